@@ -1,0 +1,13 @@
+module github.com/expo-free-agent/freeagent/services/ingest
+
+go 1.26.0
+
+require (
+	github.com/expo-free-agent/freeagent/proto-events v0.0.0
+	github.com/expo-free-agent/freeagent/shared v0.0.0
+)
+
+replace (
+	github.com/expo-free-agent/freeagent/proto-events => ../../proto-events
+	github.com/expo-free-agent/freeagent/shared => ../../shared
+)
