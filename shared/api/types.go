@@ -1,0 +1,138 @@
+package api
+
+// Path is where the API is mounted.
+const Path = "/api/v2"
+
+// ObjectsPath is where bytes move, with a Grant's headers.
+const ObjectsPath = Path + "/objects"
+
+// TicketHeader carries a Grant's secret.
+const TicketHeader = "X-Transfer-Ticket"
+
+// Build is one build. Times are RFC 3339; absent ones are left out.
+type Build struct {
+	ID       string `json:"id"`
+	Project  string `json:"project,omitempty"`
+	Platform string `json:"platform"`
+	Pool     string `json:"pool"`
+	Profile  string `json:"profile,omitempty"`
+	// Status is pending, queued, assigned, building, completed, failed or cancelled.
+	Status     string `json:"status"`
+	Attempt    int    `json:"attempt"`
+	Stage      string `json:"stage,omitempty"`
+	WorkerID   string `json:"worker_id,omitempty"`
+	WorkerName string `json:"worker_name,omitempty"`
+	Priority   int    `json:"priority"`
+	Error      string `json:"error,omitempty"`
+	// WaitingFor says why it waits, Position where in the order; only while it waits.
+	WaitingFor  string  `json:"waiting_for,omitempty"`
+	Position    int     `json:"position,omitempty"`
+	RetryOf     string  `json:"retry_of,omitempty"`
+	SubmittedAt string  `json:"submitted_at"`
+	AssignedAt  string  `json:"assigned_at,omitempty"`
+	StartedAt   string  `json:"started_at,omitempty"`
+	FinishedAt  string  `json:"finished_at,omitempty"`
+	Source      *Object `json:"source,omitempty"`
+	Result      *Object `json:"result,omitempty"`
+	// Attempts is filled when one build is asked for, not in lists.
+	Attempts []Attempt `json:"attempts,omitempty"`
+}
+
+// Final says that the build has ended.
+func (b Build) Final() bool {
+	return b.Status == "completed" || b.Status == "failed" || b.Status == "cancelled"
+}
+
+// Object is a stored file.
+type Object struct {
+	Name string `json:"name"`
+	// Size in bytes.
+	Size int64 `json:"size"`
+	// SHA256 in lower-case hexadecimal.
+	SHA256 string `json:"sha256"`
+}
+
+// Attempt is one hand-out of a build to a worker.
+type Attempt struct {
+	Number     int    `json:"number"`
+	WorkerID   string `json:"worker_id"`
+	WorkerName string `json:"worker_name"`
+	// Outcome is running, completed, failed, cancelled, lost or handed_back.
+	Outcome   string `json:"outcome"`
+	Error     string `json:"error,omitempty"`
+	ClaimedAt string `json:"claimed_at"`
+	StartedAt string `json:"started_at,omitempty"`
+	EndedAt   string `json:"ended_at,omitempty"`
+}
+
+// BuildList is one page, newest first. Next is the cursor of the following page, empty at the end.
+type BuildList struct {
+	Builds []Build `json:"builds"`
+	Next   string  `json:"next,omitempty"`
+}
+
+// Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority as fields, the files
+// source and certs; in any order).
+type Submitted struct {
+	Build
+	// AccessToken is enough, without an API key, for this build's status, log, download and retry.
+	AccessToken string   `json:"access_token"`
+	Warnings    []string `json:"warnings,omitempty"`
+}
+
+// LogLine is one line of a build's log, in the order of GET /builds/{id}/logs: as JSON array, or as server-sent events named
+// "log" (id: resume point for Last-Event-ID) that end with one named "end" (data: the Build) once the build is final.
+type LogLine struct {
+	At string `json:"at"`
+	// Level is debug, info, warn or error.
+	Level   string `json:"level"`
+	Stage   string `json:"stage,omitempty"`
+	Attempt int    `json:"attempt"`
+	Text    string `json:"text"`
+}
+
+// JoinRequest makes a worker known: POST /workers with a key of scope admin or worker.
+type JoinRequest struct {
+	// WorkerID and Secret of an earlier join keep its identity; without them, or if they do not fit, a new one is made.
+	WorkerID string `json:"worker_id,omitempty"`
+	Secret   string `json:"secret,omitempty"`
+	Name     string `json:"name"`
+	// Pool is "default" if empty.
+	Pool string `json:"pool,omitempty"`
+	// Platforms that it can build; none means all.
+	Platforms []string `json:"platforms,omitempty"`
+	// Slots is how many builds it does at once; 0 means 1.
+	Slots   int               `json:"slots,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Version string            `json:"version,omitempty"`
+}
+
+// JoinResponse is a worker's identity on the bus. Secret is for its eyes only and kept in a 0600 file.
+type JoinResponse struct {
+	WorkerID string `json:"worker_id"`
+	Secret   string `json:"secret"`
+	// BusURL of the NATS servers; user is WorkerID, password Secret, inbox prefix bus.InboxPrefix(WorkerID).
+	BusURL    string   `json:"bus_url"`
+	Pool      string   `json:"pool"`
+	Platforms []string `json:"platforms"`
+}
+
+// Problem is an error by RFC 9457 (application/problem+json).
+type Problem struct {
+	Type   string `json:"type,omitempty"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	// Code is the machine's word, see package rpc.
+	Code      string `json:"code"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// Uploaded is the answer to a PUT of bytes with a Grant.
+type Uploaded struct {
+	ObjectID string `json:"object_id"`
+	Size     int64  `json:"size"`
+	SHA256   string `json:"sha256"`
+}

@@ -1,0 +1,70 @@
+package bus
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Config says how to reach the bus.
+type Config struct {
+	// URL of one or more servers, separated by commas. Ignored when InProcess is set.
+	URL string
+	// Name shown in the server's connection list.
+	Name string
+	// User and Password; empty if the server asks for none or Options bring other credentials.
+	User, Password string
+	// InboxPrefix for replies; empty means _INBOX.
+	InboxPrefix string
+	// InProcess is an embedded server (nats.InProcessConnProvider): no socket is opened.
+	InProcess nats.InProcessConnProvider
+	// Options are added last.
+	Options []nats.Option
+}
+
+// reconnectWait is short: heartbeats must be back well within the grace that the monitor gives after an outage.
+const reconnectWait = 250 * time.Millisecond
+
+// Connect dials the bus and stays connected: it reconnects for ever with jitter, and what is published meanwhile is
+// buffered up to 8 MiB. The caller closes the connection.
+func Connect(cfg Config, log *slog.Logger) (*nats.Conn, error) {
+	log = log.With("bus_client", cfg.Name)
+	opts := []nats.Option{
+		nats.Name(cfg.Name),
+		nats.Timeout(5 * time.Second),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait/2, reconnectWait),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("bus connection lost", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus connection is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			subject := ""
+			if s != nil {
+				subject = s.Subject
+			}
+			log.Warn("bus reported an error", "subject", subject, "err", err)
+		}),
+	}
+	if cfg.User != "" {
+		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	}
+	if cfg.InboxPrefix != "" {
+		opts = append(opts, nats.CustomInboxPrefix(cfg.InboxPrefix))
+	}
+	if cfg.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	}
+	nc, err := nats.Connect(cfg.URL, append(opts, cfg.Options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the bus: %w", err)
+	}
+	return nc, nil
+}
