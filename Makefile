@@ -16,7 +16,7 @@ ARGS     ?=
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check test race cover bench fuzz generate verify build run demo clean tools
+.PHONY: help check test tests-ci race cover bench fuzz generate verify build run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ race: $(HELPERS) ## the same with the race detector (needs a C compiler)
 
 cover: $(HELPERS) ## the same with coverage for each module; the page is coverage/index.html
 	@scripts/test.sh -cover
+
+tests-ci: $(HELPERS)
+	@scripts/test.sh -race -cover
 
 bench: ## the benchmarks of every module
 	@scripts/each.sh bench
