@@ -49,7 +49,7 @@ func (m movingReader) Read(p []byte) (int, error) {
 	if n > 0 {
 		m.moved(n)
 	}
-	return n, err //nolint:wrapcheck // io.Reader's contract
+	return n, err
 }
 
 // Submit is what POST /builds takes.
@@ -130,7 +130,7 @@ func pause(ctx context.Context, try int) error {
 	d := 100 * time.Millisecond << try
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
+		return context.Cause(ctx)
 	case <-time.After(d/2 + rand.N(d)):
 		return nil
 	}

@@ -50,7 +50,7 @@ func openPostgres(ctx context.Context, cfg Config) (*DB, error) {
 func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
 	for _, q := range []string{
@@ -59,10 +59,10 @@ func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 		outboxPostgres,
 	} {
 		if _, err := tx.ExecContext(ctx, q); err != nil {
-			return err //nolint:wrapcheck // wrapped by the caller
+			return err
 		}
 	}
-	return tx.Commit() //nolint:wrapcheck // wrapped by the caller
+	return tx.Commit()
 }
 
 // lockKey makes an advisory lock's number out of what it guards.

@@ -207,7 +207,7 @@ func (r *Relay) Flush(ctx context.Context) error {
 
 func (db *DB) waitingUpTo(ctx context.Context, seq int64) (left bool, err error) {
 	err = db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq <= $1)", seq).Scan(&left)
-	return left, err //nolint:wrapcheck // only looked at
+	return left, err
 }
 
 func (db *DB) waitingMessages(ctx context.Context) (seqs []int64, msgs []Message, err error) {
@@ -254,7 +254,7 @@ func (db *DB) remove(ctx context.Context, seqs []int64) error {
 	err := db.WithTx(ctx, func(tx *Tx) error {
 		// Not through Rebind, which remembers every text.
 		_, err := tx.tx.ExecContext(ctx, "DELETE FROM outbox WHERE seq IN ("+strings.Join(words, ",")+")")
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("empty the outbox: %w", err)

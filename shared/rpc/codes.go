@@ -7,5 +7,5 @@ func Code(err error) string { return build.Code(err) }
 
 // FromCode is build.FromCode.
 func FromCode(code, text string) error {
-	return build.FromCode(code, text) //nolint:wrapcheck // an alias
+	return build.FromCode(code, text)
 }
