@@ -1,0 +1,159 @@
+package archive
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// PackOptions shape what PackTarGz writes. The zero value packs everything.
+type PackOptions struct {
+	// Filter says whether to pack rel, a slash path relative to the directory;
+	// a directory it refuses is not entered. nil packs all.
+	Filter func(rel string, d fs.DirEntry) bool
+	// Progress hears the bytes and entries packed so far, after each entry.
+	Progress func(bytes int64, entries int)
+	// ModTime replaces every file's time; zero keeps them, in whole seconds.
+	ModTime time.Time
+	// Level is gzip's, 1 to 9; 0 is gzip's default.
+	Level int
+}
+
+// PackTarGz writes the content of dir to w. The same files give the same
+// bytes: names are sorted, owners zero, modes 0644 or 0755. Sockets and pipes
+// are left out. A link that points outside dir is ErrUnsafe, as is a name that
+// Unpack would refuse; a file that changes meanwhile is an error.
+func PackTarGz(ctx context.Context, w io.Writer, dir string, opts PackOptions) (Summary, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Summary{}, fmt.Errorf("pack: %w", err)
+	}
+	defer root.Close()
+	if opts.Level == 0 {
+		opts.Level = gzip.DefaultCompression
+	}
+	zipper, err := gzip.NewWriterLevel(w, opts.Level)
+	if err != nil {
+		return Summary{}, fmt.Errorf("pack: %w", err)
+	}
+	p := &packer{root: root, tar: tar.NewWriter(zipper), opts: opts, buf: make([]byte, copyBuffer), summary: Summary{Format: TarGz}}
+	err = fs.WalkDir(root.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		return p.visit(ctx, rel, d)
+	})
+	if err == nil {
+		err = errors.Join(p.tar.Close(), zipper.Close())
+	}
+	if err != nil {
+		return Summary{}, fmt.Errorf("pack %s: %w", dir, err)
+	}
+	return p.summary, nil
+}
+
+type packer struct {
+	root    *os.Root
+	tar     *tar.Writer
+	opts    PackOptions
+	buf     []byte
+	summary Summary
+}
+
+func (p *packer) visit(ctx context.Context, rel string, d fs.DirEntry) error {
+	if rel == "." {
+		return nil
+	}
+	if p.opts.Filter != nil && !p.opts.Filter(rel, d) {
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	}
+	if kindOf(d.Type()) == special {
+		return nil
+	}
+	if _, err := cleanName(rel); err != nil {
+		return err
+	}
+	if err := p.add(ctx, rel, d); err != nil {
+		return err
+	}
+	p.summary.Entries++
+	if p.opts.Progress != nil {
+		p.opts.Progress(p.summary.Bytes, p.summary.Entries)
+	}
+	return nil
+}
+
+func (p *packer) add(ctx context.Context, rel string, d fs.DirEntry) error {
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	h := p.header(rel, info)
+	switch kindOf(info.Mode()) {
+	case directory:
+		h.Typeflag, h.Name, h.Mode = tar.TypeDir, rel+"/", dirPerm
+		p.summary.Dirs++
+		return p.tar.WriteHeader(h)
+	case symlink:
+		return p.addLink(rel, h)
+	}
+	h.Typeflag, h.Size = tar.TypeReg, info.Size()
+	return p.addFile(ctx, rel, h)
+}
+
+func (p *packer) header(rel string, info fs.FileInfo) *tar.Header {
+	h := &tar.Header{Name: rel, Mode: filePerm, ModTime: info.ModTime().Truncate(time.Second), Format: tar.FormatPAX}
+	if info.Mode()&0o111 != 0 {
+		h.Mode = execPerm
+	}
+	if !p.opts.ModTime.IsZero() {
+		h.ModTime = p.opts.ModTime.Truncate(time.Second)
+	}
+	return h
+}
+
+func (p *packer) addLink(rel string, h *tar.Header) error {
+	target, err := p.root.Readlink(filepath.FromSlash(rel))
+	if err != nil {
+		return err
+	}
+	h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, filepath.ToSlash(target), execPerm
+	if err := checkTarget(entry{raw: rel, name: rel, target: h.Linkname}); err != nil {
+		return err
+	}
+	p.summary.Links++
+	return p.tar.WriteHeader(h)
+}
+
+func (p *packer) addFile(ctx context.Context, rel string, h *tar.Header) error {
+	f, err := p.root.Open(filepath.FromSlash(rel))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := p.tar.WriteHeader(h); err != nil {
+		return err
+	}
+	// One byte more than announced, so that a file that grows is noticed.
+	src := &contextReader{ctx: ctx, r: io.LimitReader(f, h.Size+1)}
+	n, err := io.CopyBuffer(struct{ io.Writer }{p.tar}, src, p.buf)
+	if errors.Is(err, tar.ErrWriteTooLong) || (err == nil && n != h.Size) {
+		return fmt.Errorf("file %s changed while it was packed", quote(rel))
+	}
+	p.summary.Files++
+	p.summary.Bytes += n
+	return err
+}
