@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -153,4 +154,23 @@ func (s *Service) refuse(r micro.Request, err error) {
 	if err := r.Error(code, text, nil); err != nil {
 		s.log.Error("refusal not sent", "subject", r.Subject(), "err", err)
 	}
+}
+
+// drainTime is how long a stopping service lets its requests finish before it cancels them.
+const drainTime = 10 * time.Second
+
+// Run registers a service, lets add put its handlers on it, and serves until ctx ends; then it takes no new requests and
+// waits for those under way.
+func Run(ctx context.Context, nc *nats.Conn, name, version string, log *slog.Logger, add func(*Service) error) error {
+	s, err := NewService(nc, name, version, log)
+	if err != nil {
+		return err
+	}
+	err = add(s)
+	if err == nil {
+		<-ctx.Done()
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	return errors.Join(err, s.Stop(stop))
 }

@@ -691,7 +691,7 @@ func (x *Attempt) GetError() string {
 
 type ListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most 1000; 0 means 1000.
+	// At most 500, so that a page fits into one message; 0 means 500.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only builds submitted before the one with this seq; 0 means from the newest.
 	BeforeSeq int64 `protobuf:"varint,2,opt,name=before_seq,json=beforeSeq,proto3" json:"before_seq,omitempty"`
@@ -1137,14 +1137,17 @@ func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
-// SyncRequest is a worker's first word on a connection: what it holds. What it was thought to hold and does not name is
-// given to others at once; what it names and does not hold any more is in the answer.
+// SyncRequest is a worker's first word on a connection, repeated now and then: what it holds. What it names and does not
+// hold any more is in the answer.
 type SyncRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	Holding  []*Lease               `protobuf:"bytes,2,rep,name=holding,proto3" json:"holding,omitempty"`
 	// Slots may change between two connections; 0 leaves them.
-	Slots         int32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	Slots int32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	// The worker's process has just begun: what it was thought to hold and does not name is given to others at once. Not set
+	// later, when a claim whose answer is under way would be taken for forgotten.
+	Fresh         bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1201,13 @@ func (x *SyncRequest) GetSlots() int32 {
 		return x.Slots
 	}
 	return 0
+}
+
+func (x *SyncRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
 }
 
 type SyncResponse struct {
@@ -1920,11 +1930,12 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x18\n" +
-	"\x16RegisterWorkerResponse\"y\n" +
+	"\x16RegisterWorkerResponse\"\x8f\x01\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
-	"\x05slots\x18\x03 \x01(\x05R\x05slots\"A\n" +
+	"\x05slots\x18\x03 \x01(\x05R\x05slots\x12\x14\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"A\n" +
 	"\fSyncResponse\x121\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\x04lost\"<\n" +
 	"\x05Lease\x12\x19\n" +

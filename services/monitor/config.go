@@ -1,0 +1,44 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Config of a monitor. Start from DefaultConfig; Validate names every fault.
+type Config struct {
+	// Grace between an expiry and the verdict: longer than a worker's reconnect wait and one beat on a good network.
+	Grace time.Duration
+	// Tick is how often leases that are due are looked for.
+	Tick time.Duration
+	// WorkerTTL is the silence forgiven to a worker's own key.
+	WorkerTTL time.Duration
+	// StageTTLs is the silence forgiven by stage, until a heartbeat names its own.
+	StageTTLs map[build.Stage]time.Duration
+	// ReconcileEvery compares what is watched with the scheduler's leases, besides at start and after a reconnection.
+	ReconcileEvery time.Duration
+}
+
+// DefaultConfig detects a dead worker its stage's TTL and less than a second after its last beat.
+func DefaultConfig() Config {
+	return Config{
+		Grace: 500 * time.Millisecond, Tick: 100 * time.Millisecond, WorkerTTL: 15 * time.Second,
+		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 10 * time.Minute,
+	}
+}
+
+// Validate names every fault at once.
+func (c Config) Validate() error {
+	var faults []error
+	for name, d := range map[string]time.Duration{
+		"grace": c.Grace, "tick": c.Tick, "worker TTL": c.WorkerTTL, "reconcile every": c.ReconcileEvery,
+	} {
+		if d <= 0 {
+			faults = append(faults, fmt.Errorf("%s = %s, want more than 0", name, d))
+		}
+	}
+	return errors.Join(faults...)
+}

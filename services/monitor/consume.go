@@ -1,0 +1,104 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// eventsLoop learns which attempts run. In order: an attempt's end must not be heard before its beginning.
+func (m *Monitor) eventsLoop(ctx context.Context) error {
+	return bus.Consume(ctx, m.js, bus.Consumer{ //nolint:wrapcheck // names the consumer
+		Stream: bus.EventsStream, Durable: "monitor", Parallel: 1,
+		Filters: []string{
+			bus.BuildSubjects(bus.Assigned), bus.BuildSubjects(bus.Stage), bus.BuildSubjects(bus.Completed),
+			bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled), bus.BuildSubjects(bus.Retried),
+			bus.WorkerSubjects(bus.Online),
+		},
+	}, m.hear, m.log)
+}
+
+func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
+	_, event, err := bus.ParseEvent(msg.Subject())
+	if err != nil {
+		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
+	}
+	switch event {
+	case bus.Assigned:
+		return decode(msg, func(e *eventsv1.BuildAssigned) error {
+			return m.watch(ctx, e.GetBuildId(), e.GetAttempt(), e.GetWorkerId(), string(build.StagePrepare))
+		})
+	case bus.Stage:
+		return decode(msg, func(e *eventsv1.BuildStageChanged) error {
+			return m.watch(ctx, e.GetBuildId(), e.GetAttempt(), e.GetWorkerId(), e.GetStage())
+		})
+	case bus.Completed:
+		return decode(msg, func(e *eventsv1.BuildCompleted) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+	case bus.Failed:
+		return decode(msg, func(e *eventsv1.BuildFailed) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+	case bus.Cancelled:
+		return decode(msg, func(e *eventsv1.BuildCancelled) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+	case bus.Retried:
+		return decode(msg, func(e *eventsv1.BuildRetried) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt()) })
+	case bus.Online:
+		return decode(msg, func(e *eventsv1.WorkerOnline) error {
+			return m.store.WatchWorker(ctx, e.GetWorkerId(), m.now().Add(2*m.cfg.WorkerTTL))
+		})
+	default:
+		return fmt.Errorf("%w: event %s", bus.ErrDrop, event)
+	}
+}
+
+// decode drops what cannot be read: a repeat would not mend it.
+func decode[E any, P interface {
+	*E
+	proto.Message
+}](msg jetstream.Msg, f func(P) error) error {
+	e := P(new(E))
+	if err := proto.Unmarshal(msg.Data(), e); err != nil {
+		return fmt.Errorf("%w: %s: %w", bus.ErrDrop, msg.Subject(), err)
+	}
+	return f(e)
+}
+
+// watch expects a beat within the stage's TTL: a worker that dies before its first beat is found, too.
+func (m *Monitor) watch(ctx context.Context, buildID string, attempt int32, workerID, stage string) error {
+	now, ttl := m.now(), build.Stage(stage).TTL(m.cfg.StageTTLs)
+	return m.store.Watch(ctx, store.Lease{ //nolint:wrapcheck // names the lease
+		BuildID: buildID, Attempt: attempt, WorkerID: workerID, Stage: stage, TTL: ttl, Since: now,
+		LookAt: now.Add(ttl + m.cfg.Grace),
+	})
+}
+
+// markersLoop hears the bucket's stream: a beat is skipped, an expiry marker makes its key due after the grace period.
+func (m *Monitor) markersLoop(ctx context.Context) error {
+	return bus.Consume(ctx, m.js, bus.Consumer{ //nolint:wrapcheck // names the consumer
+		Stream: bus.HeartbeatStream, Durable: "monitor-markers", Filters: []string{bus.KeySubject(">")}, Parallel: 64,
+	}, m.hearMarker, m.log)
+}
+
+func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
+	if msg.Headers().Get(jetstream.MarkerReasonHeader) == "" {
+		return nil
+	}
+	worker, buildID, attempt, err := bus.ParseKey(msg.Subject()[len(bus.KeySubject("")):])
+	if err != nil {
+		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
+	}
+	at := m.now().Add(m.cfg.Grace)
+	if buildID == "" {
+		return m.store.SuspectWorker(ctx, worker, at) //nolint:wrapcheck // names the worker
+	}
+	return m.store.Suspect(ctx, buildID, attempt, at) //nolint:wrapcheck // names the lease
+}
+
+// margin is how long after its expiry a key that was alive is looked at again if no marker was heard.
+const margin = 2 * time.Second

@@ -1,0 +1,100 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/outbox"
+)
+
+// Deps are what a monitor works with; it closes none of them.
+type Deps struct {
+	DB   *database.DB
+	Conn *nats.Conn
+	Log  *slog.Logger
+}
+
+// Monitor is one replica. Make it with New, run it with Run.
+type Monitor struct {
+	cfg   Config
+	store *store.Store
+	relay *database.Relay
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	log   *slog.Logger
+	now   func() time.Time
+
+	// held is when the monitor last had reason to doubt what it sees (unix milliseconds).
+	held atomic.Int64
+	// back wakes the reconciliation after a reconnection.
+	back chan struct{}
+}
+
+// New migrates the monitor's schema; the scheduler makes the streams. It starts nothing.
+func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("monitor configuration: %w", err)
+	}
+	log := d.Log.With("service", "monitor")
+	st, err := store.New(ctx, d.DB)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	js, err := bus.JetStream(d.Conn)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	return &Monitor{
+		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, log), nc: d.Conn, js: js, log: log,
+		now: func() time.Time { return time.Now().UTC() }, back: make(chan struct{}, 1),
+	}, nil
+}
+
+// Run watches until ctx ends.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.hold()
+	g := lifecycle.New(m.log)
+	g.Go("relay", m.relay.Run)
+	g.Go("events", m.eventsLoop)
+	g.Go("markers", m.markersLoop)
+	g.Go("connection", m.connectionLoop)
+	g.Go("reconcile", m.reconcileLoop)
+	g.Go("look", m.lookLoop)
+	return g.Run(ctx) //nolint:wrapcheck // names the loop
+}
+
+// hold postpones every verdict by one full TTL of its lease.
+func (m *Monitor) hold() { m.held.Store(m.now().UnixMilli()) }
+
+func (m *Monitor) heldAt() time.Time { return time.UnixMilli(m.held.Load()) }
+
+// connectionLoop holds verdicts whenever the bus was away: beats may have been lost on their way.
+func (m *Monitor) connectionLoop(ctx context.Context) error {
+	changes := m.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED)
+	defer m.nc.RemoveStatusListener(changes)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-changes:
+			if !ok {
+				return nil
+			}
+			m.hold()
+			select {
+			case m.back <- struct{}{}:
+			default:
+			}
+		}
+	}
+}

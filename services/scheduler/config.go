@@ -1,0 +1,55 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Config of a scheduler. Start from DefaultConfig; Validate names every fault.
+type Config struct {
+	// MaxWaiting bounds the builds that wait; a submit beyond it is refused with build.ErrQueueFull.
+	MaxWaiting int64
+	// MaxAttempts is how often a build is handed out before the infrastructure's failures become its own.
+	MaxAttempts int32
+	// Backoff before the second attempt; it doubles with each further one. 0 means at once.
+	Backoff time.Duration
+	// BuildTimeout ends a build whatever it does.
+	BuildTimeout time.Duration
+	// StageTTLs is the silence forgiven by stage, told to workers at the claim. Whole seconds, at least 1.
+	StageTTLs map[build.Stage]time.Duration
+	// ReconcileEvery compares BUILD_QUEUE with SQL.
+	ReconcileEvery time.Duration
+	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
+	Replicas int
+}
+
+// DefaultConfig fits a team's farm.
+func DefaultConfig() Config {
+	return Config{
+		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
+		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1,
+	}
+}
+
+// Validate names every fault at once.
+func (c Config) Validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.MaxWaiting > 0, "max waiting builds = %d, want at least 1", c.MaxWaiting)
+	need(c.MaxAttempts > 0, "max attempts = %d, want at least 1", c.MaxAttempts)
+	need(c.Backoff >= 0, "backoff = %s, want 0 or more", c.Backoff)
+	need(c.BuildTimeout >= time.Second, "build timeout = %s, want at least 1s", c.BuildTimeout)
+	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
+	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
+	for s, ttl := range c.StageTTLs {
+		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,143 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// Finish ends an attempt on its holder's word. A completed build's result is looked up at the artifact service first, so
+// that nothing is acknowledged before its bytes are durable. A repeat of the finish that ended the build is answered like
+// the first; from anybody else it is build.ErrLeaseLost and changes nothing.
+func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.FinishRequest) (*schedulerv1.FinishResponse, error) {
+	var result *eventsv1.ObjectRef
+	if r.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+		var err error
+		if result, err = s.storedResult(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	b, err := s.update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (store.Build, error) {
+		if repeated(b, workerID, r) {
+			return b, nil
+		}
+		if !b.HeldBy(workerID, r.GetAttempt()) {
+			return b, leaseLost(b, r.GetAttempt())
+		}
+		return s.end(ctx, tx, b, r, result)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if result != nil {
+		s.keep(ctx, b)
+	}
+	return &schedulerv1.FinishResponse{Build: view(b)}, nil
+}
+
+// repeated recognises the finish that ended this build already: its answer was lost on the way.
+func repeated(b store.Build, workerID string, r *schedulerv1.FinishRequest) bool {
+	if b.WorkerID != workerID || b.Attempt != r.GetAttempt() {
+		return false
+	}
+	switch r.GetOutcome() {
+	case schedulerv1.FinishRequest_OUTCOME_COMPLETED:
+		return b.State == build.Completed && b.Result.GetObjectId() == r.GetResultObjectId()
+	case schedulerv1.FinishRequest_OUTCOME_FAILED:
+		return b.State == build.Failed
+	default:
+		return false
+	}
+}
+
+// storedResult asks the owner of objects what is stored: the worker's word is not enough.
+func (s *Scheduler) storedResult(ctx context.Context, r *schedulerv1.FinishRequest) (*eventsv1.ObjectRef, error) {
+	var stat artifactv1.StatResponse
+	req := &artifactv1.StatRequest{ObjectId: r.GetResultObjectId()}
+	if err := rpc.Call(ctx, s.nc, bus.RequestSubject("artifact", "stat"), req, &stat); err != nil {
+		return nil, fmt.Errorf("look up the result of %s: %w", r.GetBuildId(), err)
+	}
+	if stat.GetBuildId() != r.GetBuildId() || stat.GetAttempt() != r.GetAttempt() || stat.GetKind() != artifactv1.Kind_KIND_RESULT {
+		return nil, fmt.Errorf("%w: object %s is not the result of attempt %d of build %s",
+			build.ErrInvalid, r.GetResultObjectId(), r.GetAttempt(), r.GetBuildId())
+	}
+	return stat.GetObject(), nil
+}
+
+func (s *Scheduler) end(
+	ctx context.Context, tx *store.Tx, b store.Build, r *schedulerv1.FinishRequest, result *eventsv1.ObjectRef,
+) (store.Build, error) {
+	switch r.GetOutcome() {
+	case schedulerv1.FinishRequest_OUTCOME_COMPLETED:
+		return s.complete(ctx, tx, b, result)
+	case schedulerv1.FinishRequest_OUTCOME_FAILED:
+		return s.fail(ctx, tx, b, build.Fail, store.Failed, sentence(r.GetError(), "Build failed"))
+	case schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE:
+		return s.lose(ctx, tx, b, sentence(r.GetError(), "the worker could not go on"))
+	case schedulerv1.FinishRequest_OUTCOME_HANDED_BACK:
+		return s.handBack(ctx, tx, b, sentence(r.GetError(), "the worker stops"))
+	default:
+		return b, fmt.Errorf("%w: outcome %v", build.ErrInvalid, r.GetOutcome())
+	}
+}
+
+// maxError bounds what is stored of an error, in bytes.
+const maxError = 4096
+
+func sentence(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	if len(text) > maxError {
+		return text[:maxError] + "…"
+	}
+	return text
+}
+
+func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, result *eventsv1.ObjectRef) (store.Build, error) {
+	return s.step(ctx, tx, b, build.Complete, func(c *change) error {
+		c.now.Result, c.now.FinishedAt = result, c.at
+		if err := tx.SaveAttempt(ctx, c.now, store.Completed, c.at.UnixMilli(), ""); err != nil {
+			return err //nolint:wrapcheck // says which attempt
+		}
+		if err := c.tell(ctx, bus.Completed, &eventsv1.BuildCompleted{
+			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Result: result, FinishedAtMs: c.at.UnixMilli(),
+		}); err != nil {
+			return err
+		}
+		return c.say(ctx, "info", "Build completed successfully")
+	})
+}
+
+// fail ends a build for good: by its own fault (build.Fail) or because its attempts are used up (build.Exhaust).
+func (s *Scheduler) fail(
+	ctx context.Context, tx *store.Tx, b store.Build, cmd build.Command, o store.Outcome, why string,
+) (store.Build, error) {
+	return s.step(ctx, tx, b, cmd, func(c *change) error {
+		c.now.Error, c.now.FinishedAt = why, c.at
+		if err := tx.SaveAttempt(ctx, c.now, o, c.at.UnixMilli(), why); err != nil {
+			return err //nolint:wrapcheck // says which attempt
+		}
+		if err := c.tell(ctx, bus.Failed, &eventsv1.BuildFailed{
+			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Error: why, FinishedAtMs: c.at.UnixMilli(),
+		}); err != nil {
+			return err
+		}
+		return c.say(ctx, "error", why)
+	})
+}
+
+// keep tells the artifact service that the result stays. If the word is lost, its janitor asks before it deletes.
+func (s *Scheduler) keep(ctx context.Context, b store.Build) {
+	req := &artifactv1.KeepRequest{ObjectIds: []string{b.Result.GetObjectId()}}
+	if err := rpc.Call(ctx, s.nc, bus.RequestSubject("artifact", "keep"), req, &artifactv1.KeepResponse{}); err != nil {
+		s.log.WarnContext(ctx, "result not marked as kept yet", "build_id", b.ID, "err", err)
+	}
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const buildColumns = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile,
+	source, certs, result, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before`
+
+// scanner is a row or rows.
+type scanner interface{ Scan(dest ...any) error }
+
+func scanBuild(row scanner) (Build, error) {
+	var b Build
+	var source, certs, result string
+	var at [6]int64
+	err := row.Scan(&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
+		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5])
+	if errors.Is(err, sql.ErrNoRows) {
+		return Build{}, build.ErrNotFound
+	}
+	if err != nil {
+		return Build{}, fmt.Errorf("read a build: %w", err)
+	}
+	b.SubmittedAt, b.QueuedAt, b.AssignedAt = fromMillis(at[0]), fromMillis(at[1]), fromMillis(at[2])
+	b.StartedAt, b.FinishedAt, b.NotBefore = fromMillis(at[3]), fromMillis(at[4]), fromMillis(at[5])
+	if b.Source, err = refOf(source); err != nil {
+		return Build{}, err
+	}
+	if b.Certs, err = refOf(certs); err != nil {
+		return Build{}, err
+	}
+	b.Result, err = refOf(result)
+	return b, err
+}
+
+// refText keeps object references as JSON, so that an operator can read them in the table.
+func refText(r *eventsv1.ObjectRef) (string, error) {
+	if r == nil || r.GetObjectId() == "" {
+		return "", nil
+	}
+	text, err := protojson.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("pack object reference: %w", err)
+	}
+	return string(text), nil
+}
+
+func refOf(text string) (*eventsv1.ObjectRef, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no object is a normal answer
+	}
+	r := new(eventsv1.ObjectRef)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(text), r); err != nil {
+		return nil, fmt.Errorf("unpack object reference: %w", err)
+	}
+	return r, nil
+}
+
+// InsertBuild adds a build and gives its seq. An id that exists already is ErrConflict.
+func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
+	source, err := refText(b.Source)
+	if err != nil {
+		return 0, err
+	}
+	certs, err := refText(b.Certs)
+	if err != nil {
+		return 0, err
+	}
+	var seq int64
+	err = t.tx.QueryRowContext(ctx, `INSERT INTO builds
+		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING RETURNING seq`,
+		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
+		millis(b.SubmittedAt)).Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrConflict
+	}
+	if err != nil {
+		return 0, fmt.Errorf("insert build %s: %w", b.ID, err)
+	}
+	return seq, nil
+}
+
+// Build reads one build and, on PostgreSQL, locks its row until the transaction ends.
+func (t *Tx) Build(ctx context.Context, id string) (Build, error) {
+	return scanBuild(t.tx.QueryRowContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE id = $1`+t.tx.ForUpdate(), id))
+}
+
+// SaveBuild replaces was by now: a compare-and-set on state and attempt.
+func (t *Tx) SaveBuild(ctx context.Context, was, now Build) error {
+	result, err := refText(now.Result)
+	if err != nil {
+		return err
+	}
+	res, err := t.tx.ExecContext(ctx, `UPDATE builds SET state = $1, attempt = $2, lost = $3, worker_id = $4, stage = $5,
+		error = $6, result = $7, queued_at = $8, assigned_at = $9, started_at = $10, finished_at = $11, not_before = $12
+		WHERE id = $13 AND state = $14 AND attempt = $15`,
+		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, millis(now.QueuedAt),
+		millis(now.AssignedAt), millis(now.StartedAt), millis(now.FinishedAt), millis(now.NotBefore),
+		was.ID, was.State, was.Attempt)
+	return oneRow(res, err, "save build "+was.ID)
+}
+
+// oneRow makes an update that met no row a conflict.
+func oneRow(res sql.Result, err error, doing string) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	n, err := res.RowsAffected()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", doing, err)
+	case n != 1:
+		return fmt.Errorf("%s: %w", doing, ErrConflict)
+	}
+	return nil
+}
+
+// InsertAttempt records a hand-out.
+func (t *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
+	_, err := t.tx.ExecContext(ctx, `INSERT INTO attempts (build_id, number, worker_id, worker_name, claimed_at, outcome)
+		VALUES ($1, $2, $3, $4, $5, $6)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, millis(a.ClaimedAt), a.Outcome)
+	if err != nil {
+		return fmt.Errorf("insert attempt %d of %s: %w", a.Number, a.BuildID, err)
+	}
+	return nil
+}
+
+// SaveAttempt writes how a running attempt goes on: its start or its end.
+func (t *Tx) SaveAttempt(ctx context.Context, b Build, o Outcome, ended int64, why string) error {
+	res, err := t.tx.ExecContext(ctx, `UPDATE attempts SET outcome = $1, started_at = $2, ended_at = $3, error = $4
+		WHERE build_id = $5 AND number = $6 AND outcome = $7`,
+		o, millis(b.StartedAt), ended, why, b.ID, b.Attempt, Running)
+	return oneRow(res, err, fmt.Sprintf("save attempt %d of %s", b.Attempt, b.ID))
+}

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Build reads one build outside a transaction.
+func (s *Store) Build(ctx context.Context, id string) (Build, error) {
+	return scanBuild(s.db.Read().QueryRowContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE id = $1`, id))
+}
+
+// Attempts gives a build's hand-outs, oldest first.
+func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT build_id, number, worker_id, worker_name, claimed_at, started_at,
+		ended_at, outcome, error FROM attempts WHERE build_id = $1 ORDER BY number`, buildID)
+	if err != nil {
+		return nil, fmt.Errorf("attempts of %s: %w", buildID, err)
+	}
+	defer rows.Close()
+	var all []Attempt
+	for rows.Next() {
+		var a Attempt
+		var claimed, started, ended int64
+		if err := rows.Scan(&a.BuildID, &a.Number, &a.WorkerID, &a.WorkerName, &claimed, &started, &ended, &a.Outcome, &a.Error); err != nil {
+			return nil, fmt.Errorf("attempts of %s: %w", buildID, err)
+		}
+		a.ClaimedAt, a.StartedAt, a.EndedAt = fromMillis(claimed), fromMillis(started), fromMillis(ended)
+		all = append(all, a)
+	}
+	return all, rows.Err() //nolint:wrapcheck // the caller names the build
+}
+
+// List gives builds newest first, at most limit, below beforeSeq unless that is 0, in any of states unless there are none.
+func (s *Store) List(ctx context.Context, limit int32, beforeSeq int64, states []build.State) ([]Build, error) {
+	where, args := []string{"1 = 1"}, []any{}
+	add := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+	if beforeSeq > 0 {
+		where = append(where, "seq < "+add(beforeSeq))
+	}
+	if len(states) > 0 {
+		marks := make([]string, len(states))
+		for i, st := range states {
+			marks[i] = add(st)
+		}
+		where = append(where, "state IN ("+strings.Join(marks, ", ")+")")
+	}
+	q := `SELECT ` + buildColumns + ` FROM builds WHERE ` + strings.Join(where, " AND ") + ` ORDER BY seq DESC LIMIT ` + add(limit)
+	rows, err := s.db.Read().QueryContext(ctx, q, args...)
+	return collect(rows, err, "list builds")
+}
+
+// Lane is where a hand-out goes: one durable consumer each.
+type Lane struct {
+	Pool     string
+	Platform build.Platform
+}
+
+// Pending gives, for each lane and project, the first builds in the order of priority and submission that may be handed out now.
+func (s *Store) Pending(ctx context.Context, now time.Time, perProject int) ([]Build, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM (
+			SELECT *, row_number() OVER (PARTITION BY pool, platform, project ORDER BY priority DESC, seq) AS place
+			FROM builds WHERE state = 'pending' AND not_before <= $1) AS waiting
+		WHERE place <= $2 ORDER BY priority DESC, seq`, millis(now), perProject)
+	return collect(rows, err, "pending builds")
+}
+
+// Queued gives every build whose hand-out should lie in BUILD_QUEUE.
+func (s *Store) Queued(ctx context.Context) ([]Build, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE state = 'queued' ORDER BY seq`)
+	return collect(rows, err, "queued builds")
+}
+
+// Overdue gives the leased builds that were assigned before t.
+func (s *Store) Overdue(ctx context.Context, t time.Time) ([]Build, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
+		WHERE state IN ('assigned', 'building') AND assigned_at < $1 ORDER BY seq LIMIT 1000`, millis(t))
+	return collect(rows, err, "overdue builds")
+}
+
+// Live counts, for each lane and project, the builds that are queued or leased.
+func (s *Store) Live(ctx context.Context) (map[Lane]map[string]int, error) {
+	return s.count(ctx, `SELECT pool, platform, project, count(*) FROM builds
+		WHERE state IN ('assigned', 'building', 'queued') GROUP BY pool, platform, project`)
+}
+
+func (s *Store) count(ctx context.Context, q string) (map[Lane]map[string]int, error) {
+	rows, err := s.db.Read().QueryContext(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("count builds: %w", err)
+	}
+	defer rows.Close()
+	counts := map[Lane]map[string]int{}
+	for rows.Next() {
+		var l Lane
+		var project string
+		var n int
+		if err := rows.Scan(&l.Pool, &l.Platform, &project, &n); err != nil {
+			return nil, fmt.Errorf("count builds: %w", err)
+		}
+		if counts[l] == nil {
+			counts[l] = map[string]int{}
+		}
+		counts[l][project] = n
+	}
+	return counts, rows.Err() //nolint:wrapcheck // nothing to add
+}
+
+// QueuedByLane counts the hand-outs on offer.
+func (s *Store) QueuedByLane(ctx context.Context) (map[Lane]int, error) {
+	byProject, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'queued' GROUP BY pool, platform`)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[Lane]int{}
+	for l, m := range byProject {
+		counts[l] = m[""]
+	}
+	return counts, nil
+}
+
+// Capacity is an online worker that takes builds, and how many it holds.
+type Capacity struct {
+	Worker
+	Held int32
+}
+
+// Capacities gives the online workers that do not drain.
+func (s *Store) Capacities(ctx context.Context) ([]Capacity, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+workerColumns+`, (SELECT count(*) FROM builds b
+			WHERE b.worker_id = workers.id AND b.state IN ('assigned', 'building'))
+		FROM workers WHERE online = 1 AND draining = 0 ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("read workers: %w", err)
+	}
+	defer rows.Close()
+	var all []Capacity
+	for rows.Next() {
+		var c Capacity
+		if c.Worker, err = scanWorker(rows, &c.Held); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, rows.Err() //nolint:wrapcheck // nothing to add
+}
+
+// Worker reads one worker outside a transaction.
+func (s *Store) Worker(ctx context.Context, id string) (Worker, error) {
+	return scanWorker(s.db.Read().QueryRowContext(ctx, `SELECT `+workerColumns+` FROM workers WHERE id = $1`, id))
+}
+
+// Lanes gives every lane that a worker or an unfinished build belongs to.
+func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT pool FROM workers
+		UNION SELECT DISTINCT pool FROM builds WHERE state IN ('pending', 'queued')`)
+	if err != nil {
+		return nil, fmt.Errorf("read pools: %w", err)
+	}
+	defer rows.Close()
+	var lanes []Lane
+	for rows.Next() {
+		var pool string
+		if err := rows.Scan(&pool); err != nil {
+			return nil, fmt.Errorf("read pools: %w", err)
+		}
+		for _, p := range build.Platforms() {
+			lanes = append(lanes, Lane{pool, p})
+		}
+	}
+	return lanes, rows.Err() //nolint:wrapcheck // nothing to add
+}
+
+// Position is the place of a waiting build among those of its lane, from 1.
+func (s *Store) Position(ctx context.Context, b Build) (int32, error) {
+	var ahead int32
+	err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')
+		AND pool = $1 AND platform = $2 AND (priority > $3 OR (priority = $3 AND seq < $4))`,
+		b.Pool, b.Platform, b.Priority, b.Seq).Scan(&ahead)
+	if err != nil {
+		return 0, fmt.Errorf("position of %s: %w", b.ID, err)
+	}
+	return ahead + 1, nil
+}
+
+// Summary counts builds: waiting, leased, all.
+func (s *Store) Summary(ctx context.Context) (waiting, leased, total int64, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
+		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
+		(SELECT count(*) FROM builds)`).Scan(&waiting, &leased, &total)
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("count builds: %w", err)
+	}
+	return waiting, leased, total, nil
+}

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// ErrConflict: the row is not any more as it was read. The caller reads again and decides anew.
+var ErrConflict = errors.New("the row has changed meanwhile")
+
+// Build is a row of builds. Times are zero when they have not come.
+type Build struct {
+	Seq      int64
+	ID       string
+	Project  string
+	Platform build.Platform
+	Pool     string
+	State    build.State
+	// Attempt is the current one, from 1; Lost counts those that the infrastructure lost.
+	Attempt  int32
+	Lost     int32
+	WorkerID string
+	Stage    string
+	Priority int32
+	Error    string
+	Profile  string
+	Source   *eventsv1.ObjectRef
+	Certs    *eventsv1.ObjectRef
+	Result   *eventsv1.ObjectRef
+	RetryOf  string
+
+	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
+	// NotBefore delays the next hand-out after a lost attempt.
+	NotBefore time.Time
+}
+
+// HeldBy says whether the worker holds this attempt now.
+func (b Build) HeldBy(workerID string, attempt int32) bool {
+	return b.State.Leased() && b.WorkerID == workerID && b.Attempt == attempt
+}
+
+// Outcome is how an attempt ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Running    Outcome = "running"
+	Completed  Outcome = "completed"
+	Failed     Outcome = "failed"
+	Cancelled  Outcome = "cancelled"
+	Lost       Outcome = "lost"
+	HandedBack Outcome = "handed_back"
+)
+
+// Attempt is a row of attempts: one hand-out.
+type Attempt struct {
+	BuildID              string
+	Number               int32
+	WorkerID, WorkerName string
+
+	ClaimedAt, StartedAt, EndedAt time.Time
+
+	Outcome Outcome
+	Error   string
+}
+
+// Worker is a row of workers.
+type Worker struct {
+	ID, Name, Pool string
+	// Platforms that it can do; none means all.
+	Platforms []build.Platform
+	Slots     int32
+	Labels    map[string]string
+	Version   string
+	Online    bool
+	Draining  bool
+
+	RegisteredAt, SeenAt time.Time
+}
+
+// Can says whether the worker may do builds of this pool and platform.
+func (w Worker) Can(pool string, p build.Platform) bool {
+	return w.Pool == pool && (len(w.Platforms) == 0 || slices.Contains(w.Platforms, p))
+}
+
+func platformsText(ps []build.Platform) string {
+	words := make([]string, len(ps))
+	for i, p := range ps {
+		words[i] = string(p)
+	}
+	return strings.Join(words, ",")
+}
+
+func platformsOf(text string) []build.Platform {
+	var ps []build.Platform
+	for w := range strings.SplitSeq(text, ",") {
+		if w != "" {
+			ps = append(ps, build.Platform(w))
+		}
+	}
+	return ps
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const workerColumns = `id, name, pool, platforms, slots, labels, version, online, draining, registered_at, seen_at`
+
+func scanWorker(row scanner, more ...any) (Worker, error) {
+	var w Worker
+	var platforms, labels string
+	var online, draining, registered, seen int64
+	err := row.Scan(append([]any{&w.ID, &w.Name, &w.Pool, &platforms, &w.Slots, &labels, &w.Version, &online, &draining,
+		&registered, &seen}, more...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Worker{}, build.ErrWorkerUnknown
+	}
+	if err != nil {
+		return Worker{}, fmt.Errorf("read a worker: %w", err)
+	}
+	if err := json.Unmarshal([]byte(labels), &w.Labels); err != nil {
+		return Worker{}, fmt.Errorf("labels of worker %s: %w", w.ID, err)
+	}
+	w.Platforms, w.Online, w.Draining = platformsOf(platforms), online != 0, draining != 0
+	w.RegisteredAt, w.SeenAt = fromMillis(registered), fromMillis(seen)
+	return w, nil
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// PutWorker adds or replaces a worker's description; whether it is online is left as it was.
+func (t *Tx) PutWorker(ctx context.Context, w Worker) error {
+	labels, err := json.Marshal(w.Labels)
+	if err != nil {
+		return fmt.Errorf("pack labels: %w", err)
+	}
+	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $8)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, pool = excluded.pool, platforms = excluded.platforms,
+			slots = excluded.slots, labels = excluded.labels, version = excluded.version, draining = 0`,
+		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, millis(w.RegisteredAt))
+	if err != nil {
+		return fmt.Errorf("put worker %s: %w", w.ID, err)
+	}
+	return nil
+}
+
+// Worker reads one worker and, on PostgreSQL, locks its row, so that its claims come one after the other.
+func (t *Tx) Worker(ctx context.Context, id string) (Worker, error) {
+	return scanWorker(t.tx.QueryRowContext(ctx, `SELECT `+workerColumns+` FROM workers WHERE id = $1`+t.tx.ForUpdate(), id))
+}
+
+// SetOnline writes whether a worker speaks. slots of 0 leaves them.
+func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32, at time.Time) error {
+	_, err := t.tx.ExecContext(ctx, `UPDATE workers SET online = $1, seen_at = $2,
+		slots = CASE WHEN $3 > 0 THEN $3 ELSE slots END WHERE id = $4`, bit(online), millis(at), slots, id)
+	if err != nil {
+		return fmt.Errorf("set worker %s online: %w", id, err)
+	}
+	return nil
+}
+
+// Held gives the builds whose lease the worker holds.
+func (t *Tx) Held(ctx context.Context, workerID string) ([]Build, error) {
+	rows, err := t.tx.QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
+		WHERE worker_id = $1 AND state IN ('assigned', 'building') ORDER BY seq`, workerID)
+	return collect(rows, err, "builds of worker "+workerID)
+}
+
+func collect(rows *sql.Rows, err error, doing string) ([]Build, error) {
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	defer rows.Close()
+	var all []Build
+	for rows.Next() {
+		b, err := scanBuild(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+		all = append(all, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return all, nil
+}

@@ -1,0 +1,54 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Workers enforce the build timeout themselves; the scheduler steps in when one does not, this much later.
+const overdueGrace = time.Minute
+
+// overdueLoop fails builds that outlive their timeout.
+func (s *Scheduler) overdueLoop(ctx context.Context) error {
+	tick := time.NewTicker(min(30*time.Second, s.cfg.BuildTimeout))
+	defer tick.Stop()
+	for {
+		if err := s.failOverdue(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "overdue builds not ended, the next round tries again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Scheduler) failOverdue(ctx context.Context) error {
+	overdue, err := s.store.Overdue(ctx, s.now().Add(-s.cfg.BuildTimeout-overdueGrace))
+	if err != nil {
+		return err //nolint:wrapcheck // the store says what it did
+	}
+	for _, old := range overdue {
+		holder := old.WorkerID
+		b, err := s.update(ctx, old.ID, func(tx *store.Tx, b store.Build) (store.Build, error) {
+			if !b.HeldBy(old.WorkerID, old.Attempt) {
+				return b, leaseLost(b, old.Attempt)
+			}
+			return s.fail(ctx, tx, b, build.Fail, store.Failed, fmt.Sprintf("Build timed out after %s", s.cfg.BuildTimeout))
+		})
+		if errors.Is(err, build.ErrLeaseLost) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.order(ctx, holder, b, "the build timed out")
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/outbox"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/version"
+)
+
+// Deps are what a scheduler works with; it closes none of them.
+type Deps struct {
+	DB   *database.DB
+	Conn *nats.Conn
+	Log  *slog.Logger
+}
+
+// Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
+type Scheduler struct {
+	cfg   Config
+	store *store.Store
+	relay *database.Relay
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	log   *slog.Logger
+	now   func() time.Time
+
+	woken   chan struct{}
+	waiting atomic.Int64
+}
+
+// New migrates the scheduler's schema and makes the streams; it starts nothing.
+func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("scheduler configuration: %w", err)
+	}
+	log := d.Log.With("service", "scheduler")
+	st, err := store.New(ctx, d.DB)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	js, err := bus.JetStream(d.Conn)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	s := &Scheduler{
+		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
+		relay: outbox.NewRelay(d.DB, js, log), now: func() time.Time { return time.Now().UTC() },
+	}
+	if err := s.ensureTopology(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run serves until ctx ends, then finishes the requests under way.
+func (s *Scheduler) Run(ctx context.Context) error {
+	g := lifecycle.New(s.log)
+	g.Go("relay", s.relay.Run)
+	g.Go("release", s.releaseLoop)
+	g.Go("reconcile", s.reconcileLoop)
+	g.Go("overdue", s.overdueLoop)
+	g.Go("consume", s.consumeLoop)
+	g.Go("requests", func(ctx context.Context) error {
+		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)
+	})
+	return g.Run(ctx) //nolint:wrapcheck // names the loop
+}

@@ -1,0 +1,25 @@
+package scheduler
+
+import (
+	"errors"
+
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// serve answers every request that the scheduler knows: one screen.
+func (s *Scheduler) serve(svc *rpc.Service) error {
+	return errors.Join(
+		rpc.Handle(svc, "submit", s.Submit),
+		rpc.Handle(svc, "get", s.Get),
+		rpc.Handle(svc, "list", s.List),
+		rpc.Handle(svc, "summary", s.Summary),
+		rpc.Handle(svc, "cancel", s.Cancel),
+		rpc.Handle(svc, "check_lease", s.CheckLease),
+		rpc.Handle(svc, "register_worker", s.RegisterWorker),
+
+		rpc.HandleWorker(svc, "sync", s.Sync),
+		rpc.HandleWorker(svc, "claim", s.Claim),
+		rpc.HandleWorker(svc, "stage", s.Stage),
+		rpc.HandleWorker(svc, "finish", s.Finish),
+	)
+}

@@ -1,0 +1,183 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// nameRule is what projects and profiles may be called: it keeps them printable, short and free of control characters.
+var nameRule = regexp.MustCompile(`^[\p{L}\p{N} ._@/-]{0,100}$`)
+
+// flushWait bounds how long a submit's answer waits for its events: long enough that a reader sees the log's first line,
+// short enough that a bus outage delays no submitter. The answer does not depend on it.
+const flushWait = 250 * time.Millisecond
+
+// Submit acknowledges a build: when it returns, the build is durable. The same id submitted again is the same build.
+func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*schedulerv1.SubmitResponse, error) {
+	b, err := s.newBuild(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	b, warnings, err := s.insert(ctx, b)
+	if errors.Is(err, store.ErrConflict) {
+		return s.submittedBefore(ctx, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.wake()
+	flush, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	if err := s.relay.Flush(flush); err != nil {
+		s.log.WarnContext(ctx, "submit answered before its events were out", "build_id", b.ID, "err", err)
+	}
+	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
+}
+
+func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) {
+	platform, err := build.ParsePlatform(r.GetPlatform())
+	if err != nil {
+		return store.Build{}, err //nolint:wrapcheck // a sentinel with its sentence
+	}
+	pool := r.GetPool()
+	if pool == "" {
+		pool = build.DefaultPool
+	}
+	switch {
+	case !build.ValidID(r.GetBuildId()):
+		return store.Build{}, fmt.Errorf("%w: build id %q", build.ErrInvalid, r.GetBuildId())
+	case !build.ValidID(pool):
+		return store.Build{}, fmt.Errorf("%w: pool %q (letters, digits, _ and -, at most %d)", build.ErrInvalid, pool, build.MaxIDLength)
+	case !nameRule.MatchString(r.GetProject()):
+		return store.Build{}, fmt.Errorf("%w: project %.120q (letters, digits, space and ._@/-, at most 100)", build.ErrInvalid, r.GetProject())
+	case !nameRule.MatchString(r.GetProfile()):
+		return store.Build{}, fmt.Errorf("%w: profile %.120q (letters, digits, space and ._@/-, at most 100)", build.ErrInvalid, r.GetProfile())
+	case r.GetSource().GetObjectId() == "":
+		return store.Build{}, fmt.Errorf("%w: a build needs a source", build.ErrInvalid)
+	}
+	return store.Build{
+		ID: r.GetBuildId(), Project: r.GetProject(), Platform: platform, Pool: pool, State: build.Pending, Attempt: 1,
+		Priority: r.GetPriority(), Profile: r.GetProfile(), Source: r.GetSource(), Certs: r.GetCerts(),
+		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(),
+	}, nil
+}
+
+// admit bounds the queue. The figure is refreshed by the release loop and counted up here between: the bound is there to
+// stop a flood, not to be exact to the build.
+func (s *Scheduler) admit(context.Context) error {
+	if s.waiting.Add(1) > s.cfg.MaxWaiting {
+		s.waiting.Add(-1)
+		return fmt.Errorf("%w: %d builds wait already", build.ErrQueueFull, s.cfg.MaxWaiting)
+	}
+	return nil
+}
+
+func (s *Scheduler) insert(ctx context.Context, b store.Build) (store.Build, []string, error) {
+	warnings, err := s.warnings(ctx, b)
+	if err != nil {
+		return b, nil, err
+	}
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		seq, err := tx.InsertBuild(ctx, b)
+		if err != nil {
+			return err //nolint:wrapcheck // says which build
+		}
+		b.Seq = seq
+		c := change{was: b, now: b, at: b.SubmittedAt}
+		if err := c.tellSubmitted(ctx, warnings); err != nil {
+			return err
+		}
+		if err := s.sayRetried(ctx, tx, b); err != nil {
+			return err
+		}
+		return tx.Emit(ctx, c.facts...) //nolint:wrapcheck // the transaction names itself
+	})
+	return b, warnings, err //nolint:wrapcheck // the store says what it did
+}
+
+func (c *change) tellSubmitted(ctx context.Context, warnings []string) error {
+	b := c.now
+	err := c.tell(ctx, bus.Submitted, &eventsv1.BuildSubmitted{
+		BuildId: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool,
+		SubmittedAtMs: c.at.UnixMilli(), RetryOf: b.RetryOf,
+	})
+	if err != nil {
+		return err
+	}
+	first := "Build submitted"
+	if b.RetryOf != "" {
+		first = "Build submitted (retry of " + b.RetryOf + ")"
+	}
+	if err := c.say(ctx, "info", first); err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		if err := c.say(ctx, "warn", w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayRetried adds a line to the log of the build that b repeats, if we know it.
+func (s *Scheduler) sayRetried(ctx context.Context, tx *store.Tx, b store.Build) error {
+	if b.RetryOf == "" {
+		return nil
+	}
+	old, err := tx.Build(ctx, b.RetryOf)
+	if errors.Is(err, build.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // says which build
+	}
+	line, err := logLine(ctx, old.ID, old.Attempt, b.SubmittedAt, "info", "Retried as build "+b.ID)
+	if err != nil {
+		return err
+	}
+	return tx.Emit(ctx, line) //nolint:wrapcheck // the transaction names itself
+}
+
+// warnings are what a submitter should know at once.
+func (s *Scheduler) warnings(ctx context.Context, b store.Build) ([]string, error) {
+	workers, err := s.store.Capacities(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	for _, w := range workers {
+		if w.Can(b.Pool, b.Platform) {
+			return nil, nil
+		}
+	}
+	return []string{noWorker(b)}, nil
+}
+
+func noWorker(b store.Build) string {
+	return fmt.Sprintf("No connected worker can build %s in pool %s. The build waits for one; start it with `freeagent worker`.",
+		b.Platform, b.Pool)
+}
+
+// submittedBefore answers the repeat of a request whose answer was lost.
+func (s *Scheduler) submittedBefore(ctx context.Context, b store.Build) (*schedulerv1.SubmitResponse, error) {
+	s.waiting.Add(-1)
+	old, err := s.store.Build(ctx, b.ID)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says which build
+	}
+	if old.Source.GetObjectId() != b.Source.GetObjectId() {
+		return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.ID)
+	}
+	return &schedulerv1.SubmitResponse{Build: view(old)}, nil
+}

@@ -1,0 +1,128 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// view is a build as others see it.
+func view(b store.Build) *schedulerv1.Build {
+	return &schedulerv1.Build{
+		Id: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool, State: string(b.State), Attempt: b.Attempt,
+		WorkerId: b.WorkerID, Stage: b.Stage, Priority: b.Priority, Error: b.Error, Profile: b.Profile,
+		Source: b.Source, Certs: b.Certs, Result: b.Result, RetryOf: b.RetryOf,
+		SubmittedAtMs: ms(b.SubmittedAt), QueuedAtMs: ms(b.QueuedAt), AssignedAtMs: ms(b.AssignedAt),
+		StartedAtMs: ms(b.StartedAt), FinishedAtMs: ms(b.FinishedAt), NotBeforeMs: ms(b.NotBefore), Seq: b.Seq,
+	}
+}
+
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Get gives a build, its attempts and, while it waits, its position and the reason.
+func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
+	b, err := s.store.Build(ctx, r.GetBuildId())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a sentinel
+	}
+	attempts, err := s.store.Attempts(ctx, b.ID)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	v := view(b)
+	if b.State.Waiting() {
+		if v.Position, err = s.store.Position(ctx, b); err != nil {
+			return nil, err //nolint:wrapcheck // the store says what it did
+		}
+		if v.WaitingFor, err = s.waitingFor(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	resp := &schedulerv1.GetResponse{Build: v}
+	for _, a := range attempts {
+		if a.Number == b.Attempt && a.WorkerID == b.WorkerID {
+			v.WorkerName = a.WorkerName
+		}
+		resp.Attempts = append(resp.Attempts, &schedulerv1.Attempt{
+			Number: a.Number, WorkerId: a.WorkerID, WorkerName: a.WorkerName, ClaimedAtMs: ms(a.ClaimedAt),
+			StartedAtMs: ms(a.StartedAt), EndedAtMs: ms(a.EndedAt), Outcome: string(a.Outcome), Error: a.Error,
+		})
+	}
+	return resp, nil
+}
+
+// waitingFor says for people why a build waits.
+func (s *Scheduler) waitingFor(ctx context.Context, b store.Build) (string, error) {
+	if wait := b.NotBefore.Sub(s.now()); wait > 0 {
+		return fmt.Sprintf("attempt %d was lost; the next one starts in %s", b.Attempt-1, wait.Round(time.Second)), nil
+	}
+	workers, err := s.store.Capacities(ctx)
+	if err != nil {
+		return "", err //nolint:wrapcheck // the store says what it did
+	}
+	able, free := 0, 0
+	for _, w := range workers {
+		if w.Can(b.Pool, b.Platform) {
+			able++
+			free += int(max(0, w.Slots-w.Held))
+		}
+	}
+	switch {
+	case able == 0:
+		return noWorker(b), nil
+	case free == 0:
+		return fmt.Sprintf("all workers that can build it are busy (%d)", able), nil
+	default:
+		return "a worker is about to take it", nil
+	}
+}
+
+// maxPage bounds a list, so that its answer fits into one message of the bus (1 MiB).
+const maxPage = 500
+
+// List gives builds newest first.
+func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*schedulerv1.ListResponse, error) {
+	limit := r.GetLimit()
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	states := make([]build.State, len(r.GetStates()))
+	for i, st := range r.GetStates() {
+		states[i] = build.State(st)
+	}
+	builds, err := s.store.List(ctx, limit+1, r.GetBeforeSeq(), states)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	resp := &schedulerv1.ListResponse{}
+	if len(builds) > int(limit) {
+		builds = builds[:limit]
+		resp.NextBeforeSeq = builds[limit-1].Seq
+	}
+	for _, b := range builds {
+		resp.Builds = append(resp.Builds, view(b))
+	}
+	return resp, nil
+}
+
+// Summary gives the queue's figures.
+func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
+	waiting, leased, total, err := s.store.Summary(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	workers, err := s.store.Capacities(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the store says what it did
+	}
+	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: total, WorkersOnline: int64(len(workers))}, nil
+}

@@ -1,0 +1,141 @@
+package databasetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// cluster is a running PostgreSQL that listens on a Unix socket only.
+type cluster struct {
+	dir string
+}
+
+//nolint:gochecknoglobals // one cluster for each process: making one takes a second
+var theCluster = sync.OnceValues(startCluster)
+
+func (c *cluster) url(db string) string {
+	v := url.Values{"host": {c.dir}, "user": {"freeagent"}, "sslmode": {"disable"}}
+	return "postgres:///" + db + "?" + v.Encode()
+}
+
+// startCluster makes a cluster in a temporary directory. A watchdog shell holds the read end of a pipe from this process
+// and stops the server and removes the directory when the pipe closes: however this process ends, SIGKILL included.
+func startCluster() (*cluster, error) {
+	bin, err := binDir()
+	if err != nil {
+		return nil, err
+	}
+	// Sockets have short paths, so not below a test's own directory.
+	dir, err := os.MkdirTemp("/tmp", "fa-pg-")
+	if err != nil {
+		return nil, fmt.Errorf("directory for PostgreSQL: %w", err)
+	}
+	if err := own(dir); err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	if err := run(bin, "initdb", "-D", data, "-U", "freeagent", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := watchdog(bin, dir, data); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &cluster{dir: dir}, nil
+}
+
+// settings trade durability for speed: the data live as long as the tests. Few megabytes, many connections.
+const settings = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 " +
+	"-c listen_addresses='' -c shared_buffers=64MB -c unix_socket_directories="
+
+// watchdog starts the server from a shell that waits for our end.
+func watchdog(bin, dir, data string) error {
+	script := `"$1/postgres" -D "$2" ` + settings + `"$3" >"$3/log" 2>&1 & pid=$!
+trap '' INT TERM HUP
+cat >/dev/null
+kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$3"`
+	cmd := exec.Command("sh", "-c", script, "sh", bin, data, dir) //nolint:noctx // it outlives every context and ends with the process
+	asServerUser(cmd)
+	cmd.Dir = "/"
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("watchdog: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("watchdog: %w", err)
+	}
+	keepOpen = pipe
+	return ready(bin, dir)
+}
+
+// keepOpen is the pipe whose end is our end.
+var keepOpen any //nolint:gochecknoglobals // must live as long as the process
+
+func ready(bin, dir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		err := exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"), "-q", "-h", dir).Run()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			return fmt.Errorf("PostgreSQL is not ready after 20 s: %.2000s", log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func run(bin, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+	asServerUser(cmd)
+	cmd.Dir = "/"
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %.2000s", name, err, out.Bytes())
+	}
+	return nil
+}
+
+// errNoPostgres names the cure.
+var errNoPostgres = errors.New("no PostgreSQL binaries found (initdb, postgres); `make test` fetches them, or install them " +
+	"(Debian: apt-get install postgresql; macOS: brew install postgresql@17) or name their directory in FREEAGENT_PG_BIN")
+
+// binDir finds the newest installed binaries.
+func binDir() (string, error) {
+	candidates := []string{os.Getenv("FREEAGENT_PG_BIN")}
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/usr/pgsql-*/bin",
+	} {
+		found, _ := filepath.Glob(pattern) //nolint:errcheck // the patterns are right
+		slices.Reverse(found)
+		candidates = append(candidates, found...)
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		candidates = append(candidates, filepath.Dir(path))
+	}
+	for _, dir := range candidates {
+		if dir != "" && isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres")) {
+			return dir, nil
+		}
+	}
+	return "", errNoPostgres
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

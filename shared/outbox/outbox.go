@@ -1,0 +1,39 @@
+package outbox
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/database"
+)
+
+// Emit writes messages into the outbox of tx.
+func Emit(ctx context.Context, tx *database.Tx, msgs ...bus.Message) error {
+	rows := make([]database.Message, len(msgs))
+	for i, m := range msgs {
+		rows[i] = database.Message(m)
+	}
+	return tx.Emit(ctx, rows...) //nolint:wrapcheck // the transaction names itself
+}
+
+// NewRelay gives the relay that publishes what Emit wrote to db.
+func NewRelay(db *database.DB, js jetstream.JetStream, log *slog.Logger) *database.Relay {
+	return database.NewRelay(db, publisher{js}, log)
+}
+
+// publisher is the bus as the relay needs it.
+type publisher struct{ js jetstream.JetStream }
+
+var _ database.Publisher = publisher{}
+
+// Publish implements database.Publisher.
+func (p publisher) Publish(ctx context.Context, rows []database.Message) (int, error) {
+	msgs := make([]bus.Message, len(rows))
+	for i, r := range rows {
+		msgs[i] = bus.Message(r)
+	}
+	return bus.PublishAll(ctx, p.js, msgs) //nolint:wrapcheck // names the subject
+}
