@@ -98,8 +98,8 @@ func (c Config) Validate() error {
 	}
 	fault(c.MaxCertsBytes > maxCertsMemory, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, maxCertsMemory)
 	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
-	// The row of an upload under way is extended every quarter of StagedTTL.
-	fault(c.StagedTTL < c.TicketTTL, "StagedTTL %s is shorter than TicketTTL %s: objects would expire before their upload begins", c.StagedTTL, c.TicketTTL)
+	// The row of an upload under way is extended after a quarter of StagedTTL, and the upload may begin as late as TicketTTL.
+	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)
 	fault(c.StallTimeout >= c.StaleUploadAge, "StallTimeout %s is not shorter than StaleUploadAge %s", c.StallTimeout, c.StaleUploadAge)
 	return errors.Join(errs...)
 }

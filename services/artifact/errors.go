@@ -99,6 +99,8 @@ func translate(err error) error {
 		return err
 	case errors.Is(err, store.ErrNotFound):
 		return because(build.ErrObjectNotFound, err, "no such object")
+	case errors.Is(err, store.ErrNotStaged):
+		return because(build.ErrUnavailable, err, "the object changed meanwhile; try again")
 	case errors.Is(err, ticket.ErrExpired):
 		return because(build.ErrUnauthorized, err, "the transfer ticket has expired; ask for a new one")
 	case errors.Is(err, ticket.ErrInvalid):

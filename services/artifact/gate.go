@@ -74,3 +74,9 @@ func (g *gate) drain(ctx context.Context) (cut int) {
 	<-g.empty
 	return cut
 }
+
+func (g *gate) isClosed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
