@@ -35,7 +35,13 @@ func (s *Service) transfer(h func(http.ResponseWriter, *http.Request) error) htt
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
 		w.Header().Set(requestIDHeader, id)
-		ctx, leave, ok := s.transfers.enter(r.Context())
+		parent := r.Context()
+		if r.Method == http.MethodPut {
+			// A read that fails cancels the request's context before it returns. An upload is to end with the read's error,
+			// which says why; and one whose client left after the last byte may as well be stored.
+			parent = context.WithoutCancel(parent)
+		}
+		ctx, leave, ok := s.transfers.enter(parent)
 		if !ok || !s.isReady() {
 			if ok {
 				leave()

@@ -32,13 +32,20 @@ func (s *Service) sweepUntil(ctx context.Context) {
 	}
 }
 
-// sweep keeps or removes what has expired. Replicas may sweep at once: each row is won by one.
+// sweep ends what crashed processes left and judges what has expired.
 func (s *Service) sweep(ctx context.Context) error {
-	if n, err := s.objects.AbortStale(ctx, s.cfg.StaleUploadAge); err != nil {
-		return fmt.Errorf("abort stale uploads: %w", err)
-	} else if n > 0 {
-		s.log.InfoContext(ctx, "stale uploads aborted", "uploads", n)
+	aborted, err := s.objects.AbortStale(ctx, s.cfg.StaleUploadAge)
+	if aborted > 0 {
+		s.log.InfoContext(ctx, "stale uploads aborted", "uploads", aborted)
 	}
+	if err != nil {
+		err = fmt.Errorf("abort stale uploads: %w", err)
+	}
+	return errors.Join(err, s.sweepExpired(ctx))
+}
+
+// sweepExpired keeps or removes what has expired. Replicas may do so at once: each row is won by one.
+func (s *Service) sweepExpired(ctx context.Context) error {
 	expired, err := s.rows.Expired(ctx, s.now(), sweepBatch)
 	if err != nil {
 		return err
