@@ -86,11 +86,24 @@ func (s *Service) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
+	if r.Method == http.MethodPut {
+		hangUp(w)
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(api.Problem{ // a client that is gone needs no answer
 		Title: http.StatusText(status), Status: status, Detail: text, Code: code, RequestID: id,
 	})
+}
+
+// linger is how long a client may go on sending after a refusal, so that it finds the answer instead of a reset.
+const linger = time.Second
+
+// hangUp ends the connection after the answer. Else the server would first wait for the rest of the body, perhaps of a
+// client that sends nothing more, and only then answer.
+func hangUp(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // where there is none to set, the server's own holds
 }
 
 // cause is what a refusal hides from its reader.
