@@ -316,3 +316,6 @@ func answering(ctx context.Context, nc *nats.Conn) error {
 	}
 	return err
 }
+
+// Dir is the data directory.
+func (a *App) Dir() string { return a.dir.path }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/paths"
 )
 
 // dataDir is a locked data directory.
@@ -62,8 +63,6 @@ func (d *dataDir) join(elem ...string) string {
 // database is the URL of a service's own file.
 func (d *dataDir) database(service string) string { return "sqlite://" + d.join(service+".db") }
 
-// AdminKeyFile is where the admin key of a data directory is.
-func AdminKeyFile(dir string) string { return filepath.Join(dir, "admin.key") }
 
 // secrets are the keys of an installation, each in a file of its own that only the owner reads.
 type secrets struct {
@@ -116,13 +115,13 @@ func (d *dataDir) adminKey(configured string) (string, error) {
 	if configured != "" {
 		return configured, nil
 	}
-	key, err := d.secret(filepath.Base(AdminKeyFile(d.path)), func() ([]byte, error) { return []byte(identity.NewSecret() + "\n"), nil })
+	key, err := d.secret(filepath.Base(paths.AdminKeyFile(d.path)), func() ([]byte, error) { return []byte(identity.NewSecret() + "\n"), nil })
 	if err != nil {
 		return "", err
 	}
 	text := strings.TrimSpace(string(key))
 	if err := identity.ValidKey(text); err != nil {
-		return "", fmt.Errorf("%s: %w", AdminKeyFile(d.path), err)
+		return "", fmt.Errorf("%s: %w", paths.AdminKeyFile(d.path), err)
 	}
 	return text, nil
 }
