@@ -63,7 +63,6 @@ func (d *dataDir) join(elem ...string) string {
 // database is the URL of a service's own file.
 func (d *dataDir) database(service string) string { return "sqlite://" + d.join(service+".db") }
 
-
 // secrets are the keys of an installation, each in a file of its own that only the owner reads.
 type secrets struct {
 	token, ticket, master []byte
