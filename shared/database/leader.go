@@ -149,7 +149,7 @@ func (r *Relay) openSession(ctx context.Context) (*session, error) {
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), sessionTimeout)
 	defer cancel()
-	s.conn.Close(ctx) //nolint:errcheck // nothing is left to lose
+	s.conn.Close(ctx)
 }
 
 func (s *session) tryLock(ctx context.Context) (got bool, err error) {

@@ -67,13 +67,12 @@ func (r *Relay) relay(ctx context.Context) error {
 		var far *publishError
 		switch {
 		case errors.As(err, &far):
-			if ctx.Err() != nil {
-				return nil
-			}
 			if far.done > 0 {
 				retry = minRetry
 			}
-			r.log.WarnContext(ctx, "events wait in the outbox: the bus does not take them", "err", far.cause)
+			if ctx.Err() == nil { // else it is us who stop, not the bus
+				r.log.WarnContext(ctx, "events wait in the outbox: the bus does not take them", "err", far.cause)
+			}
 			wait(ctx, retry/2+rand.N(retry))
 			retry = min(2*retry, maxRetry)
 			continue

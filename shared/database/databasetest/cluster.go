@@ -81,7 +81,7 @@ kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$3"`
 }
 
 // keepOpen is the pipe whose end is our end.
-var keepOpen any //nolint:gochecknoglobals // must live as long as the process
+var keepOpen any //nolint:gochecknoglobals,unused // must live as long as the process
 
 func ready(c *cluster) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -131,7 +131,7 @@ func binDir() (string, error) {
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/usr/pgsql-*/bin",
 	} {
-		found, _ := filepath.Glob(pattern) //nolint:errcheck // the patterns are right
+		found, _ := filepath.Glob(pattern)
 		// By number, so that 9.6 does not pass for newer than 17.
 		slices.SortFunc(found, func(a, b string) int { return cmp.Or(major(b)-major(a), cmp.Compare(b, a)) })
 		candidates = append(candidates, found...)
