@@ -96,3 +96,12 @@ func (t *Tx) ForUpdate() string {
 	}
 	return ""
 }
+
+// SkipLocked is the end of a SELECT that locks its rows and leaves out those that another transaction has locked; nothing on
+// SQLite.
+func (t *Tx) SkipLocked() string {
+	if t.db.dialect == PostgreSQL {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}

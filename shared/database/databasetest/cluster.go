@@ -2,6 +2,7 @@ package databasetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // cluster is a running PostgreSQL that listens on a Unix socket only.
@@ -73,24 +77,25 @@ kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$3"`
 		return fmt.Errorf("watchdog: %w", err)
 	}
 	keepOpen = pipe
-	return ready(bin, dir)
+	return ready(&cluster{dir: dir})
 }
 
 // keepOpen is the pipe whose end is our end.
-var keepOpen any //nolint:gochecknoglobals // must live as long as the process
+var keepOpen any //nolint:gochecknoglobals,unused // must live as long as the process
 
-func ready(bin, dir string) error {
+func ready(c *cluster) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for {
-		err := exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"), "-q", "-h", dir).Run()
+		// Not pg_isready: small distributions of PostgreSQL come without it.
+		conn, err := pgx.Connect(ctx, c.url("postgres"))
 		if err == nil {
-			return nil
+			return conn.Close(ctx)
 		}
 		select {
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			return fmt.Errorf("PostgreSQL is not ready after 20 s: %.2000s", log)
+			log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
+			return fmt.Errorf("PostgreSQL is not ready after 20 s: %w: %.2000s", err, log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -114,25 +119,44 @@ func run(bin, name string, args ...string) error {
 var errNoPostgres = errors.New("no PostgreSQL binaries found (initdb, postgres); `make test` fetches them, or install them " +
 	"(Debian: apt-get install postgresql; macOS: brew install postgresql@17) or name their directory in FREEAGENT_PG_BIN")
 
-// binDir finds the newest installed binaries.
+// binDir finds the newest installed binaries, or those that FREEAGENT_PG_BIN names and no others.
 func binDir() (string, error) {
-	candidates := []string{os.Getenv("FREEAGENT_PG_BIN")}
+	if dir := os.Getenv("FREEAGENT_PG_BIN"); dir != "" {
+		if !hasServer(dir) {
+			return "", fmt.Errorf("FREEAGENT_PG_BIN=%s: no initdb and postgres there", dir)
+		}
+		return dir, nil
+	}
+	var candidates []string
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/usr/pgsql-*/bin",
 	} {
-		found, _ := filepath.Glob(pattern) //nolint:errcheck // the patterns are right
-		slices.Reverse(found)
+		found, _ := filepath.Glob(pattern)
+		// By number, so that 9.6 does not pass for newer than 17.
+		slices.SortFunc(found, func(a, b string) int { return cmp.Or(major(b)-major(a), cmp.Compare(b, a)) })
 		candidates = append(candidates, found...)
 	}
 	if path, err := exec.LookPath("initdb"); err == nil {
 		candidates = append(candidates, filepath.Dir(path))
 	}
 	for _, dir := range candidates {
-		if dir != "" && isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres")) {
+		if hasServer(dir) {
 			return dir, nil
 		}
 	}
 	return "", errNoPostgres
+}
+
+// major gives the first number in a path, 0 without one.
+func major(path string) (n int) {
+	if i := strings.IndexAny(path, "0123456789"); i >= 0 {
+		fmt.Sscanf(path[i:], "%d", &n) //nolint:errcheck // 0 then
+	}
+	return n
+}
+
+func hasServer(dir string) bool {
+	return isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres"))
 }
 
 func isFile(path string) bool {
