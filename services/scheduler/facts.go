@@ -23,7 +23,7 @@ func (c *change) tell(ctx context.Context, e bus.Event, fact proto.Message) erro
 
 // say adds a line of the control plane's own to the build's log.
 func (c *change) say(ctx context.Context, level, text string) error {
-	line, err := logLine(ctx, c.now.ID, c.was.Attempt, c.at, level, text)
+	line, err := logLine(ctx, c.now.ID, c.was.Attempt, c.at, level, text, c.now.State.Final())
 	if err != nil {
 		return err
 	}
@@ -40,9 +40,9 @@ func (c *change) add(ctx context.Context, subject string, fact proto.Message) er
 	return nil
 }
 
-func logLine(ctx context.Context, buildID string, attempt int32, at time.Time, level, text string) (bus.Message, error) {
+func logLine(ctx context.Context, buildID string, attempt int32, at time.Time, level, text string, last bool) (bus.Message, error) {
 	return bus.NewMessage(ctx, source, bus.LogSubject(bus.System, buildID, attempt), at, &eventsv1.LogChunk{ //nolint:wrapcheck // names the fact
-		BuildId: buildID, Attempt: attempt,
+		BuildId: buildID, Attempt: attempt, Last: last,
 		Lines: []*eventsv1.LogLine{{AtMs: at.UnixMilli(), Level: level, Text: text}},
 	})
 }

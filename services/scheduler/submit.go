@@ -143,7 +143,7 @@ func (s *Scheduler) sayRetried(ctx context.Context, tx *store.Tx, b store.Build)
 	if err != nil {
 		return err //nolint:wrapcheck // says which build
 	}
-	line, err := logLine(ctx, old.ID, old.Attempt, b.SubmittedAt, "info", "Retried as build "+b.ID)
+	line, err := logLine(ctx, old.ID, old.Attempt, b.SubmittedAt, "info", "Retried as build "+b.ID, false)
 	if err != nil {
 		return err
 	}
