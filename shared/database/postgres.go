@@ -77,18 +77,8 @@ func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-<<<<<<< HEAD
-	for _, q := range []string{
-		fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockKey("schema "+schema)),
-		"CREATE SCHEMA IF NOT EXISTS " + schema,
-		outboxPostgres,
-	} {
-		if _, err := tx.ExecContext(ctx, q); err != nil {
-			return err
-		}
-=======
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey("schema "+schema)); err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
 	// Looked for first: the right to create a schema is asked for even when there is one, and an administrator who made it
 	// beforehand need not give that right.
@@ -103,8 +93,7 @@ func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 		_, err = tx.ExecContext(ctx, outboxPostgres)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
->>>>>>> database
+		return err
 	}
 	return tx.Commit()
 }

@@ -146,67 +146,13 @@ func (r *Relay) publish(ctx context.Context, msgs []Message) (done int, err erro
 	if len(msgs) == 0 {
 		return 0, nil
 	}
-<<<<<<< HEAD
-}
-
-func (db *DB) waitingUpTo(ctx context.Context, seq int64) (left bool, err error) {
-	err = db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq <= $1)", seq).Scan(&left)
-	return left, err
-}
-
-func (db *DB) waitingMessages(ctx context.Context) (seqs []int64, msgs []Message, err error) {
-	rows, err := db.Read().QueryContext(ctx, "SELECT seq, id, subject, header, payload FROM outbox ORDER BY seq LIMIT $1", relayBatch)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the outbox: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		seq, m, err := scanMessage(rows)
-		if err != nil {
-			return nil, nil, err
-		}
-		seqs, msgs = append(seqs, seq), append(msgs, m)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("read the outbox: %w", err)
-	}
-	return seqs, msgs, nil
-}
-
-func scanMessage(rows *sql.Rows) (seq int64, m Message, err error) {
-	var header string
-	if err := rows.Scan(&seq, &m.ID, &m.Subject, &header, &m.Payload); err != nil {
-		return 0, m, fmt.Errorf("read the outbox: %w", err)
-	}
-	if err := json.Unmarshal([]byte(header), &m.Header); err != nil {
-		return 0, m, fmt.Errorf("header of message %s: %w", m.ID, err)
-	}
-	return seq, m, nil
-}
-
-// remove also runs while ctx ends: what is published should not be published again.
-func (db *DB) remove(ctx context.Context, seqs []int64) error {
-	if len(seqs) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-=======
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
->>>>>>> database
 	defer cancel()
 	done, err = r.to.Publish(ctx, msgs)
 	done = min(max(done, 0), len(msgs))
 	if err == nil && done < len(msgs) {
 		err = fmt.Errorf("%d of %d messages taken", done, len(msgs))
 	}
-<<<<<<< HEAD
-	err := db.WithTx(ctx, func(tx *Tx) error {
-		// Not through Rebind, which remembers every text.
-		_, err := tx.tx.ExecContext(ctx, "DELETE FROM outbox WHERE seq IN ("+strings.Join(words, ",")+")")
-		return err
-	})
-=======
->>>>>>> database
 	if err != nil {
 		return done, &publishError{done: done, cause: err}
 	}
