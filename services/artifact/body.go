@@ -23,11 +23,15 @@ type body struct {
 	head    []byte
 	known   bool // sniffed was called
 	pending int64
+	told    time.Time // when arrived was last called
 	armed   time.Time
 }
 
-// reportEvery is how many bytes arrive between two looks at the disk.
-const reportEvery = 8 << 20
+// reportBytes and reportEvery: whichever comes first has arrived called, so that slow uploads are noticed to be alive.
+const (
+	reportBytes = 8 << 20
+	reportEvery = time.Second
+)
 
 func (b *body) Read(p []byte) (int, error) {
 	b.arm()
@@ -66,11 +70,12 @@ func (b *body) look(p []byte, end bool) error {
 	if err := b.sniff(p, end); err != nil {
 		return err
 	}
-	if b.pending += int64(len(p)); b.arrived == nil || b.pending < reportEvery {
+	now := time.Now()
+	if b.pending += int64(len(p)); b.arrived == nil || b.pending < reportBytes && now.Sub(b.told) < reportEvery {
 		return nil
 	}
 	n := b.pending
-	b.pending = 0
+	b.pending, b.told = 0, now
 	return b.arrived(n)
 }
 

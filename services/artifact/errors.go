@@ -50,6 +50,8 @@ func because(sentinel, cause error, format string, args ...any) error {
 }
 
 // statuses gives each machine code its HTTP status; all others are 500.
+//
+//nolint:gochecknoglobals // a table
 var statuses = map[string]int{
 	"build_not_found":       http.StatusNotFound,
 	"object_not_found":      http.StatusNotFound,

@@ -3,11 +3,9 @@ package artifact_test
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,85 +16,6 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
-
-// TestSteadyClientMayTakeLong: longer than the stall timeout and than the ticket lives, but bytes move.
-func TestSteadyClientMayTakeLong(t *testing.T) {
-	t.Parallel()
-	f := setup(t, option{config: func(c *artifact.Config) {
-		c.StallTimeout, c.TicketTTL, c.StagedTTL = 400*time.Millisecond, 500*time.Millisecond, time.Second
-	}})
-	f.scheduler.set(&schedulerv1.Build{Id: "b1"}, "")
-	pr, pw := io.Pipe()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	go func() {
-		for range 40 {
-			<-tick.C
-			if _, err := pw.Write(make([]byte, 1<<20)); err != nil {
-				return
-			}
-		}
-		pw.Close()
-	}()
-	if a := do(f.request(f.grantUpload("b1", result), http.MethodPut, pr)); a.status != http.StatusOK {
-		t.Errorf("PUT = %d %s %v", a.status, a.body, a.err)
-	}
-}
-
-func TestRepeatedPut(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	data := zipOf(t, "a", noise(100))
-	g := f.grantUpload("b1", source)
-	first := f.put(g, data)
-	if first.status != http.StatusOK {
-		t.Fatalf("PUT = %d %s", first.status, first.body)
-	}
-	again := f.putChunked(g, data)
-	if again.status != http.StatusOK || !bytes.Equal(again.body, first.body) {
-		t.Errorf("the same again = %d %s, want %s", again.status, again.body, first.body)
-	}
-	for name, other := range map[string][]byte{"other": zipOf(t, "b", noise(100)), "empty": nil, "more": append(data, 0)} {
-		if a := f.put(g, other); a.status != http.StatusConflict || a.code() != "object_exists" {
-			t.Errorf("%s bytes = %d %s, want 409 object_exists", name, a.status, a.body)
-		}
-	}
-	if keys := f.keys(); len(keys) != 1 {
-		t.Errorf("keys = %q, want one", keys)
-	}
-}
-
-func TestTwoUploadsAtOnce(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	g := f.grantUpload("b1", result)
-	var all sync.WaitGroup
-	statuses := make([]int, 6)
-	for i := range statuses {
-		data := noise(9 << 20)
-		data[0] = byte(i % 2) // two different files, three of each
-		all.Go(func() { statuses[i] = f.put(g, data).status })
-	}
-	all.Wait()
-	won := f.stat(g.GetObjectId()).GetObject().GetSha256()
-	for i, status := range statuses {
-		data := noise(9 << 20)
-		data[0] = byte(i % 2)
-		want := http.StatusConflict
-		if sum(data) == won {
-			want = http.StatusOK
-		}
-		if status != want {
-			t.Errorf("upload %d = %d, want %d", i, status, want)
-		}
-	}
-	if keys := f.keys(); len(keys) != 1 {
-		t.Errorf("keys = %q, want one", keys)
-	}
-	if a := f.get(f.grantDownload(g.GetObjectId())); a.err != nil || sum(a.body) != won {
-		t.Errorf("GET = %d %v, not the winner's bytes", a.status, a.err)
-	}
-}
 
 func TestTickets(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,7 @@ type exactly struct {
 
 func (e *exactly) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
-	if e.left -= int64(n); err == io.EOF && e.left != 0 {
+	if e.left -= int64(n); errors.Is(err, io.EOF) && e.left != 0 {
 		err = fmt.Errorf("%w: it ends %d bytes early", objects.ErrCorrupt, e.left)
 	}
 	return n, err
@@ -98,7 +98,7 @@ func send(w io.Writer, r io.Reader, begin func()) error {
 	for err == nil {
 		var m int
 		m, err = fill(r, *next)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			break
 		}
 		begin()
@@ -107,7 +107,7 @@ func send(w io.Writer, r io.Reader, begin func()) error {
 		}
 		held, next, n = next, held, m
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	begin()

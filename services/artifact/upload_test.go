@@ -18,6 +18,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/objects/objectstest"
 )
@@ -242,7 +243,7 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		_, err = fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s: %s\r\n\r\n",
 			api.ObjectsPath, 501<<20, api.TicketHeader, ticket)
 		if err == nil {
@@ -255,5 +256,90 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+name) {
 			t.Errorf("answer = %.100q, %v; want %s", answer, err, name)
 		}
+	}
+}
+
+// TestSteadyClientMayTakeLong: longer than the ticket lives and than the stall timeout, but bytes move.
+func TestSteadyClientMayTakeLong(t *testing.T) {
+	t.Parallel()
+	f := setup(t, option{config: func(c *artifact.Config) {
+		c.StallTimeout, c.TicketTTL, c.StagedTTL = 3*time.Second, 2*time.Second, 4*time.Second
+	}})
+	f.scheduler.fail(build.ErrUnavailable) // so that no expiry on a very slow machine decides this test
+	g := f.grantUpload("b1", result)
+	expiry := func() (ms int64) {
+		if err := f.db.Read().QueryRowContext(t.Context(), "SELECT expires_ms FROM objects").Scan(&ms); err != nil {
+			t.Error(err)
+		}
+		return ms
+	}
+	pr, pw := io.Pipe()
+	done := make(chan answer, 1)
+	go func() { done <- do(f.request(g, http.MethodPut, pr)) }()
+	begun, first := time.Now(), expiry()
+	f.eventually("the row's expiry moves while bytes do, past all timeouts", func() bool {
+		if _, err := pw.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(begun) > f.cfg.StallTimeout+f.cfg.StallTimeout/4 && expiry() > first+f.cfg.StagedTTL.Milliseconds()/4
+	})
+	pw.Close()
+	if a := <-done; a.status != http.StatusOK {
+		t.Errorf("PUT = %d %s %v", a.status, a.body, a.err)
+	}
+}
+
+func TestRepeatedPut(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	data := zipOf(t, "a", noise(100))
+	g := f.grantUpload("b1", source)
+	first := f.put(g, data)
+	if first.status != http.StatusOK {
+		t.Fatalf("PUT = %d %s", first.status, first.body)
+	}
+	again := f.putChunked(g, data)
+	if again.status != http.StatusOK || !bytes.Equal(again.body, first.body) {
+		t.Errorf("the same again = %d %s, want %s", again.status, again.body, first.body)
+	}
+	for name, other := range map[string][]byte{"other": zipOf(t, "b", noise(100)), "empty": nil, "more": append(data, 0)} {
+		if a := f.put(g, other); a.status != http.StatusConflict || a.code() != "object_exists" {
+			t.Errorf("%s bytes = %d %s, want 409 object_exists", name, a.status, a.body)
+		}
+	}
+	if keys := f.keys(); len(keys) != 1 {
+		t.Errorf("keys = %q, want one", keys)
+	}
+}
+
+func TestTwoUploadsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	g := f.grantUpload("b1", result)
+	var all sync.WaitGroup
+	statuses := make([]int, 6)
+	for i := range statuses {
+		data := noise(9 << 20)
+		data[0] = byte(i % 2) // two different files, three of each
+		all.Go(func() { statuses[i] = f.put(g, data).status })
+	}
+	all.Wait()
+	won := f.stat(g.GetObjectId()).GetObject().GetSha256()
+	for i, status := range statuses {
+		data := noise(9 << 20)
+		data[0] = byte(i % 2)
+		want := http.StatusConflict
+		if sum(data) == won {
+			want = http.StatusOK
+		}
+		if status != want {
+			t.Errorf("upload %d = %d, want %d", i, status, want)
+		}
+	}
+	if keys := f.keys(); len(keys) != 1 {
+		t.Errorf("keys = %q, want one", keys)
+	}
+	if a := f.get(f.grantDownload(g.GetObjectId())); a.err != nil || sum(a.body) != won {
+		t.Errorf("GET = %d %v, not the winner's bytes", a.status, a.err)
 	}
 }

@@ -89,7 +89,8 @@ func decode(body string) (t Ticket, err error) {
 	if err != nil {
 		return t, err
 	}
-	return t, json.Unmarshal(data, &t)
+	err = json.Unmarshal(data, &t)
+	return t, err
 }
 
 // mac covers a name of the format besides, so that a later format or another use of the key cannot be taken for this one.
