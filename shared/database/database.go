@@ -86,7 +86,7 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Close closes every connection.
 func (db *DB) Close() error {
 	if db.read == db.write {
-		return db.write.Close() //nolint:wrapcheck // nothing to add
+		return db.write.Close()
 	}
 	return errors.Join(db.read.Close(), db.write.Close())
 }
@@ -150,7 +150,7 @@ func (db *DB) Read() Querier { return Querier{db} }
 
 // QueryContext is database/sql's, with $N placeholders.
 func (q Querier) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return q.db.read.QueryContext(ctx, q.db.Rebind(query), args...) //nolint:wrapcheck // the caller says what it asked
+	return q.db.read.QueryContext(ctx, q.db.Rebind(query), args...)
 }
 
 // QueryRowContext is database/sql's, with $N placeholders.

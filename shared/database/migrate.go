@@ -78,5 +78,5 @@ func discard(conn *sql.Conn) error {
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
 		return nil
 	}
-	return err //nolint:wrapcheck // joined to what went wrong
+	return err
 }

@@ -74,11 +74,11 @@ func (e *connectError) Unwrap() error { return e.cause }
 func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey("schema "+schema)); err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
 	// Looked for first: the right to create a schema is asked for even when there is one, and an administrator who made it
 	// beforehand need not give that right.
@@ -93,9 +93,9 @@ func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 		_, err = tx.ExecContext(ctx, outboxPostgres)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
-	return tx.Commit() //nolint:wrapcheck // wrapped by the caller
+	return tx.Commit()
 }
 
 // lockKey makes an advisory lock's number out of what it guards.
