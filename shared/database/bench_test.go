@@ -36,6 +36,7 @@ func benchUpdate(b *testing.B, url string) {
 	}
 	var next atomic.Int64
 	b.SetParallelism(8)
+	b.ResetTimer() // the cluster has started by now
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if err := transition(b.Context(), db, next.Add(1)); err != nil {
