@@ -115,6 +115,9 @@ func TestGarbageIsInvalid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.handle(b.service(), func(context.Context, *text) (*text, error) { return &text{}, nil })
+	if _, err := b.call(t.Context(), "x"); err != nil { // it listens
+		t.Fatal(err)
+	}
 	m, err := b.nc.Request(bus.RequestSubject("echo", "say"), []byte("\xff\xff"), 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -139,9 +142,11 @@ func TestUnknownCodeIsAnError(t *testing.T) {
 func TestCallKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.handle(b.service(), func(ctx context.Context, _ *text) (*text, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
+	release := make(chan struct{})
+	defer close(release)
+	b.handle(b.service(), func(_ context.Context, req *text) (*text, error) {
+		<-release
+		return req, nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
