@@ -56,12 +56,14 @@ const settings = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off
 	"-c listen_addresses='' -c shared_buffers=64MB -c unix_socket_directories="
 
 // watchdog makes and starts the server from a shell that waits for our end, so also an end during initdb leaves nothing.
+// It signals until the server is gone: one that has only just started still ignores it.
 func watchdog(bin, dir string) error {
 	script := `trap '' INT TERM HUP
 "$1/initdb" -D "$2/data" -U freeagent -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1 || exit 1
 "$1/postgres" -D "$2/data" ` + settings + `"$2" >>"$2/log" 2>&1 & pid=$!
 cat >/dev/null
-kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$2"`
+while kill -QUIT $pid 2>/dev/null; do sleep 0.1; done
+rm -rf "$2"`
 	cmd := exec.Command("sh", "-c", script, "sh", bin, dir) //nolint:noctx // it outlives every context and ends with the process
 	asServerUser(cmd)
 	cmd.Dir = "/"
