@@ -78,7 +78,7 @@ func problem(resp *http.Response) error {
 	if p.Code == "upload_cut" || p.Code == "transfer_stalled" {
 		return fmt.Errorf("%w: %s", build.ErrInvalid, p.Detail)
 	}
-	return rpc.FromCode(p.Code, p.Detail) //nolint:wrapcheck // the refusal's own words
+	return rpc.FromCode(p.Code, p.Detail)
 }
 
 // passed are the headers of a download that mean something to the artifact service, and back.

@@ -194,7 +194,7 @@ func guard(
 // refuse sends a sentinel's text as it is; the text of any other error stays in the log.
 func (s *Service) refuse(r micro.Request, err error) {
 	code, text := Code(err), err.Error()
-	if code == codeInternal {
+	if code == build.CodeInternal {
 		s.log.Error("request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
 	}
