@@ -16,7 +16,7 @@ import (
 func (s *Service) serveRequests() (*rpc.Service, error) {
 	r, err := rpc.NewService(s.conn, "artifact", version.Version, s.log)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	err = errors.Join(
 		rpc.Handle(r, "upload", public(s.upload)),

@@ -136,7 +136,7 @@ type patient struct {
 
 func (p *patient) Write(b []byte) (int, error) {
 	_ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) // where there is none to set, the server's own holds
-	return p.w.Write(b)                                 //nolint:wrapcheck // send wraps it
+	return p.w.Write(b)
 }
 
 // done sends the rest and takes the deadline away: the connection may serve others.

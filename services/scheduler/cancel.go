@@ -34,7 +34,7 @@ func (s *Scheduler) cancel(ctx context.Context, tx *store.Tx, b store.Build, why
 		c.now.Error, c.now.FinishedAt = why, c.at
 		if c.was.State.Leased() {
 			if err := tx.SaveAttempt(ctx, c.now, store.Cancelled, c.at.UnixMilli(), why); err != nil {
-				return err //nolint:wrapcheck // says which attempt
+				return err
 			}
 		}
 		if err := c.tell(ctx, bus.Cancelled, &eventsv1.BuildCancelled{

@@ -41,7 +41,7 @@ func choose(w world) []store.Build {
 	return chosen
 }
 
-// slots counts what a lane can take at once: its free slots and the window, which is one and a quarter of all slots.
+// slots counts what a lane can take at once: its free slots and the window, one more than a quarter of all slots.
 func slots(l store.Lane, workers []store.Capacity) int {
 	free, all := 0, 0
 	for _, w := range workers {

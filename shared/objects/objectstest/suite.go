@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -60,12 +61,9 @@ func Suite(t *testing.T, open Opener) {
 
 // Bytes returns n reproducible bytes that do not compress.
 func Bytes(n int) []byte {
-	out := make([]byte, 0, n+sha256.Size)
-	for i := 0; len(out) < n; i++ {
-		sum := sha256.Sum256(fmt.Appendf(nil, "block %d", i))
-		out = append(out, sum[:]...)
-	}
-	return out[:n]
+	out := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(out)
+	return out
 }
 
 // Sum is the lower-case hex SHA-256 of b.

@@ -305,8 +305,10 @@ type LogChunk struct {
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Number of the first line, from 1. 0 on lines that the control plane itself adds ("Build submitted").
-	FirstLine     int64      `protobuf:"varint,3,opt,name=first_line,json=firstLine,proto3" json:"first_line,omitempty"`
-	Lines         []*LogLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	FirstLine int64      `protobuf:"varint,3,opt,name=first_line,json=firstLine,proto3" json:"first_line,omitempty"`
+	Lines     []*LogLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	// The build has ended: whoever follows the log may stop. (A later retry still adds its line.)
+	Last          bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +369,13 @@ func (x *LogChunk) GetLines() []*LogLine {
 		return x.Lines
 	}
 	return nil
+}
+
+func (x *LogChunk) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
 }
 
 type LogLine struct {
@@ -644,13 +653,14 @@ const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12\x1f\n" +
 	"\vttl_seconds\x18\x05 \x01(\x05R\n" +
 	"ttlSeconds\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\x92\x01\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\xa6\x01\n" +
 	"\bLogChunk\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1d\n" +
 	"\n" +
 	"first_line\x18\x03 \x01(\x03R\tfirstLine\x122\n" +
-	"\x05lines\x18\x04 \x03(\v2\x1c.freeagent.events.v1.LogLineR\x05lines\"^\n" +
+	"\x05lines\x18\x04 \x03(\v2\x1c.freeagent.events.v1.LogLineR\x05lines\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\"^\n" +
 	"\aLogLine\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\tR\x05level\x12\x14\n" +

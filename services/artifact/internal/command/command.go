@@ -34,7 +34,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	if *showVersion {
 		_, err := fmt.Fprintln(stdout, version.Version)
-		return err //nolint:wrapcheck // nothing to add
+		return err
 	}
 	s, err := read(environ)
 	if err != nil {
@@ -50,11 +50,11 @@ func (s settings) serve(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	if err := cfg.Validate(); err != nil {
-		return err //nolint:wrapcheck // names its faults
+		return err
 	}
 	db, err := database.Open(ctx, database.Config{URL: s.DatabaseURL, Service: "artifact", MaxConns: s.DatabaseConns})
 	if err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	store, err := objects.New(objects.Config{
@@ -62,7 +62,7 @@ func (s settings) serve(ctx context.Context, log *slog.Logger) (err error) {
 		Region: s.S3Region, Secure: s.S3TLS,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	nc, err := s.connect(log)
@@ -72,7 +72,7 @@ func (s settings) serve(ctx context.Context, log *slog.Logger) (err error) {
 	defer nc.Close()
 	service, err := artifact.New(cfg, artifact.Deps{DB: db, Store: store, Conn: nc, Log: log})
 	if err != nil {
-		return err //nolint:wrapcheck // says what it did
+		return err
 	}
 	return s.run(ctx, service, log)
 }
@@ -82,7 +82,7 @@ func (s settings) connect(log *slog.Logger) (*nats.Conn, error) {
 	if s.NATSCreds != "" {
 		opts = append(opts, nats.UserCredentials(s.NATSCreds))
 	}
-	return bus.Connect(bus.Config{ //nolint:wrapcheck // says what it did
+	return bus.Connect(bus.Config{
 		URL: s.NATSURL, Name: "artifact", User: s.NATSUser, Password: s.NATSPassword, Options: opts,
 	}, log)
 }

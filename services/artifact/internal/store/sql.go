@@ -68,10 +68,10 @@ func (s *SQL) GiveUp(ctx context.Context, id string, counted bool) error {
 	return s.tx(ctx, "give up upload of "+id, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE objects SET uploads = uploads - $1 WHERE id = $2 AND state = 'staged'`, mine, id)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped by tx
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM objects WHERE id = $1 AND state = 'staged' AND uploads <= 0`, id)
-		return err //nolint:wrapcheck // wrapped by tx
+		return err
 	})
 }
 
@@ -91,7 +91,7 @@ func (s *SQL) Keep(ctx context.Context, ids []string) error {
 			res, err := tx.ExecContext(ctx,
 				`UPDATE objects SET state = 'kept', expires_ms = 0 WHERE id = $1 AND state IN ('stored', 'kept')`, id)
 			if err != nil {
-				return err //nolint:wrapcheck // wrapped by tx
+				return err
 			}
 			n, err := res.RowsAffected()
 			if err = orElse(n, err, ErrNotFound); err != nil {
@@ -121,10 +121,10 @@ func (s *SQL) change(ctx context.Context, doing, q string, args ...any) (n int64
 	err = s.tx(ctx, doing, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, q, args...)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped by tx
+			return err
 		}
 		n, err = res.RowsAffected()
-		return err //nolint:wrapcheck // wrapped by tx
+		return err
 	})
 	return n, err
 }
@@ -197,13 +197,13 @@ func scan(row interface{ Scan(...any) error }) (o Object, err error) {
 	err = row.Scan(&o.ID, &o.BuildID, &o.Attempt, &o.Kind, &o.Project, &o.Name, &o.Prefix, &o.Key, &state, &o.Size, &o.SHA256,
 		&o.ContentType, &wrapped, &created, &stored, &expires)
 	if err != nil {
-		return o, err //nolint:wrapcheck // wrapped by the caller
+		return o, err
 	}
 	o.State, o.CreatedAt, o.StoredAt, o.ExpiresAt = State(state), fromMillis(created), fromMillis(stored), fromMillis(expires)
 	if wrapped != "" {
 		o.WrappedKey, err = base64.StdEncoding.DecodeString(wrapped)
 	}
-	return o, err //nolint:wrapcheck // wrapped by the caller
+	return o, err
 }
 
 func millis(t time.Time) int64 {

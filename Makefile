@@ -1,0 +1,91 @@
+# The only door to this repository. `make` alone lists what there is. The work is done by the scripts in scripts/.
+# Kept to what GNU make 3.81 knows (the one that comes with macOS).
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PREFIX  := github.com/expo-free-agent/freeagent
+LDFLAGS := -s -w -X $(PREFIX)/shared/version.Version=$(VERSION)
+GOBUILD  = CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '$(LDFLAGS)'
+TOOLS   := .bin/.tools
+HELPERS := .bin/.helpers
+
+# What a user may set on the command line.
+EXECUTOR ?= shell
+FUZZTIME ?= 20s
+ARGS     ?=
+
+GOTOOLCHAIN ?= local
+export GOTOOLCHAIN
+
+.PHONY: help check fmt test tests-ci race cover bench fuzz generate verify build run demo clean tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+check: $(TOOLS) ## format, lint, import rules, generated code unchanged, each module builds alone
+	@scripts/check.sh
+
+fmt: $(TOOLS) ## format what is ours
+	@scripts/each.sh format
+
+test: $(HELPERS) ## every test over real parts, with a summary; fetches PostgreSQL if it is missing
+	@scripts/test.sh
+
+race: $(HELPERS) ## the same with the race detector (needs a C compiler)
+	@scripts/test.sh -race
+
+cover: $(HELPERS) ## the same with coverage for each module; the page is coverage/index.html
+	@scripts/test.sh -cover
+
+tests-ci: $(HELPERS)
+	@scripts/test.sh -race -cover
+
+bench: ## the benchmarks of every module
+	@scripts/each.sh bench
+
+fuzz: ## every fuzz test for FUZZTIME (20s)
+	@FUZZTIME=$(FUZZTIME) scripts/each.sh fuzz
+
+generate: $(TOOLS) ## generate Go from the contracts in proto-events
+	@scripts/generate.sh
+
+verify: $(TOOLS) ## fail if generated code differs from its source
+	@scripts/generate.sh -verify
+
+build: ## dist/freeagent and one small binary for each service
+	@mkdir -p dist
+	cd services/standalone && $(GOBUILD) -o ../../dist/freeagent ./cmd/freeagent
+	cd services/ingest && $(GOBUILD) -o ../../dist/freeagent-ingest ./cmd/ingest
+	cd services/scheduler && $(GOBUILD) -o ../../dist/freeagent-scheduler ./cmd/scheduler
+	cd services/monitor && $(GOBUILD) -o ../../dist/freeagent-monitor ./cmd/monitor
+	cd services/artifact && $(GOBUILD) -o ../../dist/freeagent-artifact ./cmd/artifact
+
+dist/freeagent: FORCE
+	@mkdir -p dist
+	@cd services/standalone && $(GOBUILD) -o ../../dist/freeagent ./cmd/freeagent
+
+run: dist/freeagent ## start everything here with a worker, data in .cache/run; ARGS="--port 3000" and the like
+	dist/freeagent up --data-dir .cache/run --with-worker $(ARGS)
+
+demo: $(HELPERS) ## build the example app for real, from submit to download; EXECUTOR=fake needs no Node
+	@EXECUTOR=$(EXECUTOR) scripts/demo.sh
+
+clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
+	rm -rf dist coverage .cache/test .cache/run examples/hello-expo/dist
+	rm -f .bin/testsum .bin/covsum .bin/jsonfield $(HELPERS)
+
+tools: $(TOOLS) ## install the pinned tools into .bin (a few minutes, once)
+
+# The pinned tools: built once for each change of tools/go.mod.
+$(TOOLS): tools/go.mod tools/go.sum
+	@echo "building the pinned tools into .bin (once; a few minutes)"
+	@mkdir -p .bin
+	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install tool
+	@touch $@
+
+# Our own small helpers of the scripts: standard library only, a second to build.
+$(HELPERS): tools/go.mod tools/testsum/main.go tools/testsum/summary.go tools/covsum/main.go tools/jsonfield/main.go
+	@mkdir -p .bin
+	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install ./testsum ./covsum ./jsonfield
+	@touch $@
+
+FORCE:

@@ -1,0 +1,55 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// askTimeout bounds each question to another service.
+const askTimeout = 10 * time.Second
+
+func (g *Ingest) ask(ctx context.Context, service, verb string, req, resp proto.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp)
+}
+
+// getBuild asks the scheduler for one build. An id that no build can have is as unknown as any other.
+func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
+	if !build.ValidID(id) {
+		return nil, build.ErrNotFound
+	}
+	var resp schedulerv1.GetResponse
+	if err := g.ask(ctx, "scheduler", "get", &schedulerv1.GetRequest{BuildId: id}, &resp); err != nil {
+		return nil, fmt.Errorf("build %s: %w", id, err)
+	}
+	return &resp, nil
+}
+
+// page is at most limit builds below before, newest first, and the cursor of what follows (0 at the end).
+func (g *Ingest) page(ctx context.Context, limit int, before int64, states []string) (builds []*schedulerv1.Build, next int64, err error) {
+	next = before
+	for len(builds) < limit {
+		var resp schedulerv1.ListResponse
+		req := &schedulerv1.ListRequest{Limit: int32(min(limit-len(builds), maxPage)), BeforeSeq: next, States: states} //nolint:gosec // at most maxPage
+		if err := g.ask(ctx, "scheduler", "list", req, &resp); err != nil {
+			return nil, 0, err
+		}
+		builds = append(builds, resp.GetBuilds()...)
+		if next = resp.GetNextBeforeSeq(); next == 0 {
+			break
+		}
+	}
+	return builds, next, nil
+}
+
+// maxPage is what one request to the scheduler asks for; its answer fits into one message.
+const maxPage = 500

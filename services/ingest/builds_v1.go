@@ -1,0 +1,232 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// statusOf is a state in the words of API v1, whose clients reject any other.
+func statusOf(b *schedulerv1.Build) string {
+	switch build.State(b.GetState()) {
+	case build.Queued:
+		return string(build.Pending)
+	case build.Cancelled:
+		return string(build.Failed)
+	default:
+		return b.GetState()
+	}
+}
+
+// orNull gives an absent value as JSON null: the client wants the field, and not a zero.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+type submittedV1 struct {
+	ID          string `json:"id"`
+	Status      string `json:"status"`
+	SubmittedAt int64  `json:"submitted_at"`
+	AccessToken string `json:"access_token"`
+	OriginalID  string `json:"original_build_id,omitempty"`
+}
+
+func (g *Ingest) answerSubmitV1(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
+	b := resp.GetBuild()
+	writeJSON(w, http.StatusOK, submittedV1{
+		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.token(b.GetId()),
+		OriginalID: b.GetRetryOf(),
+	})
+}
+
+func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.submit(w, r)
+	if err != nil {
+		g.failV1(w, r, err)
+		return
+	}
+	g.answerSubmitV1(w, resp)
+}
+
+// failV1 gives the sentence alone where API v1 promises it: scripts compare whole messages.
+func (g *Ingest) failV1(w http.ResponseWriter, r *http.Request, err error) {
+	for _, sentence := range []string{sayMultipart, saySource, sayPlatform, "Source file too large", "Certs file too large"} {
+		if strings.HasSuffix(err.Error(), sentence) {
+			status := http.StatusBadRequest
+			if strings.HasSuffix(sentence, "too large") {
+				status = http.StatusRequestEntityTooLarge
+			}
+			v1.refuse(w, r, status, "", sentence)
+			return
+		}
+	}
+	g.fail(w, r, v1, err)
+}
+
+func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.retry(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	g.answerSubmitV1(w, resp)
+}
+
+func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {
+	if _, err := g.cancel(r); err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
+}
+
+func (g *Ingest) cancel(r *http.Request) (*schedulerv1.Build, error) {
+	id := chi.URLParam(r, "id")
+	if !build.ValidID(id) {
+		return nil, build.ErrNotFound
+	}
+	var resp schedulerv1.CancelResponse
+	if err := g.ask(r.Context(), "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
+		return nil, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	return resp.GetBuild(), nil
+}
+
+type statusV1 struct {
+	ID           string  `json:"id"`
+	Status       string  `json:"status"`
+	Platform     string  `json:"platform"`
+	WorkerID     *string `json:"worker_id"`
+	SubmittedAt  int64   `json:"submitted_at"`
+	StartedAt    *int64  `json:"started_at"`
+	CompletedAt  *int64  `json:"completed_at"`
+	ErrorMessage *string `json:"error_message"`
+}
+
+func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	b := resp.GetBuild()
+	writeJSON(w, http.StatusOK, statusV1{
+		ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
+		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(startedAt(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
+		ErrorMessage: orNull(b.GetError()),
+	})
+}
+
+// startedAt is when a worker took the build: API v1 knows no difference between assigned and begun.
+func startedAt(b *schedulerv1.Build) int64 { return b.GetAssignedAtMs() }
+
+type listedV1 struct {
+	ID          string `json:"id"`
+	Status      string `json:"status"`
+	CreatedAt   string `json:"createdAt"`
+	CompletedAt string `json:"completedAt,omitempty"`
+}
+
+// defaultList and maxList bound GET /api/builds.
+const (
+	defaultList = 1000
+	maxList     = 1000
+)
+
+func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
+	limit, before := listBounds(r.URL.Query())
+	builds, next, err := g.page(r.Context(), limit, before, nil)
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	list := make([]listedV1, len(builds))
+	for i, b := range builds {
+		list[i] = listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: iso(b.GetSubmittedAtMs()), CompletedAt: iso(b.GetFinishedAtMs())}
+	}
+	if next > 0 {
+		w.Header().Set("Link", fmt.Sprintf(`</api/builds?limit=%d&before=%d>; rel="next"`, limit, next))
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+// listBounds reads limit and before; what cannot be read is as if it were not there.
+func listBounds(q url.Values) (limit int, before int64) {
+	limit, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || limit <= 0 {
+		limit = defaultList
+	}
+	before, err = strconv.ParseInt(q.Get("before"), 10, 64)
+	if err != nil || before < 0 {
+		before = 0
+	}
+	return min(limit, maxList), before
+}
+
+func iso(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+type activeV1 struct {
+	ID        string  `json:"id"`
+	Status    string  `json:"status"`
+	Platform  string  `json:"platform"`
+	WorkerID  *string `json:"worker_id"`
+	StartedAt *int64  `json:"started_at"`
+}
+
+func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
+	builds, _, err := g.page(r.Context(), maxList, 0, []string{string(build.Assigned), string(build.Building)})
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	list := make([]activeV1, len(builds))
+	for i, b := range builds {
+		list[i] = activeV1{
+			ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(startedAt(b)),
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"builds": list})
+}
+
+func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	b := resp.GetBuild()
+	if build.State(b.GetState()) != build.Completed {
+		v1.refuse(w, r, http.StatusBadRequest, "", "Build not completed")
+		return
+	}
+	g.download(w, r, v1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
+}
+
+// extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.
+func extension(b *schedulerv1.Build) string {
+	switch {
+	case strings.HasSuffix(b.GetResult().GetName(), ".tar.gz"):
+		return ".tar.gz"
+	case b.GetPlatform() == string(build.Android):
+		return ".apk"
+	default:
+		return ".ipa"
+	}
+}

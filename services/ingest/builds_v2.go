@@ -1,0 +1,137 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+func viewV2(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
+	v := api.Build{
+		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
+		Status: b.GetState(), Attempt: int(b.GetAttempt()), Stage: b.GetStage(), WorkerID: b.GetWorkerId(),
+		WorkerName: b.GetWorkerName(), Priority: int(b.GetPriority()), Error: b.GetError(), WaitingFor: b.GetWaitingFor(),
+		Position: int(b.GetPosition()), RetryOf: b.GetRetryOf(), SubmittedAt: iso(b.GetSubmittedAtMs()),
+		AssignedAt: iso(b.GetAssignedAtMs()), StartedAt: iso(b.GetStartedAtMs()), FinishedAt: iso(b.GetFinishedAtMs()),
+		Source: objectV2(b.GetSource()), Result: objectV2(b.GetResult()),
+	}
+	for _, a := range attempts {
+		v.Attempts = append(v.Attempts, api.Attempt{
+			Number: int(a.GetNumber()), WorkerID: a.GetWorkerId(), WorkerName: a.GetWorkerName(), Outcome: a.GetOutcome(),
+			Error: a.GetError(), ClaimedAt: iso(a.GetClaimedAtMs()), StartedAt: iso(a.GetStartedAtMs()), EndedAt: iso(a.GetEndedAtMs()),
+		})
+	}
+	return v
+}
+
+func objectV2(o *eventsv1.ObjectRef) *api.Object {
+	if o.GetObjectId() == "" {
+		return nil
+	}
+	return &api.Object{Name: o.GetName(), Size: o.GetSize(), SHA256: o.GetSha256()}
+}
+
+func (g *Ingest) submitV2(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.submit(w, r)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	w.Header().Set("Location", api.Path+"/builds/"+resp.GetBuild().GetId())
+	writeJSON(w, http.StatusCreated, g.submitted(resp))
+}
+
+func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.retry(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, g.submitted(resp))
+}
+
+func (g *Ingest) cancelV2(w http.ResponseWriter, r *http.Request) {
+	b, err := g.cancel(r)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewV2(b, nil))
+}
+
+func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewV2(resp.GetBuild(), resp.GetAttempts()))
+}
+
+const defaultPage = 50
+
+func (g *Ingest) listV2(w http.ResponseWriter, r *http.Request) {
+	limit, before, states, err := pageV2(r)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	builds, next, err := g.page(r.Context(), limit, before, states)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	list := api.BuildList{Builds: make([]api.Build, len(builds))}
+	for i, b := range builds {
+		list.Builds[i] = viewV2(b, nil)
+	}
+	if next > 0 {
+		list.Next = strconv.FormatInt(next, 10)
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+// pageV2 reads the query strictly: a filter that is misspelt must not look like one that matched.
+func pageV2(r *http.Request) (limit int, before int64, states []string, err error) {
+	q := r.URL.Query()
+	limit = defaultPage
+	if s := q.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxList {
+			return 0, 0, nil, fmt.Errorf("%w: limit %.20q, want 1 to %d", build.ErrInvalid, s, maxList)
+		}
+	}
+	if s := q.Get("before"); s != "" {
+		if before, err = strconv.ParseInt(s, 10, 64); err != nil || before < 1 {
+			return 0, 0, nil, fmt.Errorf("%w: before %.20q is not a cursor of ours", build.ErrInvalid, s)
+		}
+	}
+	for _, s := range q["status"] {
+		if !slices.Contains(build.States(), build.State(s)) {
+			return 0, 0, nil, fmt.Errorf("%w: status %.20q, want one of %v", build.ErrInvalid, s, build.States())
+		}
+		states = append(states, s)
+	}
+	return limit, before, states, nil
+}
+
+func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	b := resp.GetBuild()
+	if build.State(b.GetState()) != build.Completed {
+		v2.refuse(w, r, http.StatusConflict, "build_not_completed", "The build is "+b.GetState()+" and has no result")
+		return
+	}
+	g.download(w, r, v2, b.GetResult().GetObjectId(), b.GetResult().GetName())
+}

@@ -1,0 +1,68 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+)
+
+// Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus.
+type Ingest struct {
+	cfg     Config
+	deps    Deps
+	store   *store.Store
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	objects *httputil.ReverseProxy
+	log     *slog.Logger
+	// stopping ends requests that never end by themselves (followed logs).
+	stopping context.Context //nolint:containedctx // the life of the gateway
+	stop     context.CancelFunc
+}
+
+// New migrates the gateway's schema and stores the bootstrap key; it starts nothing.
+func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("gateway configuration: %w", err)
+	}
+	st, err := store.New(ctx, d.DB)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Bootstrap(ctx, cfg.BootstrapKey); err != nil {
+		return nil, err
+	}
+	js, err := bus.JetStream(d.Conn)
+	if err != nil {
+		return nil, err
+	}
+	g := &Ingest{cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, log: d.Log.With("service", "ingest")}
+	g.stopping, g.stop = context.WithCancel(context.Background())
+	if g.objects, err = g.newObjectsProxy(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Run answers the bus's questions until ctx ends. Stop HTTP after it: followed logs end with it.
+func (g *Ingest) Run(ctx context.Context) error {
+	group := lifecycle.New(g.log)
+	group.Go("callout", identity.Callout{
+		Conn: g.nc, Issuer: g.deps.Issuer, Account: g.deps.Account, Lookup: g.store.Worker, TTL: g.cfg.WorkerTTL, Log: g.log,
+	}.Run)
+	defer g.stop()
+	return group.Run(ctx)
+}
+
+// Handler answers HTTP.
+func (g *Ingest) Handler() http.Handler { return g.routes() }

@@ -1,0 +1,102 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// maxBody bounds a JSON body.
+const maxBody = 1 << 20
+
+// readJSON decodes one JSON object and refuses what follows it.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the object")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the body is not the JSON object expected: %w", build.ErrInvalid, err)
+	}
+	return nil
+}
+
+// join makes a worker known and gives it credentials for the bus. One that shows its old credentials stays who it was.
+func (g *Ingest) join(w http.ResponseWriter, r *http.Request) {
+	var req api.JoinRequest
+	if err := readJSON(w, r, &req); err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	worker, secret, err := g.identify(r.Context(), req)
+	if err == nil {
+		err = g.admitWorker(r.Context(), worker, req)
+	}
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	g.log.InfoContext(r.Context(), "worker joined", "request_id", requestID(r.Context()), "worker_id", worker.ID, "pool", worker.Pool)
+	writeJSON(w, http.StatusOK, api.JoinResponse{
+		WorkerID: worker.ID, Secret: secret, BusURL: g.deps.BusURL(r), Pool: worker.Pool, Platforms: platformsOrAll(worker.Platforms),
+	})
+}
+
+func platformsOrAll(platforms []string) []string {
+	if len(platforms) > 0 {
+		return platforms
+	}
+	for _, p := range build.Platforms() {
+		platforms = append(platforms, string(p))
+	}
+	return platforms
+}
+
+func (g *Ingest) identify(ctx context.Context, req api.JoinRequest) (identity.Worker, string, error) {
+	fresh := identity.Worker{ID: build.NewID(), Pool: req.Pool, Platforms: req.Platforms}
+	if fresh.Pool == "" {
+		fresh.Pool = build.DefaultPool
+	}
+	if !build.ValidID(req.WorkerID) {
+		return withSecret(fresh, identity.NewSecret())
+	}
+	known, err := g.store.Worker(ctx, req.WorkerID)
+	switch {
+	case errors.Is(err, build.ErrWorkerUnknown), err == nil && !identity.Matches(req.Secret, known.SecretHash):
+		return withSecret(fresh, identity.NewSecret())
+	case err != nil:
+		return fresh, "", fmt.Errorf("%w: %w", build.ErrUnavailable, err)
+	case known.Revoked:
+		return fresh, "", fmt.Errorf("%w: this worker was revoked", build.ErrInvalid)
+	}
+	fresh.ID = known.ID
+	return withSecret(fresh, req.Secret)
+}
+
+func withSecret(w identity.Worker, secret string) (identity.Worker, string, error) {
+	w.SecretHash = identity.Hash(secret)
+	return w, secret, nil
+}
+
+// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored.
+func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
+	err := g.ask(ctx, "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Slots: int32(min(max(req.Slots, 1), 1000)), //nolint:gosec // bounded
+		Labels: req.Labels, Version: req.Version,
+	}, &schedulerv1.RegisterWorkerResponse{})
+	if err != nil {
+		return fmt.Errorf("register the worker: %w", err)
+	}
+	return g.store.PutWorker(ctx, w)
+}

@@ -1,0 +1,175 @@
+package embedbus
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// Account is where services and workers meet.
+const Account = "FA"
+
+// servicesUser bypasses the callout; its password is random and never leaves the process.
+const servicesUser = "services"
+
+// Config of an embedded server.
+type Config struct {
+	// Dir holds the streams and the remembered port. Required, absolute.
+	Dir string
+	// Listen is host:port for workers. Port 0 picks a free port once and keeps it in Dir, so that workers find a restarted
+	// server again.
+	Listen string
+	// Issuer is the public account key whose JWTs the callout issues.
+	Issuer string
+	Log    *slog.Logger
+}
+
+// Server is a running server. Its methods are safe for concurrent use.
+type Server struct {
+	srv      *server.Server
+	password string
+	log      *slog.Logger
+}
+
+const (
+	readyTimeout = 10 * time.Second
+	// maxPayload bounds a message: lists and log batches fit, bytes of objects do not belong here.
+	maxPayload = 1 << 20
+)
+
+// Start runs a server until Close.
+func Start(cfg Config) (*Server, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("directory of the bus: %w", err)
+	}
+	host, port, err := chooseAddr(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{password: identity.NewSecret(), log: cfg.Log.With("service", "bus")}
+	opts, account := s.options(cfg, host, port)
+	if s.srv, err = server.NewServer(opts); err != nil {
+		return nil, fmt.Errorf("start the bus: %w", err)
+	}
+	s.srv.SetLoggerV2(&logger{log: s.log}, false, false, false)
+	s.srv.Start()
+	if !s.srv.ReadyForConnections(readyTimeout) {
+		s.Close()
+		return nil, fmt.Errorf("the bus is not ready after %s", readyTimeout)
+	}
+	live, err := s.srv.LookupAccount(account.Name)
+	if err == nil {
+		err = live.EnableJetStream(nil, nil)
+	}
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("enable JetStream in %s: %w", cfg.Dir, err)
+	}
+	return s, rememberPort(cfg.Dir, s.port())
+}
+
+func (s *Server) options(cfg Config, host string, port int) (*server.Options, *server.Account) {
+	fa, sys := server.NewAccount(Account), server.NewAccount("SYS")
+	return &server.Options{
+		ServerName: "freeagent", Host: host, Port: port, MaxPayload: maxPayload,
+		JetStream: true, StoreDir: cfg.Dir, SyncAlways: true,
+		Accounts: []*server.Account{fa, sys}, SystemAccount: sys.Name,
+		Users:       []*server.User{{Username: servicesUser, Password: s.password, Account: fa}},
+		AuthCallout: &server.AuthCallout{Issuer: cfg.Issuer, Account: Account, AuthUsers: []string{servicesUser}},
+		AuthTimeout: 2, PingInterval: 10 * time.Second, MaxPingsOut: 2,
+		NoSigs: true, NoSystemAccount: false, DisableShortFirstPing: true,
+	}, fa
+}
+
+// Connect gives a service its own connection inside the process. The caller closes it.
+func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
+	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log)
+}
+
+// Port is where workers connect.
+func (s *Server) port() int {
+	if a, ok := s.srv.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// URL is where workers on host connect.
+func (s *Server) URL(host string) string {
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port()))
+}
+
+// Close stops the server and waits until its data are on disk.
+func (s *Server) Close() {
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+}
+
+// chooseAddr decides where to listen: as told, at the remembered port, or at a free one.
+func chooseAddr(cfg Config) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("address of the bus %q: want host:port, such as 127.0.0.1:4222", cfg.Listen)
+	}
+	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("address of the bus %q: %q is not a port", cfg.Listen, text)
+	}
+	if port != 0 {
+		if err := canBind(host, port); err != nil {
+			return "", 0, fmt.Errorf("the bus cannot listen on %s: %w; choose another with --bus-listen", cfg.Listen, err)
+		}
+		return host, port, nil
+	}
+	if port = rememberedPort(cfg.Dir); port > 0 {
+		if err := canBind(host, port); err == nil {
+			return host, port, nil
+		}
+		cfg.Log.Warn("the bus moves to another port: the one it had is taken; workers will join again", "port", port)
+	}
+	return host, server.RANDOM_PORT, nil
+}
+
+func canBind(host string, port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))) //nolint:noctx // closed at once
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return errors.New("another process is using this port")
+	}
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func portFile(dir string) string { return filepath.Join(dir, "port") }
+
+func rememberedPort(dir string) int {
+	text, err := os.ReadFile(portFile(dir))
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return port
+}
+
+func rememberPort(dir string, port int) error {
+	if err := os.WriteFile(portFile(dir), []byte(strconv.Itoa(port)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("remember the bus's port: %w", err)
+	}
+	return nil
+}
