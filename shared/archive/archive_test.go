@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
 // member is an entry of an archive built for a test.

@@ -14,8 +14,9 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
 // Opener returns a store whose bucket exists and is the test's own. It
