@@ -27,7 +27,6 @@ type member struct {
 	typ     byte // tar's; 0 is a file, or a directory when the name ends in "/"
 	link    string
 	mode    int64
-	size    int64 // declared where it shall lie
 }
 
 func tarGz(t testing.TB, members ...member) []byte {
