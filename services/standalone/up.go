@@ -145,7 +145,7 @@ func (o *upOptions) run(ctx context.Context) error {
 	}
 	var parts []Part
 	if o.local.enabled {
-		part, err := o.local.part(app, cfg, o.getenv)
+		part, err := o.local.part(ctx, app, cfg.Log)
 		if err != nil {
 			return errors.Join(err, app.close())
 		}

@@ -2,8 +2,8 @@ package objects
 
 import (
 	"context"
-	"errors"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
