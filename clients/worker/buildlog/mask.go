@@ -48,3 +48,14 @@ func (m Mask) Text(s string) string {
 	}
 	return m.replacer.Replace(s)
 }
+
+// SecretName judges by a variable's name whether its value is a secret.
+func SecretName(name string) bool {
+	upper := strings.ToUpper(name)
+	for _, word := range []string{"TOKEN", "SECRET", "PASSW", "_KEY", "AUTH", "CREDENTIAL", "PRIVATE"} {
+		if strings.Contains(upper, word) {
+			return true
+		}
+	}
+	return false
+}
