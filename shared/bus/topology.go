@@ -75,7 +75,7 @@ func NewTopology(replicas int) Topology {
 // Ensure creates or updates what t declares; it may run in every service at every start.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	for _, s := range t.Streams {
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
+		if err := ensureStream(ctx, js, s); err != nil {
 			return fmt.Errorf("stream %s: %w", s.Name, err)
 		}
 	}
@@ -85,6 +85,16 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 		}
 	}
 	return nil
+}
+
+// ensureStream updates only what differs: creating a stream anew with the configuration it has changes nothing, while an
+// update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment.
+func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig) error {
+	_, err := js.CreateStream(ctx, s)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = js.UpdateStream(ctx, s)
+	}
+	return err
 }
 
 // ensureBucket leaves an existing bucket alone when only the server's defaults differ.

@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/expo-free-agent/freeagent/clients/cli"
-	"github.com/expo-free-agent/freeagent/clients/worker/command"
 	"github.com/expo-free-agent/freeagent/services/standalone"
 )
 
@@ -18,6 +17,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(os.Stdout, os.Stderr, os.Getenv))
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv))
 	return cli.Execute(ctx, root, os.Args[1:])
 }
