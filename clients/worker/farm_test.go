@@ -113,6 +113,8 @@ func (f *farm) restart() {
 	f.srv.Shutdown()
 	f.srv.WaitForShutdown()
 	f.boot()
+	// The heartbeats live in memory and are gone with their bucket: services make it again.
+	f.eventually("the topology is there", func() bool { return bus.Ensure(f.t.Context(), f.js, bus.NewTopology(1)) == nil })
 }
 
 // denials counts what the bus denied: a worker must never need more than it may.
