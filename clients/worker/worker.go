@@ -154,6 +154,3 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
-
-// leaseAttrs are the keys of every line about an attempt.
-func (l lease) attrs() slog.Attr { return slog.Group("", "build_id", l.build, "attempt", l.attempt) }

@@ -31,7 +31,7 @@ func Passed() []string {
 	}
 }
 
-// ErrPassEnv: a variable that builds never get.
+// ErrPassEnv says that builds never get this variable.
 var ErrPassEnv = errors.New("cannot be passed to builds")
 
 // CheckPassEnv refuses names that are none, and the product's own keys.
