@@ -16,13 +16,16 @@ ARGS     ?=
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check test tests-ci race cover bench fuzz generate verify build run demo clean tools
+.PHONY: help check fmt test tests-ci race cover bench fuzz generate verify build run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 check: $(TOOLS) ## format, lint, import rules, generated code unchanged, each module builds alone
 	@scripts/check.sh
+
+fmt: $(TOOLS) ## format what is ours
+	@scripts/each.sh format
 
 test: $(HELPERS) ## every test over real parts, with a summary; fetches PostgreSQL if it is missing
 	@scripts/test.sh

@@ -36,6 +36,7 @@ sha256() {
   if command -v sha256sum >/dev/null 2>&1; then sha256sum "$1"; else shasum -a 256 "$1"; fi | awk '{ print $1 }'
 }
 
+artifact=dist/demo/hello-expo-android.tar.gz
 work=$(mktemp -d "${TMPDIR:-/tmp}/freeagent-demo.XXXXXX")
 server=""
 
@@ -66,6 +67,7 @@ clean_up() {
     echo "== the end of the server's log" >&2
     tail -n 40 "$work/server.log" >&2
   fi
+  [ "$code" = 0 ] || rm -f "$artifact" # what was not found good is not left lying as if it were
   rm -rf "$work"
   exit "$code"
 }
@@ -127,7 +129,6 @@ status=$(field status <"$work/status.json")
 [ "$status" = completed ] || die "build $id is $status, not completed"
 
 step "downloading and checking the result"
-artifact=dist/demo/hello-expo-android.tar.gz
 mkdir -p dist/demo
 rm -f "$artifact"
 dist/freeagent download "$id" --output "$artifact"

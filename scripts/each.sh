@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmarks (each.sh bench) or, one after the other, the fuzz tests (each.sh fuzz) of every module.
+# In every module: the benchmarks (each.sh bench), the fuzz tests one after the other (each.sh fuzz), or the formatter
+# (each.sh format).
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 need_go
@@ -19,9 +20,13 @@ fuzz() {
   done
 }
 
+format() {
+  "$ROOT/.bin/golangci-lint" fmt --config "$ROOT/.golangci.yml" ./...
+}
+
 case ${1:-} in
-  bench | fuzz) ;;
-  *) die "usage: each.sh bench|fuzz" ;;
+  bench | fuzz | format) ;;
+  *) die "usage: each.sh bench|fuzz|format" ;;
 esac
 for module in $(modules); do
   has_packages "$module" || continue

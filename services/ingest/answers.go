@@ -62,6 +62,7 @@ type answer struct {
 	sentence string
 }
 
+//nolint:gochecknoglobals // a constant table
 var answers = []answer{
 	{build.ErrNotFound, http.StatusNotFound, "Build not found"},
 	{build.ErrFinished, http.StatusBadRequest, "Build already finished"},

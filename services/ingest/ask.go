@@ -19,7 +19,7 @@ const askTimeout = 10 * time.Second
 func (g *Ingest) ask(ctx context.Context, service, verb string, req, resp proto.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp) //nolint:wrapcheck // names the subject
+	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp)
 }
 
 // getBuild asks the scheduler for one build. An id that no build can have is as unknown as any other.

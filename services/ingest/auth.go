@@ -16,10 +16,10 @@ import (
 
 // The sentences of API v1 that users' scripts look for.
 var (
-	errNoKey        = errors.New("Missing X-API-Key header")                  //nolint:revive,staticcheck // a v1 sentence
-	errWrongKey     = errors.New("Invalid API key")                           //nolint:revive,staticcheck // a v1 sentence
-	errNoKeyOrToken = errors.New("Missing X-API-Key or X-Build-Token header") //nolint:revive,staticcheck // a v1 sentence
-	errWrongToken   = errors.New("Invalid or expired build token")            //nolint:revive,staticcheck // a v1 sentence
+	errNoKey        = errors.New("Missing X-API-Key header")
+	errWrongKey     = errors.New("Invalid API key")
+	errNoKeyOrToken = errors.New("Missing X-API-Key or X-Build-Token header")
+	errWrongToken   = errors.New("Invalid or expired build token")
 )
 
 // keyOf gives the API key of a request: X-API-Key, or a bearer token.

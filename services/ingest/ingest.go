@@ -37,14 +37,14 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	st, err := store.New(ctx, d.DB)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	if err := st.Bootstrap(ctx, cfg.BootstrapKey); err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	js, err := bus.JetStream(d.Conn)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	g := &Ingest{cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, log: d.Log.With("service", "ingest")}
 	g.stopping, g.stop = context.WithCancel(context.Background())
@@ -61,7 +61,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, Account: g.deps.Account, Lookup: g.store.Worker, TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	defer g.stop()
-	return group.Run(ctx) //nolint:wrapcheck // names the loop
+	return group.Run(ctx)
 }
 
 // Handler answers HTTP.

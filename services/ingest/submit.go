@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,8 +26,10 @@ type submission struct {
 	fields        map[string]string
 }
 
-// The fields that mean something; others are read and forgotten.
-var submitFields = map[string]bool{"platform": true, "project": true, "profile": true, "pool": true, "priority": true}
+// meansSomething names the fields that are kept; others are read and forgotten.
+func meansSomething(field string) bool {
+	return slices.Contains([]string{"platform", "project", "profile", "pool", "priority"}, field)
+}
 
 const (
 	// maxField bounds a text field; maxParts the form.
@@ -106,7 +109,7 @@ func (g *Ingest) readPart(r *http.Request, s *submission, part *multipart.Part) 
 		s.source, err = g.storePart(r, s, artifactv1.Kind_KIND_SOURCE, part, "Source")
 	case name == "certs" && part.FileName() != "" && s.certs == nil:
 		s.certs, err = g.storePart(r, s, artifactv1.Kind_KIND_CERTS, part, "Certs")
-	case submitFields[name] && part.FileName() == "":
+	case meansSomething(name) && part.FileName() == "":
 		var value []byte
 		if value, err = io.ReadAll(io.LimitReader(part, maxField+1)); err == nil && len(value) > maxField {
 			return fmt.Errorf("%w: field %s is longer than %d bytes", build.ErrInvalid, name, maxField)
@@ -151,7 +154,7 @@ func (s *submission) complete() error {
 }
 
 func (g *Ingest) acknowledge(ctx context.Context, s *submission) (*schedulerv1.SubmitResponse, error) {
-	priority, _ := strconv.ParseInt(s.fields["priority"], 10, 32) //nolint:errcheck // checked by complete; empty is 0
+	priority, _ := strconv.ParseInt(s.fields["priority"], 10, 32) // checked by complete; empty is 0
 	return g.askSubmit(ctx, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: int32(priority), Profile: s.fields["profile"], Source: s.source, Certs: s.certs,

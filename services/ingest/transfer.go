@@ -78,14 +78,17 @@ func problem(resp *http.Response) error {
 	if p.Code == "upload_cut" || p.Code == "transfer_stalled" {
 		return fmt.Errorf("%w: %s", build.ErrInvalid, p.Detail)
 	}
-	return rpc.FromCode(p.Code, p.Detail) //nolint:wrapcheck // the refusal's own words
+	return rpc.FromCode(p.Code, p.Detail)
 }
 
-// passed are the headers of a download that mean something to the artifact service, and back.
-var (
-	passedIn  = []string{"Range", "If-Range", "If-None-Match"}
-	passedOut = []string{"Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256", "Last-Modified"}
-)
+// copyHeaders passes the named headers on.
+func copyHeaders(to, from http.Header, names ...string) {
+	for _, k := range names {
+		if v := from.Values(k); len(v) > 0 {
+			to[http.CanonicalHeaderKey(k)] = v
+		}
+	}
+}
 
 // download passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
 func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, objectID, fileName string) {
@@ -95,11 +98,7 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 		return
 	}
 	header := http.Header{}
-	for _, k := range passedIn {
-		if v := r.Header.Values(k); len(v) > 0 {
-			header[k] = v
-		}
-	}
+	copyHeaders(header, r.Header, "Range", "If-Range", "If-None-Match")
 	answer, err := g.send(r.Context(), resp.GetGrant(), nil, header)
 	if err != nil {
 		g.fail(w, r, say, err)
@@ -116,11 +115,7 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 		g.fail(w, r, say, problem(answer))
 		return
 	}
-	for _, k := range passedOut {
-		if v := answer.Header.Get(k); v != "" {
-			w.Header().Set(k, v)
-		}
-	}
+	copyHeaders(w.Header(), answer.Header, "Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256")
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileName))
 	w.WriteHeader(answer.StatusCode)

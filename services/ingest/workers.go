@@ -98,5 +98,5 @@ func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.Joi
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
-	return g.store.PutWorker(ctx, w) //nolint:wrapcheck // the store says what it did
+	return g.store.PutWorker(ctx, w)
 }

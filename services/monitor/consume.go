@@ -16,7 +16,7 @@ import (
 
 // eventsLoop learns which attempts run. In order: an attempt's end must not be heard before its beginning.
 func (m *Monitor) eventsLoop(ctx context.Context) error {
-	return bus.Consume(ctx, m.js, bus.Consumer{ //nolint:wrapcheck // names the consumer
+	return bus.Consume(ctx, m.js, bus.Consumer{
 		Stream: bus.EventsStream, Durable: "monitor", Parallel: 1,
 		Filters: []string{
 			bus.BuildSubjects(bus.Assigned), bus.BuildSubjects(bus.Stage), bus.BuildSubjects(bus.Completed),
@@ -72,7 +72,7 @@ func decode[E any, P interface {
 // watch expects a beat within the stage's TTL: a worker that dies before its first beat is found, too.
 func (m *Monitor) watch(ctx context.Context, buildID string, attempt int32, workerID, stage string) error {
 	now, ttl := m.now(), build.Stage(stage).TTL(m.cfg.StageTTLs)
-	return m.store.Watch(ctx, store.Lease{ //nolint:wrapcheck // names the lease
+	return m.store.Watch(ctx, store.Lease{
 		BuildID: buildID, Attempt: attempt, WorkerID: workerID, Stage: stage, TTL: ttl, Since: now,
 		LookAt: now.Add(ttl + m.cfg.Grace),
 	})
@@ -80,7 +80,7 @@ func (m *Monitor) watch(ctx context.Context, buildID string, attempt int32, work
 
 // markersLoop hears the bucket's stream: a beat is skipped, an expiry marker makes its key due after the grace period.
 func (m *Monitor) markersLoop(ctx context.Context) error {
-	return bus.Consume(ctx, m.js, bus.Consumer{ //nolint:wrapcheck // names the consumer
+	return bus.Consume(ctx, m.js, bus.Consumer{
 		Stream: bus.HeartbeatStream, Durable: "monitor-markers", Filters: []string{bus.KeySubject(">")}, Parallel: 64,
 	}, m.hearMarker, m.log)
 }
@@ -95,9 +95,9 @@ func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
 	}
 	at := m.now().Add(m.cfg.Grace)
 	if buildID == "" {
-		return m.store.SuspectWorker(ctx, worker, at) //nolint:wrapcheck // names the worker
+		return m.store.SuspectWorker(ctx, worker, at)
 	}
-	return m.store.Suspect(ctx, buildID, attempt, at) //nolint:wrapcheck // names the lease
+	return m.store.Suspect(ctx, buildID, attempt, at)
 }
 
 // margin is how long after its expiry a key that was alive is looked at again if no marker was heard.

@@ -36,7 +36,7 @@ func (m *Monitor) lookLoop(ctx context.Context) error {
 func (m *Monitor) lookAtLeases(ctx context.Context) error {
 	due, err := m.store.Due(ctx, m.now(), m.heldAt())
 	if err != nil || len(due) == 0 {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	return m.withBucket(ctx, func(kv jetstream.KeyValue) error {
 		for _, l := range due {
@@ -89,7 +89,7 @@ func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, l stor
 		l.Stage, l.TTL = h.GetStage(), time.Duration(h.GetTtlSeconds())*time.Second
 	}
 	l.LookAt = now.Add(l.TTL + margin)
-	return m.store.Alive(ctx, l) //nolint:wrapcheck // names the lease
+	return m.store.Alive(ctx, l)
 }
 
 func (m *Monitor) stall(ctx context.Context, l store.Lease) error {
@@ -98,10 +98,10 @@ func (m *Monitor) stall(ctx context.Context, l store.Lease) error {
 		BuildId: l.BuildID, Attempt: l.Attempt, WorkerId: l.WorkerID, Stage: l.Stage, SilentSinceMs: l.Since.UnixMilli(),
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the fact
+		return err
 	}
 	m.log.WarnContext(ctx, "attempt stalled", "build_id", l.BuildID, "attempt", l.Attempt, "worker_id", l.WorkerID, "stage", l.Stage)
-	return m.store.Stall(ctx, l, event) //nolint:wrapcheck // says what it did
+	return m.store.Stall(ctx, l, event)
 }
 
 func (m *Monitor) lookAtWorkers(ctx context.Context) error {
@@ -111,7 +111,7 @@ func (m *Monitor) lookAtWorkers(ctx context.Context) error {
 	}
 	due, err := m.store.DueWorkers(ctx, now)
 	if err != nil || len(due) == 0 {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	return m.withBucket(ctx, func(kv jetstream.KeyValue) error {
 		for _, id := range due {
@@ -130,14 +130,14 @@ func (m *Monitor) lookAtWorker(ctx context.Context, kv jetstream.KeyValue, id st
 	}
 	now := m.now()
 	if h != nil {
-		return m.store.WatchWorker(ctx, id, now.Add(m.cfg.WorkerTTL+margin)) //nolint:wrapcheck // names the worker
+		return m.store.WatchWorker(ctx, id, now.Add(m.cfg.WorkerTTL+margin))
 	}
 	event, err := bus.NewMessage(ctx, source, bus.WorkerSubject(id, bus.Offline), now, &eventsv1.WorkerOffline{
 		WorkerId: id, AtMs: now.UnixMilli(),
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the fact
+		return err
 	}
 	m.log.InfoContext(ctx, "worker went offline", "worker_id", id)
-	return m.store.Leave(ctx, id, event) //nolint:wrapcheck // says what it did
+	return m.store.Leave(ctx, id, event)
 }

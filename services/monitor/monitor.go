@@ -48,11 +48,11 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 	log := d.Log.With("service", "monitor")
 	st, err := store.New(ctx, d.DB)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	js, err := bus.JetStream(d.Conn)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	return &Monitor{
 		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, log), nc: d.Conn, js: js, log: log,
@@ -70,7 +70,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	g.Go("connection", m.connectionLoop)
 	g.Go("reconcile", m.reconcileLoop)
 	g.Go("look", m.lookLoop)
-	return g.Run(ctx) //nolint:wrapcheck // names the loop
+	return g.Run(ctx)
 }
 
 // hold postpones every verdict by one full TTL of its lease.

@@ -32,7 +32,7 @@ func (m *Monitor) reconcileLoop(ctx context.Context) error {
 func (m *Monitor) reconcile(ctx context.Context) error {
 	watched, err := m.store.Leases(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	attempts := map[string]int32{}
 	for _, l := range watched {

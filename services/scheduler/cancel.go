@@ -3,12 +3,13 @@ package scheduler
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"google.golang.org/protobuf/proto"
 )
 
 // Cancel ends a build that nobody wants any more and tells its worker at once. Of a cancelled build it is answered again
@@ -34,7 +35,7 @@ func (s *Scheduler) cancel(ctx context.Context, tx *store.Tx, b store.Build, why
 		c.now.Error, c.now.FinishedAt = why, c.at
 		if c.was.State.Leased() {
 			if err := tx.SaveAttempt(ctx, c.now, store.Cancelled, c.at.UnixMilli(), why); err != nil {
-				return err //nolint:wrapcheck // says which attempt
+				return err
 			}
 		}
 		if err := c.tell(ctx, bus.Cancelled, &eventsv1.BuildCancelled{

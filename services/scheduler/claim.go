@@ -36,10 +36,10 @@ func (s *Scheduler) claim(ctx context.Context, workerID, buildID string, attempt
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		if b, err = tx.Build(ctx, buildID); err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		if b.HeldBy(workerID, attempt) {
 			return nil
@@ -50,13 +50,13 @@ func (s *Scheduler) claim(ctx context.Context, workerID, buildID string, attempt
 		b, err = s.assign(ctx, tx, w, b)
 		return err
 	})
-	return b, err //nolint:wrapcheck // the store says what it did
+	return b, err
 }
 
 // eligible refuses for the build's reasons first: those end the hand-out, the worker's only send it elsewhere.
 func (s *Scheduler) eligible(ctx context.Context, tx *store.Tx, w store.Worker, b store.Build, attempt int32) error {
 	if _, err := build.Next(b.State, build.Claim); err != nil {
-		return err //nolint:wrapcheck // says command and state
+		return err
 	}
 	if b.Attempt != attempt {
 		return fmt.Errorf("%w: attempt %d of %s is past", build.ErrNotQueued, attempt, b.ID)
@@ -66,7 +66,7 @@ func (s *Scheduler) eligible(ctx context.Context, tx *store.Tx, w store.Worker, 
 	}
 	held, err := tx.Held(ctx, w.ID)
 	if err != nil {
-		return err //nolint:wrapcheck // says whose
+		return err
 	}
 	if len(held) >= int(w.Slots) {
 		return fmt.Errorf("%w: %s holds %d of %d", build.ErrNoSlot, w.Name, len(held), w.Slots)
@@ -81,7 +81,7 @@ func (s *Scheduler) assign(ctx context.Context, tx *store.Tx, w store.Worker, b 
 			BuildID: b.ID, Number: b.Attempt, WorkerID: w.ID, WorkerName: w.Name, ClaimedAt: c.at, Outcome: store.Running,
 		})
 		if err != nil {
-			return err //nolint:wrapcheck // says which attempt
+			return err
 		}
 		if err := c.tell(ctx, bus.Assigned, &eventsv1.BuildAssigned{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: w.ID, AssignedAtMs: c.at.UnixMilli(),
@@ -114,7 +114,7 @@ func (c *change) enter(ctx context.Context, tx *store.Tx, stage string) error {
 	if c.was.State == build.Assigned {
 		c.now.StartedAt = c.at
 		if err := tx.SaveAttempt(ctx, c.now, store.Running, 0, ""); err != nil {
-			return err //nolint:wrapcheck // says which attempt
+			return err
 		}
 		if err := c.tell(ctx, bus.Started, &eventsv1.BuildStarted{
 			BuildId: c.now.ID, Attempt: c.now.Attempt, WorkerId: c.now.WorkerID, StartedAtMs: c.at.UnixMilli(),
@@ -131,7 +131,7 @@ func (c *change) enter(ctx context.Context, tx *store.Tx, stage string) error {
 func (s *Scheduler) CheckLease(ctx context.Context, r *schedulerv1.CheckLeaseRequest) (*schedulerv1.CheckLeaseResponse, error) {
 	b, err := s.store.Build(ctx, r.GetBuildId())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a sentinel
+		return nil, err
 	}
 	if !b.HeldBy(r.GetWorkerId(), r.GetAttempt()) {
 		return nil, leaseLost(b, r.GetAttempt())

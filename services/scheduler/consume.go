@@ -14,7 +14,7 @@ import (
 
 // consumeLoop hears what the monitor says: silent attempts and silent workers.
 func (s *Scheduler) consumeLoop(ctx context.Context) error {
-	return bus.Consume(ctx, s.js, bus.Consumer{ //nolint:wrapcheck // names the consumer
+	return bus.Consume(ctx, s.js, bus.Consumer{
 		Stream: bus.EventsStream, Durable: "scheduler", Parallel: 1,
 		Filters: []string{bus.BuildSubjects(bus.Stalled), bus.WorkerSubjects(bus.Offline)},
 	}, s.hear, s.log)

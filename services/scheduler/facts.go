@@ -34,14 +34,14 @@ func (c *change) say(ctx context.Context, level, text string) error {
 func (c *change) add(ctx context.Context, subject string, fact proto.Message) error {
 	m, err := bus.NewMessage(ctx, source, subject, c.at, fact)
 	if err != nil {
-		return err //nolint:wrapcheck // names the fact
+		return err
 	}
 	c.facts = append(c.facts, m)
 	return nil
 }
 
 func logLine(ctx context.Context, buildID string, attempt int32, at time.Time, level, text string, last bool) (bus.Message, error) {
-	return bus.NewMessage(ctx, source, bus.LogSubject(bus.System, buildID, attempt), at, &eventsv1.LogChunk{ //nolint:wrapcheck // names the fact
+	return bus.NewMessage(ctx, source, bus.LogSubject(bus.System, buildID, attempt), at, &eventsv1.LogChunk{
 		BuildId: buildID, Attempt: attempt, Last: last,
 		Lines: []*eventsv1.LogLine{{AtMs: at.UnixMilli(), Level: level, Text: text}},
 	})
@@ -53,7 +53,7 @@ func handOut(ctx context.Context, b store.Build, at time.Time) (bus.Message, err
 		BuildId: b.ID, Attempt: b.Attempt, Pool: b.Pool, Platform: string(b.Platform),
 	})
 	if err != nil {
-		return bus.Message{}, err //nolint:wrapcheck // names the fact
+		return bus.Message{}, err
 	}
 	return m.WithID(fmt.Sprintf("%s.%d", b.ID, b.Attempt)), nil
 }

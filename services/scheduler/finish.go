@@ -105,7 +105,7 @@ func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, r
 	return s.step(ctx, tx, b, build.Complete, func(c *change) error {
 		c.now.Result, c.now.FinishedAt = result, c.at
 		if err := tx.SaveAttempt(ctx, c.now, store.Completed, c.at.UnixMilli(), ""); err != nil {
-			return err //nolint:wrapcheck // says which attempt
+			return err
 		}
 		if err := c.tell(ctx, bus.Completed, &eventsv1.BuildCompleted{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Result: result, FinishedAtMs: c.at.UnixMilli(),
@@ -123,7 +123,7 @@ func (s *Scheduler) fail(
 	return s.step(ctx, tx, b, cmd, func(c *change) error {
 		c.now.Error, c.now.FinishedAt = why, c.at
 		if err := tx.SaveAttempt(ctx, c.now, o, c.at.UnixMilli(), why); err != nil {
-			return err //nolint:wrapcheck // says which attempt
+			return err
 		}
 		if err := c.tell(ctx, bus.Failed, &eventsv1.BuildFailed{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Error: why, FinishedAtMs: c.at.UnixMilli(),

@@ -54,7 +54,7 @@ func (s *Scheduler) handBack(ctx context.Context, tx *store.Tx, b store.Build, w
 // again ends the current attempt and prepares the next.
 func (c *change) again(ctx context.Context, tx *store.Tx, o store.Outcome, wait time.Duration, why string) error {
 	if err := tx.SaveAttempt(ctx, c.was, o, c.at.UnixMilli(), why); err != nil {
-		return err //nolint:wrapcheck // says which attempt
+		return err
 	}
 	c.now.Attempt++
 	c.now.WorkerID, c.now.Stage = "", ""

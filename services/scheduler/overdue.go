@@ -32,7 +32,7 @@ func (s *Scheduler) overdueLoop(ctx context.Context) error {
 func (s *Scheduler) failOverdue(ctx context.Context) error {
 	overdue, err := s.store.Overdue(ctx, s.now().Add(-s.cfg.BuildTimeout-overdueGrace))
 	if err != nil {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	for _, old := range overdue {
 		holder := old.WorkerID

@@ -49,7 +49,7 @@ func (s *Scheduler) reconcile(ctx context.Context) error {
 	}
 	queued, err := s.store.Queued(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	wanted := map[string]bool{}
 	for _, b := range queued {
@@ -69,7 +69,7 @@ func (s *Scheduler) offerAgain(ctx context.Context, b store.Build) error {
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Build(ctx, b.ID)
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		if fresh.State != build.Queued || fresh.Attempt != b.Attempt {
 			return nil
@@ -77,13 +77,13 @@ func (s *Scheduler) offerAgain(ctx context.Context, b store.Build) error {
 		again := fresh
 		again.QueuedAt = s.now() // so that the next round waits for this one to settle
 		if err := tx.SaveBuild(ctx, fresh, again); err != nil {
-			return err //nolint:wrapcheck // says which build
+			return err
 		}
 		m, err := handOut(ctx, again, again.QueuedAt)
 		if err != nil {
 			return err
 		}
-		return tx.Emit(ctx, m.WithID(m.ID+"."+build.NewID())) //nolint:wrapcheck // the transaction names itself
+		return tx.Emit(ctx, m.WithID(m.ID+"."+build.NewID()))
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return nil
@@ -91,7 +91,7 @@ func (s *Scheduler) offerAgain(ctx context.Context, b store.Build) error {
 	if err == nil {
 		s.log.WarnContext(ctx, "hand-out was missing from the queue and is back", "build_id", b.ID, "attempt", b.Attempt)
 	}
-	return err //nolint:wrapcheck // the store says what it did
+	return err
 }
 
 func (s *Scheduler) purgeStale(ctx context.Context, stream jetstream.Stream, has map[string]uint64, wanted map[string]bool) error {
@@ -109,15 +109,15 @@ func (s *Scheduler) purgeStale(ctx context.Context, stream jetstream.Stream, has
 // ensureTopology makes what JetStream should hold and the consumer of each lane; a wiped server is whole again after it.
 func (s *Scheduler) ensureTopology(ctx context.Context) error {
 	if err := bus.Ensure(ctx, s.js, bus.NewTopology(s.cfg.Replicas)); err != nil {
-		return err //nolint:wrapcheck // names the stream
+		return err
 	}
 	lanes, err := s.store.Lanes(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // the store says what it did
+		return err
 	}
 	for _, l := range lanes {
 		if err := bus.EnsureQueueConsumer(ctx, s.js, l.Pool, string(l.Platform)); err != nil {
-			return err //nolint:wrapcheck // names the consumer
+			return err
 		}
 	}
 	return nil

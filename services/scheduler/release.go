@@ -56,24 +56,24 @@ func (s *Scheduler) round(ctx context.Context) error {
 func (s *Scheduler) look(ctx context.Context) (w world, err error) {
 	waiting, _, _, err := s.store.Summary(ctx)
 	if err != nil {
-		return w, err //nolint:wrapcheck // the store says what it did
+		return w, err
 	}
 	s.waiting.Store(waiting)
 	if w.workers, err = s.store.Capacities(ctx); err != nil || len(w.workers) == 0 || waiting == 0 {
-		return w, err //nolint:wrapcheck // the store says what it did
+		return w, err
 	}
 	if w.queued, err = s.store.QueuedByLane(ctx); err != nil {
-		return w, err //nolint:wrapcheck // the store says what it did
+		return w, err
 	}
 	if w.live, err = s.store.Live(ctx); err != nil {
-		return w, err //nolint:wrapcheck // the store says what it did
+		return w, err
 	}
 	room := 0
 	for _, c := range w.workers {
 		room += int(c.Slots)
 	}
 	w.pending, err = s.store.Pending(ctx, s.now(), 2*room+1)
-	return w, err //nolint:wrapcheck // the store says what it did
+	return w, err
 }
 
 // release puts one attempt on offer. Another scheduler may have done so, or a person cancelled: that is no error.
@@ -81,7 +81,7 @@ func (s *Scheduler) release(ctx context.Context, b store.Build) error {
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Build(ctx, b.ID)
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		if fresh.State != build.Pending || fresh.Attempt != b.Attempt {
 			return store.ErrConflict
@@ -102,5 +102,5 @@ func (s *Scheduler) release(ctx context.Context, b store.Build) error {
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}
-	return err //nolint:wrapcheck // the store says what it did
+	return err
 }

@@ -48,11 +48,11 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	log := d.Log.With("service", "scheduler")
 	st, err := store.New(ctx, d.DB)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	js, err := bus.JetStream(d.Conn)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	s := &Scheduler{
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
@@ -75,5 +75,5 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("requests", func(ctx context.Context) error {
 		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)
 	})
-	return g.Run(ctx) //nolint:wrapcheck // names the loop
+	return g.Run(ctx)
 }

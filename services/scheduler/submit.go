@@ -49,7 +49,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) {
 	platform, err := build.ParsePlatform(r.GetPlatform())
 	if err != nil {
-		return store.Build{}, err //nolint:wrapcheck // a sentinel with its sentence
+		return store.Build{}, err
 	}
 	pool := r.GetPool()
 	if pool == "" {
@@ -92,7 +92,7 @@ func (s *Scheduler) insert(ctx context.Context, b store.Build) (store.Build, []s
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		seq, err := tx.InsertBuild(ctx, b)
 		if err != nil {
-			return err //nolint:wrapcheck // says which build
+			return err
 		}
 		b.Seq = seq
 		c := change{was: b, now: b, at: b.SubmittedAt}
@@ -102,9 +102,9 @@ func (s *Scheduler) insert(ctx context.Context, b store.Build) (store.Build, []s
 		if err := s.sayRetried(ctx, tx, b); err != nil {
 			return err
 		}
-		return tx.Emit(ctx, c.facts...) //nolint:wrapcheck // the transaction names itself
+		return tx.Emit(ctx, c.facts...)
 	})
-	return b, warnings, err //nolint:wrapcheck // the store says what it did
+	return b, warnings, err
 }
 
 func (c *change) tellSubmitted(ctx context.Context, warnings []string) error {
@@ -141,20 +141,20 @@ func (s *Scheduler) sayRetried(ctx context.Context, tx *store.Tx, b store.Build)
 		return nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // says which build
+		return err
 	}
 	line, err := logLine(ctx, old.ID, old.Attempt, b.SubmittedAt, "info", "Retried as build "+b.ID, false)
 	if err != nil {
 		return err
 	}
-	return tx.Emit(ctx, line) //nolint:wrapcheck // the transaction names itself
+	return tx.Emit(ctx, line)
 }
 
 // warnings are what a submitter should know at once.
 func (s *Scheduler) warnings(ctx context.Context, b store.Build) ([]string, error) {
 	workers, err := s.store.Capacities(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	for _, w := range workers {
 		if w.Can(b.Pool, b.Platform) {
@@ -174,7 +174,7 @@ func (s *Scheduler) submittedBefore(ctx context.Context, b store.Build) (*schedu
 	s.waiting.Add(-1)
 	old, err := s.store.Build(ctx, b.ID)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says which build
+		return nil, err
 	}
 	if old.Source.GetObjectId() != b.Source.GetObjectId() {
 		return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.ID)

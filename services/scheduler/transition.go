@@ -24,7 +24,7 @@ func (s *Scheduler) step(
 ) (store.Build, error) {
 	next, err := build.Next(b.State, cmd)
 	if err != nil {
-		return b, err //nolint:wrapcheck // says command and state already
+		return b, err
 	}
 	c := change{was: b, now: b, at: s.now()}
 	c.now.State = next
@@ -32,9 +32,9 @@ func (s *Scheduler) step(
 		return b, err
 	}
 	if err := tx.SaveBuild(ctx, c.was, c.now); err != nil {
-		return b, err //nolint:wrapcheck // says which build
+		return b, err
 	}
-	return c.now, tx.Emit(ctx, c.facts...) //nolint:wrapcheck // the transaction names itself
+	return c.now, tx.Emit(ctx, c.facts...)
 }
 
 // update runs one transaction over one build and wakes whoever waits for its outcome.
@@ -44,7 +44,7 @@ func (s *Scheduler) update(
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		read, err := tx.Build(ctx, id)
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		b, err = f(tx, read)
 		return err
@@ -52,5 +52,5 @@ func (s *Scheduler) update(
 	if err == nil {
 		s.wake()
 	}
-	return b, err //nolint:wrapcheck // the store says what it did
+	return b, err
 }

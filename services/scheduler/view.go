@@ -32,16 +32,16 @@ func ms(t time.Time) int64 {
 func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
 	b, err := s.store.Build(ctx, r.GetBuildId())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a sentinel
+		return nil, err
 	}
 	attempts, err := s.store.Attempts(ctx, b.ID)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	v := view(b)
 	if b.State.Waiting() {
 		if v.Position, err = s.store.Position(ctx, b); err != nil {
-			return nil, err //nolint:wrapcheck // the store says what it did
+			return nil, err
 		}
 		if v.WaitingFor, err = s.waitingFor(ctx, b); err != nil {
 			return nil, err
@@ -67,7 +67,7 @@ func (s *Scheduler) waitingFor(ctx context.Context, b store.Build) (string, erro
 	}
 	workers, err := s.store.Capacities(ctx)
 	if err != nil {
-		return "", err //nolint:wrapcheck // the store says what it did
+		return "", err
 	}
 	able, free := 0, 0
 	for _, w := range workers {
@@ -101,7 +101,7 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 	}
 	builds, err := s.store.List(ctx, limit+1, r.GetBeforeSeq(), states)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	resp := &schedulerv1.ListResponse{}
 	if len(builds) > int(limit) {
@@ -118,11 +118,11 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
 	waiting, leased, total, err := s.store.Summary(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	workers, err := s.store.Capacities(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: total, WorkersOnline: int64(len(workers))}, nil
 }

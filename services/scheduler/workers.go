@@ -32,17 +32,17 @@ func (s *Scheduler) RegisterWorker(ctx context.Context, r *schedulerv1.RegisterW
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.PutWorker(ctx, w); err != nil {
-			return err //nolint:wrapcheck // says which worker
+			return err
 		}
 		m, err := bus.NewMessage(ctx, source, bus.WorkerSubject(w.ID, bus.Registered), w.RegisteredAt, &eventsv1.WorkerRegistered{
 			WorkerId: w.ID, Name: w.Name, Pool: w.Pool, Platforms: r.GetPlatforms(), Slots: w.Slots, AtMs: w.RegisteredAt.UnixMilli(),
 		})
 		if err != nil {
-			return err //nolint:wrapcheck // names the fact
+			return err
 		}
-		return tx.Emit(ctx, m) //nolint:wrapcheck // the transaction names itself
+		return tx.Emit(ctx, m)
 	})
-	return &schedulerv1.RegisterWorkerResponse{}, err //nolint:wrapcheck // the store says what it did
+	return &schedulerv1.RegisterWorkerResponse{}, err
 }
 
 func (s *Scheduler) newWorker(r *schedulerv1.RegisterWorkerRequest) (store.Worker, error) {
@@ -56,7 +56,7 @@ func (s *Scheduler) newWorker(r *schedulerv1.RegisterWorkerRequest) (store.Worke
 	for _, p := range r.GetPlatforms() {
 		platform, err := build.ParsePlatform(p)
 		if err != nil {
-			return w, err //nolint:wrapcheck // a sentinel with its sentence
+			return w, err
 		}
 		w.Platforms = append(w.Platforms, platform)
 	}
@@ -83,11 +83,11 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		held, err := tx.Held(ctx, workerID)
 		if err != nil {
-			return err //nolint:wrapcheck // says whose
+			return err
 		}
 		lost = notHeld(r.GetHolding(), held)
 		if r.GetFresh() {
@@ -98,7 +98,7 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 		return s.setOnline(ctx, tx, w, true, r.GetSlots())
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the store says what it did
+		return nil, err
 	}
 	s.wake()
 	return &schedulerv1.SyncResponse{Lost: lost}, nil
@@ -118,7 +118,7 @@ func (s *Scheduler) dropForgotten(ctx context.Context, tx *store.Tx, named []*sc
 		}
 		fresh, err := tx.Build(ctx, b.ID) // locks it: held was read without
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		if !fresh.HeldBy(b.WorkerID, b.Attempt) {
 			continue
@@ -134,7 +134,7 @@ func (s *Scheduler) dropForgotten(ctx context.Context, tx *store.Tx, named []*sc
 func (s *Scheduler) setOnline(ctx context.Context, tx *store.Tx, w store.Worker, online bool, slots int32) error {
 	at := s.now()
 	if err := tx.SetOnline(ctx, w.ID, online, slots, at); err != nil {
-		return err //nolint:wrapcheck // says which worker
+		return err
 	}
 	if !online || w.Online {
 		return nil
@@ -143,20 +143,20 @@ func (s *Scheduler) setOnline(ctx context.Context, tx *store.Tx, w store.Worker,
 		WorkerId: w.ID, AtMs: at.UnixMilli(),
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the fact
+		return err
 	}
-	return tx.Emit(ctx, m) //nolint:wrapcheck // the transaction names itself
+	return tx.Emit(ctx, m)
 }
 
 // workerOffline takes a silent worker out of the count of slots. Its leases live on until their own silence ends them.
 func (s *Scheduler) workerOffline(ctx context.Context, workerID string, said time.Time) error {
-	return s.store.Update(ctx, func(tx *store.Tx) error { //nolint:wrapcheck // the store says what it did
+	return s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
 		if errors.Is(err, build.ErrWorkerUnknown) || err == nil && w.SeenAt.After(said) {
 			return nil // it has spoken since
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // a sentinel
+			return err
 		}
 		return s.setOnline(ctx, tx, w, false, 0)
 	})

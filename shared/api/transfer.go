@@ -22,9 +22,9 @@ type Grant struct {
 }
 
 var (
-	// ErrCorrupt: what arrived is not what was promised.
+	// ErrCorrupt means that what arrived is not what was promised.
 	ErrCorrupt = errors.New("the bytes do not match their SHA-256")
-	// ErrStalled: no byte moved for a minute.
+	// ErrStalled means that no byte moved for a minute.
 	ErrStalled = errors.New("the transfer stalled: no byte moved for a minute")
 )
 
@@ -49,7 +49,7 @@ func (m movingReader) Read(p []byte) (int, error) {
 	if n > 0 {
 		m.moved(n)
 	}
-	return n, err //nolint:wrapcheck // io.Reader's contract
+	return n, err
 }
 
 // Submit is what POST /builds takes.
@@ -130,7 +130,7 @@ func pause(ctx context.Context, try int) error {
 	d := 100 * time.Millisecond << try
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
+		return context.Cause(ctx)
 	case <-time.After(d/2 + rand.N(d)):
 		return nil
 	}

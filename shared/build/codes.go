@@ -7,6 +7,8 @@ import (
 )
 
 // codes pairs each sentinel with the word that crosses the wire. A word is a promise: add, never change.
+//
+//nolint:gochecknoglobals // a constant table
 var codes = []struct {
 	err  error
 	code string
@@ -33,14 +35,15 @@ var codes = []struct {
 // CodeInternal stands for an error that no sentinel does: its text stays in the log.
 const CodeInternal = "internal"
 
-// Code gives the machine code of an error: that of the sentinel it wraps, "unavailable" for a deadline, else "internal".
+// Code gives the machine code of an error: that of the sentinel it wraps, "unavailable" for a deadline or a
+// service that stops, else "internal".
 func Code(err error) string {
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
 			return c.code
 		}
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return "unavailable"
 	}
 	return CodeInternal

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,19 +25,30 @@ type Config struct {
 	Options []nats.Option
 }
 
-// reconnectWait is short: heartbeats must be back well within the grace that the monitor gives after an outage.
-const reconnectWait = 250 * time.Millisecond
+// The first wait is short: heartbeats must be back well within the grace that the monitor gives after an outage. It grows
+// up to the second, so that a client that is refused for good (a revoked worker) does not keep the server busy.
+const (
+	reconnectWait    = 250 * time.Millisecond
+	maxReconnectWait = 2 * time.Second
+)
 
-// Connect dials the bus and stays connected: it reconnects for ever with jitter, and what is published meanwhile is
-// buffered up to 8 MiB. The caller closes the connection.
+// reconnectDelay doubles with each round of attempts, with jitter of a half so that clients do not come back as one.
+func reconnectDelay(attempts int) time.Duration {
+	d := min(reconnectWait<<min(max(attempts-1, 0), 8), maxReconnectWait)
+	return d/2 + rand.N(d)
+}
+
+// Connect dials the bus and stays connected: it reconnects for ever with jitter, through refusals too (who judges
+// connections may itself just be starting), and what is published meanwhile is buffered up to 8 MiB. The caller closes the
+// connection.
 func Connect(cfg Config, log *slog.Logger) (*nats.Conn, error) {
 	log = log.With("bus_client", cfg.Name)
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.Timeout(5 * time.Second),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectWait/2, reconnectWait),
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomReconnectDelay(reconnectDelay),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

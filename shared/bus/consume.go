@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -59,27 +60,58 @@ func (c Consumer) config() jetstream.ConsumerConfig {
 	return cfg
 }
 
+// errGone: the consumer no longer exists, its stream went with the server's memory or was deleted.
+var errGone = errors.New("consumer is gone")
+
 // Consume makes the consumer if need be and feeds the handler until ctx ends; it returns nil then, after the handlers
-// under way have returned. While the bus is away it waits. It returns an error only if the consumer cannot be made.
+// under way have returned. While the bus is away it waits; a consumer that was lost there (a stream in memory does not
+// survive a restart) is made again as soon as its stream is. It returns an error only if the consumer cannot be made at first.
 func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler, log *slog.Logger) error {
+	log = log.With("consumer", c.Durable)
 	cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config())
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.Durable, c.Stream, err)
 	}
-	log = log.With("consumer", c.Durable)
-	it, err := cons.Messages(jetstream.PullMaxMessages(max(1, c.Parallel)), jetstream.PullHeartbeat(500*time.Millisecond),
+	for {
+		if err := iterate(ctx, cons, max(1, c.Parallel), h, log); !errors.Is(err, errGone) {
+			return err
+		}
+		log.WarnContext(ctx, "consumer is gone and will be made again")
+		if cons = remake(ctx, js, c); cons == nil {
+			return nil
+		}
+	}
+}
+
+// remake tries until it works, or gives nil when ctx has ended.
+func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.Consumer {
+	for {
+		if cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config()); err == nil {
+			return cons
+		}
+		if !waitOrDone(ctx, 250*time.Millisecond) {
+			return nil
+		}
+	}
+}
+
+// iterate consumes until ctx ends (nil) or the consumer is gone (errGone).
+func iterate(ctx context.Context, cons jetstream.Consumer, n int, h Handler, log *slog.Logger) error {
+	it, err := cons.Messages(jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(500*time.Millisecond),
 		jetstream.PullExpiry(5*time.Second))
 	if err != nil {
-		return fmt.Errorf("consume %s: %w", c.Durable, err)
+		return fmt.Errorf("consume %s: %w", cons.CachedInfo().Name, err)
 	}
-	stopped := context.AfterFunc(ctx, it.Stop)
-	defer stopped()
 	defer it.Stop()
-	return feed(ctx, it, max(1, c.Parallel), h, log)
+	// Drain and not Stop: what was fetched and not begun is handed back, not left to lie until AckWait is over.
+	defer context.AfterFunc(ctx, it.Drain)()
+	return feed(ctx, cons, it, n, h, log)
 }
 
 // feed hands messages to at most n handlers at once and waits for them in the end.
-func feed(ctx context.Context, it jetstream.MessagesContext, n int, h Handler, log *slog.Logger) error {
+func feed(
+	ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, n int, h Handler, log *slog.Logger,
+) error {
 	gate := make(chan struct{}, n)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -90,17 +122,52 @@ func feed(ctx context.Context, it jetstream.MessagesContext, n int, h Handler, l
 			return nil
 		case err != nil:
 			// A missed heartbeat or a lost connection: the iterator pulls again by itself.
+			if gone(ctx, cons) {
+				return errGone
+			}
 			if !waitOrDone(ctx, 100*time.Millisecond) {
 				return nil
 			}
 			continue
 		}
-		gate <- struct{}{}
+		select {
+		case gate <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			handBack(m, log)
+			continue
+		}
 		running.Go(func() {
 			defer func() { <-gate }()
-			settle(m, h(WithTrace(ctx, m.Headers()), m), log)
+			settle(m, guard(WithTrace(ctx, m.Headers()), m, h), log)
 		})
 	}
+}
+
+// gone asks the server whether it knows the consumer. No answer is no proof.
+func gone(ctx context.Context, cons jetstream.Consumer) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := cons.Info(ctx)
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+// handBack gives a message to somebody else at once.
+func handBack(m jetstream.Msg, log *slog.Logger) {
+	if err := m.Nak(); err != nil {
+		log.Warn("message not handed back", "subject", m.Subject(), "err", err)
+	}
+}
+
+// guard turns a handler's panic into an error: a message that breaks a handler must not stop the process again and again.
+func guard(ctx context.Context, m jetstream.Msg, h Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h(ctx, m)
 }
 
 // settle turns a handler's result into the acknowledgement.

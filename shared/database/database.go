@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Dialect is the kind of database behind a DB.
@@ -24,14 +26,12 @@ const (
 type Config struct {
 	// URL is sqlite:///absolute/path/file.db or postgres://user:password@host/database.
 	URL string
-	// Service owns the tables: on PostgreSQL its schema. Lower-case letters and underscores.
+	// Service owns the tables: on PostgreSQL its schema. Lower-case letters and underscores, at most 40.
 	Service string
-	// MaxConns bounds the connections to PostgreSQL, 1 to 50; 0 means 10. SQLite has one writer and eight readers.
+	// MaxConns bounds the pool of connections to PostgreSQL, 1 to 50; 0 means 10. A running Relay has one more, outside of
+	// the pool. SQLite has one writer and eight readers.
 	MaxConns int
 }
-
-// ErrConfig: the URL or another field cannot be used; the text says why and never holds the password.
-var ErrConfig = errors.New("database configuration")
 
 // DB is an open database. It is safe for concurrent use; close it after everything that uses it has stopped.
 type DB struct {
@@ -39,7 +39,8 @@ type DB struct {
 	service string
 	write   *sql.DB
 	read    *sql.DB
-	rebound sync.Map // query text -> rewritten
+	session *pgx.ConnConfig // for connections outside of the pool; nil on SQLite
+	rebound sync.Map        // query text -> rewritten; as many as the program has texts
 
 	emits emits
 }
@@ -50,7 +51,7 @@ const openTimeout = 10 * time.Second
 // Open connects, and makes the schema and its outbox if they are not there. Any number of processes may do so at once.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if !validService(cfg.Service) {
-		return nil, fmt.Errorf("%w: service %q: lower-case letters and _ only", ErrConfig, cfg.Service)
+		return nil, fmt.Errorf("%w: service %q: want 1 to 40 lower-case letters and _", ErrConfig, cfg.Service)
 	}
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
@@ -76,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func validService(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // Dialect tells which database it is.
@@ -85,7 +86,7 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Close closes every connection.
 func (db *DB) Close() error {
 	if db.read == db.write {
-		return db.write.Close() //nolint:wrapcheck // nothing to add
+		return db.write.Close()
 	}
 	return errors.Join(db.read.Close(), db.write.Close())
 }
@@ -103,23 +104,40 @@ func (db *DB) Rebind(q string) string {
 	return r
 }
 
-// rebindSQLite replaces $ before a digit by ?, outside of quotes.
+// rebindSQLite replaces $ before a digit by ?, outside of literals, quoted identifiers and comments.
 func rebindSQLite(q string) string {
 	out := []byte(q)
-	var quote byte
-	for i := range out {
-		switch c := out[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"':
-			quote = c
-		case c == '$' && i+1 < len(out) && out[i+1] >= '0' && out[i+1] <= '9':
+	for i := 0; i < len(q); {
+		if n := opaque(q[i:]); n > 0 {
+			i += n
+			continue
+		}
+		if q[i] == '$' && i+1 < len(q) && q[i+1] >= '0' && q[i+1] <= '9' {
 			out[i] = '?'
 		}
+		i++
 	}
 	return string(out)
+}
+
+// opaque gives the length of the literal, quoted identifier or comment that s begins with, else 0. A doubled quote within
+// quotes reads as the end of one and the beginning of the next, which comes to the same.
+func opaque(s string) int {
+	through := func(end string, from int) int {
+		if i := strings.Index(s[from:], end); i >= 0 {
+			return from + i + len(end)
+		}
+		return len(s)
+	}
+	switch {
+	case s[0] == '\'' || s[0] == '"' || s[0] == '`':
+		return through(s[:1], 1)
+	case strings.HasPrefix(s, "--"):
+		return through("\n", 2)
+	case strings.HasPrefix(s, "/*"):
+		return through("*/", 2)
+	}
+	return 0
 }
 
 // Querier reads outside of a transaction.
@@ -132,7 +150,7 @@ func (db *DB) Read() Querier { return Querier{db} }
 
 // QueryContext is database/sql's, with $N placeholders.
 func (q Querier) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return q.db.read.QueryContext(ctx, q.db.Rebind(query), args...) //nolint:wrapcheck // the caller says what it asked
+	return q.db.read.QueryContext(ctx, q.db.Rebind(query), args...)
 }
 
 // QueryRowContext is database/sql's, with $N placeholders.

@@ -3,7 +3,6 @@ package database_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -161,29 +160,5 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := database.Open(t.Context(), database.Config{URL: "sqlite:///x", Service: "Bad-Name"}); !errors.Is(err, database.ErrConfig) {
 		t.Errorf("Open with a bad service = %v", err)
-	}
-}
-
-func BenchmarkUpdateAndEmit(b *testing.B) {
-	for _, url := range []string{databasetest.SQLite(b), databasetest.Postgres(b)} {
-		db := databasetest.Open(b, url)
-		b.Run(string(db.Dialect()), func(b *testing.B) {
-			if err := db.Migrate(b.Context(), counters); err != nil {
-				b.Fatal(err)
-			}
-			b.RunParallel(func(pb *testing.PB) {
-				for i := 0; pb.Next(); i++ {
-					err := db.WithTx(b.Context(), func(tx *database.Tx) error {
-						if _, err := tx.ExecContext(b.Context(), `UPDATE counters SET n = n + 1 WHERE id = $1`, i%100); err != nil {
-							return err
-						}
-						return tx.Emit(b.Context(), database.Message{ID: fmt.Sprint(i), Subject: "s", Payload: []byte("p")})
-					})
-					if err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
-	"sync"
+	"time"
 )
 
 const outboxSQLite = `CREATE TABLE IF NOT EXISTS outbox (
@@ -25,15 +27,48 @@ type Message struct {
 	Payload []byte
 }
 
-// Emit writes messages that are published after the commit, in this order, and only if it happens.
-func (t *Tx) Emit(ctx context.Context, msgs ...Message) error {
-	if len(msgs) == 0 {
-		return nil
+// Limits of a message. The bus refuses larger ones (1 MiB with headers), and a message that it never takes would hold up
+// every later one.
+const maxMessage = 1000 << 10
+
+func (m *Message) validate() error {
+	size := len(m.Payload)
+	for k, v := range m.Header {
+		size += len(k) + len(v) + 4
 	}
+	switch {
+	case m.ID == "":
+		return fmt.Errorf("%w: it has no ID", ErrMessage)
+	case m.Subject == "" || strings.ContainsAny(m.Subject, " \t\r\n*>"):
+		return fmt.Errorf("%w: nothing can be published to that subject", ErrMessage)
+	case size > maxMessage:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrMessage, size, maxMessage)
+	}
+	return nil
+}
+
+// emitBatch bounds the parameters of one INSERT (SQLite takes 32,766) and how many texts of it there are.
+const emitBatch = 256
+
+// Emit writes messages that are published after the commit, in this order, and only if it happens. ErrMessage for one that
+// the bus would never take.
+func (t *Tx) Emit(ctx context.Context, msgs ...Message) error {
+	for batch := range slices.Chunk(msgs, emitBatch) {
+		if err := t.emit(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) emit(ctx context.Context, msgs []Message) error {
 	var q strings.Builder
 	q.WriteString("INSERT INTO outbox (id, subject, header, payload) VALUES ")
 	args := make([]any, 0, 4*len(msgs))
 	for i, m := range msgs {
+		if err := m.validate(); err != nil {
+			return fmt.Errorf("emit %q: %w", m.Subject, err)
+		}
 		header, err := json.Marshal(m.Header)
 		if err != nil {
 			return fmt.Errorf("emit %s: %w", m.Subject, err)
@@ -67,27 +102,66 @@ func (t *Tx) noteEmitted(rows *sql.Rows) error {
 	return nil
 }
 
-// emits tells the relay of this process what its transactions have committed.
-type emits struct {
-	woken chan struct{}
-	mu    sync.Mutex
-	last  int64
-}
-
-func (e *emits) init() { e.woken = make(chan struct{}, 1) }
-
-func (e *emits) committed(seq int64) {
-	e.mu.Lock()
-	e.last = max(e.last, seq)
-	e.mu.Unlock()
-	select {
-	case e.woken <- struct{}{}:
-	default:
+func (db *DB) waitingMessages(ctx context.Context) (seqs []int64, msgs []Message, err error) {
+	rows, err := db.Read().QueryContext(ctx, "SELECT seq, id, subject, header, payload FROM outbox ORDER BY seq LIMIT $1", relayBatch)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the outbox: %w", err)
 	}
+	defer rows.Close()
+	for rows.Next() {
+		seq, m, err := scanMessage(rows)
+		if err != nil {
+			return nil, nil, err
+		}
+		seqs, msgs = append(seqs, seq), append(msgs, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	return seqs, msgs, nil
 }
 
-func (e *emits) latest() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.last
+func scanMessage(rows *sql.Rows) (seq int64, m Message, err error) {
+	var header string
+	if err := rows.Scan(&seq, &m.ID, &m.Subject, &header, &m.Payload); err != nil {
+		return 0, m, fmt.Errorf("read the outbox: %w", err)
+	}
+	if err := json.Unmarshal([]byte(header), &m.Header); err != nil {
+		return 0, m, fmt.Errorf("header of message %s: %w", m.ID, err)
+	}
+	return seq, m, nil
+}
+
+// removeTimeout bounds the removal, which also runs while ctx ends: what is published should not be published again.
+const removeTimeout = 5 * time.Second
+
+// remove takes published messages out. On PostgreSQL one by one: a transaction that was slow to commit may have shown a
+// smaller number meanwhile. On SQLite, where numbers follow the commits, everything up to the last.
+func (db *DB) remove(ctx context.Context, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	q, arg := "DELETE FROM outbox WHERE seq <= $1", any(seqs[len(seqs)-1])
+	if db.dialect == PostgreSQL {
+		q, arg = "DELETE FROM outbox WHERE seq = ANY($1)", seqs
+	}
+	err := db.WithTx(ctx, func(tx *Tx) error {
+		_, err := tx.ExecContext(ctx, q, arg)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("empty the outbox: %w", err)
+	}
+	return nil
+}
+
+// oldestWaiting gives the smallest number in the outbox, or the largest there can be.
+func (db *DB) oldestWaiting(ctx context.Context) (seq int64, err error) {
+	err = db.Read().QueryRowContext(ctx, "SELECT COALESCE(MIN(seq), $1) FROM outbox", int64(math.MaxInt64)).Scan(&seq)
+	if err != nil {
+		return 0, fmt.Errorf("look into the outbox: %w", err)
+	}
+	return seq, nil
 }

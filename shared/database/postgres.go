@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,8 +31,12 @@ func openPostgres(ctx context.Context, cfg Config) (*DB, error) {
 	if pc.ConnectTimeout == 0 {
 		pc.ConnectTimeout = 5 * time.Second
 	}
-	pc.RuntimeParams["search_path"] = cfg.Service
+	pc.RuntimeParams["search_path"] = pgx.Identifier{cfg.Service}.Sanitize()
 	pc.RuntimeParams["application_name"] = "freeagent-" + cfg.Service
+	// A client whose machine vanished keeps its row locks, and the relay's, until the server notices: by default after hours.
+	for k, v := range map[string]string{"idle": "15", "interval": "5", "count": "3"} {
+		pc.RuntimeParams["tcp_keepalives_"+k] = v
+	}
 	pool := stdlib.OpenDB(*pc)
 	conns := cfg.MaxConns
 	if conns == 0 {
@@ -41,28 +46,56 @@ func openPostgres(ctx context.Context, cfg Config) (*DB, error) {
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	if err := prepareSchema(ctx, pool, cfg.Service); err != nil {
-		return nil, errors.Join(fmt.Errorf("PostgreSQL at %s:%d, database %s: %w", pc.Host, pc.Port, pc.Database, err), pool.Close())
+		return nil, errors.Join(explainPostgres(pc, err), pool.Close())
 	}
-	return &DB{dialect: PostgreSQL, write: pool, read: pool}, nil
+	return &DB{dialect: PostgreSQL, write: pool, read: pool, session: pc}, nil
 }
+
+// explainPostgres says in one line where it was and whether it was the connecting that went wrong.
+func explainPostgres(pc *pgx.ConnConfig, err error) error {
+	place := fmt.Sprintf("PostgreSQL at %s:%d, database %s", pc.Host, pc.Port, pc.Database)
+	var c *pgconn.ConnectError
+	if !errors.As(err, &c) {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	return &connectError{text: "cannot connect to " + place + ": " + strings.Join(strings.Fields(c.Unwrap().Error()), " "), cause: err}
+}
+
+// connectError has a text of its own because the driver's is a list of every attempt, a line each.
+type connectError struct {
+	text  string
+	cause error
+}
+
+func (e *connectError) Error() string { return e.text }
+func (e *connectError) Unwrap() error { return e.cause }
 
 // prepareSchema makes schema and outbox under a lock: CREATE … IF NOT EXISTS alone fails when two do it at once.
 func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	for _, q := range []string{
-		fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockKey("schema "+schema)),
-		"CREATE SCHEMA IF NOT EXISTS " + schema,
-		outboxPostgres,
-	} {
-		if _, err := tx.ExecContext(ctx, q); err != nil {
-			return err //nolint:wrapcheck // wrapped by the caller
-		}
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey("schema "+schema)); err != nil {
+		return err
 	}
-	return tx.Commit() //nolint:wrapcheck // wrapped by the caller
+	// Looked for first: the right to create a schema is asked for even when there is one, and an administrator who made it
+	// beforehand need not give that right.
+	quoted := pgx.Identifier{schema}.Sanitize()
+	var schemaThere, outboxThere bool
+	err = tx.QueryRowContext(ctx, "SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
+		quoted, quoted+".outbox").Scan(&schemaThere, &outboxThere)
+	if err == nil && !schemaThere {
+		_, err = tx.ExecContext(ctx, "CREATE SCHEMA "+quoted)
+	}
+	if err == nil && !outboxThere {
+		_, err = tx.ExecContext(ctx, outboxPostgres)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // lockKey makes an advisory lock's number out of what it guards.

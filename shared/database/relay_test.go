@@ -70,6 +70,26 @@ func (f *far) waitFor(t *testing.T, n int) {
 	}
 }
 
+// waitEmpty waits until the outbox is empty, which it is shortly after a Flush.
+func waitEmpty(t *testing.T, db *database.DB) {
+	t.Helper()
+	poll(t, "the outbox is empty", func() bool { return count(t, db, "SELECT count(*) FROM outbox") == 0 })
+}
+
+func poll(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("after 20 s it is still not so that %s", what)
+		}
+	}
+}
+
 func start(t *testing.T, db *database.DB, to database.Publisher) (r *database.Relay, stop func()) {
 	t.Helper()
 	r = database.NewRelay(db, to, slog.New(slog.DiscardHandler))
@@ -119,9 +139,7 @@ func TestRelayKeepsOrderThroughRefusals(t *testing.T) {
 		if diff := cmp.Diff(want, to.got()); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
 		}
-		if n := count(t, db, "SELECT count(*) FROM outbox"); n != 0 {
-			t.Errorf("%d messages left", n)
-		}
+		waitEmpty(t, db)
 	})
 }
 

@@ -76,12 +76,12 @@ func (db *DB) once(ctx context.Context, f func(*Tx) error) (err error) {
 
 // ExecContext is database/sql's, with $N placeholders.
 func (t *Tx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
-	return t.tx.ExecContext(ctx, t.db.Rebind(q), args...) //nolint:wrapcheck // the caller says what it did
+	return t.tx.ExecContext(ctx, t.db.Rebind(q), args...)
 }
 
 // QueryContext is database/sql's, with $N placeholders. Read the rows to their end before the next call.
 func (t *Tx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	return t.tx.QueryContext(ctx, t.db.Rebind(q), args...) //nolint:wrapcheck // the caller says what it asked
+	return t.tx.QueryContext(ctx, t.db.Rebind(q), args...)
 }
 
 // QueryRowContext is database/sql's, with $N placeholders.
@@ -93,6 +93,15 @@ func (t *Tx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Ro
 func (t *Tx) ForUpdate() string {
 	if t.db.dialect == PostgreSQL {
 		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// SkipLocked is the end of a SELECT that locks its rows and leaves out those that another transaction has locked; nothing on
+// SQLite.
+func (t *Tx) SkipLocked() string {
+	if t.db.dialect == PostgreSQL {
+		return " FOR UPDATE SKIP LOCKED"
 	}
 	return ""
 }

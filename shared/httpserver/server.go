@@ -52,7 +52,9 @@ func shutdown(ctx context.Context, srv *http.Server, cut context.CancelFunc, fai
 		cut()
 		err = srv.Close()
 	}
-	<-failed
+	if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	if err != nil {
 		return fmt.Errorf("stop the HTTP server: %w", err)
 	}
@@ -84,7 +86,7 @@ func (s *stallReader) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("set read deadline: %w", err)
 		}
 	}
-	return s.body.Read(p) //nolint:wrapcheck // io.Reader's contract
+	return s.body.Read(p)
 }
 
 // Copy sends a body to the client with a write deadline that moves on as long as the client takes bytes.
@@ -95,7 +97,7 @@ func Copy(w http.ResponseWriter, body io.Reader) (int64, error) {
 	if e := rc.SetWriteDeadline(time.Time{}); e != nil && !errors.Is(e, http.ErrNotSupported) {
 		err = errors.Join(err, e)
 	}
-	return n, err //nolint:wrapcheck // says where it broke
+	return n, err
 }
 
 type stallWriter struct {
@@ -111,5 +113,5 @@ func (s *stallWriter) Write(p []byte) (int, error) {
 			return 0, fmt.Errorf("set write deadline: %w", err)
 		}
 	}
-	return s.w.Write(p) //nolint:wrapcheck // io.Writer's contract
+	return s.w.Write(p)
 }

@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"fmt"
+
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -16,28 +18,31 @@ type Worker struct {
 	Revoked   bool
 }
 
-// permissions name what a worker may publish and hear; everything else is denied by the server. Whatever it may say about a
+// Permissions name what a worker may publish and hear; everything else is denied by the server. Whatever it may say about a
 // build is still decided against the lease.
-func permissions(w Worker) jwt.Permissions {
+//
+// Names become tokens of subjects, where a star or a dot would open other workers' subjects; so a worker whose id, pool or
+// platforms are not plain names gets ErrWorker and nothing.
+func Permissions(w Worker) (jwt.Permissions, error) {
 	var p jwt.Permissions
+	if err := validWorker(w.ID); err != nil {
+		return p, err
+	}
+	consumers, err := queueConsumers(w)
+	if err != nil {
+		return p, err
+	}
 	p.Pub.Allow.Add(
 		bus.LogSubjectsBy(w.ID),
 		bus.TelemetrySubject(w.ID, "*"),
 		bus.KeySubject(bus.WorkerKey(w.ID)),
-		bus.KeySubject("build."+w.ID+".>"),
+		bus.KeySubject("build."+w.ID+".*.*"),
 		bus.WorkerRequestSubject("artifact", "grant", w.ID),
 	)
 	for _, verb := range []string{"sync", "claim", "stage", "finish"} {
 		p.Pub.Allow.Add(bus.WorkerRequestSubject("scheduler", verb, w.ID))
 	}
-	platforms := w.Platforms
-	if len(platforms) == 0 {
-		for _, pl := range build.Platforms() {
-			platforms = append(platforms, string(pl))
-		}
-	}
-	for _, platform := range platforms {
-		c := bus.QueueStream + "." + bus.QueueConsumer(w.Pool, platform)
+	for _, c := range consumers {
 		p.Pub.Allow.Add(
 			"$JS.API.CONSUMER.INFO."+c, "$JS.API.CONSUMER.MSG.NEXT."+c,
 			// Both shapes of the acknowledgement's subject: the second has domain and account in front (ADR-15 of NATS).
@@ -45,5 +50,36 @@ func permissions(w Worker) jwt.Permissions {
 		)
 	}
 	p.Sub.Allow.Add(bus.InboxPrefix(w.ID)+".>", bus.ControlSubject(w.ID))
-	return p
+	return p, nil
+}
+
+// validWorker refuses ids that are no plain name, and the control plane's own.
+func validWorker(id string) error {
+	if !build.ValidID(id) || id == bus.System {
+		return fmt.Errorf("%w: %s is not a worker's id", ErrWorker, printable(id))
+	}
+	return nil
+}
+
+// queueConsumers gives <stream>.<consumer> of the worker's pool, one for each platform.
+func queueConsumers(w Worker) ([]string, error) {
+	if !build.ValidID(w.Pool) {
+		return nil, fmt.Errorf("%w: %s is not a pool", ErrWorker, printable(w.Pool))
+	}
+	platforms := build.Platforms()
+	if len(w.Platforms) > 0 {
+		platforms = nil
+		for _, s := range w.Platforms {
+			p, err := build.ParsePlatform(s)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrWorker, err)
+			}
+			platforms = append(platforms, p)
+		}
+	}
+	names := make([]string, 0, len(platforms))
+	for _, p := range platforms {
+		names = append(names, bus.QueueStream+"."+bus.QueueConsumer(w.Pool, string(p)))
+	}
+	return names, nil
 }

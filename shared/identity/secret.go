@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -13,19 +12,16 @@ import (
 // MinKeyLength is the shortest API key accepted, as the former controller had it.
 const MinKeyLength = 16
 
-// ErrKey: an API key that may not be used; the text says why and never holds the key.
-var ErrKey = errors.New("API key")
-
 // NewSecret gives 256 random bits in lower-case base32: 52 characters of a-z and 2-7.
 func NewSecret() string { return strings.ToLower(rand.Text() + rand.Text()) }
 
 // ValidKey refuses keys that are short, or that the scripts in build VMs could not carry.
 func ValidKey(key string) error {
 	if len(key) < MinKeyLength {
-		return fmt.Errorf("%w has %d characters, want at least %d", ErrKey, len(key), MinKeyLength)
+		return fmt.Errorf("%w has %d characters, want at least %d: choose a longer one", ErrKey, len(key), MinKeyLength)
 	}
 	if strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
-		return fmt.Errorf("%w may hold only letters, digits, _ and -", ErrKey)
+		return fmt.Errorf("%w may hold only letters, digits, _ and -: choose one without other characters", ErrKey)
 	}
 	return nil
 }

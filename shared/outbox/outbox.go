@@ -16,7 +16,7 @@ func Emit(ctx context.Context, tx *database.Tx, msgs ...bus.Message) error {
 	for i, m := range msgs {
 		rows[i] = database.Message(m)
 	}
-	return tx.Emit(ctx, rows...) //nolint:wrapcheck // the transaction names itself
+	return tx.Emit(ctx, rows...)
 }
 
 // NewRelay gives the relay that publishes what Emit wrote to db.
@@ -35,5 +35,5 @@ func (p publisher) Publish(ctx context.Context, rows []database.Message) (int, e
 	for i, r := range rows {
 		msgs[i] = bus.Message(r)
 	}
-	return bus.PublishAll(ctx, p.js, msgs) //nolint:wrapcheck // names the subject
+	return bus.PublishAll(ctx, p.js, msgs)
 }

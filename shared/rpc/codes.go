@@ -6,6 +6,4 @@ import "github.com/expo-free-agent/freeagent/shared/build"
 func Code(err error) string { return build.Code(err) }
 
 // FromCode is build.FromCode.
-func FromCode(code, text string) error {
-	return build.FromCode(code, text) //nolint:wrapcheck // an alias
-}
+func FromCode(code, text string) error { return build.FromCode(code, text) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -24,15 +25,21 @@ const maxInFlight = 256
 // Service answers requests on fa.<name>.*. Replicas of the same name share them. Make it with NewService, add handlers
 // with Handle and HandleWorker, end it with Stop.
 type Service struct {
-	name    string
-	micro   micro.Service
-	ctx     context.Context //nolint:containedctx // the life of the service, given to each handler
-	cancel  context.CancelFunc
-	log     *slog.Logger
+	name   string
+	nc     *nats.Conn
+	micro  micro.Service
+	ctx    context.Context //nolint:containedctx // the life of the service, given to each handler
+	cancel context.CancelFunc
+	log    *slog.Logger
+	// gate holds a token for each request under way; Stop takes them all.
 	gate    chan struct{}
-	running sync.WaitGroup
 	timeout time.Duration
+	stop    sync.Once
+	stopErr error
 }
+
+// flushTime is ample for a round trip to a bus that is there.
+const flushTime = time.Second
 
 // semver: micro refuses anything else.
 var semver = regexp.MustCompile(`^v?(\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?)`)
@@ -49,22 +56,30 @@ func NewService(nc *nats.Conn, name, version string, log *slog.Logger) (*Service
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
-		name: name, micro: m, ctx: ctx, cancel: cancel, log: log,
+		name: name, nc: nc, micro: m, ctx: ctx, cancel: cancel, log: log,
 		gate: make(chan struct{}, maxInFlight), timeout: 30 * time.Second,
 	}, nil
 }
 
-// Stop takes no new requests and waits for those under way; after ctx ends they are cancelled.
+// Stop takes no new requests and waits for those under way; after ctx ends they are cancelled. A second call waits for the
+// first and returns the same.
 func (s *Service) Stop(ctx context.Context) error {
+	s.stop.Do(func() { s.stopErr = s.drain(ctx) })
+	return s.stopErr
+}
+
+func (s *Service) drain(ctx context.Context) error {
+	defer s.cancel()
+	hard := context.AfterFunc(ctx, s.cancel)
+	defer hard()
 	err := s.micro.Stop()
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
+	// After the round trip every request that the server gave us is here, waiting for the gate or past it.
+	if ferr := s.nc.FlushTimeout(flushTime); ferr != nil {
+		s.log.DebugContext(ctx, "stopping without the bus", "err", ferr)
 	}
-	s.cancel()
-	<-done
+	for range cap(s.gate) {
+		s.gate <- struct{}{}
+	}
 	if err != nil {
 		return fmt.Errorf("stop service %s: %w", s.name, err)
 	}
@@ -97,8 +112,21 @@ func HandleWorker[Req any, PReq message[Req], Resp proto.Message](
 		if !build.ValidID(worker) {
 			return nil, fmt.Errorf("%w: worker id %q", build.ErrInvalid, worker)
 		}
+		if !replyIsOwn(r.Reply(), worker) {
+			return nil, errReply
+		}
 		return decodeAndCall(ctx, r, func(ctx context.Context, req PReq) (Resp, error) { return fn(ctx, worker, req) })
 	})
+}
+
+// errReply: a request whose answer would go to somebody else. It is not answered at all.
+var errReply = errors.New("reply subject is not the caller's inbox")
+
+// replyIsOwn says whether an answer may go to reply. NATS checks the subjects that a worker publishes to and not the reply
+// subjects that it names there: without this a worker would make us publish our answer where it may not itself, such as
+// into the queue or another's heartbeat. Services that speak for a worker have plain inboxes.
+func replyIsOwn(reply, worker string) bool {
+	return strings.HasPrefix(reply, bus.InboxPrefix(worker)+".") || strings.HasPrefix(reply, nats.InboxPrefix)
 }
 
 func decodeAndCall[Req any, PReq message[Req], Resp proto.Message](
@@ -115,11 +143,16 @@ func (s *Service) add(
 	name, subject string, fn func(context.Context, micro.Request) (proto.Message, error),
 ) error {
 	h := micro.HandlerFunc(func(r micro.Request) {
-		s.gate <- struct{}{}
-		s.running.Go(func() {
+		select {
+		case s.gate <- struct{}{}:
+		case <-s.ctx.Done():
+			s.refuse(r, build.ErrUnavailable)
+			return
+		}
+		go func() { // owned by the gate: Stop waits until it has every token
 			defer func() { <-s.gate }()
 			s.answer(r, fn)
-		})
+		}()
 	})
 	if err := s.micro.AddEndpoint(name, h, micro.WithEndpointSubject(subject)); err != nil {
 		return fmt.Errorf("serve %s: %w", subject, err)
@@ -130,18 +163,32 @@ func (s *Service) add(
 func (s *Service) answer(r micro.Request, fn func(context.Context, micro.Request) (proto.Message, error)) {
 	ctx, cancel := context.WithTimeout(bus.WithTrace(s.ctx, nats.Header(r.Headers())), s.timeout)
 	defer cancel()
-	resp, err := fn(ctx, r)
+	resp, err := guard(ctx, r, fn)
+	if errors.Is(err, errReply) {
+		s.log.Warn("request not answered", "subject", r.Subject(), "reply", r.Reply(), "err", err)
+		return
+	}
+	var data []byte
+	if err == nil {
+		data, err = proto.Marshal(resp)
+	}
 	if err != nil {
 		s.refuse(r, err)
 		return
 	}
-	data, err := proto.Marshal(resp)
-	if err == nil {
-		err = r.Respond(data)
-	}
-	if err != nil {
-		s.log.Error("answer not sent", "subject", r.Subject(), "err", err)
-	}
+	s.send(&nats.Msg{Subject: r.Reply(), Data: data})
+}
+
+// guard turns a handler's panic into an internal error: one bad request must not end the others.
+func guard(
+	ctx context.Context, r micro.Request, fn func(context.Context, micro.Request) (proto.Message, error),
+) (resp proto.Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn(ctx, r)
 }
 
 // refuse sends a sentinel's text as it is; the text of any other error stays in the log.
@@ -151,8 +198,18 @@ func (s *Service) refuse(r micro.Request, err error) {
 		s.log.Error("request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
 	}
-	if err := r.Error(code, text, nil); err != nil {
-		s.log.Error("refusal not sent", "subject", r.Subject(), "err", err)
+	s.send(&nats.Msg{Subject: r.Reply(), Header: nats.Header{
+		micro.ErrorCodeHeader: []string{code}, micro.ErrorHeader: []string{text},
+	}})
+}
+
+// send answers past micro.Request, whose methods may be called only until its handler has returned.
+func (s *Service) send(m *nats.Msg) {
+	if m.Subject == "" {
+		return // nobody waits
+	}
+	if err := s.nc.PublishMsg(m); err != nil {
+		s.log.Error("answer not sent", "service", s.name, "err", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 // Server is an embedded bus that ends with its test.
 type Server struct {
 	tb  testing.TB
-	srv *server.Server
 	dir string
+	// srv is replaced by Restart while clients look for it.
+	srv atomic.Pointer[server.Server]
 }
 
 // Start gives a fresh server whose streams and buckets are those of bus.NewTopology.
@@ -47,13 +49,14 @@ func (s *Server) boot() {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		s.tb.Fatal("nats-server is not ready after 10 s")
 	}
-	s.srv = srv
+	s.srv.Store(srv)
 }
 
 // Stop ends the server; the data stay until the test ends.
 func (s *Server) Stop() {
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	srv := s.srv.Load()
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 // Restart stops the server and starts it again on the same data; connections made by Connect come back by themselves.
@@ -67,7 +70,7 @@ func (s *Server) Restart() {
 type provider struct{ s *Server }
 
 func (p provider) InProcessConn() (net.Conn, error) {
-	conn, err := p.s.srv.InProcessConn()
+	conn, err := p.s.srv.Load().InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("in-process connection: %w", err)
 	}

@@ -52,11 +52,11 @@ func (s *Store) Bootstrap(ctx context.Context, key string) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		hash := identity.Hash(key)
 		if _, err := tx.ExecContext(ctx, `DELETE FROM api_keys WHERE name = $1 AND hash <> $2`, bootstrap, hash); err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO api_keys (hash, name, scope, created_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (hash) DO NOTHING`, hash, bootstrap, Admin, time.Now().UnixMilli())
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store the admin key: %w", err)
@@ -84,7 +84,7 @@ func (s *Store) PutWorker(ctx context.Context, w identity.Worker) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO workers (id, secret_hash, pool, platforms, joined_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, pool = excluded.pool, platforms = excluded.platforms`,
 			w.ID, w.SecretHash, w.Pool, strings.Join(w.Platforms, ","), time.Now().UnixMilli())
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store worker %s: %w", w.ID, err)

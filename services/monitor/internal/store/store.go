@@ -130,12 +130,12 @@ func (s *Store) decide(ctx context.Context, event bus.Message, q string, args ..
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(errGone, err)
 		}
-		return outbox.Emit(ctx, tx, event) //nolint:wrapcheck // the transaction names itself
+		return outbox.Emit(ctx, tx, event)
 	})
 	if errors.Is(err, errGone) {
 		return nil
 	}
-	return err //nolint:wrapcheck // says what it did
+	return err
 }
 
 // WatchWorker adds a worker, or moves its next look.
@@ -166,13 +166,13 @@ func (s *Store) DueWorkers(ctx context.Context, now time.Time) ([]string, error)
 		}
 		ids = append(ids, id)
 	}
-	return ids, rows.Err() //nolint:wrapcheck // nothing to add
+	return ids, rows.Err()
 }
 
 func (s *Store) exec(ctx context.Context, doing, q string, args ...any) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, q, args...)
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

@@ -32,7 +32,7 @@ func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error)
 		a.ClaimedAt, a.StartedAt, a.EndedAt = fromMillis(claimed), fromMillis(started), fromMillis(ended)
 		all = append(all, a)
 	}
-	return all, rows.Err() //nolint:wrapcheck // the caller names the build
+	return all, rows.Err()
 }
 
 // List gives builds newest first, at most limit, below beforeSeq unless that is 0, in any of states unless there are none.
@@ -107,7 +107,7 @@ func (s *Store) count(ctx context.Context, q string) (map[Lane]map[string]int, e
 		}
 		counts[l][project] = n
 	}
-	return counts, rows.Err() //nolint:wrapcheck // nothing to add
+	return counts, rows.Err()
 }
 
 // QueuedByLane counts the hand-outs on offer.
@@ -146,7 +146,7 @@ func (s *Store) Capacities(ctx context.Context) ([]Capacity, error) {
 		}
 		all = append(all, c)
 	}
-	return all, rows.Err() //nolint:wrapcheck // nothing to add
+	return all, rows.Err()
 }
 
 // Worker reads one worker outside a transaction.
@@ -172,7 +172,7 @@ func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
 			lanes = append(lanes, Lane{pool, p})
 		}
 	}
-	return lanes, rows.Err() //nolint:wrapcheck // nothing to add
+	return lanes, rows.Err()
 }
 
 // Position is the place of a waiting build among those of its lane, from 1.

@@ -96,7 +96,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 
 // Connect gives a service its own connection inside the process. The caller closes it.
 func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
-	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log) //nolint:wrapcheck // says what it did
+	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log)
 }
 
 // Port is where workers connect.
@@ -148,9 +148,9 @@ func canBind(host string, port int) error {
 		return errors.New("another process is using this port")
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by the caller
+		return err
 	}
-	return l.Close() //nolint:wrapcheck // wrapped by the caller
+	return l.Close()
 }
 
 func portFile(dir string) string { return filepath.Join(dir, "port") }

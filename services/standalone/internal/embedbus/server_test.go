@@ -29,9 +29,17 @@ type bundle struct {
 	js       jetstream.JetStream
 	stop     func()
 	denied   chan error
+	issuer   nkeys.KeyPair
+	ttl      time.Duration
 }
 
 func setup(t *testing.T) *bundle {
+	t.Helper()
+	return setupTTL(t, 0)
+}
+
+// setupTTL gives a server whose workers' credentials live for ttl.
+func setupTTL(t *testing.T, ttl time.Duration) *bundle {
 	t.Helper()
 	issuer, err := nkeys.CreateAccount()
 	if err != nil {
@@ -46,7 +54,7 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	b := &bundle{Server: s, t: t, denied: make(chan error, 100)}
+	b := &bundle{Server: s, t: t, denied: make(chan error, 100), issuer: issuer, ttl: ttl}
 	if b.services, err = s.Connect("services", quiet); err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +72,13 @@ func setup(t *testing.T) *bundle {
 			}
 		}
 	}
-	b.runCallout(issuer)
+	b.runCallout()
 	return b
 }
 
-func (b *bundle) runCallout(issuer nkeys.KeyPair) {
+func (b *bundle) runCallout() {
 	c := identity.Callout{
-		Conn: b.services, Issuer: issuer, Account: Account, Log: quiet,
+		Conn: b.services, Issuer: b.issuer, Account: Account, TTL: b.ttl, Log: quiet,
 		Lookup: func(_ context.Context, id string) (identity.Worker, error) {
 			if id != "w1" && id != "w2" {
 				return identity.Worker{}, errors.New("unknown")

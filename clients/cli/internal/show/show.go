@@ -1,0 +1,222 @@
+// Package show puts builds into words and columns for people, and into JSON for scripts.
+package show
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// JSON writes one object on one line.
+func JSON(w io.Writer, v any) error {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}
+
+// Size is a number of bytes for people.
+func Size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/unit, 0
+	for f >= unit && i < 3 {
+		f /= unit
+		i++
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGT"[i])
+}
+
+// Duration is a span for people: two units at most.
+func Duration(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+func at(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// Ago is a time for people.
+func Ago(text string, now time.Time) string {
+	t := at(text)
+	if t.IsZero() {
+		return "-"
+	}
+	return Duration(max(0, now.Sub(t))) + " ago"
+}
+
+// Took is how long a worker had the build.
+func Took(b api.Build, now time.Time) string {
+	begun, ended := at(b.AssignedAt), at(b.FinishedAt)
+	if begun.IsZero() {
+		return "-"
+	}
+	if ended.IsZero() {
+		ended = now
+	}
+	return Duration(max(0, ended.Sub(begun)))
+}
+
+// colour is a status's ANSI code, "" for none.
+func colour(status string) string {
+	switch status {
+	case "completed":
+		return "32"
+	case "failed":
+		return "31"
+	case "cancelled":
+		return "33"
+	case "building", "assigned":
+		return "36"
+	}
+	return ""
+}
+
+// Status colours a status for a person's eyes.
+func Status(s session.IO, status string) string {
+	if c := colour(status); c != "" && s.OutTTY && s.Getenv("NO_COLOR") == "" {
+		return "\x1b[" + c + "m" + status + "\x1b[0m"
+	}
+	return status
+}
+
+// Build writes what there is to know of one build.
+func Build(s session.IO, b api.Build) error {
+	now := s.Now()
+	tw := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" && value != "-" {
+			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+		}
+	}
+	row("Build", b.ID)
+	row("Status", Status(s, b.Status))
+	row("Project", b.Project)
+	row("Platform", b.Platform)
+	row("Profile", b.Profile)
+	row("Stage", b.Stage)
+	row("Worker", strings.TrimSpace(b.WorkerName))
+	row("Waiting", b.WaitingFor)
+	if b.Position > 0 {
+		row("Position", fmt.Sprint(b.Position))
+	}
+	row("Submitted", Ago(b.SubmittedAt, now))
+	row("Took", Took(b, now))
+	row("Error", b.Error)
+	row("Retry of", b.RetryOf)
+	if b.Result != nil {
+		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
+		row("SHA-256", b.Result.SHA256)
+	}
+	for _, a := range b.Attempts {
+		if len(b.Attempts) > 1 {
+			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+func nonEmpty(words ...string) []string {
+	var out []string
+	for _, w := range words {
+		if w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// Line writes a log line, its level in front where it matters.
+func Line(s session.IO, l api.LogLine) {
+	mark := ""
+	if l.Level == "warn" || l.Level == "error" {
+		mark = l.Level + ": "
+		if s.OutTTY && s.Getenv("NO_COLOR") == "" {
+			mark = map[string]string{"warn": "\x1b[33m", "error": "\x1b[31m"}[l.Level] + mark + "\x1b[0m"
+		}
+	}
+	fmt.Fprintln(s.Out, mark+l.Text)
+}
+
+// Outcome turns the end of a build into the command's exit code.
+func Outcome(b api.Build) error {
+	switch b.Status {
+	case "failed":
+		return &session.ExitError{Code: session.ExitBuildFailed, Err: fmt.Errorf("build %s failed: %s", b.ID, b.Error)}
+	case "cancelled":
+		return &session.ExitError{Code: session.ExitCancelled, Err: fmt.Errorf("build %s was cancelled", b.ID)}
+	}
+	return nil
+}
+
+// Progress shows bytes moved on one line of a terminal, and nothing elsewhere.
+type Progress struct {
+	s     session.IO
+	what  string
+	total int64
+	done  int64
+	began time.Time
+	drawn time.Time
+}
+
+// NewProgress begins a line; total 0 is unknown.
+func NewProgress(s session.IO, what string, total int64) *Progress {
+	return &Progress{s: s, what: what, total: total, began: s.Now()}
+}
+
+// drawEvery keeps a terminal readable.
+const drawEvery = 100 * time.Millisecond
+
+// Add tells of n more bytes.
+func (p *Progress) Add(n int) {
+	p.done += int64(n)
+	now := p.s.Now()
+	if !p.s.ErrTTY || now.Sub(p.drawn) < drawEvery {
+		return
+	}
+	p.drawn = now
+	text := Size(p.done)
+	if p.total > 0 {
+		text = fmt.Sprintf("%s of %s, %d %%", text, Size(p.total), 100*p.done/p.total)
+	}
+	if spent := now.Sub(p.began).Seconds(); spent > 0.5 {
+		text += fmt.Sprintf(", %s/s", Size(int64(float64(p.done)/spent)))
+	}
+	fmt.Fprintf(p.s.Err, "\r\x1b[K%s %s", p.what, text)
+}
+
+// Done clears the line.
+func (p *Progress) Done() {
+	if p.s.ErrTTY && !p.drawn.IsZero() {
+		fmt.Fprint(p.s.Err, "\r\x1b[K")
+	}
+}
+
+// Bytes is how much was moved.
+func (p *Progress) Bytes() int64 { return p.done }

@@ -1,0 +1,86 @@
+// Package list is `freeagent list`.
+package list
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+type options struct {
+	io      session.IO
+	connect session.Flags
+	api.ListOptions
+	json bool
+}
+
+// New gives the command.
+func New(streams session.IO) *cobra.Command {
+	o := &options{io: streams}
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List builds, the newest first",
+		Example: `  freeagent list
+  freeagent list --status pending --status queued
+  freeagent list --limit 1000 --json | jq -r .id`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	o.connect.Add(cmd.Flags())
+	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, "how many, 1 to 1000")
+	cmd.Flags().StringArrayVar(&o.Status, "status", nil, "only builds in this state; may be given again")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print each build as a JSON object")
+	return cmd
+}
+
+func run(ctx context.Context, o *options) error {
+	client, err := o.connect.Client(o.io)
+	if err != nil {
+		return err
+	}
+	page, err := client.Builds(ctx, o.ListOptions)
+	if err != nil {
+		return fmt.Errorf("list builds: %w", err)
+	}
+	if o.json {
+		for _, b := range page.Builds {
+			if err := show.JSON(o.io.Out, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return o.table(page)
+}
+
+func (o *options) table(page api.BuildList) error {
+	if len(page.Builds) == 0 {
+		fmt.Fprintln(o.io.Out, "No builds. Submit one with: freeagent submit --platform android")
+		return nil
+	}
+	now := o.io.Now()
+	tw := tabwriter.NewWriter(o.io.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "BUILD\tPROJECT\tPLATFORM\tSUBMITTED\tTOOK\tSTATUS")
+	for _, b := range page.Builds {
+		project := b.Project
+		if project == "" {
+			project = "-"
+		}
+		// The status is last: colours count as width in a column.
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, project, b.Platform, show.Ago(b.SubmittedAt, now), show.Took(b, now), show.Status(o.io, b.Status))
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	if page.Next != "" {
+		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(1000, 10*max(o.Limit, 1)))
+	}
+	return nil
+}

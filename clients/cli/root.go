@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/expo-free-agent/freeagent/clients/cli/cancel"
+	"github.com/expo-free-agent/freeagent/clients/cli/download"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
+	"github.com/expo-free-agent/freeagent/clients/cli/list"
+	"github.com/expo-free-agent/freeagent/clients/cli/logs"
+	"github.com/expo-free-agent/freeagent/clients/cli/retry"
+	"github.com/expo-free-agent/freeagent/clients/cli/status"
+	"github.com/expo-free-agent/freeagent/clients/cli/submit"
+	"github.com/expo-free-agent/freeagent/shared/version"
+)
+
+// NewRoot gives the command with the verbs of a client; more are those of the binary that mounts it. out and errs are the
+// streams; a person is taken to look at those that are terminals.
+func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Command) *cobra.Command {
+	s := session.IO{Out: out, Err: errs, OutTTY: isTerminal(out), ErrTTY: isTerminal(errs), Getenv: getenv, Now: time.Now}
+	root := &cobra.Command{
+		Use:   "freeagent",
+		Short: "A build farm for Expo and React Native apps on machines you own",
+		Long: `A build farm for Expo and React Native apps on machines you own.
+
+Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 the build failed, 4 the build was cancelled,
+130 interrupted.`,
+		Example: `  freeagent up --with-worker                          # a server and a worker on this machine
+  freeagent submit --platform android --follow        # build the app in this directory
+  freeagent download BUILD                            # fetch what came out`,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), newVersion(s))
+	root.AddCommand(more...)
+	return root
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func newVersion(s session.IO) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return show.JSON(s.Out, map[string]string{"version": version.Version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+			}
+			fmt.Fprintf(s.Out, "freeagent %s (%s, %s/%s)\n", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// Execute runs the command and gives the exit code; an error is printed as one sentence.
+func Execute(ctx context.Context, root *cobra.Command, args []string) int {
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return session.ExitOK
+	}
+	var exit *session.ExitError
+	if errors.As(err, &exit) {
+		if exit.Err != nil {
+			fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+		}
+		return exit.Code
+	}
+	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+	if misused(err) {
+		return session.ExitUsage
+	}
+	return session.ExitFailure
+}
+
+// misused recognises cobra's own complaints, which have no type.
+func misused(err error) bool {
+	for _, sign := range []string{"unknown command", "unknown flag", "accepts ", "requires "} {
+		if strings.HasPrefix(err.Error(), sign) {
+			return true
+		}
+	}
+	return false
+}

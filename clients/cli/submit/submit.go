@@ -1,0 +1,179 @@
+// Package submit is `freeagent submit`.
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/expo-free-agent/freeagent/clients/cli/download"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/pack"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
+	"github.com/expo-free-agent/freeagent/clients/cli/logs"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+type options struct {
+	io      session.IO
+	connect session.Flags
+	dir     string
+	api.Submit
+	certs, archive, output string
+	follow, json           bool
+}
+
+// New gives the command.
+func New(streams session.IO) *cobra.Command {
+	o := &options{io: streams}
+	cmd := &cobra.Command{
+		Use:   "submit [DIR]",
+		Short: "Send an app to be built",
+		Long: `Packs the app in DIR (default: here) and sends it to be built. What .gitignore files (or .easignore) name is left out,
+and .git and node_modules always. Ctrl-C while following stops the following, not the build.`,
+		Example: `  freeagent submit --platform android --follow
+  freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
+  freeagent submit --platform android --follow --output app.tar.gz
+  freeagent submit --platform ios --json | jq -r .id`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.dir = "."
+			if len(args) == 1 {
+				o.dir = args[0]
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	o.connect.Add(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
+	f.StringVar(&o.Project, "project", "", "project name (default: the slug in app.json, else the package's name)")
+	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
+	f.StringVar(&o.Pool, "pool", "", "pool of workers (default: default)")
+	f.IntVar(&o.Priority, "priority", 0, "higher goes first")
+	f.StringVar(&o.certs, "certs", "", "zip with signing certificates")
+	f.StringVar(&o.archive, "archive", "", "send this zip or tar.gz instead of packing DIR")
+	f.BoolVarP(&o.follow, "follow", "f", false, "print the log live until the build has ended")
+	f.StringVarP(&o.output, "output", "o", "", "download the result to this file (implies --follow)")
+	f.BoolVar(&o.json, "json", false, "print JSON: the build at once and, with --follow, again at its end")
+	return cmd
+}
+
+func run(ctx context.Context, o *options) error {
+	if o.Platform != "ios" && o.Platform != "android" {
+		return session.Usage("--platform is %q: name one of ios, android", o.Platform)
+	}
+	client, err := o.connect.Client(o.io)
+	if err != nil {
+		return err
+	}
+	sub, err := o.send(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := o.tell(sub); err != nil {
+		return err
+	}
+	if !o.follow && o.output == "" {
+		return nil
+	}
+	return o.followToEnd(ctx, client, sub.ID)
+}
+
+func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, error) {
+	source, name, err := o.source(ctx)
+	if err != nil {
+		return api.Submitted{}, err
+	}
+	defer source.Close()
+	if o.certs != "" {
+		f, err := os.Open(o.certs)
+		if err != nil {
+			return api.Submitted{}, fmt.Errorf("certificates: %w", err)
+		}
+		defer f.Close()
+		o.Certs = f
+	}
+	p := show.NewProgress(o.io, "uploading", 0)
+	o.Source, o.SourceName, o.Progress = source, name, p.Add
+	sub, err := client.Submit(ctx, o.Submit)
+	p.Done()
+	if ctx.Err() != nil {
+		return sub, &session.ExitError{Code: session.ExitInterrupted, Err: errors.New("interrupted while uploading; nothing was submitted")}
+	}
+	if err != nil {
+		return sub, fmt.Errorf("submit: %w", err)
+	}
+	if !o.json {
+		fmt.Fprintf(o.io.Err, "uploaded %s\n", show.Size(p.Bytes()))
+	}
+	return sub, nil
+}
+
+// source opens the archive, or packs the project while it is sent.
+func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
+	if o.archive != "" {
+		f, err := os.Open(o.archive)
+		if err != nil {
+			return nil, "", fmt.Errorf("archive: %w", err)
+		}
+		return f, o.archive, nil
+	}
+	project, err := pack.Open(o.dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if o.Project == "" {
+		o.Project = project.Name
+	}
+	for _, name := range project.LocalEnv() {
+		fmt.Fprintf(o.io.Err, "warning: %s goes into the archive; if it holds secrets of this machine, add it to .easignore or .gitignore\n", name)
+	}
+	pr, pw := io.Pipe()
+	go func() {
+		_, err := project.Write(ctx, pw)
+		pw.CloseWithError(err)
+	}()
+	return pr, "source.tar.gz", nil
+}
+
+func (o *options) tell(sub api.Submitted) error {
+	if o.json {
+		return show.JSON(o.io.Out, sub)
+	}
+	fmt.Fprintf(o.io.Out, "Build %s is submitted.\n", sub.ID)
+	for _, w := range sub.Warnings {
+		fmt.Fprintln(o.io.Err, "warning:", w)
+	}
+	if !o.follow && o.output == "" {
+		fmt.Fprintf(o.io.Out, "Follow it:   freeagent logs -f %s\nThen fetch:  freeagent download %s\n", sub.ID, sub.ID)
+	}
+	return nil
+}
+
+func (o *options) followToEnd(ctx context.Context, client *api.Client, id string) error {
+	quiet := o.io
+	if o.json { // the log goes to standard error, so that standard output stays JSON
+		quiet.Out, quiet.OutTTY = o.io.Err, o.io.ErrTTY
+	}
+	b, err := logs.Follow(ctx, quiet, client, id)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = show.JSON(o.io.Out, b)
+	} else {
+		fmt.Fprintf(o.io.Out, "Build %s %s after %s.\n", b.ID, show.Status(o.io, b.Status), show.Took(b, o.io.Now()))
+	}
+	if err := errors.Join(err, show.Outcome(b)); err != nil {
+		return err
+	}
+	if o.output == "" {
+		return nil
+	}
+	return download.To(ctx, quiet, client, b, o.output, false)
+}

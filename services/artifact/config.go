@@ -1,0 +1,105 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
+	"github.com/expo-free-agent/freeagent/shared/archive"
+)
+
+// Secret is a key that does not show itself in logs or messages.
+type Secret []byte
+
+// Format hides the key from every verb of package fmt.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+
+// LogValue hides the key from slog.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// MarshalText hides the key from JSON and the like.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// Config of the service. Replicas need the same keys. Start from DefaultConfig; only the two keys have no default.
+type Config struct {
+	// TicketKey signs transfer tickets: at least 32 bytes.
+	TicketKey Secret
+	// MasterKey wraps the data keys of encrypted objects: exactly 32 bytes. Without it stored certs are lost for good.
+	MasterKey Secret
+
+	// TicketTTL is how long a transfer may wait before it begins; default 15 min.
+	TicketTTL time.Duration
+	// StagedTTL is how long an object that nobody keeps may stay, counted from the last byte; default 1 h.
+	StagedTTL time.Duration
+	// StallTimeout ends a transfer that moves no byte for so long; default 1 min.
+	StallTimeout time.Duration
+	// StaleUploadAge is when the S3 uploads of a crashed process are removed; no honest upload may last longer, which is
+	// enforced. Default 6 h: 1 GiB at 400 kbit/s.
+	StaleUploadAge time.Duration
+	// JanitorInterval is how often expired objects are looked for; default 1 min.
+	JanitorInterval time.Duration
+	// DrainTimeout is how long Run waits for transfers after its context has ended; then they are cut. Default 30 s.
+	DrainTimeout time.Duration
+
+	// MaxSourceBytes, MaxCertsBytes and MaxResultBytes are the largest uploads accepted; defaults 500 MiB, 10 MiB, 1 GiB.
+	// Certs are held in memory.
+	MaxSourceBytes, MaxCertsBytes, MaxResultBytes int64
+	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
+	MaxUploads int
+	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0 is none.
+	ReserveBytes int64
+	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
+	Unpack archive.Limits
+}
+
+// maxCertsMemory bounds MaxCertsBytes, since certs are encrypted in memory.
+const maxCertsMemory = 64 << 20
+
+// DefaultConfig is everything but the keys.
+func DefaultConfig() Config {
+	return Config{
+		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
+		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second,
+		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
+		MaxUploads: 64, ReserveBytes: 512 << 20,
+	}
+}
+
+// Validate names every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("artifact: "+format, args...))
+		}
+	}
+	fault(len(c.TicketKey) < ticket.MinKeyLength, "TicketKey has %d bytes, at least %d are needed", len(c.TicketKey), ticket.MinKeyLength)
+	fault(len(c.MasterKey) != seal.KeyLength, "MasterKey has %d bytes, %d are needed", len(c.MasterKey), seal.KeyLength)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"TicketTTL", c.TicketTTL}, {"StagedTTL", c.StagedTTL}, {"StallTimeout", c.StallTimeout},
+		{"StaleUploadAge", c.StaleUploadAge}, {"JanitorInterval", c.JanitorInterval}, {"DrainTimeout", c.DrainTimeout},
+	} {
+		fault(d.value <= 0, "%s is %s, it must be positive", d.name, d.value)
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxSourceBytes", c.MaxSourceBytes}, {"MaxCertsBytes", c.MaxCertsBytes}, {"MaxResultBytes", c.MaxResultBytes},
+		{"MaxUploads", int64(c.MaxUploads)},
+	} {
+		fault(n.value <= 0, "%s is %d, it must be positive", n.name, n.value)
+	}
+	fault(c.MaxCertsBytes > maxCertsMemory, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, maxCertsMemory)
+	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
+	// The row of an upload under way is extended after a quarter of StagedTTL, and the upload may begin as late as TicketTTL.
+	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)
+	fault(c.StallTimeout >= c.StaleUploadAge, "StallTimeout %s is not shorter than StaleUploadAge %s", c.StallTimeout, c.StaleUploadAge)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrNotFound says that no row has the id, or none in a state that the call can use.
+	ErrNotFound = errors.New("no such object row")
+	// ErrNotStaged says that bytes came for a row that waits for none: it has them already, or is condemned.
+	ErrNotStaged = errors.New("object row waits for no bytes")
+)
+
+// State is where a row is in its life.
+type State string
+
+// The states, see the package's diagram.
+const (
+	Staged    State = "staged"    // waits for bytes
+	Stored    State = "stored"    // has bytes, expires
+	Kept      State = "kept"      // permanent
+	Condemned State = "condemned" // its bytes are being deleted
+)
+
+// Object is one row.
+type Object struct {
+	ID      string
+	BuildID string
+	Attempt int32 // 0 for what the submitter sent
+	Kind    int32 // artifactv1.Kind
+	Project string
+	Name    string // shown to people
+	// Prefix begins the S3 keys of all attempts to upload this object; Key is the one that won.
+	Prefix string
+	Key    string
+	State  State
+	Content
+	CreatedAt time.Time
+	StoredAt  time.Time // zero until stored
+	ExpiresAt time.Time // zero when kept
+}
+
+// Content is what an upload turned out to be.
+type Content struct {
+	Size        int64
+	SHA256      string // of the plain bytes, lower-case hex
+	ContentType string
+	WrappedKey  []byte // nil: not encrypted
+}
+
+// HasBytes says that the object can be read.
+func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
+
+// Store is the table. Implementations are safe for concurrent use, also by several processes.
+type Store interface {
+	// Migrate brings the table to this version.
+	Migrate(ctx context.Context) error
+	// Stage inserts a row that waits for bytes until o.ExpiresAt.
+	Stage(ctx context.Context, o Object) error
+	// Get returns any row, or ErrNotFound.
+	Get(ctx context.Context, id string) (Object, error)
+	// OfBuild returns a build's rows that have bytes, kept ones first, then the newest first.
+	OfBuild(ctx context.Context, buildID string) ([]Object, error)
+	// BeginUpload counts a long upload that begins and moves the row's expiry; ErrNotStaged unless it waits for bytes.
+	BeginUpload(ctx context.Context, id string, expires time.Time) error
+	// ExtendUpload moves the expiry of a row whose bytes are still arriving.
+	ExtendUpload(ctx context.Context, id string, expires time.Time) error
+	// GiveUp ends an upload that failed. counted says that BeginUpload counted it. The row goes once no counted upload is left,
+	// unless it has bytes by then.
+	GiveUp(ctx context.Context, id string, counted bool) error
+	// Commit makes a staged row stored; ErrNotStaged if another upload was faster or the row is going or gone.
+	Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error
+	// Keep makes rows with bytes permanent, all or none: ErrNotFound if one has no bytes.
+	Keep(ctx context.Context, ids []string) error
+	// Condemn marks a row for deletion if it still is as seen; false means that it changed meanwhile.
+	Condemn(ctx context.Context, seen Object) (bool, error)
+	// Remove deletes a condemned row.
+	Remove(ctx context.Context, id string) error
+	// Expired returns up to limit rows past their expiry or condemned, the oldest first.
+	Expired(ctx context.Context, now time.Time, limit int) ([]Object, error)
+}

@@ -1,0 +1,95 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// maxIDs bounds what one request may name.
+const maxIDs = 1000
+
+func (s *Service) stat(ctx context.Context, req *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
+	o, err := s.readable(ctx, req.GetObjectId())
+	if err != nil {
+		return nil, err
+	}
+	return &artifactv1.StatResponse{Object: ref(o), BuildId: o.BuildID, Attempt: o.Attempt, Kind: kindOf(o)}, nil
+}
+
+// keep makes all of the objects permanent or, if one has no bytes, none.
+func (s *Service) keep(ctx context.Context, req *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
+	if err := bounded(req.GetObjectIds()); err != nil {
+		return nil, err
+	}
+	if err := s.rows.Keep(ctx, req.GetObjectIds()); err != nil {
+		return nil, err
+	}
+	s.log.InfoContext(ctx, "objects kept", "object_ids", req.GetObjectIds())
+	return &artifactv1.KeepResponse{}, nil
+}
+
+func (s *Service) discard(ctx context.Context, req *artifactv1.DiscardRequest) (*artifactv1.DiscardResponse, error) {
+	if err := bounded(req.GetObjectIds()); err != nil {
+		return nil, err
+	}
+	for _, id := range req.GetObjectIds() {
+		if err := s.discardOne(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return &artifactv1.DiscardResponse{}, nil
+}
+
+func bounded(ids []string) error {
+	if len(ids) > maxIDs {
+		return refuse(build.ErrInvalid, "%d objects in one request, at most %d are allowed", len(ids), maxIDs)
+	}
+	return nil
+}
+
+// discardTries is how often a row may change between our look and our claim; each change is one step of its short life.
+const discardTries = 5
+
+func (s *Service) discardOne(ctx context.Context, id string) error {
+	for range discardTries {
+		o, err := s.rows.Get(ctx, id)
+		if isMissing(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if gone, err := s.condemnAndDestroy(ctx, o); gone || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("discard object %s: %w: it keeps changing", id, build.ErrUnavailable)
+}
+
+// condemnAndDestroy deletes an object that still is as it was seen. The row first says so, which fences keep and uploads;
+// then the bytes go, then the row: a crash between leaves a condemned row for the janitor.
+func (s *Service) condemnAndDestroy(ctx context.Context, seen store.Object) (bool, error) {
+	if seen.State != store.Condemned {
+		if won, err := s.rows.Condemn(ctx, seen); !won || err != nil {
+			return false, err
+		}
+	}
+	// Every key with the prefix, since a crashed upload may have left one that the row does not know.
+	for info, err := range s.objects.List(ctx, seen.Prefix+"-") {
+		if err != nil {
+			return false, err
+		}
+		if err := s.objects.Delete(ctx, info.Key); err != nil {
+			return false, err
+		}
+	}
+	if err := s.rows.Remove(ctx, seen.ID); err != nil {
+		return false, err
+	}
+	s.log.InfoContext(ctx, "object removed", "object_id", seen.ID, "build_id", seen.BuildID, "kind", kindWord(kindOf(seen)), "size", seen.Size)
+	return true, nil
+}

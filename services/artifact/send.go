@@ -1,0 +1,153 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/objects"
+)
+
+// open gives the plain bytes of a part of an object. Its reader ends with io.EOF only if they were all there and, for the
+// whole object, have the stored SHA-256; else with an error that is objects.ErrCorrupt or the store's.
+func (s *Service) open(ctx context.Context, o store.Object, part byteRange) (io.ReadCloser, error) {
+	if o.WrappedKey != nil {
+		return s.openSealed(ctx, o, part)
+	}
+	r, info, err := s.objects.Get(ctx, o.Key, part.start, part.length)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size != o.Size {
+		return nil, errors.Join(fmt.Errorf("%w: %d bytes are stored instead of %d", objects.ErrCorrupt, info.Size, o.Size), r.Close())
+	}
+	if part.length == o.Size {
+		return objects.Verify(r, o.SHA256, o.Size), nil
+	}
+	return &exactly{ReadCloser: r, left: part.length}, nil
+}
+
+// openSealed decrypts into memory: MaxCertsBytes at most.
+func (s *Service) openSealed(ctx context.Context, o store.Object, part byteRange) (io.ReadCloser, error) {
+	r, info, err := s.objects.Get(ctx, o.Key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if info.Size > 2*maxCertsMemory {
+		return nil, fmt.Errorf("%w: %d bytes are too many for certs", objects.ErrCorrupt, info.Size)
+	}
+	sealed, err := io.ReadAll(io.LimitReader(r, info.Size))
+	if err != nil {
+		return nil, fmt.Errorf("read certs: %w", err)
+	}
+	plain, err := s.box.Open(sealed, o.WrappedKey, o.ID)
+	if errors.Is(err, seal.ErrTampered) {
+		return nil, fmt.Errorf("%w: %w", objects.ErrCorrupt, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(plain)) != o.Size {
+		return nil, fmt.Errorf("%w: %d bytes are stored instead of %d", objects.ErrCorrupt, len(plain), o.Size)
+	}
+	whole := io.NopCloser(bytes.NewReader(plain[part.start : part.start+part.length]))
+	if part.length == o.Size {
+		return objects.Verify(whole, o.SHA256, o.Size), nil
+	}
+	return whole, nil
+}
+
+// exactly turns an early end into an error.
+type exactly struct {
+	io.ReadCloser
+
+	left int64
+}
+
+func (e *exactly) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if e.left -= int64(n); errors.Is(err, io.EOF) && e.left != 0 {
+		err = fmt.Errorf("%w: it ends %d bytes early", objects.ErrCorrupt, e.left)
+	}
+	return n, err
+}
+
+const chunk = 256 << 10
+
+//nolint:gochecknoglobals // a pool is of use only if shared
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
+
+// errClient: the far end took no more. Not our fault and not worth a line in the log.
+var errClient = errors.New("the client went away")
+
+// send copies r to w, a chunk behind what was read: the last chunk leaves only after r has ended well, so that a client
+// never receives all of a damaged object. begin is called before the first byte leaves; until then an error can be told.
+func send(w io.Writer, r io.Reader, begin func()) error {
+	held, next := chunks.Get().(*[]byte), chunks.Get().(*[]byte) //nolint:forcetypeassert // see New
+	defer func() { chunks.Put(held); chunks.Put(next) }()
+	n, err := fill(r, *held)
+	for err == nil {
+		var m int
+		m, err = fill(r, *next)
+		if err != nil && !errors.Is(err, io.EOF) {
+			break
+		}
+		begin()
+		if _, err := w.Write((*held)[:n]); err != nil {
+			return fmt.Errorf("%w: %w", errClient, err)
+		}
+		held, next, n = next, held, m
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	begin()
+	if _, err := w.Write((*held)[:n]); err != nil {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	return nil
+}
+
+// fill reads until p is full or r ends; io.EOF comes with the last bytes.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
+// patient gives each write its time, so that a slow client is served and a dead one is not.
+type patient struct {
+	w     http.ResponseWriter
+	ctl   *http.ResponseController
+	stall time.Duration
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) // where there is none to set, the server's own holds
+	return p.w.Write(b)
+}
+
+// done sends the rest and takes the deadline away: the connection may serve others.
+func (p *patient) done() error {
+	err := p.ctl.Flush()
+	_ = p.ctl.SetWriteDeadline(time.Time{})
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	return nil
+}
+
+// isBroken says that an error means lost or damaged bytes.
+func isBroken(err error) bool { return errors.Is(translate(err), build.ErrObjectCorrupt) }

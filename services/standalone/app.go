@@ -1,0 +1,321 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact"
+	"github.com/expo-free-agent/freeagent/services/ingest"
+	"github.com/expo-free-agent/freeagent/services/monitor"
+	"github.com/expo-free-agent/freeagent/services/scheduler"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/embedbus"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/embeds3"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/memnet"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// App is an installation that has opened everything it needs. Make it with Open, then Run it once.
+type App struct {
+	cfg    Config
+	key    string
+	dir    *dataDir
+	http   net.Listener
+	memory *memnet.Listener
+	bus    *embedbus.Server
+
+	artifact  *artifact.Service
+	scheduler *scheduler.Scheduler
+	monitor   *monitor.Monitor
+	ingest    *ingest.Ingest
+
+	// closers are what Open opened, in order; they are closed in reverse.
+	closers []closer
+}
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+// bucket holds every object.
+const bucket = "freeagent"
+
+// Open takes the data directory, binds the addresses, and opens the engines and the services on them, in the order of this
+// list; what it needs and cannot have is one sentence. It starts nothing that Run does not own but the engines.
+func Open(ctx context.Context, cfg Config) (_ *App, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, memory: memnet.Listen()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	for _, part := range []func(context.Context) error{
+		a.openDir, a.listen, a.openServices,
+	} {
+		if err := part(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *App) opened(name string, f func() error) { a.closers = append(a.closers, closer{name, f}) }
+
+// close closes what was opened, the last first.
+func (a *App) close() error {
+	var faults []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		if err := a.closers[i].close(); err != nil {
+			faults = append(faults, fmt.Errorf("close %s: %w", a.closers[i].name, err))
+		}
+	}
+	a.closers = nil
+	return errors.Join(faults...)
+}
+
+func (a *App) openDir(context.Context) (err error) {
+	if a.dir, err = openDataDir(a.cfg.Dir); err != nil {
+		return err
+	}
+	a.opened("data directory", a.dir.close)
+	a.key, err = a.dir.adminKey(a.cfg.Key)
+	return err
+}
+
+func (a *App) listen(ctx context.Context) (err error) {
+	a.http, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is taken by another process; stop it or choose another port with --port", a.cfg.Listen)
+	}
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", a.cfg.Listen, err)
+	}
+	a.opened("HTTP listener", func() error {
+		if err := a.http.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// openServices opens the engines and makes the services on them.
+func (a *App) openServices(ctx context.Context) error {
+	keys, err := a.dir.secrets()
+	if err != nil {
+		return err
+	}
+	if err := a.openBus(keys); err != nil {
+		return err
+	}
+	store, err := a.openObjects(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.openArtifact(ctx, keys, store); err != nil {
+		return err
+	}
+	if err := a.openDeciders(ctx); err != nil {
+		return err
+	}
+	return a.openIngest(ctx, keys)
+}
+
+func (a *App) openBus(keys secrets) error {
+	issuer, err := keys.issuer.PublicKey()
+	if err != nil {
+		return fmt.Errorf("the bus's signing key: %w", err)
+	}
+	a.bus, err = embedbus.Start(embedbus.Config{Dir: a.dir.join("bus"), Listen: a.cfg.BusListen, Issuer: issuer, Log: a.cfg.Log})
+	if err != nil {
+		return err
+	}
+	a.opened("bus", func() error { a.bus.Close(); return nil })
+	return nil
+}
+
+func (a *App) openObjects(ctx context.Context) (objects.Store, error) {
+	s3, err := embeds3.Start(ctx, embeds3.Config{Dir: a.dir.join("objects")})
+	if err != nil {
+		return nil, err
+	}
+	a.opened("S3 endpoint", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		return s3.Close(ctx)
+	})
+	store, err := objects.New(objects.Config{
+		Endpoint: s3.Endpoint(), AccessKey: s3.AccessKey(), SecretKey: s3.SecretKey(), Bucket: bucket, Region: embeds3.Region,
+		Sync: func(key string) error { return s3.Sync(bucket, key) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.opened("object store", store.Close)
+	return store, nil
+}
+
+// service opens what every service has of its own: a database and a connection to the bus.
+func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Conn, error) {
+	db, err := database.Open(ctx, database.Config{URL: a.dir.database(name), Service: name})
+	if err != nil {
+		return nil, nil, err
+	}
+	a.opened(name+"'s database", db.Close)
+	nc, err := a.bus.Connect(name, a.cfg.Log)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.opened(name+"'s bus connection", func() error { nc.Close(); return nil })
+	return db, nc, nil
+}
+
+func (a *App) openArtifact(ctx context.Context, keys secrets, store objects.Store) error {
+	db, nc, err := a.service(ctx, "artifact")
+	if err != nil {
+		return err
+	}
+	cfg := a.cfg.Artifact
+	cfg.TicketKey, cfg.MasterKey = keys.ticket, keys.master
+	a.artifact, err = artifact.New(cfg, artifact.Deps{
+		DB: db, Store: store, Conn: nc, Log: a.cfg.Log, FreeSpace: func() (uint64, error) { return freeSpace(a.dir.path) },
+	})
+	return err
+}
+
+func (a *App) openDeciders(ctx context.Context) error {
+	db, nc, err := a.service(ctx, "scheduler")
+	if err != nil {
+		return err
+	}
+	if a.scheduler, err = scheduler.New(ctx, a.cfg.Scheduler, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log}); err != nil {
+		return err
+	}
+	if db, nc, err = a.service(ctx, "monitor"); err != nil {
+		return err
+	}
+	a.monitor, err = monitor.New(ctx, a.cfg.Monitor, monitor.Deps{DB: db, Conn: nc, Log: a.cfg.Log})
+	return err
+}
+
+func (a *App) openIngest(ctx context.Context, keys secrets) error {
+	db, nc, err := a.service(ctx, "ingest")
+	if err != nil {
+		return err
+	}
+	cfg := a.cfg.Ingest
+	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, a.dir.path
+	a.ingest, err = ingest.New(ctx, cfg, ingest.Deps{
+		DB: db, Conn: nc, ArtifactURL: "http://artifact",
+		ArtifactClient: &http.Client{Transport: &http.Transport{
+			DialContext: a.memory.DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true,
+		}},
+		BusURL: a.busURL, Issuer: keys.issuer, Account: embedbus.Account, Log: a.cfg.Log,
+	})
+	return err
+}
+
+// busURL tells a worker the host by which it found us, unless the bus is bound to one address.
+func (a *App) busURL(r *http.Request) string {
+	host, _, err := net.SplitHostPort(a.cfg.BusListen)
+	if ip := net.ParseIP(host); err == nil && host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return a.bus.URL(host)
+	}
+	host = r.Host
+	if h, _, err := net.SplitHostPort(r.Host); err == nil {
+		host = h
+	}
+	return a.bus.URL(host)
+}
+
+// URL is the address that HTTP is really bound to.
+func (a *App) URL() string {
+	host, port, err := net.SplitHostPort(a.http.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return "http://" + net.JoinHostPort("localhost", port)
+	}
+	return "http://" + a.http.Addr().String()
+}
+
+// Key is the admin API key.
+func (a *App) Key() string { return a.key }
+
+// Part is one more loop for Run, such as a local worker: it starts last and stops first.
+type Part struct {
+	Name string
+	Run  lifecycle.Loop
+}
+
+// Run serves until ctx ends, then stops in reverse order and closes everything. ready is called once, when a submit would be
+// acknowledged; it may be nil.
+func (a *App) Run(ctx context.Context, ready func(), more ...Part) error {
+	g := lifecycle.New(a.cfg.Log)
+	g.Go("artifact", a.artifact.Run)
+	g.Go("artifact HTTP", func(ctx context.Context) error {
+		return httpserver.Run(ctx, a.memory, a.artifact.Handler(), a.cfg.Log)
+	})
+	g.Go("scheduler", a.scheduler.Run)
+	g.Go("monitor", a.monitor.Run)
+	g.Go("HTTP", func(ctx context.Context) error {
+		return httpserver.Run(ctx, a.http, a.ingest.Handler(), a.cfg.Log)
+	})
+	// After HTTP, so that it stops before: the logs that are being followed end with it.
+	g.Go("ingest", a.ingest.Run)
+	g.Go("ready", func(ctx context.Context) error { return a.awaitReady(ctx, ready) })
+	for _, p := range more {
+		g.Go(p.Name, p.Run)
+	}
+	return errors.Join(g.Run(ctx), a.close())
+}
+
+// awaitReady asks the services as a client would, and then waits for the end.
+func (a *App) awaitReady(ctx context.Context, ready func()) error {
+	nc, err := a.bus.Connect("ready", a.cfg.Log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if err := answering(ctx, nc); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("services do not answer: %w", err)
+	}
+	if ready != nil && ctx.Err() == nil {
+		ready()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func answering(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err := rpc.Call(ctx, nc, bus.RequestSubject("scheduler", "summary"), &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{})
+	if err != nil {
+		return err
+	}
+	err = rpc.Call(ctx, nc, bus.RequestSubject("artifact", "stat"), &artifactv1.StatRequest{ObjectId: "none"}, &artifactv1.StatResponse{})
+	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
+		return nil
+	}
+	return err
+}
+
+// Dir is the data directory.
+func (a *App) Dir() string { return a.dir.path }

@@ -1,0 +1,23 @@
+// Command freeagent is the whole product in one binary: the client's verbs, the worker, and the standalone server.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/expo-free-agent/freeagent/clients/cli"
+	"github.com/expo-free-agent/freeagent/clients/worker/command"
+	"github.com/expo-free-agent/freeagent/services/standalone"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(os.Stdout, os.Stderr, os.Getenv))
+	return cli.Execute(ctx, root, os.Args[1:])
+}

@@ -1,0 +1,60 @@
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/expo-free-agent/freeagent/services/artifact"
+	"github.com/expo-free-agent/freeagent/services/ingest"
+	"github.com/expo-free-agent/freeagent/services/monitor"
+	"github.com/expo-free-agent/freeagent/services/scheduler"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// Config of a standalone installation. Start from DefaultConfig.
+type Config struct {
+	// Dir is the data directory; it is made if missing and belongs to one process at a time.
+	Dir string
+	// Listen is the address of HTTP; port 0 picks a free one.
+	Listen string
+	// BusListen is where workers reach the bus; port 0 picks a free one once and keeps it.
+	BusListen string
+	// Key is the admin API key; empty: the one in Dir/admin.key, made at the first start.
+	Key string
+
+	Ingest    ingest.Config
+	Scheduler scheduler.Config
+	Monitor   monitor.Config
+	Artifact  artifact.Config
+	Log       *slog.Logger
+}
+
+// DefaultConfig listens on loopback only.
+func DefaultConfig() Config {
+	return Config{
+		Listen: "127.0.0.1:3000", BusListen: "127.0.0.1:0",
+		Ingest: ingest.DefaultConfig(), Scheduler: scheduler.DefaultConfig(), Monitor: monitor.DefaultConfig(),
+		Artifact: artifact.DefaultConfig(), Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// validate makes the directory absolute, before the S3 endpoint changes the process's working directory.
+func (c *Config) validate() error {
+	var faults []error
+	if c.Dir == "" {
+		faults = append(faults, errors.New("no data directory given (--data-dir)"))
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("data directory: %w", err))
+	}
+	c.Dir = dir
+	if c.Key != "" {
+		if err := identity.ValidKey(c.Key); err != nil {
+			faults = append(faults, fmt.Errorf("FREEAGENT_API_KEY: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}

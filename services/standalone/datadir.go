@@ -1,0 +1,178 @@
+package standalone
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/paths"
+)
+
+// dataDir is a locked data directory.
+type dataDir struct {
+	path string
+	lock *os.File
+}
+
+// openDataDir makes the directory and takes its lock; the operating system frees it when the process ends, however it ends.
+func openDataDir(path string) (*dataDir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be made: %w", path, cause(err))
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, cause(err))
+	}
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("data directory %s is in use by another freeagent process; stop that one or name another with --data-dir", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &dataDir{path: path, lock: lock}, nil
+}
+
+// cause drops the path that the caller's sentence names already.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func (d *dataDir) close() error {
+	if err := d.lock.Close(); err != nil {
+		return fmt.Errorf("release the data directory: %w", err)
+	}
+	return nil
+}
+
+func (d *dataDir) join(elem ...string) string {
+	return filepath.Join(append([]string{d.path}, elem...)...)
+}
+
+// database is the URL of a service's own file.
+func (d *dataDir) database(service string) string { return "sqlite://" + d.join(service+".db") }
+
+// secrets are the keys of an installation, each in a file of its own that only the owner reads.
+type secrets struct {
+	token, ticket, master []byte
+	issuer                nkeys.KeyPair
+}
+
+const keyBytes = 32
+
+func (d *dataDir) secrets() (secrets, error) {
+	if err := os.MkdirAll(d.join("secrets"), 0o700); err != nil {
+		return secrets{}, fmt.Errorf("directory for keys: %w", err)
+	}
+	var s secrets
+	var err error
+	for name, key := range map[string]*[]byte{"token": &s.token, "ticket": &s.ticket, "master": &s.master} {
+		if *key, err = d.secret(filepath.Join("secrets", name+".key"), randomKey); err != nil {
+			return s, err
+		}
+		if len(*key) != keyBytes {
+			return s, fmt.Errorf("key file %s has %d bytes, want %d; restore it from a backup", d.join("secrets", name+".key"), len(*key), keyBytes)
+		}
+	}
+	seed, err := d.secret(filepath.Join("secrets", "issuer.nk"), newIssuer)
+	if err != nil {
+		return s, err
+	}
+	if s.issuer, err = nkeys.FromSeed(seed); err != nil {
+		return s, fmt.Errorf("key file %s: %w", d.join("secrets", "issuer.nk"), err)
+	}
+	return s, nil
+}
+
+func randomKey() ([]byte, error) {
+	key := make([]byte, keyBytes)
+	_, err := rand.Read(key)
+	return key, err
+}
+
+func newIssuer() ([]byte, error) {
+	kp, err := nkeys.CreateAccount()
+	if err != nil {
+		return nil, fmt.Errorf("make the bus's signing key: %w", err)
+	}
+	return kp.Seed()
+}
+
+// adminKey gives the configured key, else the one in the file, which is made at the first start.
+func (d *dataDir) adminKey(configured string) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	key, err := d.secret(filepath.Base(paths.AdminKeyFile(d.path)), func() ([]byte, error) { return []byte(identity.NewSecret() + "\n"), nil })
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(key))
+	if err := identity.ValidKey(text); err != nil {
+		return "", fmt.Errorf("%s: %w", paths.AdminKeyFile(d.path), err)
+	}
+	return text, nil
+}
+
+// secret reads a file, or makes it: complete on disk under its name, or not there.
+func (d *dataDir) secret(name string, generate func() ([]byte, error)) ([]byte, error) {
+	path := d.join(name)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return data, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	if data, err = generate(); err != nil {
+		return nil, err
+	}
+	return data, writeFile(path, data)
+}
+
+// writeFile writes a 0600 file atomically and durably.
+func writeFile(path string, data []byte) (err error) {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, cause(err))
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// freeSpace is how many bytes the data directory's disk has left for us.
+func freeSpace(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:unconvert // the types differ between systems
+}

@@ -1,0 +1,195 @@
+package standalone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/paths"
+)
+
+// upOptions are the flags of `freeagent up`.
+type upOptions struct {
+	out, err io.Writer
+	getenv   func(string) string
+
+	host, busListen, dir, readyFile string
+	port                            int
+	stageTTL                        map[string]string
+	verbose, json                   bool
+	local                           localWorker
+}
+
+// NewUp gives the command `freeagent up`.
+func NewUp(out, errs io.Writer, getenv func(string) string) *cobra.Command {
+	o := &upOptions{out: out, err: errs, getenv: getenv}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole build farm in this process",
+		Long: `Runs the gateway, the scheduler, the artifact service, the monitor and what they need (bus, SQL, object store) in one
+process under one data directory. Nothing is to be installed.
+
+The API key is made at the first start and kept in DIR/admin.key, unless FREEAGENT_API_KEY (or the former controller's
+CONTROLLER_API_KEY) holds one of at least 16 characters.
+
+It listens on this machine only; --host 0.0.0.0 lets other machines in. Ctrl-C stops it cleanly; whatever ends it, builds
+that were acknowledged go on when it is started again.`,
+		Example: `  freeagent up --with-worker
+  freeagent up --port 8080 --data-dir /srv/freeagent --host 0.0.0.0
+  freeagent up --with-worker --executor fake         # tries everything out without Node`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.port, "port", 3000, "port of the HTTP API; 0 picks a free one")
+	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; 0.0.0.0 for every network this machine is in")
+	f.StringVar(&o.busListen, "bus-listen", "", "host:port where workers reach the bus (default: the host, at a free port that is kept)")
+	f.StringVar(&o.dir, "data-dir", "", "where everything is kept (FREEAGENT_DATA_DIR; default: the user's data directory)")
+	f.StringToStringVar(&o.stageTTL, "stage-ttl", nil,
+		"silence forgiven in a stage before its build goes to another worker, such as pods=15m; all=… for every stage")
+	f.StringVar(&o.readyFile, "ready-file", "", "write {url, key_file} as JSON here once builds are taken")
+	f.BoolVar(&o.json, "log-json", false, "log in JSON")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
+	o.local.flags(f)
+	return cmd
+}
+
+func (o *upOptions) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if o.verbose {
+		opts.Level = slog.LevelDebug
+	}
+	if o.json {
+		return slog.New(slog.NewJSONHandler(o.err, opts))
+	}
+	return slog.New(slog.NewTextHandler(o.err, opts))
+}
+
+func (o *upOptions) config() (Config, error) {
+	cfg := DefaultConfig()
+	cfg.Log = o.logger()
+	if cfg.Dir = o.dir; cfg.Dir == "" {
+		cfg.Dir = o.getenv("FREEAGENT_DATA_DIR")
+	}
+	if cfg.Dir == "" {
+		dir, err := paths.DataDir(o.getenv)
+		if err != nil {
+			return cfg, fmt.Errorf("%w; name a data directory with --data-dir", err)
+		}
+		cfg.Dir = dir
+	}
+	if cfg.Key = o.getenv("FREEAGENT_API_KEY"); cfg.Key == "" {
+		cfg.Key = o.getenv("CONTROLLER_API_KEY")
+	}
+	if o.port < 0 || o.port > 65535 {
+		return cfg, fmt.Errorf("--port %d: want 0 to 65535", o.port)
+	}
+	ttls, err := stageTTLs(o.stageTTL)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Scheduler.StageTTLs, cfg.Monitor.StageTTLs = ttls, ttls
+	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
+	if cfg.BusListen = o.busListen; cfg.BusListen == "" {
+		cfg.BusListen = net.JoinHostPort(o.host, "0")
+	}
+	return cfg, nil
+}
+
+// stageTTLs are the defaults with what the flag says laid over them; the bus counts whole seconds.
+func stageTTLs(flag map[string]string) (map[build.Stage]time.Duration, error) {
+	ttls, given := build.DefaultTTLs(), map[build.Stage]time.Duration{}
+	for stage, text := range flag {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Second || d%time.Second != 0 {
+			return nil, fmt.Errorf("--stage-ttl %s=%s: want whole seconds, such as 90s or 15m", stage, text)
+		}
+		given[build.Stage(stage)] = d
+	}
+	if all, ok := given["all"]; ok {
+		delete(given, "all")
+		for stage := range ttls {
+			ttls[stage] = all
+		}
+	}
+	maps.Copy(ttls, given)
+	return ttls, nil
+}
+
+func (o *upOptions) run(ctx context.Context) error {
+	began := time.Now()
+	cfg, err := o.config()
+	if err != nil {
+		return err
+	}
+	if o.readyFile != "" { // before the S3 endpoint changes the working directory
+		if o.readyFile, err = filepath.Abs(o.readyFile); err != nil {
+			return fmt.Errorf("--ready-file: %w", err)
+		}
+	}
+	app, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var parts []Part
+	if o.local.enabled {
+		part, err := o.local.part(ctx, app, cfg.Log)
+		if err != nil {
+			return errors.Join(err, app.close())
+		}
+		parts = append(parts, part)
+	}
+	readyErr := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err = app.Run(ctx, func() {
+		if err := o.announce(app, cfg, time.Since(began)); err != nil {
+			readyErr <- err
+			cancel()
+		}
+	}, parts...)
+	select {
+	case e := <-readyErr:
+		return errors.Join(e, err)
+	default:
+		return err
+	}
+}
+
+// announce tells people, and whoever waits for the file, that builds are taken.
+func (o *upOptions) announce(app *App, cfg Config, took time.Duration) error {
+	keyAt, keyFile := "FREEAGENT_API_KEY", ""
+	if cfg.Key == "" {
+		keyFile = paths.AdminKeyFile(app.Dir())
+		keyAt = keyFile
+	}
+	fmt.Fprintf(o.out, "Free Agent is up at %s after %d ms.\n  data     %s\n  API key  %s\n", app.URL(), took.Milliseconds(), app.Dir(), keyAt)
+	if !o.local.enabled {
+		fmt.Fprintf(o.out, "  worker   none here; start one with: freeagent worker --server %s\n", app.URL())
+	}
+	fmt.Fprintf(o.out, "Submit an app from its directory: freeagent submit --platform android --follow --server %s\n", app.URL())
+	if o.readyFile == "" {
+		return nil
+	}
+	data, err := json.Marshal(map[string]string{"url": app.URL(), "key_file": keyFile})
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	tmp := o.readyFile + ".tmp"
+	if err := errors.Join(os.WriteFile(tmp, data, 0o600), os.Rename(tmp, o.readyFile)); err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
+}

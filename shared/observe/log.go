@@ -1,0 +1,60 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// NewLogger writes to w. format is "text" or "json" ("" means text), level one of slog's words: debug, info, warn, error
+// ("" means info). Lines logged with a context carry its request_id and trace_id.
+func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if level != "" {
+		var l slog.Level
+		if err := l.UnmarshalText([]byte(level)); err != nil {
+			return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+		}
+		opts.Level = l
+	}
+	switch format {
+	case "", "text":
+		return slog.New(contextHandler{slog.NewTextHandler(w, opts)}), nil
+	case "json":
+		return slog.New(contextHandler{slog.NewJSONHandler(w, opts)}), nil
+	}
+	return nil, fmt.Errorf("log format %q: want text or json", format)
+}
+
+// contextHandler adds what the context knows to each line.
+type contextHandler struct{ slog.Handler }
+
+var _ slog.Handler = contextHandler{}
+
+// Handle implements slog.Handler.
+func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
+	id, span := RequestID(ctx), trace.SpanContextFromContext(ctx)
+	if id != "" || span.HasTraceID() {
+		r = r.Clone() // the caller's record may be shared
+	}
+	if id != "" {
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	if span.HasTraceID() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
+	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a handler in between
+}
+
+// WithAttrs implements slog.Handler.
+func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextHandler{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h contextHandler) WithGroup(name string) slog.Handler {
+	return contextHandler{h.Handler.WithGroup(name)}
+}
