@@ -91,7 +91,7 @@ func (a *attempt) run(hold, work context.Context) string {
 	if hold.Err() != nil {
 		return a.forget(hold)
 	}
-	a.conclude(verdict)
+	a.conclude(hold, verdict)
 	a.flush(hold)
 	if err := a.finish(hold, verdict); err != nil {
 		return err.Error()
@@ -132,9 +132,9 @@ const (
 // forget ends an attempt that is not ours any more. Its lines still count as this attempt's.
 func (a *attempt) forget(hold context.Context) string {
 	why := context.Cause(hold)
-	a.say(context.WithoutCancel(hold), "warn", "stopped: "+why.Error())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hold), parting)
 	defer cancel()
+	a.say(ctx, "warn", "stopped: "+why.Error())
 	_ = a.lines.Flush(ctx) // best effort
 	return why.Error()
 }

@@ -38,14 +38,14 @@ func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 		_ = m.Ack()
 		w.execute(ctx, l, resp)
 	case gone(err):
-		w.log.DebugContext(ctx, "hand-out is past", l.attrs(), "err", err)
+		w.log.DebugContext(ctx, "hand-out is past", "build_id", l.build, "attempt", l.attempt, "err", err)
 		_ = m.Ack()
 	case errors.Is(err, build.ErrNoSlot), errors.Is(err, build.ErrNotEligible):
-		w.log.InfoContext(ctx, "hand-out is not for this worker", l.attrs(), "err", err)
+		w.log.InfoContext(ctx, "hand-out is not for this worker", "build_id", l.build, "attempt", l.attempt, "err", err)
 		_ = m.NakWithDelay(notForUs)
 		w.askSync()
 	default:
-		w.log.WarnContext(ctx, "hand-out returned", l.attrs(), "err", err)
+		w.log.WarnContext(ctx, "hand-out returned", "build_id", l.build, "attempt", l.attempt, "err", err)
 		_ = m.NakWithDelay(laterOn)
 		w.askSync()
 	}

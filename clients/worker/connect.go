@@ -92,8 +92,10 @@ func (w *Worker) adopt(c *conn) {
 
 // serve works over a connection until ctx ends or the connection is of no use (false: join again), or it was lost and is
 // back (true: begin anew, the server has forgotten our pulls).
-func (w *Worker) serve(ctx, intake context.Context, c *conn) (again bool) {
-	ctx, cancel := context.WithCancel(ctx)
+//
+// Builds run within life and not within the connection: they outlive it.
+func (w *Worker) serve(life, intake context.Context, c *conn) (again bool) {
+	ctx, cancel := context.WithCancel(life)
 	taking, stop := context.WithCancel(ctx)
 	defer context.AfterFunc(intake, stop)()
 	var loops sync.WaitGroup
@@ -105,7 +107,7 @@ func (w *Worker) serve(ctx, intake context.Context, c *conn) (again bool) {
 	loops.Go(func() { w.present(ctx, c) })
 	loops.Go(func() { w.obey(ctx, c) })
 	for _, p := range c.platforms {
-		loops.Go(func() { w.pull(taking, ctx, c, p) })
+		loops.Go(func() { w.pull(taking, life, c, p) })
 	}
 	return w.watch(ctx, c, status)
 }

@@ -35,7 +35,7 @@ func (w *Worker) follow(ctx context.Context, order *eventsv1.Control) {
 	switch o := order.GetOrder().(type) {
 	case *eventsv1.Control_Cancel:
 		l := lease{o.Cancel.GetBuildId(), o.Cancel.GetAttempt()}
-		w.log.InfoContext(ctx, "ordered to cancel", l.attrs(), "reason", o.Cancel.GetReason())
+		w.log.InfoContext(ctx, "ordered to cancel", "build_id", l.build, "attempt", l.attempt, "reason", o.Cancel.GetReason())
 		w.held.drop(l, errCancelled)
 	case *eventsv1.Control_Drain:
 		w.log.InfoContext(ctx, "ordered to drain")

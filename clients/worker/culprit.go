@@ -12,7 +12,7 @@ import (
 type culprit struct{ failed, last string }
 
 // noise are error lines that lead elsewhere, and frames of a stack.
-var noise = regexp.MustCompile(`(?i)a complete log of this run|^npm (err!|error) (code|errno|path|command|syscall)\b|^npm (err!|error)$|^(npm (err!|error) )?\s*at `) //nolint:gochecknoglobals // compiled once
+var noise = regexp.MustCompile(`(?i)a complete log of this run|^npm (err!|error) (code|errno|path|command|syscall)\b|^npm (err!|error)$|^(npm (err!|error) )?\s*at `)
 
 // culpritMax bounds the line in an error's text, in bytes.
 const culpritMax = 300

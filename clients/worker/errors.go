@@ -3,11 +3,11 @@ package worker
 import "errors"
 
 var (
-	// ErrRefused: the server does not let this worker in; trying again will not help. The text says what would.
+	// ErrRefused says that the server does not let this worker in; trying again will not help. The text says what would.
 	ErrRefused = errors.New("the server refuses this worker")
-	// ErrStateInUse: another worker runs with the same state directory.
+	// ErrStateInUse says that another worker runs with the same state directory.
 	ErrStateInUse = errors.New("state directory is in use by another worker")
-	// ErrConfig: the configuration cannot be; the text names every fault.
+	// ErrConfig says that the configuration cannot be; the text names every fault.
 	ErrConfig = errors.New("worker configuration")
 )
 

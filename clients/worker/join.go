@@ -28,13 +28,13 @@ func (w *Worker) join(ctx context.Context, back func() bool) (api.JoinResponse, 
 		switch {
 		case err == nil:
 			return resp, nil
-		case ctx.Err() != nil:
-			return resp, nil
 		case final(err):
 			return resp, refusal(err)
 		}
 		wait := wait/2 + rand.N(wait)
-		w.log.WarnContext(ctx, "cannot join yet", "err", err, "again_in", wait.Round(time.Millisecond))
+		if ctx.Err() == nil {
+			w.log.WarnContext(ctx, "cannot join yet", "err", err, "again_in", wait.Round(time.Millisecond))
+		}
 		if !pause(ctx, wait) || back() {
 			return api.JoinResponse{}, nil
 		}

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// beatMax bounds the time between two heartbeats whatever the stage forgives: the page shows who is alive.
-	beatMax = 15 * time.Second
-	// beatMin keeps very short TTLs (tests, trials) from flooding the bus.
-	beatMin = 500 * time.Millisecond
+	// beatMost bounds the time between two heartbeats whatever the stage forgives: the page shows who is alive.
+	beatMost = 15 * time.Second
+	// beatLeast keeps very short TTLs (tests, trials) from flooding the bus.
+	beatLeast = 500 * time.Millisecond
 )
 
 // keeper keeps an attempt's lease alive: its key is written with the TTL of the stage, four times within that TTL, and at
@@ -65,7 +65,7 @@ func (k *keeper) run(ctx context.Context) {
 	key := bus.LeaseKey(k.workerID, k.lease.build, k.lease.attempt)
 	for {
 		stage, ttl := k.now()
-		wait := min(max(ttl/4, beatMin), beatMax)
+		wait := min(max(ttl/4, beatLeast), beatMost)
 		err := k.worker.beat(ctx, key, ttl, &eventsv1.Heartbeat{
 			WorkerId: k.workerID, BuildId: k.lease.build, Attempt: k.lease.attempt, Stage: stage,
 		})

@@ -61,7 +61,7 @@ func (a *attempt) verdict(outcome schedulerv1.FinishRequest_Outcome, text string
 }
 
 // conclude writes the outcome as the log's last line.
-func (a *attempt) conclude(v *schedulerv1.FinishRequest) {
+func (a *attempt) conclude(ctx context.Context, v *schedulerv1.FinishRequest) {
 	if v.GetError() == "" {
 		return
 	}
@@ -69,7 +69,7 @@ func (a *attempt) conclude(v *schedulerv1.FinishRequest) {
 	if v.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_HANDED_BACK {
 		level = "warn"
 	}
-	a.say(context.Background(), level, v.GetError())
+	a.say(ctx, level, v.GetError())
 }
 
 // roughly gives 2h and 90s instead of 2h0m0s and 1m30s.

@@ -92,21 +92,10 @@ const handBackWait = 15 * time.Second
 
 // drain waits for running builds, hands back what is left, and returns when nothing runs any more.
 func (w *Worker) drain(ctx context.Context) {
-	patient, cancel := context.WithTimeout(ctx, w.cfg.DrainTimeout)
-	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-w.handedBack:
-			cancel()
-		case <-stop:
-		}
-	}()
 	if n := w.held.count(); n > 0 {
 		w.log.InfoContext(ctx, "draining: no new builds, finishing those that run", "builds", n, "timeout", w.cfg.DrainTimeout)
 	}
-	if w.slots.close(patient) {
+	if w.finishRunning(ctx) {
 		return
 	}
 	w.log.WarnContext(ctx, "handing back what still runs", "builds", w.held.count())
@@ -118,6 +107,24 @@ func (w *Worker) drain(ctx context.Context) {
 	}
 	w.held.dropAll(errGaveUp)
 	w.slots.close(ctx)
+}
+
+// finishRunning waits for running builds until DrainTimeout or HandBack; false if some still run.
+func (w *Worker) finishRunning(ctx context.Context) bool {
+	patient, cancel := context.WithTimeout(ctx, w.cfg.DrainTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		select {
+		case <-w.handedBack:
+			cancel()
+		case <-patient.Done():
+		}
+	}()
+	defer cancel()
+	return w.slots.close(patient)
 }
 
 // askSync makes the worker compare what it holds with the scheduler soon.
@@ -147,6 +154,3 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
-
-// leaseAttrs are the keys of every line about an attempt.
-func (l lease) attrs() slog.Attr { return slog.Group("", "build_id", l.build, "attempt", l.attempt) }

@@ -3,7 +3,7 @@ package buildlog
 import "regexp"
 
 // ansi is a colour or cursor sequence.
-var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`) //nolint:gochecknoglobals // compiled once
+var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 
 var (
 	errorLine = regexp.MustCompile(`(?i)^\s*(npm (err!|error)|[a-z]*error\b|fatal\b|failure:|✖|failed\b|caused by:|\S+: error:|.*\bENOSPC\b)`)

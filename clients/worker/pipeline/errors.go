@@ -2,7 +2,7 @@ package pipeline
 
 import "errors"
 
-// ErrProject: the project cannot be built as it is; the text says what is missing or wrong, for the project's owner.
+// ErrProject says that the project cannot be built as it is; the text says what is missing or wrong, for the project's owner.
 var ErrProject = errors.New("project")
 
 // problem is a sentence for people that matches ErrProject.

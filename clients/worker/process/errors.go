@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// ErrUnsupported: this operating system has no process groups that we know how to end.
+// ErrUnsupported says that this operating system has no process groups that we know how to end.
 var ErrUnsupported = errors.New("running commands needs Linux or macOS")
 
-// ErrSurvived: processes are still there after they were killed (an uninterruptible one, or another user's).
+// ErrSurvived says that processes are still there after they were killed (an uninterruptible one, or another user's).
 var ErrSurvived = errors.New("processes survived being killed")
 
 // ExitError is a command that ended with another status than 0.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -22,7 +23,7 @@ func Run(ctx context.Context, s Spec) error {
 		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
 	}
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...) //nolint:noctx // ended by Kill, which ends the whole tree
-	cmd.Dir, cmd.Env = s.Dir, append(s.Env[:len(s.Env):len(s.Env)], Marker+"="+s.Mark)
+	cmd.Dir, cmd.Env = s.Dir, slices.Concat(s.Env, []string{Marker + "=" + s.Mark})
 	// One pipe for both, so that the lines keep their order.
 	cmd.Stdout, cmd.Stderr = s.Output, s.Output
 	cmd.WaitDelay = waitDelay
@@ -39,7 +40,7 @@ func Run(ctx context.Context, s Spec) error {
 	}
 	// The session's number is that of its first process.
 	err := killTree(s.Mark, cmd.Process.Pid, Grace)
-	<-done
+	<-done //nolint:errcheck // that it was killed is no news
 	return errors.Join(context.Cause(ctx), err)
 }
 

@@ -57,7 +57,7 @@ func killSelf() {
 // Name is "fake".
 func (e *Executor) Name() string { return "fake" }
 
-// Secrets: none.
+// Secrets are none.
 func (e *Executor) Secrets() []string { return nil }
 
 // Sweep removes the workspaces that an earlier process left.
@@ -213,7 +213,7 @@ func (w *workspace) bundle(root string) error {
 	if err != nil {
 		return fmt.Errorf("write the fake bundle: %w", err)
 	}
-	_, err = io.WriteString(f, HermesMagic)
+	_, err = f.WriteString(HermesMagic)
 	if err == nil {
 		_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), max(0, size-int64(len(HermesMagic))))
 	}

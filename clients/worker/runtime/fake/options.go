@@ -22,7 +22,7 @@ type Options struct {
 	Size int64
 }
 
-// ErrOption: --fake has something that cannot be; the text says what.
+// ErrOption says that --fake has something that cannot be; the text says what.
 var ErrOption = errors.New("fake executor")
 
 // Help describes the knobs for people.

@@ -31,7 +31,7 @@ func Passed() []string {
 	}
 }
 
-// ErrPassEnv: a variable that builds never get.
+// ErrPassEnv says that builds never get this variable.
 var ErrPassEnv = errors.New("cannot be passed to builds")
 
 // CheckPassEnv refuses names that are none, and the product's own keys.
@@ -152,8 +152,8 @@ func (w *workspace) caches() map[string]string {
 	in := func(name string) string { return filepath.Join(w.executor.cache, name) }
 	return map[string]string{
 		"npm_config_cache": in("npm"), "YARN_CACHE_FOLDER": in("yarn"), "YARN_GLOBAL_FOLDER": in("yarn-berry"),
-		"npm_config_store_dir": in("pnpm"), "BUN_INSTALL_CACHE_DIR": in("bun"),
-		"GRADLE_USER_HOME": in("gradle"), "CP_HOME_DIR": in("cocoapods"),
+		"BUN_INSTALL_CACHE_DIR": in("bun"),
+		"GRADLE_USER_HOME":      in("gradle"), "CP_HOME_DIR": in("cocoapods"),
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1",
 		"EAS_BUILD": "1", "EAS_BUILD_RUNNER": "local-build-plugin", "EAS_BUILD_PROJECT_ID": w.job.Project,

@@ -1,0 +1,111 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// errUsage: the command was called in a way that cannot work.
+var errUsage = errors.New("usage")
+
+type options struct {
+	server, keyFile, name, pool, stateDir, executor, fake string
+	platforms, passEnv                                    []string
+	slots                                                 int
+	drain                                                 time.Duration
+	verbose                                               bool
+}
+
+// key takes the file named by a flag or variable, else the key from the environment. It is never an argument: those show in
+// the list of processes.
+func (o options) key(getenv func(string) string) (string, error) {
+	if o.keyFile != "" {
+		data, err := os.ReadFile(o.keyFile)
+		if err != nil {
+			return "", fmt.Errorf("read the API key: %w", err)
+		}
+		if key := strings.TrimSpace(string(data)); key != "" {
+			return key, nil
+		}
+		return "", fmt.Errorf("%w: the key file %s is empty", errUsage, o.keyFile)
+	}
+	for _, name := range []string{"FREEAGENT_WORKER_KEY", "FREEAGENT_API_KEY"} {
+		if key := strings.TrimSpace(getenv(name)); key != "" {
+			return key, nil
+		}
+	}
+	return "", fmt.Errorf("%w: an API key is needed to join: give --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY", errUsage)
+}
+
+func (o options) config() (worker.Config, error) {
+	dir, err := filepath.Abs(o.stateDir)
+	if err != nil || o.stateDir == "" {
+		return worker.Config{}, fmt.Errorf("%w: where may the worker keep its state? Give --state-dir", errUsage)
+	}
+	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain}
+	if o.slots < 1 {
+		return cfg, fmt.Errorf("%w: --slots %d: at least 1", errUsage, o.slots)
+	}
+	for _, p := range o.platforms {
+		platform, err := build.ParsePlatform(strings.TrimSpace(p))
+		if err != nil {
+			return cfg, fmt.Errorf("--platforms: %w", err)
+		}
+		cfg.Platforms = append(cfg.Platforms, platform)
+	}
+	return cfg, cfg.Validate() //nolint:wrapcheck // names every fault
+}
+
+func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
+	if o.fake != "" && o.executor != "fake" {
+		return nil, fmt.Errorf("%w: --fake goes with --executor fake", errUsage)
+	}
+	switch o.executor {
+	case "shell":
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, Log: log}) //nolint:wrapcheck // says what it did
+	case "fake":
+		knobs, err := fake.Parse(o.fake)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a sentence for people
+		}
+		return fake.New(dir, knobs, nil) //nolint:wrapcheck // says what it did
+	}
+	return nil, fmt.Errorf("%w: --executor %q: there are shell and fake", errUsage, o.executor)
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "worker"
+	}
+	return name
+}
+
+// defaultStateDir is where the system wants a user's state to be; empty if it does not say.
+func defaultStateDir(getenv func(string) string) string {
+	home := getenv("HOME")
+	switch {
+	case getenv("STATE_DIRECTORY") != "": // systemd
+		return getenv("STATE_DIRECTORY")
+	case goruntime.GOOS == "darwin" && home != "":
+		return filepath.Join(home, "Library", "Application Support", "freeagent", "worker")
+	case getenv("XDG_STATE_HOME") != "":
+		return filepath.Join(getenv("XDG_STATE_HOME"), "freeagent", "worker")
+	case home != "":
+		return filepath.Join(home, ".local", "state", "freeagent", "worker")
+	}
+	return ""
+}

@@ -1,0 +1,441 @@
+package worker_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func app(t *testing.T) []byte { return project(t, "package.json", "{}") }
+
+func cancelOrder(id string) *eventsv1.Control {
+	return &eventsv1.Control{Order: &eventsv1.Control_Cancel{Cancel: &eventsv1.CancelBuild{BuildId: id, Attempt: 1, Reason: "asked"}}}
+}
+
+func TestABuildFromHandOutToResult(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.fake("lines=250,size=200KiB"), nil)
+	id := f.submit(app(t))
+	got := f.finished(id)
+	if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || got.GetError() != "" {
+		t.Fatalf("finish = %v, want completed", got)
+	}
+	b := f.await(id, "there", func(*farmBuild) bool { return true })
+	if diff := cmp.Diff([]string{"prepare", "install", "export", "upload"}, b.stages); diff != "" {
+		t.Errorf("stages: %s", diff)
+	}
+	if b.claims != 1 {
+		t.Errorf("%d claims, want 1", b.claims)
+	}
+	f.mu.Lock()
+	data := f.objects[got.GetResultObjectId()]
+	f.mu.Unlock()
+	if !strings.HasSuffix(got.GetResultObjectId(), ".fake-android.tar.gz") || !strings.HasPrefix(bundle(t, data), fake.HermesMagic) {
+		t.Errorf("the result %s holds no Hermes bundle", got.GetResultObjectId())
+	}
+	log := f.logOf(id)
+	for _, want := range []string{"▸ install: fake install", "fake export: step 250 of 250", "✓ export in ", "SHA-256"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+	f.eventually("the queue is empty", func() bool { return f.queued() == 0 })
+}
+
+// bundle gives the only .hbc of a tar.gz.
+func bundle(t *testing.T, data []byte) string {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	must(t, err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		must(t, err)
+		if strings.HasSuffix(h.Name, ".hbc") {
+			content, err := io.ReadAll(r)
+			must(t, err)
+			return string(content)
+		}
+	}
+}
+
+func TestHeartbeatsCarryTheTTLOfTheStage(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	a := f.start(f.fake("hang,stage=install"), nil)
+	id := f.submit(app(t))
+	f.inStage(id, "install")
+	holder := f.await(id, "held", func(b *farmBuild) bool { return b.holder != "" }).holder
+	s, err := f.js.Stream(t.Context(), bus.HeartbeatStream)
+	must(t, err)
+	for key, want := range map[string]string{bus.LeaseKey(holder, id, 1): "8s", bus.WorkerKey(holder): "15s"} {
+		f.eventually(key, func() bool {
+			m, err := s.GetLastMsgForSubject(t.Context(), bus.KeySubject(key))
+			return err == nil && m.Header.Get("Nats-TTL") == want
+		})
+	}
+	// It beats four times within the TTL.
+	first, err := s.GetLastMsgForSubject(t.Context(), bus.KeySubject(bus.LeaseKey(holder, id, 1)))
+	must(t, err)
+	f.eventually("the next beat", func() bool {
+		m, err := s.GetLastMsgForSubject(t.Context(), bus.KeySubject(bus.LeaseKey(holder, id, 1)))
+		return err == nil && m.Sequence > first.Sequence
+	})
+	a.HandBack()
+}
+
+func TestAnIdleWorkerIsQuick(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.fake(""), nil)
+	f.finished(f.submit(app(t)))
+	var took []time.Duration
+	for range 50 {
+		begin := time.Now()
+		id := f.submit(app(t))
+		took = append(took, f.await(id, "claimed", func(b *farmBuild) bool { return b.holder != "" }).claimed.Sub(begin))
+		f.finished(id)
+	}
+	slices.Sort(took)
+	t.Logf("hand-out to claim: p50 %s, p90 %s, max %s", took[25], took[45], took[49])
+	if took[25] > 100*time.Millisecond { // on a busy machine; idle it is near 1 ms
+		t.Errorf("p50 is %s", took[25])
+	}
+}
+
+func TestRefusalsOfAClaim(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err  error
+		gone bool
+	}{
+		"cancelled": {build.ErrFinished, true}, "taken": {build.ErrTaken, true}, "withdrawn": {build.ErrNotQueued, true},
+		"unknown": {build.ErrNotFound, true}, "lost": {build.ErrLeaseLost, true},
+		"no slot": {build.ErrNoSlot, false}, "not eligible": {build.ErrNotEligible, false}, "broken": {errors.New("x"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t)
+			var claims atomic.Int32
+			f.onClaim = func(string, *schedulerv1.ClaimRequest) error {
+				if claims.Add(1) == 1 {
+					return tt.err
+				}
+				return nil
+			}
+			f.start(f.fake(""), nil)
+			id := f.submit(app(t))
+			if tt.gone {
+				f.eventually("the hand-out is acknowledged", func() bool { return f.queued() == 0 })
+				f.finished(f.submit(app(t)))
+				return
+			}
+			f.finished(id)
+		})
+	}
+}
+
+func TestOneSlotOneBuild(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.fake("slow=200ms"), nil)
+	a, b := f.submit(app(t)), f.submit(app(t))
+	for _, id := range []string{a, b} {
+		if got := f.finished(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+			t.Errorf("finish = %v, want completed", got)
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	failed, infra := schedulerv1.FinishRequest_OUTCOME_FAILED, schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE
+	for name, tt := range map[string]struct {
+		fake    string
+		source  func(*testing.T) []byte
+		arrange func(*farm)
+		outcome schedulerv1.FinishRequest_Outcome
+		want    string
+	}{
+		"the stage": {fake: "fail", outcome: failed, want: "export failed with exit code 1: Error: the fake build was told to fail"},
+		"not an archive": {
+			source: func(*testing.T) []byte { return []byte("hello, this is no archive at all") }, outcome: failed, want: "source archive: ",
+		},
+		"a path that leads out": {
+			source: func(t *testing.T) []byte { return project(t, "../../evil", "x") }, outcome: failed, want: "unsafe archive entry",
+		},
+		"too slow": {fake: "hang", arrange: func(f *farm) { f.timeout = time.Second }, outcome: failed, want: "timed out after 1s"},
+		"the source is not what was submitted": {
+			arrange: func(f *farm) {
+				f.onClaim = func(_ string, r *schedulerv1.ClaimRequest) error {
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					f.objects[r.GetBuildId()][0] ^= 0xff
+					return nil
+				}
+			}, outcome: infra, want: "SHA-256",
+		},
+		"the store is full": {
+			arrange: func(f *farm) {
+				f.onHTTP = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == http.MethodPut {
+						w.WriteHeader(http.StatusInsufficientStorage)
+					}
+					return r.Method == http.MethodPut
+				}
+			}, outcome: infra, want: "upload the result, 4 tries",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t)
+			if tt.arrange != nil {
+				tt.arrange(f)
+			}
+			source := app(t)
+			if tt.source != nil {
+				source = tt.source(t)
+			}
+			f.start(f.fake(tt.fake), nil)
+			id := f.submit(source)
+			got := f.finished(id)
+			if got.GetOutcome() != tt.outcome || !strings.Contains(got.GetError(), tt.want) {
+				t.Errorf("finish = %v, want %v with %q", got, tt.outcome, tt.want)
+			}
+			if log := f.logOf(id); !strings.Contains(log, tt.want) {
+				t.Errorf("the log does not say %q:\n%s", tt.want, log)
+			}
+		})
+	}
+}
+
+func TestTransfersAreRepeated(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	var puts, gets atomic.Int32
+	f.onHTTP = func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.Method == http.MethodPut && puts.Add(1) <= 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		case r.Method == http.MethodGet && gets.Add(1) == 1:
+			panic(http.ErrAbortHandler) // the line breaks
+		}
+		return false
+	}
+	f.start(f.fake(""), nil)
+	if got := f.finished(f.submit(app(t))); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+		t.Errorf("finish = %v, want completed", got)
+	}
+}
+
+func TestFinishIsRepeatedUntilAnswered(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	var n atomic.Int32
+	f.onFinish = func(*schedulerv1.FinishRequest) error {
+		if n.Add(1) <= 3 {
+			return build.ErrUnavailable
+		}
+		return nil
+	}
+	f.start(f.fake(""), nil)
+	f.finished(f.submit(app(t)))
+}
+
+func TestALostLeaseEndsTheBuildAndNothingIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*farm, *agent, string, string){
+		"told by a stage":  func(f *farm, _ *agent, _, _ string) {},
+		"told by an order": func(f *farm, _ *agent, holder, id string) { f.control(holder, cancelOrder(id)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t)
+			f.onFinish = func(*schedulerv1.FinishRequest) error { t.Error("a finish was told"); return nil }
+			knobs := "hang,stage=install"
+			if name == "told by a stage" {
+				knobs = "hang"
+				f.onStage = func(r *schedulerv1.StageRequest) error {
+					if r.GetStage() == "export" {
+						return build.ErrLeaseLost
+					}
+					return nil
+				}
+			}
+			a := f.start(f.fake(knobs), nil)
+			id := f.submit(app(t))
+			f.inStage(id, "install")
+			holder := f.await(id, "held", func(b *farmBuild) bool { return b.holder != "" }).holder
+			lose(f, a, holder, id)
+			f.eventually("the log says so", func() bool { return strings.Contains(f.logOf(id), "stopped: ") })
+			// The slot is free again.
+			f.onFinish = nil
+			f.onStage = nil
+			next := f.submit(app(t))
+			f.inStage(next, "install")
+			a.HandBack()
+		})
+	}
+}
+
+// After an outage the sync says what is not ours any more.
+func TestTheBusGoesAndComes(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.fake("slow=3s,lines=300"), func(c *worker.Config) { c.Slots = 2 })
+	kept, lost := f.submit(app(t)), f.submit(app(t))
+	f.inStage(kept, "install")
+	f.inStage(lost, "install")
+	var syncs atomic.Int32
+	f.mu.Lock()
+	f.onSync = func(r *schedulerv1.SyncRequest) []*schedulerv1.Lease {
+		syncs.Add(1)
+		if r.GetFresh() || len(r.GetHolding()) != 2 {
+			return nil
+		}
+		return []*schedulerv1.Lease{{BuildId: lost, Attempt: 1}}
+	}
+	f.mu.Unlock()
+	f.restart()
+	if got := f.finished(kept); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+		t.Errorf("finish = %v, want completed", got)
+	}
+	if n := strings.Count(f.logOf(kept), "step "); n != 600 {
+		t.Errorf("the log has %d lines of the stages, want 600", n)
+	}
+	b := f.await(lost, "there", func(*farmBuild) bool { return true })
+	if b.finish != nil || !strings.Contains(f.logOf(lost), "stopped: the lease is lost") {
+		t.Errorf("the lost build: finish %v, log %q", b.finish, f.logOf(lost))
+	}
+	f.finished(f.submit(app(t)))
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	completed, back := schedulerv1.FinishRequest_OUTCOME_COMPLETED, schedulerv1.FinishRequest_OUTCOME_HANDED_BACK
+	for name, tt := range map[string]struct {
+		knobs   string
+		timeout time.Duration
+		end     func(*farm, *agent, string)
+		want    schedulerv1.FinishRequest_Outcome
+	}{
+		"finishes what runs": {"slow=500ms", time.Minute, func(_ *farm, a *agent, _ string) { a.stop() }, completed},
+		"ordered":            {"slow=500ms", time.Minute, func(f *farm, _ *agent, h string) { f.control(h, &eventsv1.Control{Order: &eventsv1.Control_Drain{}}) }, completed},
+		"hands back in time": {"hang,stage=install", 100 * time.Millisecond, func(_ *farm, a *agent, _ string) { a.stop() }, back},
+		"hands back at once": {"hang,stage=install", time.Hour, func(_ *farm, a *agent, _ string) { a.stop(); a.HandBack() }, back},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t)
+			a := f.start(f.fake(tt.knobs), func(c *worker.Config) { c.DrainTimeout = tt.timeout; c.Slots = 2 })
+			id := f.submit(app(t))
+			f.inStage(id, "install")
+			tt.end(f, a, f.await(id, "held", func(b *farmBuild) bool { return b.holder != "" }).holder)
+			if got := f.finished(id).GetOutcome(); got != tt.want {
+				t.Errorf("outcome = %v, want %v", got, tt.want)
+			}
+			select {
+			case err := <-a.ended:
+				must(t, err)
+			case <-time.After(quickly):
+				t.Fatal("Run does not return")
+			}
+			// Nobody is there: a new hand-out waits for another worker.
+			next := f.submit(app(t))
+			other := f.start(f.fake(""), nil)
+			f.finished(next)
+			other.stop()
+		})
+	}
+}
+
+func TestIdentityIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	dir := t.TempDir()
+	same := func(c *worker.Config) { c.StateDir = dir }
+	for range 2 {
+		a := f.start(f.fake(""), same)
+		f.finished(f.submit(app(t)))
+		a.stop()
+		must(t, <-a.ended)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.workers) != 1 {
+		t.Errorf("%d workers joined, want 1", len(f.workers))
+	}
+	info, err := os.Stat(filepath.Join(dir, "identity.json"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("identity.json: %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+func TestJoiningWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	var n atomic.Int32
+	f.onHTTP = func(w http.ResponseWriter, r *http.Request) bool {
+		if n.Add(1) <= 2 {
+			w.WriteHeader(http.StatusBadGateway)
+			return true
+		}
+		return false
+	}
+	f.start(f.fake(""), nil)
+	f.finished(f.submit(app(t)))
+}
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	err := worker.Config{Pool: "a.b", Platforms: []build.Platform{"web"}, Slots: 65, StateDir: "x", DrainTimeout: -1}.Validate()
+	for _, want := range []string{"name", "pool", "web", "65 slots", "state directory", "negative"} {
+		if err == nil || !errors.Is(err, worker.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want %q in it", err, want)
+		}
+	}
+}
+
+// Twenty workers in one process do forty builds and leave nothing (TestMain looks for goroutines).
+func TestManyWorkersInOneProcess(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	for range 20 {
+		f.start(f.fake(""), nil)
+	}
+	var ids []string
+	for range 40 {
+		ids = append(ids, f.submit(app(t)))
+	}
+	for _, id := range ids {
+		if got := f.finished(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+			t.Errorf("finish = %v, want completed", got)
+		}
+		if b := f.await(id, "there", func(*farmBuild) bool { return true }); b.claims != 1 {
+			t.Errorf("%d claims, want 1", b.claims)
+		}
+	}
+}
