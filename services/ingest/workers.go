@@ -89,14 +89,24 @@ func withSecret(w identity.Worker, secret string) (identity.Worker, string, erro
 	return w, secret, nil
 }
 
-// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored.
+// maxWorkerSlots keeps a number within the scheduler's field; the scheduler has a bound of its own.
+const maxWorkerSlots = 1000
+
+// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored. What could not
+// connect to the bus afterwards is refused at once.
 func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
+	if _, err := identity.Permissions(w); err != nil {
+		return refuse(build.ErrInvalid, "%v", err)
+	}
 	err := g.ask(ctx, "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
-		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Slots: int32(min(max(req.Slots, 1), 1000)), //nolint:gosec // bounded
-		Labels: req.Labels, Version: req.Version,
+		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
+		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
 	}, &schedulerv1.RegisterWorkerResponse{})
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
-	return g.store.PutWorker(ctx, w)
+	if err := g.store.PutWorker(ctx, w); err != nil {
+		return fmt.Errorf("%w: %w", build.ErrUnavailable, err)
+	}
+	return nil
 }
