@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -85,5 +86,36 @@ func TestArtifactServiceAway(t *testing.T) {
 	}
 	if n := f.artifact.count(); n != before {
 		t.Errorf("%d objects, want %d", n, before)
+	}
+}
+
+// TestBrokenDownloadIsNoWholeFile: when the far end breaks off, so does the connection.
+func TestBrokenDownloadIsNoWholeFile(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.finished("ios", "a.ipa", "x")
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.Write([]byte("half"))
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer far.Close()
+	d := f.deps(f.bus.Connect("second"), issuer(t))
+	d.ArtifactURL = far.URL
+	g, err := ingest.New(t.Context(), f.cfg, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.serve(g.Handler())
+	for path, h := range map[string]hdr{"/api/builds/" + id + "/download": withKey(), api.ObjectsPath: {api.TicketHeader: "t"}} {
+		resp, err := http.DefaultClient.Do(f.request("GET", path, nil, h))
+		if err != nil {
+			continue // cut before the first bytes: no file either
+		}
+		if data, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("%s gave %q as if it were whole", path, data)
+		}
+		resp.Body.Close()
 	}
 }
