@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -228,7 +229,7 @@ func TestDownload(t *testing.T) {
 		h := withKey()
 		h["Range"] = ask
 		r := f.do("GET", "/api/builds/"+id+"/download", nil, h)
-		if r.status != want.status || string(r.body) != string(want.body) || r.header.Get("Content-Range") != want.header.Get("Content-Range") {
+		if r.status != want.status || !bytes.Equal(r.body, want.body) || r.header.Get("Content-Range") != want.header.Get("Content-Range") {
 			t.Errorf("%s = %d %q %v", ask, r.status, r.body, r.header)
 		}
 	}

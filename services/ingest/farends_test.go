@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -109,7 +110,7 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1),
 	}
 	s.builds = append(s.builds, b)
-	return &schedulerv1.SubmitResponse{Build: b, Warnings: []string{"nobody builds this yet"}}, nil
+	return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b), Warnings: []string{"nobody builds this yet"}}, nil
 }
 
 func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
@@ -119,7 +120,7 @@ func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedule
 	if b == nil {
 		return nil, build.ErrNotFound
 	}
-	return &schedulerv1.GetResponse{Build: b, Attempts: []*schedulerv1.Attempt{{Number: 1, Outcome: "running"}}}, nil
+	return &schedulerv1.GetResponse{Build: proto.CloneOf(b), Attempts: []*schedulerv1.Attempt{{Number: 1, Outcome: "running"}}}, nil
 }
 
 // list gives small pages, so that the gateway has to ask again.
@@ -134,7 +135,7 @@ func (s *scheduler) list(_ context.Context, r *schedulerv1.ListRequest) (*schedu
 			resp.NextBeforeSeq = resp.GetBuilds()[len(resp.GetBuilds())-1].GetSeq()
 			return resp, nil
 		default:
-			resp.Builds = append(resp.Builds, b)
+			resp.Builds = append(resp.Builds, proto.CloneOf(b))
 		}
 	}
 	return resp, nil
@@ -151,7 +152,7 @@ func (s *scheduler) cancel(_ context.Context, r *schedulerv1.CancelRequest) (*sc
 		return nil, build.ErrFinished
 	}
 	b.State, b.FinishedAtMs = "cancelled", time.Now().UnixMilli()
-	return &schedulerv1.CancelResponse{Build: b}, nil
+	return &schedulerv1.CancelResponse{Build: proto.CloneOf(b)}, nil
 }
 
 func (s *scheduler) summary(context.Context, *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
@@ -325,7 +326,9 @@ func (a *artifact) put(w http.ResponseWriter, r *http.Request, id string, o *obj
 		}
 		data.Write(buf[:n])
 		if int64(data.Len()) > a.limit {
-			http.NewResponseController(w).EnableFullDuplex()
+			if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+				panic(err)
+			}
 			w.Header().Set("Connection", "close")
 			problem(w, http.StatusRequestEntityTooLarge, build.ErrTooLarge, "the limit is 1 MB")
 			return

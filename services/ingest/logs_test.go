@@ -173,7 +173,7 @@ func TestFollowLiveToTheEnd(t *testing.T) {
 	id, _ := f.submit()
 	f.say(id, false, "one", "two")
 	l := f.follow(id, "")
-	if got := l.resp.Header.Get("Content-Type"); got != "text/event-stream" || l.resp.StatusCode != 200 {
+	if got := l.resp.Header.Get("Content-Type"); got != "text/event-stream" || l.resp.StatusCode != http.StatusOK {
 		t.Fatalf("answer = %d %s", l.resp.StatusCode, got)
 	}
 	ids, texts := l.lines(2)
@@ -256,11 +256,11 @@ func TestFollowersAreBounded(t *testing.T) {
 	first.lines(1)
 	second := f.follow(id, "")
 	body, err := io.ReadAll(second.resp.Body)
-	if err != nil || second.resp.StatusCode != 503 || !strings.Contains(string(body), "too_many_followers") || second.resp.Header.Get("Retry-After") == "" {
+	if err != nil || second.resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "too_many_followers") || second.resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the second = %d %s, %v", second.resp.StatusCode, body, err)
 	}
 	first.stop()
-	eventually(t, "the place is free again", func() bool { return f.follow(id, "").resp.StatusCode == 200 })
+	eventually(t, "the place is free again", func() bool { return f.follow(id, "").resp.StatusCode == http.StatusOK })
 }
 
 // TestStopEndsFollowers: the server can stop although somebody follows a build that goes on.

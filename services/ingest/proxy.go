@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -30,6 +31,7 @@ func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
 			return nil
 		},
 		ErrorHandler: g.proxyFailed,
+		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelInfo),
 	}, nil
 }
 

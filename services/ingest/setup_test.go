@@ -158,8 +158,14 @@ func (f *farm) do(method, path string, body io.Reader, h hdr) reply {
 
 func withKey() hdr { return hdr{"X-API-Key": adminKey} }
 
-func (f *farm) get(path string) reply  { f.t.Helper(); return f.do(http.MethodGet, path, nil, withKey()) }
-func (f *farm) post(path string) reply { f.t.Helper(); return f.do(http.MethodPost, path, nil, withKey()) }
+func (f *farm) get(path string) reply {
+	f.t.Helper()
+	return f.do(http.MethodGet, path, nil, withKey())
+}
+func (f *farm) post(path string) reply {
+	f.t.Helper()
+	return f.do(http.MethodPost, path, nil, withKey())
+}
 
 // part is one of a form: a file if it has a file name.
 type part struct{ name, file, content string }

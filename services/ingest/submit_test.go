@@ -133,7 +133,7 @@ func TestLimitIsToldBeforeAllHasCome(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			data, err := io.ReadAll(resp.Body)
-			if err != nil || resp.StatusCode != 413 || !strings.Contains(string(data), `"Source file too large"`) {
+			if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(data), `"Source file too large"`) {
 				t.Errorf("answer = %d %s, %v", resp.StatusCode, data, err)
 			}
 			eventually(t, "nothing is left", func() bool { return f.artifact.count() == 0 })

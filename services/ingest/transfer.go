@@ -63,7 +63,7 @@ func (g *Ingest) send(ctx context.Context, grant *artifactv1.Grant, body io.Read
 		req.Header.Set(k, v)
 	}
 	req.Header.Set(requestIDHeader, requestID(ctx))
-	resp, err := g.deps.ArtifactClient.Do(req) //nolint:bodyclose // the caller closes it
+	resp, err := g.deps.ArtifactClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err)
 	}

@@ -64,9 +64,9 @@ func busURL(t *testing.T) string {
 	return s.ClientURL()
 }
 
-func seed(t *testing.T, make func() (nkeys.KeyPair, error)) string {
+func seed(t *testing.T, create func() (nkeys.KeyPair, error)) string {
 	t.Helper()
-	k, err := make()
+	k, err := create()
 	if err != nil {
 		t.Fatal(err)
 	}
