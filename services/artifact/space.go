@@ -65,7 +65,14 @@ func (c *claim) arrived(n int64) error {
 	return nil
 }
 
-func (c *claim) release() { _ = c.arrived(c.left) }
+// release gives back what did not arrive. An upload that was cut may still have a read under way, whose bytes then count
+// for nothing.
+func (c *claim) release() {
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.space.promised -= c.left
+	c.left = 0
+}
 
 func megabytes(n int64) string {
 	const mega = 1 << 20

@@ -3,12 +3,13 @@ package scheduler
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"google.golang.org/protobuf/proto"
 )
 
 // Cancel ends a build that nobody wants any more and tells its worker at once. Of a cancelled build it is answered again

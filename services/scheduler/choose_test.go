@@ -12,7 +12,10 @@ import (
 )
 
 // sqlite opens the database of tests that do not touch SQL's own ways.
-func sqlite(tb testing.TB) *database.DB { tb.Helper(); return databasetest.Open(tb, databasetest.SQLite(tb)) }
+func sqlite(tb testing.TB) *database.DB {
+	tb.Helper()
+	return databasetest.Open(tb, databasetest.SQLite(tb))
+}
 
 func waiting(seq int64, project string, priority int32, p build.Platform) store.Build {
 	return store.Build{Seq: seq, ID: string(rune('a' + seq)), Project: project, Priority: priority, Platform: p, Pool: "default"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
 
@@ -25,6 +27,7 @@ type upOptions struct {
 
 	host, busListen, dir, readyFile string
 	port                            int
+	stageTTL                        map[string]string
 	verbose, json                   bool
 	local                           localWorker
 }
@@ -54,6 +57,8 @@ that were acknowledged go on when it is started again.`,
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; 0.0.0.0 for every network this machine is in")
 	f.StringVar(&o.busListen, "bus-listen", "", "host:port where workers reach the bus (default: the host, at a free port that is kept)")
 	f.StringVar(&o.dir, "data-dir", "", "where everything is kept (FREEAGENT_DATA_DIR; default: the user's data directory)")
+	f.StringToStringVar(&o.stageTTL, "stage-ttl", nil,
+		"silence forgiven in a stage before its build goes to another worker, such as pods=15m; all=… for every stage")
 	f.StringVar(&o.readyFile, "ready-file", "", "write {url, key_file} as JSON here once builds are taken")
 	f.BoolVar(&o.json, "log-json", false, "log in JSON")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
@@ -91,11 +96,36 @@ func (o *upOptions) config() (Config, error) {
 	if o.port < 0 || o.port > 65535 {
 		return cfg, fmt.Errorf("--port %d: want 0 to 65535", o.port)
 	}
+	ttls, err := stageTTLs(o.stageTTL)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Scheduler.StageTTLs, cfg.Monitor.StageTTLs = ttls, ttls
 	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	if cfg.BusListen = o.busListen; cfg.BusListen == "" {
 		cfg.BusListen = net.JoinHostPort(o.host, "0")
 	}
 	return cfg, nil
+}
+
+// stageTTLs are the defaults with what the flag says laid over them; the bus counts whole seconds.
+func stageTTLs(flag map[string]string) (map[build.Stage]time.Duration, error) {
+	ttls, given := build.DefaultTTLs(), map[build.Stage]time.Duration{}
+	for stage, text := range flag {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Second || d%time.Second != 0 {
+			return nil, fmt.Errorf("--stage-ttl %s=%s: want whole seconds, such as 90s or 15m", stage, text)
+		}
+		given[build.Stage(stage)] = d
+	}
+	if all, ok := given["all"]; ok {
+		delete(given, "all")
+		for stage := range ttls {
+			ttls[stage] = all
+		}
+	}
+	maps.Copy(ttls, given)
+	return ttls, nil
 }
 
 func (o *upOptions) run(ctx context.Context) error {
@@ -115,7 +145,7 @@ func (o *upOptions) run(ctx context.Context) error {
 	}
 	var parts []Part
 	if o.local.enabled {
-		part, err := o.local.part(app, cfg, o.getenv)
+		part, err := o.local.part(ctx, app, cfg.Log)
 		if err != nil {
 			return errors.Join(err, app.close())
 		}

@@ -40,7 +40,7 @@ const (
 	stallTimeout   = time.Minute
 )
 
-// ErrBaseURL: the server's address cannot be used.
+// ErrBaseURL means that the server's address cannot be used.
 var ErrBaseURL = errors.New("server address")
 
 // New gives a client; it sends nothing.
@@ -72,7 +72,7 @@ func (e *Error) Unwrap() error { return errors.Unwrap(build.FromCode(e.Code, e.D
 // Error implements error.
 func (e *Error) Error() string { return e.Detail }
 
-// ErrUnreachable: no answer from the server; the text says what to try.
+// ErrUnreachable means no answer from the server; the text says what to try.
 var ErrUnreachable = errors.New("cannot reach the server")
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
@@ -184,7 +184,8 @@ func buildPath(id, tail string) string { return Path + "/builds/" + url.PathEsca
 
 // Build reads one build with its attempts.
 func (c *Client) Build(ctx context.Context, id string) (b Build, err error) {
-	return b, c.call(ctx, http.MethodGet, buildPath(id, ""), nil, &b)
+	err = c.call(ctx, http.MethodGet, buildPath(id, ""), nil, &b)
+	return b, err
 }
 
 // ListOptions choose builds. The zero value is the newest page of all.
@@ -203,25 +204,30 @@ func (c *Client) Builds(ctx context.Context, o ListOptions) (list BuildList, err
 	if o.Before != "" {
 		q.Set("before", o.Before)
 	}
-	return list, c.call(ctx, http.MethodGet, Path+"/builds?"+q.Encode(), nil, &list)
+	err = c.call(ctx, http.MethodGet, Path+"/builds?"+q.Encode(), nil, &list)
+	return list, err
 }
 
 // Cancel ends a build.
 func (c *Client) Cancel(ctx context.Context, id string) (b Build, err error) {
-	return b, c.call(ctx, http.MethodPost, buildPath(id, "/cancel"), nil, &b)
+	err = c.call(ctx, http.MethodPost, buildPath(id, "/cancel"), nil, &b)
+	return b, err
 }
 
 // Retry submits a build's source anew.
 func (c *Client) Retry(ctx context.Context, id string) (s Submitted, err error) {
-	return s, c.call(ctx, http.MethodPost, buildPath(id, "/retry"), nil, &s)
+	err = c.call(ctx, http.MethodPost, buildPath(id, "/retry"), nil, &s)
+	return s, err
 }
 
 // Logs reads a build's log as it is now.
 func (c *Client) Logs(ctx context.Context, id string) (lines []LogLine, err error) {
-	return lines, c.call(ctx, http.MethodGet, buildPath(id, "/logs"), nil, &lines)
+	err = c.call(ctx, http.MethodGet, buildPath(id, "/logs"), nil, &lines)
+	return lines, err
 }
 
 // JoinWorker makes a worker known.
 func (c *Client) JoinWorker(ctx context.Context, r JoinRequest) (resp JoinResponse, err error) {
-	return resp, c.call(ctx, http.MethodPost, Path+"/workers", r, &resp)
+	err = c.call(ctx, http.MethodPost, Path+"/workers", r, &resp)
+	return resp, err
 }

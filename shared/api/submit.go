@@ -25,11 +25,11 @@ func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
 				s.Progress(n)
 			}
 		})
-		pw.CloseWithError(err) //nolint:errcheck // always nil
+		pw.CloseWithError(err)
 		written <- err
 	}()
 	resp, err := c.postForm(ctx, pr, form.FormDataContentType())
-	pr.Close() //nolint:errcheck // always nil; the writer ends with it
+	pr.Close()
 	if werr := <-written; werr != nil && !errors.Is(werr, io.ErrClosedPipe) {
 		return Submitted{}, werr // reading the source failed: that is the cause of whatever the server said
 	}

@@ -22,9 +22,9 @@ type Grant struct {
 }
 
 var (
-	// ErrCorrupt: what arrived is not what was promised.
+	// ErrCorrupt means that what arrived is not what was promised.
 	ErrCorrupt = errors.New("the bytes do not match their SHA-256")
-	// ErrStalled: no byte moved for a minute.
+	// ErrStalled means that no byte moved for a minute.
 	ErrStalled = errors.New("the transfer stalled: no byte moved for a minute")
 )
 

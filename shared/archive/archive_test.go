@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
 // member is an entry of an archive built for a test.
@@ -26,7 +27,6 @@ type member struct {
 	typ     byte // tar's; 0 is a file, or a directory when the name ends in "/"
 	link    string
 	mode    int64
-	size    int64 // declared where it shall lie
 }
 
 func tarGz(t testing.TB, members ...member) []byte {

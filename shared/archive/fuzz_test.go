@@ -60,12 +60,12 @@ func checkInside(t *testing.T, dir string, sum archive.Summary, limits archive.L
 		if err != nil || d.Type() != fs.ModeSymlink {
 			return err
 		}
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		if os.IsNotExist(err) {
 			return nil
 		}
-		if rel, relErr := filepath.Rel(dir, real); err != nil || relErr != nil || !filepath.IsLocal(rel) {
-			t.Errorf("link %s leads to %s (%v)", path, real, err)
+		if rel, relErr := filepath.Rel(dir, target); err != nil || relErr != nil || !filepath.IsLocal(rel) {
+			t.Errorf("link %s leads to %s (%v)", path, target, err)
 		}
 		return nil
 	}))

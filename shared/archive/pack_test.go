@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
 func sampleDir(t *testing.T) string {

@@ -69,6 +69,8 @@ func alreadyHandled() outcome { return refuse(ErrLeaseLost) }
 
 // transitions is total: a cell for each state and command. A holder's call on a final state is a lost lease, not an error
 // of the holder's making: somebody cancelled, or another attempt won.
+//
+//nolint:gochecknoglobals // a constant table
 var transitions = map[State]map[Command]outcome{
 	Pending: {
 		Release: to(Queued), Withdraw: stay(Pending), Claim: nothingToTake(), Cancel: to(Cancelled),

@@ -76,7 +76,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 		if err := iterate(ctx, cons, max(1, c.Parallel), h, log); !errors.Is(err, errGone) {
 			return err
 		}
-		log.Warn("consumer is gone and will be made again")
+		log.WarnContext(ctx, "consumer is gone and will be made again")
 		if cons = remake(ctx, js, c); cons == nil {
 			return nil
 		}

@@ -17,7 +17,7 @@ import (
 
 const patience = 20 * time.Second
 
-var quiet = slog.New(slog.DiscardHandler) //nolint:gochecknoglobals // stateless
+var quiet = slog.New(slog.DiscardHandler)
 
 // bundle is a fresh bus with one client.
 type bundle struct {

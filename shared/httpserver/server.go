@@ -52,7 +52,9 @@ func shutdown(ctx context.Context, srv *http.Server, cut context.CancelFunc, fai
 		cut()
 		err = srv.Close()
 	}
-	<-failed
+	if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	if err != nil {
 		return fmt.Errorf("stop the HTTP server: %w", err)
 	}

@@ -3,8 +3,8 @@ package identity
 import "errors"
 
 var (
-	// ErrKey: an API key that may not be used; the text says why and never holds the key.
+	// ErrKey means: an API key that may not be used; the text says why and never holds the key.
 	ErrKey = errors.New("API key")
-	// ErrWorker: a worker that is not let onto the bus; the text says why, for the log and not for the worker.
+	// ErrWorker means: a worker that is not let onto the bus; the text says why, for the log and not for the worker.
 	ErrWorker = errors.New("worker not admitted")
 )

@@ -29,6 +29,8 @@ var (
 
 // Error codes beside the HTTP status: a HEAD answer has no code, and some
 // stores answer a full disk with a plain 500 or 400.
+//
+//nolint:gochecknoglobals // a constant table
 var sentinelByCode = map[string]error{
 	minio.NoSuchKey:                  ErrNotFound,
 	"NotFound":                       ErrNotFound,

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -81,7 +82,7 @@ func (d *download) Read(b []byte) (int, error) {
 	d.dog.touch()
 	n, err := d.body.Read(b)
 	d.dog.pause()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = describe(d.ctx, "read object", d.key, err)
 	}
 	return n, err

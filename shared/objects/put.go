@@ -24,6 +24,8 @@ const (
 	completeRate = 20 << 20
 )
 
+//
+//nolint:gochecknoglobals // a pool is shared by its nature
 var partBuffers = sync.Pool{New: func() any { b := make([]byte, PartSize); return &b }}
 
 // Put implements Store.
@@ -74,7 +76,7 @@ type upload struct {
 }
 
 func (u *upload) run(ctx, work context.Context) error {
-	u.buf = partBuffers.Get().(*[]byte)
+	u.buf = partBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	n, last, err := u.src.fill(ctx, work, *u.buf)
 	if err != nil {
 		return err

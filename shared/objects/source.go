@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -54,7 +55,7 @@ func (s *source) fill(ctx, work context.Context, buf []byte) (n int, last bool, 
 func (s *source) account(buf []byte, n int, err error) (int, bool, error) {
 	s.read += int64(n)
 	s.hash.Write(buf[:n])
-	ended := err == io.EOF
+	ended := errors.Is(err, io.EOF)
 	switch {
 	case s.limit > 0 && s.read > s.limit:
 		return 0, false, fmt.Errorf("%w: the limit is %d bytes", ErrTooLarge, s.limit)

@@ -75,7 +75,7 @@ func (s *Service) drain(ctx context.Context) error {
 	err := s.micro.Stop()
 	// After the round trip every request that the server gave us is here, waiting for the gate or past it.
 	if ferr := s.nc.FlushTimeout(flushTime); ferr != nil {
-		s.log.Debug("stopping without the bus", "err", ferr)
+		s.log.DebugContext(ctx, "stopping without the bus", "err", ferr)
 	}
 	for range cap(s.gate) {
 		s.gate <- struct{}{}

@@ -136,7 +136,7 @@ func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
 	pr, pw := io.Pipe()
 	go func() {
 		_, err := project.Write(ctx, pw)
-		pw.CloseWithError(err) //nolint:errcheck // always nil
+		pw.CloseWithError(err)
 	}()
 	return pr, "source.tar.gz", nil
 }

@@ -14,8 +14,9 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
 // Opener returns a store whose bucket exists and is the test's own. It
@@ -210,7 +211,7 @@ func testFile(t *testing.T, s objects.Store) {
 		t.Errorf("ReadAll = %d bytes, %v, want the %d stored ones", len(got), err, len(content))
 	}
 	tail := make([]byte, 200)
-	if n, err := f.ReadAt(tail, f.Size()-100); n != 100 || err != io.EOF {
+	if n, err := f.ReadAt(tail, f.Size()-100); n != 100 || !errors.Is(err, io.EOF) {
 		t.Errorf("ReadAt over the end = %d, %v, want 100, EOF", n, err)
 	}
 	put(t, s, "k", []byte("replaced"), -1)

@@ -25,7 +25,7 @@ type Project struct {
 	Name string
 }
 
-// ErrNotProject: the directory holds no JavaScript project.
+// ErrNotProject means that the directory holds no JavaScript project.
 var ErrNotProject = errors.New("no package.json")
 
 // Open looks whether dir is a project and finds its name.

@@ -80,13 +80,24 @@ func Took(b api.Build, now time.Time) string {
 	return Duration(max(0, ended.Sub(begun)))
 }
 
-var colours = map[string]string{
-	"completed": "32", "failed": "31", "cancelled": "33", "building": "36", "assigned": "36",
+// colour is a status's ANSI code, "" for none.
+func colour(status string) string {
+	switch status {
+	case "completed":
+		return "32"
+	case "failed":
+		return "31"
+	case "cancelled":
+		return "33"
+	case "building", "assigned":
+		return "36"
+	}
+	return ""
 }
 
 // Status colours a status for a person's eyes.
 func Status(s session.IO, status string) string {
-	if c := colours[status]; c != "" && s.OutTTY && s.Getenv("NO_COLOR") == "" {
+	if c := colour(status); c != "" && s.OutTTY && s.Getenv("NO_COLOR") == "" {
 		return "\x1b[" + c + "m" + status + "\x1b[0m"
 	}
 	return status

@@ -10,7 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// ErrConflict: the row is not any more as it was read. The caller reads again and decides anew.
+// ErrConflict means that the row is not any more as it was read. The caller reads again and decides anew.
 var ErrConflict = errors.New("the row has changed meanwhile")
 
 // Build is a row of builds. Times are zero when they have not come.

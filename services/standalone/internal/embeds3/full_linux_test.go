@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/services/standalone/internal/embeds3"
-	"github.com/expo-free-agent/freeagent/shared/objects"
-	"github.com/expo-free-agent/freeagent/shared/objects/objectstest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/embeds3"
+	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/objects/objectstest"
 )
 
 // A disk of 20 MB is full after two parts; after that the endpoint is alive

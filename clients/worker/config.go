@@ -1,0 +1,94 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// Config of a worker.
+type Config struct {
+	// Name is shown to people, at most 200 bytes.
+	Name string
+	// Pool; empty means build.DefaultPool.
+	Pool string
+	// Platforms that it builds; none means all.
+	Platforms []build.Platform
+	// Slots is how many builds it does at once, 1 to 64; 0 means 1.
+	Slots int
+	// StateDir holds the identity; absolute, one worker each.
+	StateDir string
+	// DrainTimeout is how long running builds may go on after Run's context ended; 0 hands them back at once.
+	DrainTimeout time.Duration
+	// LogBuffer bounds the log lines of one build that wait in memory while the bus is away, in bytes; 0 means 64 MiB.
+	LogBuffer int
+}
+
+// maxSlots is the scheduler's bound too.
+const maxSlots = 64
+
+// Validate names every fault at once; the error matches ErrConfig.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
+	}
+	if c.Name == "" || len(c.Name) > 200 {
+		fault("name %.20q: want 1 to 200 bytes", c.Name)
+	}
+	if c.Pool != "" && !build.ValidID(c.Pool) {
+		fault("pool %q: want letters, digits, _ and -, at most %d", c.Pool, build.MaxIDLength)
+	}
+	for _, p := range c.Platforms {
+		if _, err := build.ParsePlatform(string(p)); err != nil {
+			fault("%w", err)
+		}
+	}
+	if c.Slots < 0 || c.Slots > maxSlots {
+		fault("%d slots: want 1 to %d", c.Slots, maxSlots)
+	}
+	if !filepath.IsAbs(c.StateDir) {
+		fault("state directory %q: want an absolute path", c.StateDir)
+	}
+	if c.DrainTimeout < 0 {
+		fault("drain timeout %s is negative", c.DrainTimeout)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	c.Slots = max(1, c.Slots)
+	if c.Pool == "" {
+		c.Pool = build.DefaultPool
+	}
+	return c
+}
+
+// Gateway is the HTTP side of the farm.
+type Gateway interface {
+	JoinWorker(ctx context.Context, r api.JoinRequest) (api.JoinResponse, error)
+	Get(ctx context.Context, g api.Grant, w io.Writer, size int64, sha256Hex string) error
+	Put(ctx context.Context, g api.Grant, body io.ReadSeeker, size int64) (api.Uploaded, error)
+}
+
+var _ Gateway = (*api.Client)(nil)
+
+// Deps are what a worker needs from outside.
+type Deps struct {
+	Gateway  Gateway
+	Executor runtime.Executor
+	Log      *slog.Logger
+	// Dial connects to the bus; nil means bus.Connect.
+	Dial func(bus.Config, *slog.Logger) (*nats.Conn, error)
+}

@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// file is freeagent.json.
+type file struct {
+	Profiles map[string]profile `json:"profiles"`
+}
+
+type profile struct {
+	Extends string            `json:"extends"`
+	Env     map[string]string `json:"env"`
+	Result  string            `json:"result"`
+	Stages  []Stage           `json:"stages"`
+}
+
+// readFile is strict: a typo in a key would otherwise be a setting that silently does nothing.
+func readFile(name string) (f file, found bool, err error) {
+	data, err := read(filepath.Dir(name), FileName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, false, nil
+	}
+	if err != nil {
+		return f, false, fmt.Errorf("%s: %w", FileName, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return f, true, problem{FileName + ": " + strings.TrimPrefix(err.Error(), "json: ")}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return f, true, problem{FileName + ": something follows the object"}
+	}
+	return f, true, nil
+}
+
+// choose resolves the profile asked for. Without a name it is the default one, or the zero profile if there is none.
+func (f file) choose(name string, found bool) (profile, string, error) {
+	asked := name
+	if name == "" {
+		name = defaultProfile
+	}
+	if _, ok := f.Profiles[name]; !ok {
+		switch {
+		case asked == "" || asked == defaultProfile:
+			return profile{}, "", nil
+		case !found:
+			return profile{}, "", problem{fmt.Sprintf("profile %q: the project has no %s", asked, FileName)}
+		default:
+			return profile{}, "", problem{fmt.Sprintf("profile %q is not in %s, which has: %s", asked, FileName, f.names())}
+		}
+	}
+	p, err := f.resolve(name, nil)
+	if err == nil {
+		err = p.check(name)
+	}
+	return p, name, err
+}
+
+func (f file) names() string {
+	names := slices.Sorted(maps.Keys(f.Profiles))
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// maxDepth of profiles that extend each other.
+const maxDepth = 5
+
+// resolve merges a profile over those that it extends: env by key, the rest as a whole.
+func (f file) resolve(name string, seen []string) (profile, error) {
+	if slices.Contains(seen, name) {
+		return profile{}, problem{fmt.Sprintf("%s: profiles extend each other in a circle: %s", FileName, strings.Join(append(seen, name), " -> "))}
+	}
+	if len(seen) >= maxDepth {
+		return profile{}, problem{fmt.Sprintf("%s: profile %q extends more than %d deep", FileName, seen[0], maxDepth)}
+	}
+	p, ok := f.Profiles[name]
+	if !ok {
+		return profile{}, problem{fmt.Sprintf("%s: profile %q extends %q, which does not exist", FileName, seen[len(seen)-1], name)}
+	}
+	if p.Extends == "" {
+		return p, nil
+	}
+	base, err := f.resolve(p.Extends, append(seen, name))
+	if err != nil {
+		return profile{}, err
+	}
+	env := maps.Clone(base.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, p.Env)
+	p.Env = env
+	if len(p.Stages) == 0 {
+		p.Stages = base.Stages
+	}
+	if p.Result == "" {
+		p.Result = base.Result
+	}
+	return p, nil
+}
+
+// reserved stages are the worker's own.
+var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
+
+func (p profile) check(name string) error {
+	where := fmt.Sprintf("%s: profile %q: ", FileName, name)
+	seen := map[string]bool{}
+	for i, s := range p.Stages {
+		switch {
+		case !build.ValidID(s.Name):
+			return problem{fmt.Sprintf("%sstage %d: name %q (letters, digits, - and _, at most %d)", where, i+1, s.Name, build.MaxIDLength)}
+		case slices.Contains(reserved, s.Name):
+			return problem{fmt.Sprintf("%sthe stage name %q is the worker's own", where, s.Name)}
+		case seen[s.Name]:
+			return problem{fmt.Sprintf("%stwo stages are named %q", where, s.Name)}
+		case strings.TrimSpace(s.Run) == "":
+			return problem{fmt.Sprintf("%sstage %q has nothing to run", where, s.Name)}
+		}
+		seen[s.Name] = true
+	}
+	switch {
+	case len(p.Stages) > 0 && p.Result == "":
+		return problem{where + `has stages and no "result": name the file or directory to deliver`}
+	case len(p.Stages) == 0 && p.Result != "":
+		return problem{where + `has a "result" and no stages: the built-in pipeline knows its own result`}
+	}
+	if err := checkEnv(where, p.Env); err != nil {
+		return err
+	}
+	return checkResult(where, p.Result)
+}
+
+func checkEnv(where string, env map[string]string) error {
+	for k, v := range env {
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
+			return problem{fmt.Sprintf("%senv: %q cannot be an environment variable", where, k)}
+		}
+		if strings.HasPrefix(k, "FREEAGENT_") {
+			return problem{fmt.Sprintf("%senv: names that begin with FREEAGENT_ are the worker's own (%s)", where, k)}
+		}
+	}
+	return nil
+}
+
+func checkResult(where, result string) error {
+	if result == "" {
+		return nil
+	}
+	if !filepath.IsLocal(filepath.FromSlash(result)) || strings.Contains(result, "\\") {
+		return problem{fmt.Sprintf("%sresult %q is not a path inside the project", where, result)}
+	}
+	if strings.Count(result, "**") > 1 { // each one more multiplies the work of matching
+		return problem{fmt.Sprintf("%sresult %q has more than one **", where, result)}
+	}
+	for segment := range strings.SplitSeq(result, "/") {
+		if _, err := path.Match(segment, ""); err != nil {
+			return problem{fmt.Sprintf("%sresult %q is not a pattern", where, result)}
+		}
+	}
+	return nil
+}

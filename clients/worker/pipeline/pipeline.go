@@ -1,0 +1,118 @@
+package pipeline
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Plan is how one project is built.
+type Plan struct {
+	// Root is the directory that the commands run in: the archive's, or the only directory in it.
+	Root string
+	// Profile by name; empty for the built-in pipeline.
+	Profile string
+	// Env is what the profile sets.
+	Env    map[string]string
+	Stages []Stage
+	// Result is a slash path or glob ("**" for any depth) below Root: a directory is packed, a file delivered as it is.
+	Result string
+	// Name is the result's file name without an extension.
+	Name string
+	// Warnings for the build's log.
+	Warnings []string
+}
+
+// Stage is a command with a name.
+type Stage struct {
+	Name string `json:"name"`
+	// Run is a line (or several) for /bin/sh -e.
+	Run string `json:"run"`
+}
+
+// Toolchain is what the worker's machine has.
+type Toolchain struct {
+	AndroidSDK, Xcode bool
+}
+
+// FileName is the project's own description of its builds.
+const FileName = "freeagent.json"
+
+// defaultProfile is taken when the build names none, if the file has it.
+const defaultProfile = "production"
+
+// Load plans the build of the project unpacked in dir. profile may be empty. What is wrong with the project is ErrProject.
+func Load(dir string, platform build.Platform, profile string, tools Toolchain) (Plan, error) {
+	root, err := projectRoot(dir)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Root: root, Name: slug(root) + "-" + string(platform)}
+	file, found, err := readFile(filepath.Join(root, FileName))
+	if err != nil {
+		return Plan{}, err
+	}
+	p, name, err := file.choose(profile, found)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan.Profile, plan.Env, plan.Stages, plan.Result = name, p.Env, p.Stages, p.Result
+	if len(plan.Stages) > 0 {
+		return plan, nil
+	}
+	return builtIn(plan, platform, tools)
+}
+
+// projectRoot looks through the one directory that many archives wrap everything in.
+func projectRoot(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("read the project: %w", err)
+	}
+	var dirs []string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "package.json" || name == FileName:
+			return dir, nil
+		case e.IsDir() && !strings.HasPrefix(name, ".") && name != "__MACOSX":
+			dirs = append(dirs, name)
+		}
+	}
+	if len(dirs) == 1 {
+		inner := filepath.Join(dir, dirs[0])
+		if isFile(filepath.Join(inner, "package.json")) || isFile(filepath.Join(inner, FileName)) {
+			return inner, nil
+		}
+	}
+	return "", problem{"the source has no package.json: submit the directory of the Expo app itself"}
+}
+
+// isFile does not follow links: a project's link is not asked about the world outside.
+func isFile(name string) bool {
+	info, err := os.Lstat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// read reads a small file of the project without following links out of it.
+func read(root, name string) ([]byte, error) {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the path
+	}
+	defer r.Close()
+	info, err := fs.Stat(r.FS(), name)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the path
+	}
+	if info.Size() > maxFile {
+		return nil, problem{fmt.Sprintf("%s has %d bytes, at most %d are read", name, info.Size(), maxFile)}
+	}
+	return fs.ReadFile(r.FS(), name) //nolint:wrapcheck // names the path
+}
+
+// maxFile bounds package.json and its like, in bytes.
+const maxFile = 4 << 20

@@ -1,0 +1,114 @@
+//go:build linux || darwin
+
+package process
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	// look is how often we see who is left.
+	look = 10 * time.Millisecond
+	// giveUp bounds the killing: a process in an uninterruptible wait does not die, whatever we do.
+	giveUp = 5 * time.Second
+)
+
+// Kill ends every process of a build attempt at once, without a grace, and returns when they are gone; ErrSurvived if
+// some are not. No process at all is no error.
+func Kill(mark string) error { return killTree(mark, 0, 0) }
+
+// killTree sends SIGTERM, after grace SIGKILL, and looks again until nobody is left: who was being forked during one look
+// is found in the next. session adds the members of a session whose first process is known; 0 for none.
+func killTree(mark string, session int, grace time.Duration) error {
+	begin := time.Now()
+	told := map[int]bool{}
+	for {
+		left, err := members(mark, session)
+		if err != nil {
+			return fmt.Errorf("list processes: %w", err)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		since := time.Since(begin)
+		if since > giveUp {
+			return fmt.Errorf("%w: %d of them, first %d", ErrSurvived, len(left), left[0].pid)
+		}
+		for _, m := range left {
+			switch {
+			case since >= grace:
+				m.signal(syscall.SIGKILL)
+			case !told[m.pid]:
+				told[m.pid] = true
+				m.signal(syscall.SIGTERM)
+			}
+		}
+		release(left)
+		<-time.After(look)
+	}
+}
+
+// member is a process of a tree. handle was opened before the process was recognised, so that on Linux the number cannot
+// have passed to a stranger in between.
+type member struct {
+	pid    int
+	handle *os.Process
+}
+
+// signal ignores errors: the process is gone, or the next look finds it again.
+func (m member) signal(s syscall.Signal) { _ = m.handle.Signal(s) }
+
+func release(ms []member) {
+	for _, m := range ms {
+		_ = m.handle.Release()
+	}
+}
+
+// proc is what a look sees of a process.
+type proc struct {
+	pid, parent, group, session int
+	marked                      bool
+}
+
+// members closes the tree: marked processes, their sessions and groups, and descendants.
+func members(mark string, session int) ([]member, error) {
+	all, handles, err := snapshot(mark)
+	if err != nil {
+		return nil, err
+	}
+	in := closure(all, session)
+	var left []member
+	for pid, h := range handles {
+		if in[pid] {
+			left = append(left, member{pid, h})
+		} else {
+			_ = h.Release()
+		}
+	}
+	return left, nil
+}
+
+func closure(all []proc, session int) map[int]bool {
+	in, sessions, groups := map[int]bool{}, map[int]bool{}, map[int]bool{}
+	if session > 0 {
+		sessions[session] = true
+	}
+	self := os.Getpid()
+	for grew := true; grew; {
+		grew = false
+		for _, p := range all {
+			if in[p.pid] || p.pid == self || p.pid <= 1 {
+				continue
+			}
+			if p.marked || sessions[p.session] || groups[p.group] || in[p.parent] {
+				in[p.pid], grew = true, true
+				// Only what a member leads is ours: a group that it merely joined may have strangers in it.
+				sessions[p.pid], groups[p.pid] = true, true
+			}
+		}
+	}
+	return in
+}

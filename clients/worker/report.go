@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+)
+
+// reportWait is how long a build waits for the scheduler to hear of a stage before it goes on: a scheduler that restarts
+// must not stand in the way of work.
+const reportWait = 2 * time.Second
+
+// reporter tells the scheduler which stage an attempt is in. Only the latest counts: one that could not be told before the
+// next began is left out.
+type reporter struct {
+	worker *Worker
+	lease  lease
+	// lost is called when the scheduler says that the lease is not ours.
+	lost func(error)
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	stage string
+	told  chan struct{}
+	woken chan struct{}
+}
+
+func newReporter(w *Worker, l lease, lost func(error), log *slog.Logger) *reporter {
+	return &reporter{worker: w, lease: l, lost: lost, log: log, woken: make(chan struct{}, 1)}
+}
+
+// enter reports a stage and waits a little until that is heard.
+func (r *reporter) enter(ctx context.Context, stage string) {
+	told := make(chan struct{})
+	r.mu.Lock()
+	r.stage, r.told = stage, told
+	r.mu.Unlock()
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+	t := time.NewTimer(reportWait)
+	defer t.Stop()
+	select {
+	case <-told:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// run reports until ctx ends.
+func (r *reporter) run(ctx context.Context) {
+	for {
+		select {
+		case <-r.woken:
+		case <-ctx.Done():
+			return
+		}
+		for wait := 100 * time.Millisecond; !r.report(ctx); wait = min(2*wait, 5*time.Second) {
+			if !pause(ctx, wait) {
+				return
+			}
+		}
+	}
+}
+
+// report tells the latest stage; false if it was not heard.
+func (r *reporter) report(ctx context.Context) bool {
+	r.mu.Lock()
+	stage, told := r.stage, r.told
+	r.mu.Unlock()
+	c := r.worker.link.get()
+	err := r.worker.call(ctx, "scheduler", "stage", &schedulerv1.StageRequest{
+		WorkerId: c.id, BuildId: r.lease.build, Attempt: r.lease.attempt, Stage: stage,
+	}, &schedulerv1.StageResponse{})
+	switch {
+	case err == nil:
+	case gone(err):
+		r.lost(errLeaseLost)
+	default:
+		if ctx.Err() == nil {
+			r.log.WarnContext(ctx, "stage not reported yet", "stage", stage, "err", err)
+		}
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told == told {
+		close(told)
+		r.told = nil
+		return true
+	}
+	return false // another stage began meanwhile: tell that one
+}

@@ -1,0 +1,108 @@
+package fake
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options are the knobs. The zero value builds well, at once.
+type Options struct {
+	// Slow is how long each stage takes.
+	Slow time.Duration
+	// Fail, Hang and Die are the shares of builds, 0 to 1, that exit with code 1, never end, or kill the worker's process.
+	Fail, Hang, Die float64
+	// Stage is where they do: "install" or "export" (default).
+	Stage string
+	// Lines of log in each stage; 0 means 3.
+	Lines int
+	// Size of the result's bundle in bytes; 0 means 4 KiB.
+	Size int64
+}
+
+// ErrOption: --fake has something that cannot be; the text says what.
+var ErrOption = errors.New("fake executor")
+
+// Help describes the knobs for people.
+const Help = `slow=2s (each stage takes that long), fail, hang, die (or a share of builds: fail=0.1),
+stage=install|export (where they do so; default export), lines=20 (log lines in each stage), size=1MiB (of the result)`
+
+// Bounds keep a typo from filling the disk.
+const (
+	maxLines = 1_000_000
+	maxSize  = 10 << 30
+)
+
+// Parse reads "slow=2s,fail=0.1,lines=20". Empty means the zero value.
+func Parse(text string) (o Options, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		key, value, given := strings.Cut(part, "=")
+		if err := o.set(key, value, given); err != nil {
+			return Options{}, fmt.Errorf("%w: %s: %w", ErrOption, part, err)
+		}
+	}
+	if sum := o.Fail + o.Hang + o.Die; sum > 1 {
+		return Options{}, fmt.Errorf("%w: fail, hang and die are %g of the builds together, at most 1", ErrOption, sum)
+	}
+	return o, nil
+}
+
+func (o *Options) set(key, value string, given bool) (err error) {
+	switch key {
+	case "slow":
+		if o.Slow, err = time.ParseDuration(value); err == nil && o.Slow < 0 {
+			err = errors.New("negative")
+		}
+	case "fail":
+		o.Fail, err = share(value, given)
+	case "hang":
+		o.Hang, err = share(value, given)
+	case "die":
+		o.Die, err = share(value, given)
+	case "stage":
+		if o.Stage = value; value != "install" && value != "export" {
+			err = errors.New("want install or export")
+		}
+	case "lines":
+		o.Lines, err = strconv.Atoi(value)
+		if err == nil && (o.Lines < 1 || o.Lines > maxLines) {
+			err = fmt.Errorf("want 1 to %d", maxLines)
+		}
+	case "size":
+		o.Size, err = parseSize(value)
+	default:
+		err = fmt.Errorf("no such knob; there are %s", Help)
+	}
+	return err
+}
+
+// share reads the part of builds; the knob alone means all of them.
+func share(value string, given bool) (float64, error) {
+	if !given {
+		return 1, nil
+	}
+	p, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(p >= 0 && p <= 1) {
+		return 0, errors.New("want a share of builds from 0 to 1")
+	}
+	return p, nil
+}
+
+func parseSize(text string) (int64, error) {
+	number, unit := text, int64(1)
+	for suffix, factor := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(text, suffix); ok {
+			number, unit = rest, factor
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || n > maxSize/unit {
+		return 0, errors.New("want a size such as 500KiB or 1MiB, at most 10GiB")
+	}
+	return n * unit, nil
+}

@@ -1,0 +1,161 @@
+package shell
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+)
+
+// Passed is what builds get of the worker's environment when it is set: where tools are, how the network is reached, which
+// certificates are trusted. --pass-env adds to it.
+//
+// Besides these come variables that begin with npm_config_ (in either case), unless their names speak of credentials.
+func Passed() []string {
+	return []string{
+		"PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL",
+		"ANDROID_HOME", "ANDROID_SDK_ROOT", "ANDROID_NDK_HOME", "JAVA_HOME", "DEVELOPER_DIR",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+		"NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER",
+	}
+}
+
+// ErrPassEnv: a variable that builds never get.
+var ErrPassEnv = errors.New("cannot be passed to builds")
+
+// CheckPassEnv refuses names that are none, and the product's own keys.
+func CheckPassEnv(names []string) error {
+	for _, n := range names {
+		upper := strings.ToUpper(n)
+		switch {
+		case n == "" || strings.ContainsAny(n, "= \x00"):
+			return fmt.Errorf("variable %q: %w: not a name (give the name alone, the value comes from the environment)", n, ErrPassEnv)
+		case strings.HasPrefix(upper, "FREEAGENT_"), upper == "CONTROLLER_API_KEY":
+			return fmt.Errorf("variable %s: %w: it belongs to the worker", n, ErrPassEnv)
+		}
+	}
+	return nil
+}
+
+func variables(environ []string) map[string]string {
+	vars := make(map[string]string, len(environ))
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			vars[k] = v
+		}
+	}
+	return vars
+}
+
+// pass picks what builds get, and which of its values are secrets.
+func pass(given map[string]string, more []string) (env map[string]string, secrets []string) {
+	env = map[string]string{}
+	names := append(Passed(), more...)
+	for k, v := range given {
+		if !slices.Contains(names, k) && !npmSetting(k) {
+			continue
+		}
+		env[k] = v
+		if slices.Contains(more, k) && buildlog.SecretName(k) {
+			secrets = append(secrets, v)
+		}
+		if u, err := url.Parse(v); err == nil && u.User != nil { // a proxy with a password
+			if p, ok := u.User.Password(); ok {
+				secrets = append(secrets, p)
+			}
+		}
+	}
+	return env, secrets
+}
+
+// npmSetting leaves out what speaks of credentials, and the files that may hold them.
+func npmSetting(name string) bool {
+	lower := strings.ToLower(name)
+	rest, ok := strings.CutPrefix(lower, "npm_config_")
+	if !ok || buildlog.SecretName(name) || strings.ContainsAny(rest, "/:") {
+		return false
+	}
+	return !slices.Contains([]string{"userconfig", "globalconfig", "cache", "prefix", "otp", "cert", "key", "username", "email"}, rest)
+}
+
+// registryWait bounds the question to npm; without an answer builds use npm's own default.
+const registryWait = 10 * time.Second
+
+// addRegistry asks npm, which reads the user's configuration here, for the registry's address alone.
+func addRegistry(ctx context.Context, env map[string]string) {
+	for k := range env {
+		if strings.EqualFold(k, "npm_config_registry") {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, registryWait)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "npm", "config", "get", "registry").Output()
+	if err != nil {
+		return // no npm: the build will say so
+	}
+	u, err := url.Parse(string(bytes.TrimSpace(out)))
+	if err != nil || u.Host == "" {
+		return
+	}
+	u.User = nil
+	env["npm_config_registry"] = u.String()
+}
+
+// environment is everything that a command of the build sees.
+func (w *workspace) environment(own map[string]string) []string {
+	env := maps.Clone(w.executor.base)
+	if env["LANG"] == "" {
+		env["LANG"] = utf8Locale()
+	}
+	maps.Copy(env, w.caches())
+	maps.Copy(env, own)
+	// Last: a profile may not point these elsewhere, the next build would find them there.
+	maps.Copy(env, w.places())
+	out := make([]string, 0, len(env))
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func utf8Locale() string {
+	if goruntime.GOOS == "darwin" {
+		return "en_US.UTF-8"
+	}
+	return "C.UTF-8" // the one that every Linux has
+}
+
+func (w *workspace) places() map[string]string {
+	return map[string]string{
+		"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp"),
+		"EAS_BUILD_ID": w.job.BuildID, "EAS_BUILD_PLATFORM": string(w.job.Platform), "EAS_BUILD_PROFILE": w.job.Profile,
+		"EAS_BUILD_WORKINGDIR": w.Dir(),
+	}
+}
+
+// caches live as long as the worker, so that the second build need not fetch what the first one did. The rest is what
+// hosted Expo builds set, and quiet for tools that would otherwise call home or ask.
+func (w *workspace) caches() map[string]string {
+	in := func(name string) string { return filepath.Join(w.executor.cache, name) }
+	return map[string]string{
+		"npm_config_cache": in("npm"), "YARN_CACHE_FOLDER": in("yarn"), "YARN_GLOBAL_FOLDER": in("yarn-berry"),
+		"npm_config_store_dir": in("pnpm"), "BUN_INSTALL_CACHE_DIR": in("bun"),
+		"GRADLE_USER_HOME": in("gradle"), "CP_HOME_DIR": in("cocoapods"),
+		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
+		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1",
+		"EAS_BUILD": "1", "EAS_BUILD_RUNNER": "local-build-plugin", "EAS_BUILD_PROJECT_ID": w.job.Project,
+	}
+}

@@ -1,0 +1,141 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+)
+
+// Config of an executor.
+type Config struct {
+	// Dir holds workspaces and caches; nobody else may use it. Absolute.
+	Dir string
+	// PassEnv names more variables of the worker's environment that builds get, see Passed.
+	PassEnv []string
+	// Environ is the worker's environment; nil means os.Environ().
+	Environ []string
+	Log     *slog.Logger
+}
+
+// Executor implements runtime.Executor.
+type Executor struct {
+	builds, cache string
+	base          map[string]string
+	secrets       []string
+	tools         pipeline.Toolchain
+	log           *slog.Logger
+}
+
+var (
+	_ runtime.Executor  = (*Executor)(nil)
+	_ runtime.Workspace = (*workspace)(nil)
+)
+
+// New makes the directories. The package registry of the user's npm configuration is asked for here, once: builds have
+// another home directory, and the file may hold tokens that are not theirs to read.
+func New(ctx context.Context, cfg Config) (*Executor, error) {
+	if !filepath.IsAbs(cfg.Dir) {
+		return nil, fmt.Errorf("directory of builds: %q is not absolute", cfg.Dir)
+	}
+	if cfg.Environ == nil {
+		cfg.Environ = os.Environ()
+	}
+	if err := CheckPassEnv(cfg.PassEnv); err != nil {
+		return nil, err
+	}
+	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log}
+	for _, dir := range []string{e.builds, e.cache} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("directory of builds: %w", err)
+		}
+	}
+	given := variables(cfg.Environ)
+	e.base, e.secrets = pass(given, cfg.PassEnv)
+	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
+	addRegistry(ctx, e.base)
+	return e, nil
+}
+
+// Name is "shell".
+func (e *Executor) Name() string { return "shell" }
+
+// Secrets are the values of variables let through whose names say that they are secret.
+func (e *Executor) Secrets() []string { return e.secrets }
+
+// Sweep ends the processes of attempts whose directories are still there, and removes the directories.
+func (e *Executor) Sweep(ctx context.Context) error {
+	left, err := os.ReadDir(e.builds)
+	if err != nil {
+		return fmt.Errorf("sweep old builds: %w", err)
+	}
+	var errs []error
+	for _, d := range left {
+		e.log.InfoContext(ctx, "removing what an earlier run left", "attempt", d.Name())
+		errs = append(errs, process.Kill(d.Name()), remove(filepath.Join(e.builds, d.Name())))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("sweep old builds: %w", err)
+	}
+	return nil
+}
+
+// Prepare makes the attempt's directories.
+func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace, error) {
+	w := &workspace{executor: e, job: j, dir: filepath.Join(e.builds, j.Key())}
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the workspace: %w", err)
+	}
+	for _, dir := range []string{"project", "home", "tmp", "scratch"} {
+		if err := os.Mkdir(filepath.Join(w.dir, dir), 0o700); err != nil {
+			return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
+		}
+	}
+	return w, nil
+}
+
+type workspace struct {
+	executor *Executor
+	job      runtime.Job
+	dir      string
+}
+
+func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
+func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
+
+func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
+	return pipeline.Load(w.Dir(), w.job.Platform, w.job.Profile, w.executor.tools) //nolint:wrapcheck // a sentence for people
+}
+
+func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
+	return process.Run(ctx, process.Spec{ //nolint:wrapcheck // says what it did
+		Argv: []string{"/bin/sh", "-e", "-c", c.Run}, Dir: c.Dir, Env: w.environment(c.Env), Mark: w.job.Key(), Output: c.Output,
+	})
+}
+
+func (w *workspace) Close() error {
+	// Kill first: who still runs would write into what is being removed.
+	return errors.Join(process.Kill(w.job.Key()), remove(w.dir))
+}
+
+// remove is RemoveAll that also gets through directories that a build made unwritable.
+func remove(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err //nolint:wrapcheck // names the path
+	}
+	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(name, 0o700) //nolint:gosec // about to be removed
+		}
+		return nil
+	})
+	return os.RemoveAll(dir) //nolint:wrapcheck // names the path
+}

@@ -1,0 +1,145 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	// transferTries bounds the grants asked for one object; within each the HTTP client resumes and repeats by itself.
+	transferTries = 4
+	transferPause = 500 * time.Millisecond
+)
+
+// again repeats a transfer, each time with a new grant, while another try may help.
+func (a *attempt) again(ctx context.Context, what string, once func() error) error {
+	for try, wait := 1, transferPause; ; try, wait = try+1, 2*wait {
+		err := once()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx) //nolint:wrapcheck // ours
+		case gone(err), errors.Is(err, build.ErrTooLarge), errors.Is(err, build.ErrInvalid), errors.Is(err, build.ErrObjectNotFound):
+			return fmt.Errorf("%s: %w", what, err)
+		case try == transferTries:
+			return fmt.Errorf("%s, %d tries: %w", what, try, err)
+		}
+		a.say(ctx, "warn", fmt.Sprintf("%s: %v; trying again", what, err))
+		if !pause(ctx, wait/2+rand.N(wait)) {
+			return context.Cause(ctx) //nolint:wrapcheck // ours
+		}
+	}
+}
+
+// grant asks for the right to move bytes. If the lease is lost the whole attempt is.
+func (a *attempt) grant(ctx context.Context, req *artifactv1.WorkerGrantRequest) (*artifactv1.Grant, error) {
+	req.WorkerId, req.BuildId, req.Attempt = a.workerID, a.lease.build, a.lease.attempt
+	var resp artifactv1.WorkerGrantResponse
+	err := a.worker.call(ctx, "artifact", "grant", req, &resp)
+	if errors.Is(err, build.ErrLeaseLost) {
+		a.worker.held.drop(a.lease, errLeaseLost)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for the transfer: %w", err)
+	}
+	return resp.GetGrant(), nil
+}
+
+func httpGrant(g *artifactv1.Grant) api.Grant {
+	return api.Grant{Method: g.GetMethod(), URL: g.GetUrl(), Headers: g.GetHeaders()}
+}
+
+// prepare brings the source into the workspace: downloaded, checked against its SHA-256, unpacked.
+func (a *attempt) prepare(ctx context.Context, ws runtime.Workspace) error {
+	name := filepath.Join(ws.Scratch(), "source")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("download the source: %w", err)
+	}
+	defer os.Remove(name) //nolint:errcheck // the workspace is removed anyway; this makes room for the build
+	defer f.Close()
+	var size int64
+	err = a.again(ctx, "download the source", func() (err error) {
+		size, err = a.download(ctx, f)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// An empty workspace is what Unpack wants, and leaves after an error.
+	sum, err := archive.Unpack(ctx, f, size, ws.Dir(), archive.Limits{})
+	if err != nil {
+		return fmt.Errorf("source archive: %w", err)
+	}
+	a.say(ctx, "info", fmt.Sprintf("source: %s, SHA-256 %s, %d files, %s unpacked",
+		bytesText(size), a.source.GetSha256(), sum.Files, bytesText(sum.Bytes)))
+	return nil
+}
+
+func (a *attempt) download(ctx context.Context, f *os.File) (int64, error) {
+	g, err := a.grant(ctx, &artifactv1.WorkerGrantRequest{Kind: artifactv1.Kind_KIND_SOURCE})
+	if err != nil {
+		return 0, err
+	}
+	if err := f.Truncate(0); err != nil {
+		return 0, err //nolint:wrapcheck // names the path
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err //nolint:wrapcheck // names the path
+	}
+	// What the build was submitted with decides, not what the store says now.
+	want := a.source
+	if want.GetSha256() == "" {
+		want = g.GetObject()
+	}
+	return want.GetSize(), a.worker.deps.Gateway.Get(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256()) //nolint:wrapcheck // again says what
+}
+
+// upload sends a packed result and gives its object id.
+func (a *attempt) upload(ctx context.Context, r result) (id string, err error) {
+	err = a.again(ctx, "upload the result", func() error {
+		id, err = a.uploadOnce(ctx, r)
+		return err
+	})
+	return id, err
+}
+
+func (a *attempt) uploadOnce(ctx context.Context, r result) (string, error) {
+	g, err := a.grant(ctx, &artifactv1.WorkerGrantRequest{
+		Kind: artifactv1.Kind_KIND_RESULT, Name: r.name, Size: r.size, Sha256: r.sha256,
+	})
+	if err != nil {
+		return "", err
+	}
+	up, err := a.worker.deps.Gateway.Put(ctx, httpGrant(g), r.file, r.size)
+	if err != nil {
+		return "", err //nolint:wrapcheck // again says what
+	}
+	if up.SHA256 != r.sha256 || up.Size != r.size {
+		return "", fmt.Errorf("%w: stored %d bytes, SHA-256 %s", api.ErrCorrupt, up.Size, up.SHA256)
+	}
+	return g.GetObjectId(), nil
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,150 @@
+package standalone_test
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// Each of these kills true processes with SIGKILL and then wants every acknowledged build completed exactly once.
+
+func TestServerKilledBetweenSubmitAndClaim(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	id := f.submit()
+	f.kill()
+	f.up()
+	f.worker("late", "")
+	if b := f.completedOnce(id); len(b.Attempts) != 1 {
+		t.Errorf("attempts = %+v, want one", b.Attempts)
+	}
+}
+
+func TestServerKilledBetweenClaimAndFinish(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.worker("steady", "slow=3s")
+	id := f.submit()
+	f.becomes(id, "the worker builds", is("building"))
+	f.kill()
+	f.up()
+	b := f.completedOnce(id)
+	if len(b.Attempts) != 1 {
+		t.Errorf("attempts = %+v, want one: the worker kept its lease over the restart", b.Attempts)
+	}
+}
+
+func TestServerKilledDuringAnUpload(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: pr})
+		done <- err
+	}()
+	// More than one part of the object store, so that some of it is on disk.
+	if _, err := pw.Write(append([]byte("PK\x03\x04"), make([]byte, 20<<20)...)); err != nil {
+		t.Fatal(err)
+	}
+	f.kill()
+	if err := <-done; err == nil {
+		t.Error("the cut submit was acknowledged")
+	}
+	f.up()
+	list, err := f.client().Builds(t.Context(), api.ListOptions{})
+	if err != nil || len(list.Builds) != 0 {
+		t.Errorf("builds = %+v, %v, want none", list.Builds, err)
+	}
+	if found := visibleObjects(t, f.dir); len(found) != 0 {
+		t.Errorf("objects = %v, want none", found)
+	}
+	f.worker("w", "")
+	f.completedOnce(f.submit())
+}
+
+// visibleObjects lists what the object store would show; the parts of broken uploads are hidden and swept by age.
+func visibleObjects(t *testing.T, dir string) (found []string) {
+	t.Helper()
+	bucket := filepath.Join(dir, "objects", "objects", "freeagent")
+	err := filepath.WalkDir(bucket, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && !strings.Contains(path, ".sgwtmp") {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestWorkerKilledMidBuild(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, "--stage-ttl", "all=2s")
+	doomed := f.worker("doomed", "hang")
+	id := f.submit()
+	f.becomes(id, "the doomed worker builds", is("building"))
+	killed := time.Now()
+	doomed.kill()
+	f.worker("heir", "")
+	b := f.completedOnce(id)
+	if len(b.Attempts) != 2 || b.Attempts[0].Outcome != "lost" || b.Attempts[1].WorkerName != "heir" {
+		t.Errorf("attempts = %+v, want the first lost and the second by the heir", b.Attempts)
+	}
+	t.Logf("lost %s after SIGKILL: %s", b.Attempts[0].EndedAt, time.Since(killed))
+}
+
+// TestZombieIsRefused pauses a worker until its build is another's and completed; what it says then changes nothing.
+func TestZombieIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, "--stage-ttl", "all=2s")
+	zombie := f.worker("zombie", "slow=4s")
+	id := f.submit()
+	f.becomes(id, "the zombie builds", is("building"))
+	zombie.signal(syscall.SIGSTOP)
+	f.worker("heir", "")
+	before := f.completedOnce(id)
+	zombie.signal(syscall.SIGCONT)
+	f.eventually("the zombie hears that its lease is lost", func() bool { return strings.Contains(zombie.out.String(), "lease") })
+	after := f.completedOnce(id)
+	if after.Result.SHA256 != before.Result.SHA256 || after.WorkerName != "heir" || len(after.Attempts) != 2 {
+		t.Errorf("the zombie changed the build: %+v, was %+v", after, before)
+	}
+	zombie.stop()
+}
+
+// TestRestartedWorkerLosesNoTime: a worker that comes back says what it holds, so nobody waits for a TTL of minutes.
+func TestRestartedWorkerLosesNoTime(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	state := t.TempDir()
+	start := func(fake string) *process {
+		return run(t, []string{"FREEAGENT_API_KEY=" + farmKey},
+			"worker", "--server", f.url(), "--name", "mac", "--state-dir", state, "--executor", "fake", "--fake", fake)
+	}
+	w := start("hang")
+	id := f.submit()
+	f.becomes(id, "the worker builds", is("building"))
+	w.kill()
+	start("")
+	if b := f.completedOnce(id); len(b.Attempts) != 2 || b.Attempts[0].WorkerID != b.Attempts[1].WorkerID {
+		t.Errorf("attempts = %+v, want two by the same worker", b.Attempts)
+	}
+}
+
+func TestEverythingStopsOnSIGTERM(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, "--with-worker", "--executor", "fake")
+	f.completedOnce(f.submit())
+	w := f.worker("other", "slow=1s")
+	w.stop()
+	f.stop()
+}

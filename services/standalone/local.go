@@ -1,0 +1,74 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// localWorker is the worker of `freeagent up --with-worker`: the same agent as everywhere, over HTTP and the bus's TCP port.
+type localWorker struct {
+	enabled        bool
+	executor, fake string
+	slots          int
+	drain          time.Duration
+	passEnv        []string
+}
+
+func (l *localWorker) flags(f *pflag.FlagSet) {
+	f.BoolVar(&l.enabled, "with-worker", false, "also run a worker on this machine")
+	f.StringVar(&l.executor, "executor", "shell", "how the local worker builds: shell (processes of this machine) or fake (for trying out)")
+	f.StringVar(&l.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
+	f.IntVar(&l.slots, "slots", 1, "builds at once on the local worker")
+	f.DurationVar(&l.drain, "drain-timeout", 10*time.Second, "how long a stop waits for the local worker's builds before it hands them back")
+	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
+}
+
+// part makes the worker; it joins once the server answers.
+func (l *localWorker) part(ctx context.Context, a *App, log *slog.Logger) (Part, error) {
+	dir := filepath.Join(a.Dir(), "worker")
+	executor, err := l.newExecutor(ctx, dir, log)
+	if err != nil {
+		return Part{}, err
+	}
+	gateway, err := api.New(api.Config{BaseURL: a.URL(), Key: a.Key()})
+	if err != nil {
+		return Part{}, err
+	}
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "local"
+	}
+	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain},
+		worker.Deps{Gateway: gateway, Executor: executor, Log: log})
+	if err != nil {
+		return Part{}, err
+	}
+	return Part{Name: "worker", Run: w.Run}, nil
+}
+
+func (l *localWorker) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
+	switch l.executor {
+	case "shell":
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: l.passEnv, Log: log})
+	case "fake":
+		opts, err := fake.Parse(l.fake)
+		if err != nil {
+			return nil, err
+		}
+		return fake.New(dir, opts, nil)
+	default:
+		return nil, fmt.Errorf("--executor %s: want shell or fake", l.executor)
+	}
+}
