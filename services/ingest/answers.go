@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -18,85 +20,110 @@ const (
 	v2                // RFC 9457
 )
 
-// Codes of refusals that no sentinel stands for.
-const (
-	codeNoKey    = "missing_credentials"
-	codeWrongKey = "wrong_credentials"
-)
+// dialectOf is the one that clients of a path understand.
+func dialectOf(path string) dialect {
+	if path == api.Path || strings.HasPrefix(path, api.Path+"/") {
+		return v2
+	}
+	return v1
+}
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	writeBody(w, status, "application/json; charset=utf-8", v)
+}
+
+// writeBody says its length, so that an answer that is flushed early is whole to the client.
+func writeBody(w http.ResponseWriter, status int, contentType string, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types always marshal
 		panic(err)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	data = append(data, '\n')
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
-	// A client that left takes no answer; there is nobody to tell.
-	_, _ = w.Write(append(data, '\n'))
+	_, _ = w.Write(data) // a client that left takes no answer; there is nobody to tell
 }
+
+// retryAfter is short: what is full or away is so for seconds, and the clients add jitter of their own.
+const retryAfter = "5"
 
 // refuse answers with a sentence.
 func (d dialect) refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	if d == v1 {
 		writeJSON(w, status, map[string]string{"error": sentence})
 		return
 	}
-	data, err := json.Marshal(api.Problem{
+	writeBody(w, status, "application/problem+json", api.Problem{
 		Title: http.StatusText(status), Status: status, Detail: sentence, Code: code, RequestID: requestID(r.Context()),
 	})
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n'))
 }
 
-// answer is what a sentinel becomes over HTTP. An empty sentence is the error's own.
+// answer is what an error becomes over HTTP. An empty sentence is the error's own, an empty code the sentinel's.
 type answer struct {
-	err      error
-	status   int
-	sentence string
+	err            error
+	status         int
+	sentence, code string
 }
 
-//nolint:gochecknoglobals // a constant table
-var answers = []answer{
-	{build.ErrNotFound, http.StatusNotFound, "Build not found"},
-	{build.ErrFinished, http.StatusBadRequest, "Build already finished"},
-	{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found"},
-	{build.ErrObjectNotFound, http.StatusNotFound, ""},
-	{build.ErrTooLarge, http.StatusRequestEntityTooLarge, ""},
-	{build.ErrNoSpace, http.StatusInsufficientStorage, ""},
-	{build.ErrBadArchive, http.StatusBadRequest, ""},
-	{build.ErrInvalid, http.StatusBadRequest, ""},
-	{build.ErrLeaseLost, http.StatusConflict, ""},
-	{build.ErrQueueFull, http.StatusTooManyRequests, ""},
-	{build.ErrUnavailable, http.StatusServiceUnavailable, "The service is not available right now; try again in a few seconds"},
+func answers() []answer {
+	return []answer{
+		{build.ErrNotFound, http.StatusNotFound, "Build not found", ""},
+		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
+		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
+		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
+		{build.ErrTooLarge, http.StatusRequestEntityTooLarge, "", ""},
+		{build.ErrNoSpace, http.StatusInsufficientStorage, "", ""},
+		{build.ErrBadArchive, http.StatusBadRequest, "", ""},
+		{build.ErrInvalid, http.StatusBadRequest, "", ""},
+		{build.ErrLeaseLost, http.StatusConflict, "", ""},
+		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
+		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
+		{errConflict, http.StatusConflict, "", codeNotCompleted},
+		{errForbidden, http.StatusForbidden, "", codeScope},
+		{errTooMany, http.StatusServiceUnavailable, "", codeTooMany},
+		{errStalled, http.StatusRequestTimeout, sayFormStalled, codeStalled},
+		{build.ErrUnavailable, http.StatusServiceUnavailable, sayUnavailable, ""},
+	}
 }
 
 // fail turns an error into an answer: one place. What is no sentinel stays in the log.
 func (g *Ingest) fail(w http.ResponseWriter, r *http.Request, say dialect, err error) {
-	if r.Context().Err() != nil {
-		g.log.InfoContext(r.Context(), "client left", "request_id", requestID(r.Context()), "path", r.URL.Path, "err", err)
+	ctx := r.Context()
+	if ctx.Err() != nil {
+		g.log.InfoContext(ctx, "client left", "path", r.URL.Path, "err", err)
 		return
 	}
-	for _, a := range answers {
+	for _, a := range answers() {
 		if !errors.Is(err, a.err) {
 			continue
 		}
 		if a.status >= http.StatusInternalServerError {
-			g.log.WarnContext(r.Context(), "request refused", "request_id", requestID(r.Context()), "path", r.URL.Path, "err", err)
+			g.log.WarnContext(ctx, "request refused", "path", r.URL.Path, "err", err)
 		}
-		sentence := a.sentence
-		if sentence == "" {
-			sentence = err.Error()
+		if a.code == "" {
+			a.code = rpc.Code(err)
 		}
-		say.refuse(w, r, a.status, rpc.Code(err), sentence)
+		say.refuse(w, r, a.status, a.code, say.sentence(a, err))
 		return
 	}
-	g.log.ErrorContext(r.Context(), "request failed", "request_id", requestID(r.Context()), "path", r.URL.Path, "err", err)
-	say.refuse(w, r, http.StatusInternalServerError, "internal", "Internal server error")
+	g.log.ErrorContext(ctx, "request failed", "path", r.URL.Path, "err", err)
+	say.refuse(w, r, http.StatusInternalServerError, build.CodeInternal, sayInternal)
+}
+
+// sentence is what the client is told.
+func (d dialect) sentence(a answer, err error) string {
+	var r *refusal
+	switch {
+	case errors.As(err, &r) && d == v2 && r.detail != "":
+		return r.sentence + ": " + r.detail
+	case errors.As(err, &r):
+		return r.sentence
+	case a.sentence != "":
+		return a.sentence
+	}
+	return err.Error()
 }

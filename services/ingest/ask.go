@@ -13,19 +13,19 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
-// askTimeout bounds each question to another service.
+// askTimeout bounds each question to another service: long enough to sit out its restart.
 const askTimeout = 10 * time.Second
 
 func (g *Ingest) ask(ctx context.Context, service, verb string, req, resp proto.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp)
+	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp) //nolint:wrapcheck // names the subject
 }
 
-// getBuild asks the scheduler for one build. An id that no build can have is as unknown as any other.
+// getBuild asks the scheduler for one build.
 func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
 	if !build.ValidID(id) {
-		return nil, build.ErrNotFound
+		return nil, errUnknownID(id)
 	}
 	var resp schedulerv1.GetResponse
 	if err := g.ask(ctx, "scheduler", "get", &schedulerv1.GetRequest{BuildId: id}, &resp); err != nil {
@@ -34,12 +34,30 @@ func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetRespo
 	return &resp, nil
 }
 
+func (g *Ingest) cancel(ctx context.Context, id string) (*schedulerv1.Build, error) {
+	if !build.ValidID(id) {
+		return nil, errUnknownID(id)
+	}
+	var resp schedulerv1.CancelResponse
+	if err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
+		return nil, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	return resp.GetBuild(), nil
+}
+
+const (
+	// maxList bounds what one request lists; maxAsk what one question to the scheduler does, so that its answer fits into
+	// one message.
+	maxList = 1000
+	maxAsk  = 500
+)
+
 // page is at most limit builds below before, newest first, and the cursor of what follows (0 at the end).
 func (g *Ingest) page(ctx context.Context, limit int, before int64, states []string) (builds []*schedulerv1.Build, next int64, err error) {
 	next = before
 	for len(builds) < limit {
 		var resp schedulerv1.ListResponse
-		req := &schedulerv1.ListRequest{Limit: int32(min(limit-len(builds), maxPage)), BeforeSeq: next, States: states} //nolint:gosec // at most maxPage
+		req := &schedulerv1.ListRequest{Limit: int32(min(limit-len(builds), maxAsk)), BeforeSeq: next, States: states} //nolint:gosec // at most maxAsk
 		if err := g.ask(ctx, "scheduler", "list", req, &resp); err != nil {
 			return nil, 0, err
 		}
@@ -50,6 +68,3 @@ func (g *Ingest) page(ctx context.Context, limit int, before int64, states []str
 	}
 	return builds, next, nil
 }
-
-// maxPage is what one request to the scheduler asks for; its answer fits into one message.
-const maxPage = 500

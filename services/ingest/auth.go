@@ -1,9 +1,6 @@
 package ingest
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,14 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
-)
-
-// The sentences of API v1 that users' scripts look for.
-var (
-	errNoKey        = errors.New("Missing X-API-Key header")
-	errWrongKey     = errors.New("Invalid API key")
-	errNoKeyOrToken = errors.New("Missing X-API-Key or X-Build-Token header")
-	errWrongToken   = errors.New("Invalid or expired build token")
+	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
 // keyOf gives the API key of a request: X-API-Key, or a bearer token.
@@ -33,16 +23,16 @@ func keyOf(r *http.Request) string {
 	return ""
 }
 
-// requireKey lets only the holder of an API key on, before any look at the body.
-func (g *Ingest) requireKey(say dialect) func(http.Handler) http.Handler {
+// requireKey lets only the holder of an API key with the scope on, before any look at the body.
+func (g *Ingest) requireKey(say dialect, need identity.Scope) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := keyOf(r)
 			if key == "" {
-				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, errNoKey.Error())
+				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKey)
 				return
 			}
-			if g.checkKey(w, r, say, key) {
+			if g.checkKey(w, r, say, key, need) {
 				next.ServeHTTP(w, r)
 			}
 		})
@@ -50,20 +40,20 @@ func (g *Ingest) requireKey(say dialect) func(http.Handler) http.Handler {
 }
 
 // requireKeyOrToken also takes the token that the build's submitter got. If there is a key, it decides.
-func (g *Ingest) requireKeyOrToken(say dialect) func(http.Handler) http.Handler {
+func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key, token := keyOf(r), r.Header.Get("X-Build-Token")
 			switch {
 			case key != "":
-				if !g.checkKey(w, r, say, key) {
+				if !g.checkKey(w, r, say, key, need) {
 					return
 				}
 			case token == "":
-				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, errNoKeyOrToken.Error())
+				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKeyOrToken)
 				return
 			case !g.validToken(chi.URLParam(r, "id"), token):
-				say.refuse(w, r, http.StatusForbidden, codeWrongKey, errWrongToken.Error())
+				say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongToken)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -71,27 +61,18 @@ func (g *Ingest) requireKeyOrToken(say dialect) func(http.Handler) http.Handler 
 	}
 }
 
-func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say dialect, key string) bool {
-	_, err := g.store.Key(r.Context(), key)
+// checkKey answers the request itself if the key does not let it on.
+func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say dialect, key string, need identity.Scope) bool {
+	scopes, err := g.store.Key(r.Context(), key)
 	switch {
 	case errors.Is(err, build.ErrUnauthorized):
-		say.refuse(w, r, http.StatusForbidden, codeWrongKey, errWrongKey.Error())
-		return false
+		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongKey)
 	case err != nil:
 		g.fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
-		return false
+	case !scopes.Allow(need):
+		g.fail(w, r, say, refuse(errForbidden, "This API key lacks the scope %s", need))
+	default:
+		return true
 	}
-	return true
-}
-
-// token is what lets a submitter follow its one build without an API key. It is made from the build's id and a key of the
-// gateways, so nothing is stored and a repeated answer holds the same token (docs/decisions/0002).
-func (g *Ingest) token(buildID string) string {
-	mac := hmac.New(sha256.New, g.cfg.TokenKey)
-	mac.Write([]byte("build-token:" + buildID))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-func (g *Ingest) validToken(buildID, token string) bool {
-	return hmac.Equal([]byte(token), []byte(g.token(buildID)))
+	return false
 }

@@ -52,27 +52,9 @@ func (g *Ingest) answerSubmitV1(w http.ResponseWriter, resp *schedulerv1.SubmitR
 }
 
 func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.submit(w, r)
-	if err != nil {
-		g.failV1(w, r, err)
-		return
+	if resp := g.submit(w, r, v1); resp != nil {
+		g.answerSubmitV1(w, resp)
 	}
-	g.answerSubmitV1(w, resp)
-}
-
-// failV1 gives the sentence alone where API v1 promises it: scripts compare whole messages.
-func (g *Ingest) failV1(w http.ResponseWriter, r *http.Request, err error) {
-	for _, sentence := range []string{sayMultipart, saySource, sayPlatform, "Source file too large", "Certs file too large"} {
-		if strings.HasSuffix(err.Error(), sentence) {
-			status := http.StatusBadRequest
-			if strings.HasSuffix(sentence, "too large") {
-				status = http.StatusRequestEntityTooLarge
-			}
-			v1.refuse(w, r, status, "", sentence)
-			return
-		}
-	}
-	g.fail(w, r, v1, err)
 }
 
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
@@ -85,23 +67,11 @@ func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {
-	if _, err := g.cancel(r); err != nil {
+	if _, err := g.cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
 		g.fail(w, r, v1, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
-}
-
-func (g *Ingest) cancel(r *http.Request) (*schedulerv1.Build, error) {
-	id := chi.URLParam(r, "id")
-	if !build.ValidID(id) {
-		return nil, build.ErrNotFound
-	}
-	var resp schedulerv1.CancelResponse
-	if err := g.ask(r.Context(), "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
-		return nil, fmt.Errorf("cancel %s: %w", id, err)
-	}
-	return resp.GetBuild(), nil
 }
 
 type statusV1 struct {
@@ -125,8 +95,16 @@ func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, statusV1{
 		ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
 		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(startedAt(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
-		ErrorMessage: orNull(b.GetError()),
+		ErrorMessage: orNull(errorOf(b)),
 	})
+}
+
+// errorOf is what went wrong; API v1 knows a cancelled build by this sentence alone.
+func errorOf(b *schedulerv1.Build) string {
+	if build.State(b.GetState()) == build.Cancelled {
+		return sayCancelled
+	}
+	return b.GetError()
 }
 
 // startedAt is when a worker took the build: API v1 knows no difference between assigned and begun.
@@ -138,12 +116,6 @@ type listedV1 struct {
 	CreatedAt   string `json:"createdAt"`
 	CompletedAt string `json:"completedAt,omitempty"`
 }
-
-// defaultList and maxList bound GET /api/builds.
-const (
-	defaultList = 1000
-	maxList     = 1000
-)
 
 func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	limit, before := listBounds(r.URL.Query())
@@ -166,7 +138,7 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 func listBounds(q url.Values) (limit int, before int64) {
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit <= 0 {
-		limit = defaultList
+		limit = maxList
 	}
 	before, err = strconv.ParseInt(q.Get("before"), 10, 64)
 	if err != nil || before < 0 {
@@ -213,7 +185,7 @@ func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
 	}
 	b := resp.GetBuild()
 	if build.State(b.GetState()) != build.Completed {
-		v1.refuse(w, r, http.StatusBadRequest, "", "Build not completed")
+		v1.refuse(w, r, http.StatusBadRequest, codeNotCompleted, sayNotCompleted)
 		return
 	}
 	g.download(w, r, v1, b.GetResult().GetObjectId(), b.GetId()+extension(b))

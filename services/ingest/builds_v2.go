@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -40,11 +39,12 @@ func objectV2(o *eventsv1.ObjectRef) *api.Object {
 }
 
 func (g *Ingest) submitV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.submit(w, r)
-	if err != nil {
-		g.fail(w, r, v2, err)
-		return
+	if resp := g.submit(w, r, v2); resp != nil {
+		g.created(w, resp)
 	}
+}
+
+func (g *Ingest) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
 	w.Header().Set("Location", api.Path+"/builds/"+resp.GetBuild().GetId())
 	writeJSON(w, http.StatusCreated, g.submitted(resp))
 }
@@ -55,11 +55,11 @@ func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, g.submitted(resp))
+	g.created(w, resp)
 }
 
 func (g *Ingest) cancelV2(w http.ResponseWriter, r *http.Request) {
-	b, err := g.cancel(r)
+	b, err := g.cancel(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return
@@ -105,17 +105,17 @@ func pageV2(r *http.Request) (limit int, before int64, states []string, err erro
 	limit = defaultPage
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxList {
-			return 0, 0, nil, fmt.Errorf("%w: limit %.20q, want 1 to %d", build.ErrInvalid, s, maxList)
+			return 0, 0, nil, refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, maxList)
 		}
 	}
 	if s := q.Get("before"); s != "" {
 		if before, err = strconv.ParseInt(s, 10, 64); err != nil || before < 1 {
-			return 0, 0, nil, fmt.Errorf("%w: before %.20q is not a cursor of ours", build.ErrInvalid, s)
+			return 0, 0, nil, refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
 		}
 	}
 	for _, s := range q["status"] {
 		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, 0, nil, fmt.Errorf("%w: status %.20q, want one of %v", build.ErrInvalid, s, build.States())
+			return 0, 0, nil, refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
 		}
 		states = append(states, s)
 	}
@@ -130,7 +130,7 @@ func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {
 	}
 	b := resp.GetBuild()
 	if build.State(b.GetState()) != build.Completed {
-		v2.refuse(w, r, http.StatusConflict, "build_not_completed", "The build is "+b.GetState()+" and has no result")
+		g.fail(w, r, v2, refuse(errConflict, "The build is %s and has no result", b.GetState()))
 		return
 	}
 	g.download(w, r, v2, b.GetResult().GetObjectId(), b.GetResult().GetName())

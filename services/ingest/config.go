@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,38 +17,49 @@ import (
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.
 type Config struct {
-	// BootstrapKey is the admin key that works without having been made: at least 16 of A-Za-z0-9_-.
+	// BootstrapKey is the admin key that works without having been made: at least 16 of A-Za-z0-9_-. Another one at the
+	// next start replaces it.
 	BootstrapKey string
 	// TokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
 	TokenKey []byte
-	// CORSOrigin may read the public statistics from a browser.
-	CORSOrigin string
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
+	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
+	MaxFollowers int
+	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
+	// 45 s of silence for a dead line.
+	FollowBeat time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
-	// StoragePath is shown by /health, as the former controller did.
+	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
 	StoragePath string
 }
 
-// DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB.
+// DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB, and room for the form around them.
 func DefaultConfig() Config {
-	return Config{
-		CORSOrigin: "https://expo-free-agent.pages.dev", MaxUploadBytes: 520 << 20, WorkerTTL: time.Hour,
-	}
+	return Config{MaxUploadBytes: 520 << 20, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour}
 }
 
 // Validate names every fault at once.
 func (c Config) Validate() error {
 	var faults []error
 	if err := identity.ValidKey(c.BootstrapKey); err != nil {
-		faults = append(faults, fmt.Errorf("bootstrap key: %w", err))
+		faults = append(faults, fmt.Errorf("BootstrapKey: %w", err))
 	}
 	if len(c.TokenKey) < 32 {
-		faults = append(faults, fmt.Errorf("token key has %d bytes, want at least 32", len(c.TokenKey)))
+		faults = append(faults, fmt.Errorf("TokenKey has %d bytes, want at least 32", len(c.TokenKey)))
 	}
 	if c.MaxUploadBytes <= 0 {
-		faults = append(faults, errors.New("max upload bytes: want more than 0"))
+		faults = append(faults, errors.New("MaxUploadBytes: want more than 0"))
+	}
+	if c.MaxFollowers <= 0 {
+		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
+	}
+	if c.FollowBeat <= 0 || c.FollowBeat > 30*time.Second {
+		faults = append(faults, errors.New("FollowBeat: want more than 0 and at most 30s"))
+	}
+	if c.WorkerTTL < time.Second {
+		faults = append(faults, errors.New("WorkerTTL: want at least 1s"))
 	}
 	return errors.Join(faults...)
 }
@@ -56,7 +68,8 @@ func (c Config) Validate() error {
 type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
-	// ArtifactURL and ArtifactClient reach the artifact service's data plane.
+	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
+	// take as long as bytes move.
 	ArtifactURL    string
 	ArtifactClient *http.Client
 	// BusURL is what a worker that joins with this request is told.
@@ -64,5 +77,23 @@ type Deps struct {
 	// Issuer and Account sign the bus credentials of workers.
 	Issuer  nkeys.KeyPair
 	Account string
-	Log     *slog.Logger
+	// XKey seals the bus's questions about connections; nil if they are not sealed.
+	XKey nkeys.KeyPair
+	Log  *slog.Logger
+}
+
+func (d Deps) validate() error {
+	var faults []error
+	for name, missing := range map[string]bool{
+		"DB": d.DB == nil, "Conn": d.Conn == nil, "ArtifactClient": d.ArtifactClient == nil, "BusURL": d.BusURL == nil,
+		"Issuer": d.Issuer == nil, "Log": d.Log == nil,
+	} {
+		if missing {
+			faults = append(faults, fmt.Errorf("Deps.%s is missing", name))
+		}
+	}
+	if u, err := url.Parse(d.ArtifactURL); err != nil || u.Host == "" {
+		faults = append(faults, errors.New("Deps.ArtifactURL is not the URL of a server"))
+	}
+	return errors.Join(faults...)
 }

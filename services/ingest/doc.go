@@ -4,7 +4,15 @@
 // artifact service (fa.artifact.*) for permission to move bytes, which it then passes through without keeping any. Reads:
 // BUILD_LOGS. Answers: HTTP API v1 (the deployed clients'), v2 (our own), and the bus's question who a connection is.
 //
-// It keeps no state between requests, so any number of gateways may stand behind one address. When the scheduler or the
-// artifact service is away, requests are refused as unavailable with Retry-After and nothing is left half done; when the bus
-// is away, everything is. When a client leaves in the middle of an upload, what had arrived is discarded.
+//	submit:  form --parts as they come--> artifact (staged, stored)
+//	         form complete --------------> scheduler.submit --> artifact.keep --> answer
+//	         refused, cut, client gone --> artifact.discard
+//
+// It keeps no state between requests, so any number of gateways may stand behind one address. Once the scheduler was asked,
+// a client that leaves changes nothing: the build is its owner's, and the scheduler alone knows whether it exists.
+//
+// When a dependency fails: without the scheduler or the artifact service, requests are refused as unavailable with
+// Retry-After and nothing is left half done (what could not be discarded expires, after the artifact service has asked the
+// scheduler); without the bus, everything is refused and followed logs are cut, to be resumed by Last-Event-ID; without SQL
+// no key can be checked, so only health and transfers with a ticket are served.
 package ingest

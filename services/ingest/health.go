@@ -1,43 +1,91 @@
 package ingest
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 type healthV1 struct {
-	Status string `json:"status"`
-	Queue  struct {
-		Pending int64 `json:"pending"`
-		Active  int64 `json:"active"`
-		Total   int64 `json:"total"`
-	} `json:"queue"`
-	Storage struct {
-		Path   string `json:"path"`
-		Exists bool   `json:"exists"`
-	} `json:"storage"`
+	Status  string       `json:"status"`
+	Queue   queueHealth  `json:"queue"`
+	Storage storeHealth1 `json:"storage"`
 }
+
+type queueHealth struct {
+	Pending int64 `json:"pending"`
+	Active  int64 `json:"active"`
+	Total   int64 `json:"total"`
+}
+
+type storeHealth1 struct {
+	Path   string `json:"path"`
+	Exists bool   `json:"exists"`
+}
+
+// probeTimeout is within what probes wait.
+const probeTimeout = 2 * time.Second
 
 // health answers as the former controller did; installers probe it.
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
+	defer cancel()
 	var s schedulerv1.SummaryResponse
-	if err := g.ask(r.Context(), "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s); err != nil {
+	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s); err != nil {
 		g.fail(w, r, v1, err)
 		return
 	}
-	h := healthV1{Status: "ok"}
-	h.Queue.Pending, h.Queue.Active, h.Queue.Total = s.GetPending(), s.GetActive(), s.GetTotal()
-	h.Storage.Path, h.Storage.Exists = g.cfg.StoragePath, true
-	writeJSON(w, http.StatusOK, h)
+	writeJSON(w, http.StatusOK, healthV1{
+		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
+		Storage: storeHealth1{g.cfg.StoragePath, g.storageAnswers(ctx) == nil},
+	})
 }
 
-// ready says whether a request would be served now, and if not why.
+// storageAnswers asks for an object that cannot be: whoever says so is there.
+func (g *Ingest) storageAnswers(ctx context.Context) error {
+	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: "none"}, &artifactv1.StatResponse{})
+	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
+		return nil
+	}
+	return err
+}
+
+// live says that the process answers.
+func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ready says whether a submit would be taken now.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
-	err := g.ask(r.Context(), "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{})
-	if err != nil {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": err.Error()})
+	if err := g.readiness(r.Context()); err != nil {
+		g.log.InfoContext(r.Context(), "not ready", "err", err)
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (g *Ingest) readiness(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := g.stopping.Err(); err != nil {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{}); err != nil {
+		return err
+	}
+	if err := g.storageAnswers(ctx); err != nil {
+		return err
+	}
+	_, err := g.store.Key(ctx, "")
+	if errors.Is(err, build.ErrUnauthorized) {
+		return nil
+	}
+	return err
 }

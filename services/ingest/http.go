@@ -6,59 +6,57 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// routes is every route of the gateway.
+// routes is every route of the gateway. A key's scope decides what it may do; the token that a submit answered with is
+// enough for that one build where it says OrToken.
 func (g *Ingest) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(g.withRequestID, g.recoverPanics)
+	r.Use(g.withRequestID, g.logRequests, g.recoverPanics)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 
 	r.Get("/health", g.health)
 	r.Get("/api/health", g.health)
-	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
+	r.Get("/livez", g.live)
 	r.Get("/readyz", g.ready)
 
-	// API v1: the deployed clients'.
-	r.Group(func(r chi.Router) {
-		r.Use(g.requireKey(v1))
-		r.Post("/api/builds/submit", g.submitV1)
-		r.Get("/api/builds", g.listV1)
-		r.Get("/api/builds/", g.listV1)
-		r.Get("/api/builds/active", g.activeV1)
-		r.Post("/api/builds/{id}/cancel", g.cancelV1)
-	})
-	r.Group(func(r chi.Router) {
-		r.Use(g.requireKeyOrToken(v1))
-		r.Get("/api/builds/{id}/status", g.statusV1)
-		r.Get("/api/builds/{id}/logs", g.logsV1)
-		r.Get("/api/builds/{id}/download", g.downloadV1)
-		r.Post("/api/builds/{id}/retry", g.retryV1)
-	})
+	// API v1: the deployed clients'. Workers and certs are to join it (/api/workers/*, /api/builds/{id}/certs).
+	submit, read := g.requireKey(v1, identity.ScopeSubmit), g.requireKey(v1, identity.ScopeRead)
+	r.With(submit).Post("/api/builds/submit", g.submitV1)
+	r.With(read).Get("/api/builds", g.listV1)
+	r.With(read).Get("/api/builds/", g.listV1)
+	r.With(read).Get("/api/builds/active", g.activeV1)
+	r.With(submit).Post("/api/builds/{id}/cancel", g.cancelV1)
+	readOrToken, submitOrToken := g.requireKeyOrToken(v1, identity.ScopeRead), g.requireKeyOrToken(v1, identity.ScopeSubmit)
+	r.With(readOrToken).Get("/api/builds/{id}/status", g.statusV1)
+	r.With(readOrToken).Get("/api/builds/{id}/logs", g.logsV1)
+	r.With(readOrToken).Get("/api/builds/{id}/download", g.downloadV1)
+	r.With(submitOrToken).Post("/api/builds/{id}/retry", g.retryV1)
 
-	// API v2: our own clients'.
-	r.Group(func(r chi.Router) {
-		r.Use(g.requireKey(v2))
-		r.Post(api.Path+"/builds", g.submitV2)
-		r.Get(api.Path+"/builds", g.listV2)
-		r.Post(api.Path+"/builds/{id}/cancel", g.cancelV2)
-		r.Post(api.Path+"/workers", g.join)
-	})
-	r.Group(func(r chi.Router) {
-		r.Use(g.requireKeyOrToken(v2))
-		r.Get(api.Path+"/builds/{id}", g.getV2)
-		r.Get(api.Path+"/builds/{id}/logs", g.logsV2)
-		r.Get(api.Path+"/builds/{id}/result", g.resultV2)
-		r.Post(api.Path+"/builds/{id}/retry", g.retryV2)
-	})
-	// The ticket in the header is the authority here, and the artifact service judges it.
-	r.Handle(api.ObjectsPath, http.HandlerFunc(g.moveObject))
+	r.Route(api.Path, g.routesV2)
 	return r
 }
 
-func notFound(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusNotFound, map[string]string{"error": "Not found"})
+// routesV2 is our own clients' API.
+func (g *Ingest) routesV2(r chi.Router) {
+	submit, read, worker := g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeWorker)
+	r.With(submit).Post("/builds", g.submitV2)
+	r.With(read).Get("/builds", g.listV2)
+	r.With(submit).Post("/builds/{id}/cancel", g.cancelV2)
+	r.With(worker).Post("/workers", g.join)
+	readOrToken, submitOrToken := g.requireKeyOrToken(v2, identity.ScopeRead), g.requireKeyOrToken(v2, identity.ScopeSubmit)
+	r.With(readOrToken).Get("/builds/{id}", g.getV2)
+	r.With(readOrToken).Get("/builds/{id}/logs", g.logsV2)
+	r.With(readOrToken).Get("/builds/{id}/result", g.resultV2)
+	r.With(submitOrToken).Post("/builds/{id}/retry", g.retryV2)
+	// The ticket in the header is the authority here, and the artifact service judges it.
+	r.Get("/objects", g.moveObject)
+	r.Head("/objects", g.moveObject)
+	r.Put("/objects", g.moveObject)
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	dialectOf(r.URL.Path).refuse(w, r, http.StatusNotFound, "not_found", "Not found")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
-// Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus.
+// Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
 type Ingest struct {
 	cfg     Config
 	deps    Deps
@@ -25,6 +25,8 @@ type Ingest struct {
 	js      jetstream.JetStream
 	objects *httputil.ReverseProxy
 	log     *slog.Logger
+	// followers has a place for each log that may be followed at once.
+	followers chan struct{}
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -34,6 +36,9 @@ type Ingest struct {
 func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway configuration: %w", err)
+	}
+	if err := d.validate(); err != nil {
+		return nil, err
 	}
 	st, err := store.New(ctx, d.DB)
 	if err != nil {
@@ -46,7 +51,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Ingest{cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, log: d.Log.With("service", "ingest")}
+	g := &Ingest{
+		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
+		log: slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
+	}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -56,11 +64,12 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 
 // Run answers the bus's questions until ctx ends. Stop HTTP after it: followed logs end with it.
 func (g *Ingest) Run(ctx context.Context) error {
+	defer g.stop()
 	group := lifecycle.New(g.log)
 	group.Go("callout", identity.Callout{
-		Conn: g.nc, Issuer: g.deps.Issuer, Account: g.deps.Account, Lookup: g.store.Worker, TTL: g.cfg.WorkerTTL, Log: g.log,
+		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
+		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
-	defer g.stop()
 	return group.Run(ctx)
 }
 

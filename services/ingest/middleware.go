@@ -2,12 +2,16 @@ package ingest
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// requestIDHeader comes in from a proxy or goes out new.
+// requestIDHeader comes in from a client or a proxy, or goes out new.
 const requestIDHeader = "X-Request-Id"
 
 type requestIDKey struct{}
@@ -15,7 +19,7 @@ type requestIDKey struct{}
 func (g *Ingest) withRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(requestIDHeader)
-		if !build.ValidID(id) {
+		if !build.ValidID(id) { // also keeps a stranger's text out of our log
 			id = build.NewID()
 			r.Header.Set(requestIDHeader, id) // so that it goes on to the artifact service
 		}
@@ -29,6 +33,38 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
+// requestLog puts the request's id on every line that is written with its context.
+type requestLog struct{ slog.Handler }
+
+func (h requestLog) Handle(ctx context.Context, rec slog.Record) error {
+	if id := requestID(ctx); id != "" {
+		rec.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, rec) //nolint:wrapcheck // a pass-through
+}
+
+func (h requestLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestLog{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestLog) WithGroup(name string) slog.Handler { return requestLog{h.Handler.WithGroup(name)} }
+
+// logRequests writes one line a request: what changes something or failed as info, the rest as debug.
+func (g *Ingest) logRequests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin, out := time.Now(), middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			level := slog.LevelDebug
+			if r.Method != http.MethodGet && r.Method != http.MethodHead || out.Status() >= http.StatusInternalServerError {
+				level = slog.LevelInfo
+			}
+			g.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", out.Status(),
+				"bytes", out.BytesWritten(), "ms", time.Since(begin).Milliseconds())
+		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
 // recoverPanics answers 500 and logs, except for the panic that net/http itself means to cut a connection with.
 func (g *Ingest) recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,8 +76,8 @@ func (g *Ingest) recoverPanics(next http.Handler) http.Handler {
 			if p == http.ErrAbortHandler { //nolint:errorlint,err113 // a sentinel panic value
 				panic(p)
 			}
-			g.log.ErrorContext(r.Context(), "handler panicked", "request_id", requestID(r.Context()), "path", r.URL.Path, "panic", p)
-			http.Error(w, `{"error":"Internal server error"}`, http.StatusInternalServerError)
+			g.log.ErrorContext(r.Context(), "handler panicked", "path", r.URL.Path, "panic", p)
+			dialectOf(r.URL.Path).refuse(w, r, http.StatusInternalServerError, build.CodeInternal, sayInternal)
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -3,30 +3,35 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
+	"strings"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 // maxProblem bounds what is read of a refusal.
 const maxProblem = 64 << 10
 
-// upload streams body to the artifact service, which stores and hashes it on the way.
-func (g *Ingest) upload(ctx context.Context, req *artifactv1.UploadRequest, body io.Reader) (*eventsv1.ObjectRef, error) {
+// upload streams a file to the artifact service, which stores and hashes it on the way. The object is noted in s before a
+// byte moves, so that it is discarded whatever happens.
+func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
 	var resp artifactv1.UploadResponse
 	if err := g.ask(ctx, "artifact", "upload", req, &resp); err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
-	answer, err := g.send(ctx, resp.GetGrant(), io.NopCloser(body), nil)
+	s.objects = append(s.objects, resp.GetGrant().GetObjectId())
+	ctx, moved, stop := watchdog(ctx)
+	defer stop()
+	answer, err := g.send(ctx, resp.GetGrant(), io.NopCloser(movingReader{file, moved}), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +50,7 @@ func (g *Ingest) upload(ctx context.Context, req *artifactv1.UploadRequest, body
 func (g *Ingest) send(ctx context.Context, grant *artifactv1.Grant, body io.ReadCloser, header http.Header) (*http.Response, error) {
 	target := grant.GetUrl()
 	if u, err := url.Parse(target); err == nil && !u.IsAbs() {
-		target = g.deps.ArtifactURL + target
+		target = strings.TrimSuffix(g.deps.ArtifactURL, "/") + target
 	}
 	req, err := http.NewRequestWithContext(ctx, grant.GetMethod(), target, body)
 	if err != nil {
@@ -72,22 +77,22 @@ func problem(resp *http.Response) error {
 	if err == nil {
 		err = json.Unmarshal(data, &p)
 	}
-	if err != nil || p.Code == "" {
+	switch {
+	case err != nil || p.Code == "":
 		return fmt.Errorf("%w: the artifact service answered %s", build.ErrUnavailable, resp.Status)
-	}
-	if p.Code == "upload_cut" || p.Code == "transfer_stalled" {
-		return fmt.Errorf("%w: %s", build.ErrInvalid, p.Detail)
+	case p.Code == "upload_cut":
+		return refuse(build.ErrInvalid, sayFormCut)
+	case p.Code == codeStalled:
+		return fmt.Errorf("the artifact service: %w", errStalled)
 	}
 	return rpc.FromCode(p.Code, p.Detail)
 }
 
-// copyHeaders passes the named headers on.
-func copyHeaders(to, from http.Header, names ...string) {
-	for _, k := range names {
-		if v := from.Values(k); len(v) > 0 {
-			to[http.CanonicalHeaderKey(k)] = v
-		}
-	}
+// passedIn and passedOut are the headers of a download that mean something to the artifact service, and back.
+func passedIn() []string { return []string{"Range", "If-Range", "If-None-Match"} }
+
+func passedOut() []string {
+	return []string{"Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256", "Last-Modified"}
 }
 
 // download passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
@@ -97,9 +102,9 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 		g.fail(w, r, say, err)
 		return
 	}
-	header := http.Header{}
-	copyHeaders(header, r.Header, "Range", "If-Range", "If-None-Match")
-	answer, err := g.send(r.Context(), resp.GetGrant(), nil, header)
+	ctx, moved, stop := watchdog(r.Context())
+	defer stop()
+	answer, err := g.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
 	if err != nil {
 		g.fail(w, r, say, err)
 		return
@@ -107,55 +112,47 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+		g.passOn(w, r, answer, fileName, moved)
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", answer.Header.Get("Content-Range"))
 		say.refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
-		return
 	default:
 		g.fail(w, r, say, problem(answer))
-		return
 	}
-	copyHeaders(w.Header(), answer.Header, "Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256")
+}
+
+func pick(from http.Header, names []string) http.Header {
+	picked := http.Header{}
+	for _, k := range names {
+		if v := from.Values(k); len(v) > 0 {
+			picked[k] = v
+		}
+	}
+	return picked
+}
+
+func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, fileName string, moved func()) {
+	for k, v := range pick(answer.Header, passedOut()) {
+		w.Header()[k] = v
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileName))
+	w.Header().Set("Content-Disposition", attachment(fileName))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
-	if _, err := httpserver.Copy(w, answer.Body); err != nil {
-		g.log.WarnContext(r.Context(), "download broke off", "request_id", requestID(r.Context()), "object_id", objectID, "err", err)
+	out := newPatient(w, moved)
+	defer out.done()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
+		g.log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// newObjectsProxy passes bytes between those outside who hold a grant and the artifact service.
-func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
-	target, err := url.Parse(g.deps.ArtifactURL)
-	if err != nil {
-		return nil, fmt.Errorf("URL of the artifact service: %w", err)
+// attachment names the file; API v1 promises the quotes.
+func attachment(name string) string {
+	for _, c := range name {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return mime.FormatMediaType("attachment", map[string]string{"filename": name})
+		}
 	}
-	return &httputil.ReverseProxy{
-		Transport: g.deps.ArtifactClient.Transport,
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(target)
-			// The ticket is the authority; keys are none of the artifact service's business.
-			p.Out.Header.Del("X-API-Key")
-			p.Out.Header.Del("Authorization")
-			p.Out.Header.Del("X-Build-Token")
-		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			g.fail(w, r, v2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
-		},
-	}, nil
-}
-
-// moveObject is the bytes' way in and out for workers.
-func (g *Ingest) moveObject(w http.ResponseWriter, r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPut:
-	default:
-		v2.refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "Use GET, HEAD or PUT")
-		return
-	}
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = io.NopCloser(httpserver.Stall(w, r.Body))
-	}
-	g.objects.ServeHTTP(w, r)
+	return `attachment; filename="` + name + `"`
 }

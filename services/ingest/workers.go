@@ -19,7 +19,7 @@ const maxBody = 1 << 20
 
 // readJSON decodes one JSON object and refuses what follows it.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec := json.NewDecoder(newBody(w, r, maxBody))
 	err := dec.Decode(v)
 	if err == nil {
 		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
@@ -27,7 +27,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the body is not the JSON object expected: %w", build.ErrInvalid, err)
+		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (g *Ingest) join(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	g.log.InfoContext(r.Context(), "worker joined", "request_id", requestID(r.Context()), "worker_id", worker.ID, "pool", worker.Pool)
+	g.log.InfoContext(r.Context(), "worker joined", "worker_id", worker.ID, "pool", worker.Pool)
 	writeJSON(w, http.StatusOK, api.JoinResponse{
 		WorkerID: worker.ID, Secret: secret, BusURL: g.deps.BusURL(r), Pool: worker.Pool, Platforms: platformsOrAll(worker.Platforms),
 	})
@@ -78,7 +78,7 @@ func (g *Ingest) identify(ctx context.Context, req api.JoinRequest) (identity.Wo
 	case err != nil:
 		return fresh, "", fmt.Errorf("%w: %w", build.ErrUnavailable, err)
 	case known.Revoked:
-		return fresh, "", fmt.Errorf("%w: this worker was revoked", build.ErrInvalid)
+		return fresh, "", refuse(build.ErrUnauthorized, "This worker was revoked")
 	}
 	fresh.ID = known.ID
 	return withSecret(fresh, req.Secret)
@@ -89,14 +89,24 @@ func withSecret(w identity.Worker, secret string) (identity.Worker, string, erro
 	return w, secret, nil
 }
 
-// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored.
+// maxWorkerSlots keeps a number within the scheduler's field; the scheduler has a bound of its own.
+const maxWorkerSlots = 1000
+
+// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored. What could not
+// connect to the bus afterwards is refused at once.
 func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
+	if _, err := identity.Permissions(w); err != nil {
+		return refuse(build.ErrInvalid, "%v", err)
+	}
 	err := g.ask(ctx, "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
-		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Slots: int32(min(max(req.Slots, 1), 1000)), //nolint:gosec // bounded
-		Labels: req.Labels, Version: req.Version,
+		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
+		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
 	}, &schedulerv1.RegisterWorkerResponse{})
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
-	return g.store.PutWorker(ctx, w)
+	if err := g.store.PutWorker(ctx, w); err != nil {
+		return fmt.Errorf("%w: %w", build.ErrUnavailable, err)
+	}
+	return nil
 }

@@ -1,12 +1,13 @@
 -- +goose Up
+-- Secrets are stored as SHA-256 only.
 CREATE TABLE api_keys (
-    hash       TEXT   NOT NULL PRIMARY KEY,
-    name       TEXT   NOT NULL,
-    scope      TEXT   NOT NULL,
+    id         TEXT   NOT NULL PRIMARY KEY,
+    hash       TEXT   NOT NULL UNIQUE,
+    scopes     TEXT   NOT NULL,
     created_at BIGINT NOT NULL
 );
-CREATE TABLE workers (
-    id          TEXT   NOT NULL PRIMARY KEY,
+CREATE TABLE worker_credentials (
+    worker_id   TEXT   NOT NULL PRIMARY KEY,
     secret_hash TEXT   NOT NULL,
     pool        TEXT   NOT NULL,
     platforms   TEXT   NOT NULL,
@@ -15,5 +16,5 @@ CREATE TABLE workers (
 );
 
 -- +goose Down
-DROP TABLE workers;
+DROP TABLE worker_credentials;
 DROP TABLE api_keys;

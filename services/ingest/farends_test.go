@@ -1,0 +1,348 @@
+package ingest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// serve answers fa.<name>.* until the test ends.
+func serve(t *testing.T, nc *nats.Conn, name string, add func(*rpc.Service) error) {
+	t.Helper()
+	r, err := rpc.NewService(nc, name, "1.0.0", slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = errors.Join(add(r), nc.Flush())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// scheduler is the far end that knows the builds.
+type scheduler struct {
+	mu      sync.Mutex
+	builds  []*schedulerv1.Build
+	workers map[string]*schedulerv1.RegisterWorkerRequest
+	fault   error // of submit
+	// submitting is called while a submit is under way, if set.
+	submitting func()
+}
+
+func startScheduler(t *testing.T, nc *nats.Conn) *scheduler {
+	t.Helper()
+	s := &scheduler{workers: map[string]*schedulerv1.RegisterWorkerRequest{}}
+	serve(t, nc, "scheduler", func(r *rpc.Service) error {
+		return errors.Join(
+			rpc.Handle(r, "submit", s.submit), rpc.Handle(r, "get", s.get), rpc.Handle(r, "list", s.list),
+			rpc.Handle(r, "cancel", s.cancel), rpc.Handle(r, "summary", s.summary), rpc.Handle(r, "register_worker", s.register),
+		)
+	})
+	return s
+}
+
+func (s *scheduler) find(id string) *schedulerv1.Build {
+	i := slices.IndexFunc(s.builds, func(b *schedulerv1.Build) bool { return b.GetId() == id })
+	if i < 0 {
+		return nil
+	}
+	return s.builds[i]
+}
+
+// set changes a build as if it had been worked on.
+func (s *scheduler) set(id string, f func(*schedulerv1.Build)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.find(id))
+}
+
+func (s *scheduler) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = err
+}
+
+func (s *scheduler) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.builds)
+}
+
+func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*schedulerv1.SubmitResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != nil {
+		return nil, s.fault
+	}
+	if s.submitting != nil {
+		s.submitting()
+	}
+	pool := r.GetPool()
+	if pool == "" {
+		pool = build.DefaultPool
+	}
+	b := &schedulerv1.Build{
+		Id: r.GetBuildId(), Project: r.GetProject(), Platform: r.GetPlatform(), Pool: pool, Priority: r.GetPriority(), Profile: r.GetProfile(),
+		Source: r.GetSource(), Certs: r.GetCerts(), RetryOf: r.GetRetryOf(), State: "pending", Attempt: 1,
+		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1),
+	}
+	s.builds = append(s.builds, b)
+	return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b), Warnings: []string{"nobody builds this yet"}}, nil
+}
+
+func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.find(r.GetBuildId())
+	if b == nil {
+		return nil, build.ErrNotFound
+	}
+	return &schedulerv1.GetResponse{Build: proto.CloneOf(b), Attempts: []*schedulerv1.Attempt{{Number: 1, Outcome: "running"}}}, nil
+}
+
+// list gives small pages, so that the gateway has to ask again.
+func (s *scheduler) list(_ context.Context, r *schedulerv1.ListRequest) (*schedulerv1.ListResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resp := &schedulerv1.ListResponse{}
+	for _, b := range slices.Backward(s.builds) {
+		switch {
+		case r.GetBeforeSeq() > 0 && b.GetSeq() >= r.GetBeforeSeq(), len(r.GetStates()) > 0 && !slices.Contains(r.GetStates(), b.GetState()):
+		case len(resp.GetBuilds()) == int(min(r.GetLimit(), 2)):
+			resp.NextBeforeSeq = resp.GetBuilds()[len(resp.GetBuilds())-1].GetSeq()
+			return resp, nil
+		default:
+			resp.Builds = append(resp.Builds, proto.CloneOf(b))
+		}
+	}
+	return resp, nil
+}
+
+func (s *scheduler) cancel(_ context.Context, r *schedulerv1.CancelRequest) (*schedulerv1.CancelResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.find(r.GetBuildId())
+	switch {
+	case b == nil:
+		return nil, build.ErrNotFound
+	case build.State(b.GetState()).Final():
+		return nil, build.ErrFinished
+	}
+	b.State, b.FinishedAtMs = "cancelled", time.Now().UnixMilli()
+	return &schedulerv1.CancelResponse{Build: proto.CloneOf(b)}, nil
+}
+
+func (s *scheduler) summary(context.Context, *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &schedulerv1.SummaryResponse{Pending: int64(len(s.builds)), Active: 0, Total: int64(len(s.builds))}, nil
+}
+
+func (s *scheduler) register(_ context.Context, r *schedulerv1.RegisterWorkerRequest) (*schedulerv1.RegisterWorkerResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.GetName() == "" {
+		return nil, build.ErrInvalid
+	}
+	s.workers[r.GetWorkerId()] = r
+	return &schedulerv1.RegisterWorkerResponse{}, nil
+}
+
+// artifact is the far end that keeps the bytes.
+type artifact struct {
+	url     string
+	limit   int64 // of any object
+	mu      sync.Mutex
+	objects map[string]*object
+	// arrived hears of each object whose first bytes came.
+	arrived chan string
+	headers http.Header // of the last transfer
+}
+
+type object struct {
+	build, name string
+	kind        artifactv1.Kind
+	data        []byte
+	stored      bool
+	kept        bool
+}
+
+func startArtifact(t *testing.T, nc *nats.Conn) *artifact {
+	t.Helper()
+	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, arrived: make(chan string, 100)}
+	serve(t, nc, "artifact", func(r *rpc.Service) error {
+		return errors.Join(
+			rpc.Handle(r, "upload", a.upload), rpc.Handle(r, "download", a.download), rpc.Handle(r, "keep", a.keep),
+			rpc.Handle(r, "discard", a.discard), rpc.Handle(r, "adopt", a.adopt), rpc.Handle(r, "stat", a.stat),
+		)
+	})
+	server := httptest.NewServer(a)
+	a.url = server.URL
+	t.Cleanup(server.Close)
+	return a
+}
+
+func grant(method, id string) *artifactv1.Grant {
+	return &artifactv1.Grant{Method: method, Url: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: id}, ObjectId: id}
+}
+
+func (a *artifact) add(o *object) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id := build.NewID()
+	a.objects[id] = o
+	return id
+}
+
+func (a *artifact) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.objects)
+}
+
+func (a *artifact) of(buildID string, kind artifactv1.Kind) *object {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects {
+		if o.build == buildID && o.kind == kind {
+			return o
+		}
+	}
+	return nil
+}
+
+func (a *artifact) upload(_ context.Context, r *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
+	id := a.add(&object{build: r.GetBuildId(), name: r.GetName(), kind: r.GetKind()})
+	return &artifactv1.UploadResponse{Grant: grant(http.MethodPut, id)}, nil
+}
+
+func (a *artifact) download(_ context.Context, r *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.objects[r.GetObjectId()] == nil {
+		return nil, build.ErrObjectNotFound
+	}
+	return &artifactv1.DownloadResponse{Grant: grant(http.MethodGet, r.GetObjectId())}, nil
+}
+
+func (a *artifact) keep(_ context.Context, r *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range r.GetObjectIds() {
+		a.objects[id].kept = true
+	}
+	return &artifactv1.KeepResponse{}, nil
+}
+
+func (a *artifact) discard(_ context.Context, r *artifactv1.DiscardRequest) (*artifactv1.DiscardResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range r.GetObjectIds() {
+		delete(a.objects, id)
+	}
+	return &artifactv1.DiscardResponse{}, nil
+}
+
+func (a *artifact) adopt(_ context.Context, r *artifactv1.AdoptRequest) (*artifactv1.AdoptResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	resp := &artifactv1.AdoptResponse{}
+	for _, o := range a.objects {
+		if o.build != r.GetFromBuildId() || o.kind != artifactv1.Kind_KIND_SOURCE {
+			continue
+		}
+		copied := *o
+		copied.build, copied.kept = r.GetToBuildId(), false
+		again := build.NewID()
+		a.objects[again] = &copied
+		resp.Source = &eventsv1.ObjectRef{ObjectId: again, Size: int64(len(o.data)), Name: o.name}
+		return resp, nil
+	}
+	return nil, build.ErrObjectNotFound
+}
+
+func (a *artifact) stat(context.Context, *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
+	return nil, build.ErrObjectNotFound
+}
+
+// ServeHTTP is the data plane.
+func (a *artifact) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := r.Header.Get(api.TicketHeader)
+	a.mu.Lock()
+	o := a.objects[id]
+	a.headers = r.Header.Clone()
+	a.mu.Unlock()
+	switch {
+	case r.URL.Path != api.ObjectsPath || o == nil:
+		problem(w, http.StatusForbidden, build.ErrUnauthorized, "no such ticket")
+	case r.Method == http.MethodPut:
+		a.put(w, r, id, o)
+	default:
+		a.mu.Lock()
+		data := o.data
+		a.mu.Unlock()
+		w.Header().Set("Etag", `"e"`)
+		w.Header().Set("X-Checksum-Sha256", "abc")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	}
+}
+
+func problem(w http.ResponseWriter, status int, err error, detail string) {
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(api.Problem{Status: status, Detail: detail, Code: build.Code(err)})
+}
+
+// put refuses at the limit, without waiting for the rest.
+func (a *artifact) put(w http.ResponseWriter, r *http.Request, id string, o *object) {
+	var data bytes.Buffer
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Body.Read(buf)
+		if n > 0 && data.Len() == 0 {
+			a.arrived <- id
+		}
+		data.Write(buf[:n])
+		if int64(data.Len()) > a.limit {
+			if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+				panic(err)
+			}
+			w.Header().Set("Connection", "close")
+			problem(w, http.StatusRequestEntityTooLarge, build.ErrTooLarge, "the limit is 1 MB")
+			return
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			problem(w, http.StatusBadRequest, build.ErrInvalid, "cut")
+			return
+		}
+	}
+	a.mu.Lock()
+	o.data, o.stored = data.Bytes(), true
+	a.mu.Unlock()
+	json.NewEncoder(w).Encode(api.Uploaded{ObjectID: id, Size: int64(data.Len()), SHA256: "abc"})
+}

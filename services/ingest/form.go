@@ -1,0 +1,144 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strconv"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	// maxField bounds a text field; maxParts the form.
+	maxField = 64 << 10
+	maxParts = 100
+)
+
+// fields are the text fields that mean something; others are read and forgotten.
+func (d dialect) fields() []string {
+	if d == v1 {
+		return []string{"platform"}
+	}
+	return []string{"platform", "project", "profile", "pool", "priority"}
+}
+
+// form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
+type form struct {
+	g      *Ingest
+	r      *http.Request
+	body   *body
+	parts  *multipart.Reader
+	fields []string
+	into   *submission
+}
+
+func (g *Ingest) openForm(r *http.Request, b *body, say dialect, into *submission) (*form, error) {
+	r.Body = b
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, refuse(build.ErrInvalid, sayMultipart)
+	}
+	return &form{g: g, r: r, body: b, parts: parts, fields: say.fields(), into: into}, nil
+}
+
+// read takes the whole form in.
+func (f *form) read() error {
+	for range maxParts {
+		part, err := f.parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			if err := f.body.finish(); err != nil {
+				return brokenForm(err)
+			}
+			return f.into.complete()
+		}
+		if err != nil {
+			return brokenForm(err)
+		}
+		if err := f.readPart(part); err != nil {
+			return err
+		}
+	}
+	return refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+}
+
+// brokenForm tells a form that is too large, or stalls, from one that ends early.
+func brokenForm(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return refuse(build.ErrTooLarge, saySourceLarge)
+	case stalled(err):
+		return fmt.Errorf("read the form: %w", errStalled)
+	}
+	return refuse(build.ErrInvalid, sayFormCut)
+}
+
+func (f *form) readPart(part *multipart.Part) (err error) {
+	isFile, s := part.FileName() != "", f.into
+	switch name := part.FormName(); {
+	case name == "source" && isFile && s.source == nil:
+		s.source, err = f.store(part, artifactv1.Kind_KIND_SOURCE, saySourceLarge)
+	case name == "certs" && isFile && s.certs == nil:
+		s.certs, err = f.store(part, artifactv1.Kind_KIND_CERTS, sayCertsLarge)
+	case !isFile && slices.Contains(f.fields, name):
+		s.fields[name], err = readField(part, name)
+	default:
+		if _, err = io.Copy(io.Discard, part); err != nil {
+			err = brokenForm(err)
+		}
+	}
+	return err
+}
+
+func readField(part *multipart.Part, name string) (string, error) {
+	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
+	if err != nil {
+		return "", brokenForm(err)
+	}
+	if len(value) > maxField {
+		return "", refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
+	}
+	return string(value), nil
+}
+
+// store streams a file to the artifact service as it arrives.
+func (f *form) store(part *multipart.Part, kind artifactv1.Kind, sayLarge string) (*eventsv1.ObjectRef, error) {
+	file := &tracked{r: part}
+	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
+		BuildId: f.into.buildID, Kind: kind, Project: f.into.fields["project"], Name: part.FileName(),
+	}, file)
+	if err == nil {
+		return ref, nil
+	}
+	if broken := file.broken(); broken != nil { // whatever the far end made of it
+		return nil, brokenForm(broken)
+	}
+	if errors.Is(err, build.ErrTooLarge) {
+		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: err.Error()}
+	}
+	return nil, err
+}
+
+// complete judges the fields, when all have arrived.
+func (s *submission) complete() error {
+	if s.source == nil {
+		return refuse(build.ErrInvalid, saySource)
+	}
+	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
+		return refuse(build.ErrInvalid, sayPlatform)
+	}
+	if p := s.fields["priority"]; p != "" {
+		n, err := strconv.ParseInt(p, 10, 32)
+		if err != nil {
+			return refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
+		}
+		s.priority = int32(n)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// newObjectsProxy passes bytes between those outside who hold a grant and the artifact service.
+func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
+	target, err := url.Parse(g.deps.ArtifactURL)
+	if err != nil {
+		return nil, fmt.Errorf("URL of the artifact service: %w", err)
+	}
+	return &httputil.ReverseProxy{
+		Transport: g.deps.ArtifactClient.Transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(target)
+			// The ticket is the authority; keys are none of the artifact service's business.
+			for _, k := range []string{"X-API-Key", "Authorization", "X-Build-Token", "Cookie"} {
+				p.Out.Header.Del(k)
+			}
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			resp.Header.Del(requestIDHeader) // ours is there already
+			closeUnread(resp.Header, resp.Request)
+			return nil
+		},
+		ErrorHandler: g.proxyFailed,
+		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelInfo),
+	}, nil
+}
+
+// closeUnread ends the connection with an answer that comes before the body has: what follows would be taken for the next
+// request.
+func closeUnread(h http.Header, r *http.Request) {
+	if b, ok := r.Body.(*body); ok && !b.ended() {
+		h.Set("Connection", "close")
+	}
+}
+
+func (g *Ingest) proxyFailed(w http.ResponseWriter, r *http.Request, err error) {
+	closeUnread(w.Header(), r)
+	if b, ok := r.Body.(*body); ok && b.broken() != nil {
+		g.fail(w, r, v2, brokenForm(b.broken()))
+		return
+	}
+	g.fail(w, r, v2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
+}
+
+// moveObject is the bytes' way in and out for workers: both directions stream, with no limit on the whole but on every
+// pause.
+func (g *Ingest) moveObject(w http.ResponseWriter, r *http.Request) {
+	ctx, moved, stop := watchdog(r.Context())
+	defer stop()
+	out := newPatient(w, moved)
+	defer out.done()
+	r = r.WithContext(ctx)
+	if r.Body == nil || r.Body == http.NoBody {
+		g.objects.ServeHTTP(out, r)
+		return
+	}
+	b := newBody(w, r, 0)
+	b.r = movingReader{b.r, moved}
+	b.early()
+	r.Body = b
+	g.objects.ServeHTTP(out, r)
+	b.linger()
+}

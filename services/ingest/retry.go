@@ -1,0 +1,62 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// retry submits a build anew from what the old one was submitted with.
+func (g *Ingest) retry(ctx context.Context, oldID string) (*schedulerv1.SubmitResponse, error) {
+	old, err := g.getBuild(ctx, oldID)
+	if err != nil {
+		return nil, err
+	}
+	s := &submission{buildID: build.NewID()}
+	if err := g.adopt(ctx, s, oldID); err != nil {
+		return nil, err
+	}
+	b := old.GetBuild()
+	resp, err := g.askSubmit(ctx, s, &schedulerv1.SubmitRequest{
+		BuildId: s.buildID, Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Priority: b.GetPriority(),
+		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID,
+	})
+	if err != nil {
+		g.discard(ctx, s)
+		return nil, err
+	}
+	g.keep(ctx, s)
+	return resp, nil
+}
+
+// adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
+func (g *Ingest) adopt(ctx context.Context, s *submission, oldID string) error {
+	var adopted artifactv1.AdoptResponse
+	err := g.ask(ctx, "artifact", "adopt", &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID}, &adopted)
+	if errors.Is(err, build.ErrObjectNotFound) {
+		return refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
+	}
+	if err != nil {
+		return fmt.Errorf("take over the source of build %s: %w", oldID, err)
+	}
+	s.source = adopted.GetSource()
+	if adopted.GetCerts().GetObjectId() != "" {
+		s.certs = adopted.GetCerts()
+	}
+	s.objects = objectIDs(s.source, s.certs)
+	return nil
+}
+
+func objectIDs(refs ...*eventsv1.ObjectRef) (ids []string) {
+	for _, r := range refs {
+		if r.GetObjectId() != "" {
+			ids = append(ids, r.GetObjectId())
+		}
+	}
+	return ids
+}

@@ -1,0 +1,133 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// chunk is a message of a build's log and its place in the stream, which is the log's order.
+type chunk struct {
+	*eventsv1.LogChunk
+	seq uint64
+	// left is how many messages lay behind it when it was sent.
+	left uint64
+}
+
+// tail is an open reader of one build's log. It belongs to one goroutine.
+type tail struct {
+	js      jetstream.JetStream
+	cons    jetstream.Consumer
+	it      jetstream.MessagesContext
+	unwatch func() bool
+	// pending is how many messages were there when it was opened.
+	pending uint64
+}
+
+const (
+	// tailBuffer bounds the messages that wait for a slow reader, each at most 1 MB.
+	tailBuffer = 64
+	// tailIdle is when the bus forgets a reader whose process died.
+	tailIdle = 30 * time.Second
+	// tailResets is how often a reader is set up anew after the bus lost it; then its client comes back by itself.
+	tailResets = 3
+)
+
+// openLog reads from the stream position after `after`, 0 for the beginning. Reading ends with ctx.
+func (g *Ingest) openLog(ctx context.Context, buildID string, after uint64) (*tail, error) {
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{bus.LogSubjectsOf(buildID)}, InactiveThreshold: tailIdle, MaxResetAttempts: tailResets,
+	}
+	if after > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
+	}
+	cons, err := g.js.OrderedConsumer(ctx, bus.LogsStream, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%w: open the log: %w", build.ErrUnavailable, err)
+	}
+	t := &tail{js: g.js, cons: cons, pending: cons.CachedInfo().NumPending}
+	if t.it, err = cons.Messages(jetstream.PullMaxMessages(tailBuffer)); err != nil {
+		return nil, fmt.Errorf("%w: open the log: %w", build.ErrUnavailable, err)
+	}
+	// A reader that is being set up anew while the bus is away does not look at its context.
+	t.unwatch = context.AfterFunc(ctx, t.it.Stop)
+	return t, nil
+}
+
+// closeTimeout bounds the goodbye to the bus, which would otherwise find out by tailIdle.
+const closeTimeout = 2 * time.Second
+
+func (t *tail) close(ctx context.Context) {
+	t.unwatch()
+	t.it.Stop()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	// If this is lost, the consumer ends by its inactivity.
+	_ = t.js.DeleteConsumer(ctx, bus.LogsStream, t.cons.CachedInfo().Name)
+}
+
+// next waits for a message until ctx ends.
+func (t *tail) next(ctx context.Context) (chunk, error) {
+	m, err := t.it.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return chunk{}, fmt.Errorf("%w: read the log: %w", build.ErrUnavailable, err)
+	}
+	md, err := m.Metadata()
+	if err != nil {
+		return chunk{}, fmt.Errorf("read the log: %w", err)
+	}
+	c := chunk{LogChunk: new(eventsv1.LogChunk), seq: md.Sequence.Stream, left: md.NumPending}
+	if err := proto.Unmarshal(m.Data(), c.LogChunk); err != nil {
+		// A line nobody can read must not hide the others.
+		c.LogChunk = &eventsv1.LogChunk{Lines: []*eventsv1.LogLine{{AtMs: md.Timestamp.UnixMilli(), Level: "warn", Text: "(unreadable log lines)"}}}
+	}
+	return c, nil
+}
+
+// readTimeout bounds the wait for each message of a log that is there already.
+const readTimeout = 10 * time.Second
+
+// backlog gives what the log held when it was opened to f, oldest first. Lines that come meanwhile are for the next reader.
+func (t *tail) backlog(ctx context.Context, f func(chunk) error) error {
+	for range t.pending {
+		c, err := t.nextWithin(ctx, readTimeout)
+		if err != nil {
+			return err
+		}
+		if err := f(c); err != nil {
+			return err
+		}
+		if c.left == 0 { // some of what was there has aged out meanwhile
+			return nil
+		}
+	}
+	return nil
+}
+
+func (t *tail) nextWithin(ctx context.Context, wait time.Duration) (chunk, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return t.next(ctx)
+}
+
+// quiet says that err is only that nothing came while waiting.
+func quiet(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+}
+
+// lastLogSeq is the newest position in the stream of all logs.
+func (g *Ingest) lastLogSeq(ctx context.Context) (uint64, error) {
+	s, err := g.js.Stream(ctx, bus.LogsStream)
+	if err != nil {
+		return 0, fmt.Errorf("%w: look at the logs: %w", build.ErrUnavailable, err)
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
