@@ -21,5 +21,5 @@
 //
 // When SQL fails, it tries again and decides nothing meanwhile. When the scheduler is away, its verdicts wait in BUILD_EVENTS;
 // a verdict on an attempt that is over by then changes nothing there. Before the streams exist, it waits for them. A heartbeat
-// that cannot be read is a sign of life. Any number of monitors share the work.
+// that cannot be read, or names another worker than its key, is no sign of life. Any number of monitors share the work.
 package monitor

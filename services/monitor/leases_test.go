@@ -159,15 +159,15 @@ func TestGarbageOnTheEventStream(t *testing.T) {
 	b.assign("b2", 1)
 }
 
-// TestBrokenHeartbeatHarmsNobodyElse: a value that nobody can read is a sign of life all the same.
-func TestBrokenHeartbeatHarmsNobodyElse(t *testing.T) {
+// TestForgedHeartbeatIsNoLife: what another worker made land on a key (an acknowledgement of its own, say) keeps nothing alive.
+func TestForgedHeartbeatIsNoLife(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sqlite)
+	b.lifetimes(1)
+	sub := b.listen(bus.BuildSubject("b1", bus.Stalled))
 	b.assign("b1", 1)
-	b.beatRaw(bus.LeaseKey(holder, "b1", 1), long, []byte("\xff broken"))
-	b.lifetimes(2)
-	b.silent("b1")
-	b.watched("b1", func(l *store.Lease) bool { return l != nil && l.LookAt.After(time.Now()) })
+	b.beatRaw(bus.LeaseKey(holder, "b1", 1), long, []byte(`{"stream":"BUILD_LOGS","seq":1}`))
+	b.stalled(sub)
 }
 
 // TestDeletedKeyIsLookedAt: a worker that takes its key away says so itself.

@@ -80,9 +80,10 @@ func lookAtEach[T any](ctx context.Context, m *Monitor, due []T, look func(conte
 // roundTimeout bounds the looks at what was due at once.
 const roundTimeout = 5 * time.Second
 
-// beat reads a key; nil means that it is absent. A value that cannot be read is a sign of life as well: nobody but its worker
-// may write there.
-func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, key string) (*eventsv1.Heartbeat, error) {
+// beat reads a worker's key; nil means that it is absent. A value that does not name its worker is no sign of life: NATS lets
+// a client choose where the acknowledgement of its own publish goes, so another worker could have one land on this key, where
+// it would never expire.
+func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, workerID, key string) (*eventsv1.Heartbeat, error) {
 	entry, err := kv.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil //nolint:nilnil // absence is the answer
@@ -92,14 +93,18 @@ func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, key string) (
 	}
 	var h eventsv1.Heartbeat
 	if err := proto.Unmarshal(entry.Value(), &h); err != nil {
-		m.log.WarnContext(ctx, "heartbeat cannot be read, it counts as life", "key", key, "err", err)
-		return &eventsv1.Heartbeat{}, nil
+		m.log.WarnContext(ctx, "heartbeat cannot be read, it does not count as life", "key", key, "err", err)
+		return nil, nil //nolint:nilnil // as good as absent
+	}
+	if h.GetWorkerId() != workerID {
+		m.log.WarnContext(ctx, "heartbeat names another worker, it does not count as life", "key", key, "named", h.GetWorkerId())
+		return nil, nil //nolint:nilnil // as good as absent
 	}
 	return &h, nil
 }
 
 func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, due store.Lease) error {
-	h, err := m.beat(ctx, kv, bus.LeaseKey(due.WorkerID, due.BuildID, due.Attempt))
+	h, err := m.beat(ctx, kv, due.WorkerID, bus.LeaseKey(due.WorkerID, due.BuildID, due.Attempt))
 	if err != nil {
 		return err
 	}
@@ -149,7 +154,7 @@ func (m *Monitor) lookAtWorkers(ctx context.Context) error {
 }
 
 func (m *Monitor) lookAtWorker(ctx context.Context, kv jetstream.KeyValue, due store.Worker) error {
-	h, err := m.beat(ctx, kv, bus.WorkerKey(due.ID))
+	h, err := m.beat(ctx, kv, due.ID, bus.WorkerKey(due.ID))
 	if err != nil {
 		return err
 	}
