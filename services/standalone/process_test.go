@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,14 +36,15 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); built && err == nil {
+	if built.Load() {
+		path, _ := binary()
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
 }
 
-// built says that a test has asked for the binary.
-var built bool
+// built says that there is a binary to remove.
+var built atomic.Bool
 
 // process is a child of ours.
 type process struct {
@@ -71,11 +73,11 @@ func (l *lockedBuffer) String() string {
 
 func run(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	built = true
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
+	built.Store(true)
 	p := &process{t: t, cmd: exec.Command(path, args...), out: &lockedBuffer{}, done: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = t.TempDir()
