@@ -49,7 +49,7 @@ func replaceFile(name string, data []byte) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the path
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
+	defer os.Remove(f.Name()) // gone already if all went well
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Sync()

@@ -84,8 +84,8 @@ func final(err error) bool {
 
 func refusal(err error) error {
 	var refused *api.Error
-	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
-		return fmt.Errorf("%w: it does not know the API key; give one of scope worker or admin (--key-file or FREEAGENT_API_KEY): %w", ErrRefused, err)
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+		return fmt.Errorf("%w: it does not accept the API key; give one of scope worker or admin (--key-file or FREEAGENT_API_KEY): %w", ErrRefused, err)
 	}
 	return fmt.Errorf("%w: %w", ErrRefused, err)
 }

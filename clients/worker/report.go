@@ -72,6 +72,9 @@ func (r *reporter) report(ctx context.Context) bool {
 	r.mu.Lock()
 	stage, told := r.stage, r.told
 	r.mu.Unlock()
+	if told == nil {
+		return true // told together with the one before: the wake-up came while that was on its way
+	}
 	c := r.worker.link.get()
 	err := r.worker.call(ctx, "scheduler", "stage", &schedulerv1.StageRequest{
 		WorkerId: c.id, BuildId: r.lease.build, Attempt: r.lease.attempt, Stage: stage,

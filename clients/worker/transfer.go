@@ -69,7 +69,7 @@ func (a *attempt) prepare(ctx context.Context, ws runtime.Workspace) error {
 	if err != nil {
 		return fmt.Errorf("download the source: %w", err)
 	}
-	defer os.Remove(name) //nolint:errcheck // the workspace is removed anyway; this makes room for the build
+	defer os.Remove(name) // the workspace is removed anyway; this makes room for the build
 	defer f.Close()
 	var size int64
 	err = a.again(ctx, "download the source", func() (err error) {

@@ -40,5 +40,10 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("%s = %s, want more than 0", name, d))
 		}
 	}
+	for stage, ttl := range c.StageTTLs {
+		if ttl < time.Second || ttl > maxTTL {
+			faults = append(faults, fmt.Errorf("TTL of stage %s = %s, want 1s to %s", stage, ttl, maxTTL))
+		}
+	}
 	return errors.Join(faults...)
 }

@@ -16,15 +16,34 @@ import (
 
 // eventsLoop learns which attempts run. In order: an attempt's end must not be heard before its beginning.
 func (m *Monitor) eventsLoop(ctx context.Context) error {
-	return bus.Consume(ctx, m.js, bus.Consumer{
+	return m.consume(ctx, bus.Consumer{
 		Stream: bus.EventsStream, Durable: "monitor", Parallel: 1,
 		Filters: []string{
 			bus.BuildSubjects(bus.Assigned), bus.BuildSubjects(bus.Stage), bus.BuildSubjects(bus.Completed),
 			bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled), bus.BuildSubjects(bus.Retried),
 			bus.WorkerSubjects(bus.Online),
 		},
-	}, m.hear, m.log)
+	}, m.hear)
 }
+
+// consume waits for a stream that is not there yet: services start in any order, and the scheduler makes the streams.
+func (m *Monitor) consume(ctx context.Context, c bus.Consumer, h bus.Handler) error {
+	for {
+		err := bus.Consume(ctx, m.js, c, h, m.log)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		m.log.WarnContext(ctx, "nothing to hear yet, trying again soon", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(consumeRetry):
+		}
+	}
+}
+
+// consumeRetry is short beside any TTL.
+const consumeRetry = 500 * time.Millisecond
 
 func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	_, event, err := bus.ParseEvent(msg.Subject())
@@ -80,13 +99,15 @@ func (m *Monitor) watch(ctx context.Context, buildID string, attempt int32, work
 
 // markersLoop hears the bucket's stream: a beat is skipped, an expiry marker makes its key due after the grace period.
 func (m *Monitor) markersLoop(ctx context.Context) error {
-	return bus.Consume(ctx, m.js, bus.Consumer{
+	return m.consume(ctx, bus.Consumer{
 		Stream: bus.HeartbeatStream, Durable: "monitor-markers", Filters: []string{bus.KeySubject(">")}, Parallel: 64,
-	}, m.hearMarker, m.log)
+	}, m.hearMarker)
 }
 
 func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
-	if msg.Headers().Get(jetstream.MarkerReasonHeader) == "" {
+	// A key that was deleted is as absent as one that expired.
+	h := msg.Headers()
+	if h.Get(jetstream.MarkerReasonHeader) == "" && h.Get(operationHeader) == "" {
 		return nil
 	}
 	worker, buildID, attempt, err := bus.ParseKey(msg.Subject()[len(bus.KeySubject("")):])
@@ -99,6 +120,9 @@ func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
 	}
 	return m.store.Suspect(ctx, buildID, attempt, at)
 }
+
+// operationHeader marks the deletion of a key; a value has none.
+const operationHeader = "KV-Operation"
 
 // margin is how long after its expiry a key that was alive is looked at again if no marker was heard.
 const margin = 2 * time.Second

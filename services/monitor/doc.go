@@ -14,7 +14,12 @@
 // Expiry tells, not scanning: a marker makes a lease due after the grace period. The time of the next look that each lease
 // carries besides is the safety net, for markers that nobody heard and for workers that died before their first beat.
 //
-// When the bus was away longer than a TTL, every key has expired though every worker lives. So after its own start and after
-// each reconnection the monitor holds every verdict for one full TTL of the lease. When SQL fails, it tries again and decides
-// nothing meanwhile. When the scheduler is away, its verdicts wait in BUILD_EVENTS. Any number of monitors share the work.
+// When the bus was away longer than a TTL, every key has expired though every worker lives; and while the bucket, which lives
+// in memory, is not there again, nobody can beat. So after its own start, after each reconnection, and when the bucket is
+// missing, a new one or under another leader, the monitor holds every verdict for one full TTL of the lease (sight.go). A
+// verdict falls only on a lease that is still as it was when it became due: a stage or an expiry heard meanwhile is newer.
+//
+// When SQL fails, it tries again and decides nothing meanwhile. When the scheduler is away, its verdicts wait in BUILD_EVENTS;
+// a verdict on an attempt that is over by then changes nothing there. Before the streams exist, it waits for them. A heartbeat
+// that cannot be read, or names another worker than its key, is no sign of life. Any number of monitors share the work.
 package monitor

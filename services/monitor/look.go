@@ -21,10 +21,16 @@ const source = "monitor"
 func (m *Monitor) lookLoop(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.Tick)
 	defer tick.Stop()
+	blind := false // so that an outage is two lines in the log and not ten a second
 	for {
-		if err := errors.Join(m.lookAtLeases(ctx), m.lookAtWorkers(ctx)); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "no look at heartbeats this time", "err", err)
+		err := m.look(ctx)
+		switch {
+		case err != nil && !blind && ctx.Err() == nil:
+			m.log.WarnContext(ctx, "heartbeats cannot be looked at, no verdict meanwhile", "err", err)
+		case err == nil && blind:
+			m.log.InfoContext(ctx, "heartbeats can be looked at again")
 		}
+		blind = err != nil
 		select {
 		case <-ctx.Done():
 			return nil
@@ -33,34 +39,51 @@ func (m *Monitor) lookLoop(ctx context.Context) error {
 	}
 }
 
-func (m *Monitor) lookAtLeases(ctx context.Context) error {
-	due, err := m.store.Due(ctx, m.now(), m.heldAt())
-	if err != nil || len(due) == 0 {
+func (m *Monitor) look(ctx context.Context) error {
+	if err := m.probe(ctx); err != nil {
 		return err
 	}
-	return m.withBucket(ctx, func(kv jetstream.KeyValue) error {
-		for _, l := range due {
-			if err := m.lookAtLease(ctx, kv, l); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return errors.Join(m.lookAtLeases(ctx), m.lookAtWorkers(ctx))
 }
 
-// withBucket decides nothing while the bus cannot be asked.
-func (m *Monitor) withBucket(ctx context.Context, f func(jetstream.KeyValue) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	kv, err := m.js.KeyValue(ctx, bus.HeartbeatBucket)
+func (m *Monitor) lookAtLeases(ctx context.Context) error {
+	due, err := m.store.Due(ctx, m.now(), m.sight.held)
 	if err != nil {
-		return fmt.Errorf("open the heartbeats: %w", err)
+		return err
 	}
-	return f(kv)
+	return lookAtEach(ctx, m, due, m.lookAtLease)
 }
 
-// beat reads a key; nil means that it is absent.
-func beat(ctx context.Context, kv jetstream.KeyValue, key string) (*eventsv1.Heartbeat, error) {
+// lookAtEach opens the bucket if anything is due. One that cannot be looked at does not keep the others from it: it stays due.
+func lookAtEach[T any](ctx context.Context, m *Monitor, due []T, look func(context.Context, jetstream.KeyValue, T) error) error {
+	if len(due) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	kv, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, d := range due {
+		if err := look(ctx, kv, d); err != nil {
+			faults = append(faults, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// roundTimeout bounds the looks at what was due at once.
+const roundTimeout = 5 * time.Second
+
+// beat reads a worker's key; nil means that it is absent. A value that does not name its worker is no sign of life: NATS lets
+// a client choose where the acknowledgement of its own publish goes, so another worker could have one land on this key, where
+// it would never expire.
+func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, workerID, key string) (*eventsv1.Heartbeat, error) {
 	entry, err := kv.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil //nolint:nilnil // absence is the answer
@@ -70,74 +93,91 @@ func beat(ctx context.Context, kv jetstream.KeyValue, key string) (*eventsv1.Hea
 	}
 	var h eventsv1.Heartbeat
 	if err := proto.Unmarshal(entry.Value(), &h); err != nil {
-		return nil, fmt.Errorf("unpack heartbeat %s: %w", key, err)
+		m.log.WarnContext(ctx, "heartbeat cannot be read, it does not count as life", "key", key, "err", err)
+		return nil, nil //nolint:nilnil // as good as absent
+	}
+	if h.GetWorkerId() != workerID {
+		m.log.WarnContext(ctx, "heartbeat names another worker, it does not count as life", "key", key, "named", h.GetWorkerId())
+		return nil, nil //nolint:nilnil // as good as absent
 	}
 	return &h, nil
 }
 
-func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, l store.Lease) error {
-	h, err := beat(ctx, kv, bus.LeaseKey(l.WorkerID, l.BuildID, l.Attempt))
+func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, due store.Lease) error {
+	h, err := m.beat(ctx, kv, due.WorkerID, bus.LeaseKey(due.WorkerID, due.BuildID, due.Attempt))
 	if err != nil {
 		return err
 	}
 	if h == nil {
-		return m.stall(ctx, l)
+		return m.stall(ctx, due)
 	}
-	now := m.now()
-	l.Since = now
+	now, seen := m.now(), due
+	seen.Since = now
 	if h.GetTtlSeconds() > 0 {
-		l.Stage, l.TTL = h.GetStage(), time.Duration(h.GetTtlSeconds())*time.Second
+		seen.Stage, seen.TTL = h.GetStage(), min(time.Duration(h.GetTtlSeconds())*time.Second, maxTTL)
 	}
-	l.LookAt = now.Add(l.TTL + margin)
-	return m.store.Alive(ctx, l)
+	seen.LookAt = now.Add(seen.TTL + margin)
+	return m.store.Alive(ctx, due, seen)
 }
 
-func (m *Monitor) stall(ctx context.Context, l store.Lease) error {
-	now := m.now()
-	event, err := bus.NewMessage(ctx, source, bus.BuildSubject(l.BuildID, bus.Stalled), now, &eventsv1.BuildStalled{
-		BuildId: l.BuildID, Attempt: l.Attempt, WorkerId: l.WorkerID, Stage: l.Stage, SilentSinceMs: l.Since.UnixMilli(),
+// maxTTL bounds what a heartbeat may say: no verdict falls within one TTL of a restart.
+const maxTTL = time.Hour
+
+// stall is the verdict, unless the bus was away between the time at which the lease was due and now.
+func (m *Monitor) stall(ctx context.Context, due store.Lease) error {
+	if !m.trusts(due.TTL) {
+		return nil
+	}
+	event, err := bus.NewMessage(ctx, source, bus.BuildSubject(due.BuildID, bus.Stalled), m.now(), &eventsv1.BuildStalled{
+		BuildId: due.BuildID, Attempt: due.Attempt, WorkerId: due.WorkerID, Stage: due.Stage, SilentSinceMs: due.Since.UnixMilli(),
 	})
 	if err != nil {
 		return err
 	}
-	m.log.WarnContext(ctx, "attempt stalled", "build_id", l.BuildID, "attempt", l.Attempt, "worker_id", l.WorkerID, "stage", l.Stage)
-	return m.store.Stall(ctx, l, event)
+	ours, err := m.store.Stall(ctx, due, event)
+	if ours {
+		m.log.WarnContext(ctx, "attempt stalled",
+			"build_id", due.BuildID, "attempt", due.Attempt, "worker_id", due.WorkerID, "stage", due.Stage)
+	}
+	return err
 }
 
 func (m *Monitor) lookAtWorkers(ctx context.Context) error {
-	now := m.now()
-	if now.Sub(m.heldAt()) < m.cfg.WorkerTTL {
+	if !m.trusts(m.cfg.WorkerTTL) {
 		return nil
 	}
-	due, err := m.store.DueWorkers(ctx, now)
-	if err != nil || len(due) == 0 {
+	due, err := m.store.DueWorkers(ctx, m.now())
+	if err != nil {
 		return err
 	}
-	return m.withBucket(ctx, func(kv jetstream.KeyValue) error {
-		for _, id := range due {
-			if err := m.lookAtWorker(ctx, kv, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return lookAtEach(ctx, m, due, m.lookAtWorker)
 }
 
-func (m *Monitor) lookAtWorker(ctx context.Context, kv jetstream.KeyValue, id string) error {
-	h, err := beat(ctx, kv, bus.WorkerKey(id))
+func (m *Monitor) lookAtWorker(ctx context.Context, kv jetstream.KeyValue, due store.Worker) error {
+	h, err := m.beat(ctx, kv, due.ID, bus.WorkerKey(due.ID))
 	if err != nil {
 		return err
 	}
-	now := m.now()
 	if h != nil {
-		return m.store.WatchWorker(ctx, id, now.Add(m.cfg.WorkerTTL+margin))
+		return m.store.WorkerAlive(ctx, due, m.now().Add(m.cfg.WorkerTTL+margin))
 	}
-	event, err := bus.NewMessage(ctx, source, bus.WorkerSubject(id, bus.Offline), now, &eventsv1.WorkerOffline{
-		WorkerId: id, AtMs: now.UnixMilli(),
+	return m.leave(ctx, due)
+}
+
+func (m *Monitor) leave(ctx context.Context, due store.Worker) error {
+	if !m.trusts(m.cfg.WorkerTTL) {
+		return nil
+	}
+	now := m.now()
+	event, err := bus.NewMessage(ctx, source, bus.WorkerSubject(due.ID, bus.Offline), now, &eventsv1.WorkerOffline{
+		WorkerId: due.ID, AtMs: now.UnixMilli(),
 	})
 	if err != nil {
 		return err
 	}
-	m.log.InfoContext(ctx, "worker went offline", "worker_id", id)
-	return m.store.Leave(ctx, id, event)
+	ours, err := m.store.Leave(ctx, due, event)
+	if ours {
+		m.log.InfoContext(ctx, "worker went offline", "worker_id", due.ID)
+	}
+	return err
 }

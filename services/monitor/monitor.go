@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,8 +33,7 @@ type Monitor struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	// held is when the monitor last had reason to doubt what it sees (unix milliseconds).
-	held atomic.Int64
+	sight sight
 	// back wakes the reconciliation after a reconnection.
 	back chan struct{}
 }
@@ -62,7 +60,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 
 // Run watches until ctx ends.
 func (m *Monitor) Run(ctx context.Context) error {
-	m.hold()
+	m.sight = sight{held: m.now()}
 	g := lifecycle.New(m.log)
 	g.Go("relay", m.relay.Run)
 	g.Go("events", m.eventsLoop)
@@ -73,14 +71,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-// hold postpones every verdict by one full TTL of its lease.
-func (m *Monitor) hold() { m.held.Store(m.now().UnixMilli()) }
-
-func (m *Monitor) heldAt() time.Time { return time.UnixMilli(m.held.Load()) }
-
-// connectionLoop holds verdicts whenever the bus was away: beats may have been lost on their way.
+// connectionLoop reconciles whenever the bus was away: events may have been lost with it.
 func (m *Monitor) connectionLoop(ctx context.Context) error {
-	changes := m.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED)
+	changes := m.nc.StatusChanged(nats.CONNECTED)
 	defer m.nc.RemoveStatusListener(changes)
 	for {
 		select {
@@ -90,11 +83,23 @@ func (m *Monitor) connectionLoop(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			m.hold()
 			select {
 			case m.back <- struct{}{}:
 			default:
 			}
 		}
 	}
+}
+
+// Ready says why the monitor cannot do its work now, nil if it can. It is safe for concurrent use.
+func (m *Monitor) Ready(ctx context.Context) error {
+	if err := m.store.Ping(ctx); err != nil {
+		return err
+	}
+	for _, stream := range []string{bus.EventsStream, bus.HeartbeatStream} {
+		if _, err := m.js.Stream(ctx, stream); err != nil {
+			return fmt.Errorf("open %s: %w", stream, err)
+		}
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	flush, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	if err := s.relay.Flush(flush); err != nil {
-		s.log.WarnContext(ctx, "submit answered before its events were out", "build_id", b.ID, "err", err)
+		s.log.DebugContext(ctx, "submit answered before its events were out", "build_id", b.ID, "err", err)
 	}
 	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
 }

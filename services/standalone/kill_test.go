@@ -55,6 +55,7 @@ func TestServerKilledDuringAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.kill()
+	pw.CloseWithError(io.ErrUnexpectedEOF)
 	if err := <-done; err == nil {
 		t.Error("the cut submit was acknowledged")
 	}
@@ -145,6 +146,7 @@ func TestEverythingStopsOnSIGTERM(t *testing.T) {
 	f := newFarm(t, "--with-worker", "--executor", "fake")
 	f.completedOnce(f.submit())
 	w := f.worker("other", "slow=1s")
+	f.eventually("the second worker has joined", func() bool { return strings.Contains(w.out.String(), "joined") })
 	w.stop()
 	f.stop()
 }

@@ -46,7 +46,7 @@ var built bool
 
 // process is a child of ours.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	out  *lockedBuffer
 	done chan error
@@ -69,7 +69,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func run(t *testing.T, env []string, args ...string) *process {
+func run(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
 	built = true
 	path, err := binary()
@@ -130,21 +130,21 @@ func (p *process) stop() {
 // farm is a standalone in a process of its own, whose address and data stay the same over restarts.
 type farm struct {
 	*process
-	t         *testing.T
+	t         testing.TB
 	dir, port string
 	flags     []string
 }
 
 const farmKey = "key-of-the-test-farm"
 
-func newFarm(t *testing.T, flags ...string) *farm {
+func newFarm(t testing.TB, flags ...string) *farm {
 	t.Helper()
 	f := &farm{t: t, dir: t.TempDir(), port: freePort(t), flags: flags}
 	f.up()
 	return f
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

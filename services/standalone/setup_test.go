@@ -20,11 +20,11 @@ import (
 // are not parallel.
 type server struct {
 	*standalone.App
-	t    *testing.T
+	t    testing.TB
 	stop func()
 }
 
-func config(t *testing.T) standalone.Config {
+func config(t testing.TB) standalone.Config {
 	t.Helper()
 	cfg := standalone.DefaultConfig()
 	cfg.Dir, cfg.Listen = t.TempDir(), "127.0.0.1:0"
@@ -35,7 +35,7 @@ func config(t *testing.T) standalone.Config {
 	return cfg
 }
 
-func start(t *testing.T, cfg standalone.Config, more ...standalone.Part) *server {
+func start(t testing.TB, cfg standalone.Config, more ...standalone.Part) *server {
 	t.Helper()
 	app, err := standalone.Open(t.Context(), cfg)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *server) client() *api.Client {
 }
 
 // project is a small source archive.
-func project(t *testing.T) *bytes.Buffer {
+func project(t testing.TB) *bytes.Buffer {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -90,7 +90,7 @@ func project(t *testing.T) *bytes.Buffer {
 }
 
 // evilArchive has an entry that would be written outside of where it is unpacked.
-func evilArchive(t *testing.T) *bytes.Buffer {
+func evilArchive(t testing.TB) *bytes.Buffer {
 	t.Helper()
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
@@ -110,7 +110,7 @@ func evilArchive(t *testing.T) *bytes.Buffer {
 }
 
 // storedObjects lists the files of the S3 endpoint's bucket.
-func storedObjects(t *testing.T, s *server) (files []string) {
+func storedObjects(t testing.TB, s *server) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(s.Dir(), "objects", "objects", "freeagent"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {

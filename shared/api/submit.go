@@ -29,6 +29,8 @@ func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
 	ctx, moved, stop := c.stall(ctx)
 	defer stop()
 	pr, pw := io.Pipe()
+	// The transport waits for its reader, which may wait for a source that gives nothing: the end of ctx frees both.
+	defer context.AfterFunc(ctx, func() { pr.CloseWithError(context.Cause(ctx)) })()
 	form := multipart.NewWriter(pw)
 	written := make(chan error, 1)
 	go func() {

@@ -10,12 +10,8 @@ import (
 
 // DataDir is the default data directory of `freeagent up`: ~/Library/Application Support/FreeAgent on a Mac, else
 // $XDG_DATA_HOME/freeagent or ~/.local/share/freeagent. getenv is os.Getenv.
-func DataDir(getenv func(string) string) (string, error) { return below(getenv, "server") }
-
-// WorkerDir is the default state directory of `freeagent worker`.
-func WorkerDir(getenv func(string) string) (string, error) { return below(getenv, "worker") }
-
-func below(getenv func(string) string, name string) (string, error) {
+func DataDir(getenv func(string) string) (string, error) {
+	const name = "server"
 	if runtime.GOOS != "darwin" {
 		if data := getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
 			return filepath.Join(data, "freeagent", name), nil

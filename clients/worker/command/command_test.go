@@ -91,7 +91,7 @@ func TestARefusedKeyIsFinal(t *testing.T) {
 	t.Cleanup(srv.Close)
 	env := map[string]string{"FREEAGENT_WORKER_KEY": "a-key-of-sixteen"}
 	out, err := execute(t, env, "--server", srv.URL, "--state-dir", t.TempDir(), "--executor", "fake")
-	if err == nil || !strings.Contains(err.Error(), "does not know the API key") {
+	if err == nil || !strings.Contains(err.Error(), "does not accept the API key") {
 		t.Errorf("err = %v, want one that says that the key is unknown", err)
 	}
 	if strings.Contains(out+err.Error(), "a-key-of-sixteen") {

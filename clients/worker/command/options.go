@@ -101,7 +101,7 @@ func defaultStateDir(getenv func(string) string) string {
 	case getenv("STATE_DIRECTORY") != "": // systemd
 		return getenv("STATE_DIRECTORY")
 	case goruntime.GOOS == "darwin" && home != "":
-		return filepath.Join(home, "Library", "Application Support", "freeagent", "worker")
+		return filepath.Join(home, "Library", "Application Support", "FreeAgent", "worker")
 	case getenv("XDG_STATE_HOME") != "":
 		return filepath.Join(getenv("XDG_STATE_HOME"), "freeagent", "worker")
 	case home != "":

@@ -1,112 +1,59 @@
 package command
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/nats-io/nkeys"
 
 	"github.com/expo-free-agent/freeagent/services/ingest"
+	"github.com/expo-free-agent/freeagent/shared/daemon"
 )
 
-// settings are the environment's variables. Secrets come from here or from files, never from the command line.
+// settings are the environment's variables.
 type settings struct {
-	Listen string `env:"FREEAGENT_INGEST_LISTEN" envDefault:"127.0.0.1:3000"`
-	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty"`
+	Listen string `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
+	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
+	daemon.Connections
 
-	NATSURL      string `env:"FREEAGENT_NATS_URL,required,notEmpty"`
-	NATSUser     string `env:"FREEAGENT_NATS_USER"`
-	NATSPassword string `env:"FREEAGENT_NATS_PASSWORD"`
-	NATSCreds    string `env:"FREEAGENT_NATS_CREDS_FILE"`
+	BusURL  string `env:"FREEAGENT_WORKER_BUS_URL,required,notEmpty" help:"the bus as workers reach it"`
+	Issuer  string `env:"FREEAGENT_BUS_ISSUER_FILE,required,notEmpty" help:"seed of the account key with which workers' credentials are signed (auth callout)"`
+	Account string `env:"FREEAGENT_BUS_ACCOUNT" help:"account that workers are placed into"`
+	XKey    string `env:"FREEAGENT_BUS_XKEY_FILE" help:"seed of the curve key that seals the auth callout (empty: not sealed)"`
 
-	BusURL  string `env:"FREEAGENT_WORKER_BUS_URL,required,notEmpty"`
-	Issuer  string `env:"FREEAGENT_BUS_ISSUER_FILE,required,notEmpty"`
-	Account string `env:"FREEAGENT_BUS_ACCOUNT" envDefault:"$G"`
-	XKey    string `env:"FREEAGENT_BUS_XKEY_FILE"`
+	ArtifactURL string `env:"FREEAGENT_ARTIFACT_URL,required,notEmpty" help:"the artifact service, such as http://artifact:3002"`
+	TokenKey    string `env:"FREEAGENT_TOKEN_KEY_FILE,required,notEmpty" help:"file with the key that makes build tokens: 32 bytes or more"`
 
-	DatabaseURL   string `env:"FREEAGENT_DATABASE_URL,required,notEmpty"`
-	DatabaseConns int    `env:"FREEAGENT_DATABASE_CONNS"`
-
-	ArtifactURL string `env:"FREEAGENT_ARTIFACT_URL,required,notEmpty"`
-	TokenKey    string `env:"FREEAGENT_TOKEN_KEY_FILE,required,notEmpty"`
-
-	MaxUploadMB  int64         `env:"FREEAGENT_MAX_UPLOAD_MB"`
-	MaxFollowers int           `env:"FREEAGENT_MAX_FOLLOWERS"`
-	WorkerTTL    time.Duration `env:"FREEAGENT_WORKER_TTL"`
+	MaxUploadMB  int64         `env:"FREEAGENT_MAX_UPLOAD_MB" help:"largest submit"`
+	MaxFollowers int           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
+	WorkerTTL    time.Duration `env:"FREEAGENT_WORKER_TTL" help:"how long a worker's bus connection lasts before it is judged again"`
 }
 
-const usage = `Usage: ingest [-h | -version]
+// about is the top of the help.
+const about = `Runs one replica of the gateway until SIGTERM: the only door for people, scripts and workers that come over HTTP.
 
-Runs one replica of the gateway until SIGTERM. It is configured by the environment:
+Key files hold the bytes themselves, or their hexadecimal or base64 form (head -c 32 /dev/urandom | base64). All replicas
+need the same keys.`
 
-  FREEAGENT_INGEST_LISTEN       address to listen on (default 127.0.0.1:3000)
-  FREEAGENT_API_KEY             the admin API key: at least 16 of A-Z a-z 0-9 _ -
-  FREEAGENT_NATS_URL            bus, e.g. nats://nats-1:4222,nats://nats-2:4222
-  FREEAGENT_NATS_USER, _PASSWORD, or FREEAGENT_NATS_CREDS_FILE
-  FREEAGENT_WORKER_BUS_URL      the bus as workers reach it
-  FREEAGENT_BUS_ISSUER_FILE     seed of the account key with which workers' credentials are signed (auth callout)
-  FREEAGENT_BUS_ACCOUNT         account that workers are placed into (default $G)
-  FREEAGENT_BUS_XKEY_FILE       seed of the curve key that seals the auth callout (default: not sealed)
-  FREEAGENT_DATABASE_URL        postgres://user:password@host/database, or sqlite:///absolute/path.db
-  FREEAGENT_DATABASE_CONNS      connections to PostgreSQL (default 10)
-  FREEAGENT_ARTIFACT_URL        the artifact service, e.g. http://artifact:3002
-  FREEAGENT_TOKEN_KEY_FILE      file with the key that makes build tokens: 32 bytes or more
-  FREEAGENT_MAX_UPLOAD_MB       largest submit (default 520)
-  FREEAGENT_MAX_FOLLOWERS       logs followed at once (default 1000)
-  FREEAGENT_WORKER_TTL          how long a worker's bus connection lasts before it is judged again (default 1h)
-
-A secret that is a variable can be read from a file instead: append _FILE to the variable's name. Key files hold the bytes
-themselves, or their hexadecimal or base64 form (head -c 32 /dev/urandom | base64). All replicas need the same keys.
-`
-
-// secrets are the variables that may also be named with _FILE.
-func secrets() []string {
-	return []string{"FREEAGENT_API_KEY", "FREEAGENT_NATS_PASSWORD", "FREEAGENT_DATABASE_URL"}
-}
-
-// read takes the settings out of environ ("NAME=value"). Every fault is named; no value is.
-func read(environ []string) (settings, error) {
-	vars := env.ToMap(environ)
-	var errs []error
-	for _, name := range secrets() {
-		if path := vars[name+"_FILE"]; path != "" && vars[name] == "" {
-			data, err := readFile(path)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s_FILE: %w", name, err))
-			}
-			vars[name] = strings.TrimSpace(string(data))
-		}
+func defaults() settings {
+	c := ingest.DefaultConfig()
+	return settings{
+		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
 	}
-	s, err := env.ParseAsWithOptions[settings](env.Options{Environment: vars})
-	return s, errors.Join(append(errs, err)...)
 }
 
-// config applies the settings to the gateway's defaults.
 func (s settings) config() (ingest.Config, error) {
 	cfg := ingest.DefaultConfig()
-	cfg.BootstrapKey = s.APIKey
-	if s.MaxUploadMB != 0 {
-		cfg.MaxUploadBytes = s.MaxUploadMB << 20
-	}
-	if s.MaxFollowers != 0 {
-		cfg.MaxFollowers = s.MaxFollowers
-	}
-	if s.WorkerTTL != 0 {
-		cfg.WorkerTTL = s.WorkerTTL
-	}
-	data, err := readFile(s.TokenKey)
+	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
+	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
+	key, err := daemon.ReadKey(s.TokenKey)
 	if err != nil {
 		return cfg, fmt.Errorf("FREEAGENT_TOKEN_KEY_FILE: %w", err)
 	}
-	cfg.TokenKey = decodeKey(data)
+	cfg.TokenKey = key
 	return cfg, cfg.Validate()
 }
 
@@ -129,7 +76,7 @@ func (s settings) deps() (ingest.Deps, error) {
 }
 
 func readSeed(name, path string, parse func([]byte) (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
-	data, err := readFile(path)
+	data, err := daemon.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -138,34 +85,4 @@ func readSeed(name, path string, parse func([]byte) (nkeys.KeyPair, error)) (nke
 		return nil, fmt.Errorf("%s: %s holds no such seed: %w", name, path, err)
 	}
 	return key, nil
-}
-
-// maxFile is ample for any key; more is the wrong file.
-const maxFile = 4096
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxFile)
-	}
-	return data, nil
-}
-
-func decodeKey(data []byte) []byte {
-	text := strings.TrimSpace(string(data))
-	if key, err := hex.DecodeString(text); err == nil && len(key) >= 32 {
-		return key
-	}
-	if key, err := base64.StdEncoding.DecodeString(text); err == nil && len(key) >= 32 {
-		return key
-	}
-	return data
 }

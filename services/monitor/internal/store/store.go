@@ -35,6 +35,15 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	return &Store{db: db}, nil
 }
 
+// Ping asks the database for nothing.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.db.Read().QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("ask the database: %w", err)
+	}
+	return nil
+}
+
 // Lease is a running attempt under watch.
 type Lease struct {
 	BuildID  string
@@ -67,11 +76,13 @@ func (s *Store) Suspect(ctx context.Context, buildID string, attempt int32, at t
 		at.UnixMilli(), buildID, attempt)
 }
 
-// Alive records that the key was read: the next look, unless a marker comes first, is when it should have expired.
-func (s *Store) Alive(ctx context.Context, l Lease) error {
-	return s.exec(ctx, "keep watching "+l.BuildID, `UPDATE leases SET stage = $1, ttl_ms = $2, since = $3, look_at = $4
-		WHERE build_id = $5 AND attempt = $6`,
-		l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli(), l.BuildID, l.Attempt)
+// Alive turns a due lease into what was seen of it. If it is no longer as it was, nothing changes: what was heard meanwhile (an
+// expiry, a stage) is newer than the look.
+func (s *Store) Alive(ctx context.Context, due, seen Lease) error {
+	return s.exec(ctx, "keep watching "+due.BuildID, `UPDATE leases SET stage = $1, ttl_ms = $2, since = $3, look_at = $4
+		WHERE build_id = $5 AND attempt = $6 AND look_at = $7`,
+		seen.Stage, seen.TTL.Milliseconds(), seen.Since.UnixMilli(), seen.LookAt.UnixMilli(),
+		due.BuildID, due.Attempt, due.LookAt.UnixMilli())
 }
 
 // Due gives leases to be looked at now, at most 500: those whose time has come and whose full TTL has passed since held.
@@ -108,40 +119,58 @@ func collect(rows *sql.Rows, err error) ([]Lease, error) {
 	return all, nil
 }
 
-// errGone ends a verdict's transaction when another monitor was first.
-var errGone = errors.New("decided already")
+// errGone ends a verdict's transaction when its ground is gone: another monitor was first, or life showed.
+var errGone = errors.New("no longer due")
 
-// Stall is the verdict on a lease: its row goes and the event goes out, together, once.
-func (s *Store) Stall(ctx context.Context, l Lease, event bus.Message) error {
-	return s.decide(ctx, event, `DELETE FROM leases WHERE build_id = $1 AND attempt = $2`, l.BuildID, l.Attempt)
+// Stall is the verdict on a due lease: its row goes and the event goes out, together, once. It says whether it was this
+// call's: a lease that was renewed, ended or decided since it was due stays as it is.
+func (s *Store) Stall(ctx context.Context, due Lease, event bus.Message) (bool, error) {
+	return s.decide(ctx, event, `DELETE FROM leases WHERE build_id = $1 AND attempt = $2 AND look_at = $3`,
+		due.BuildID, due.Attempt, due.LookAt.UnixMilli())
 }
 
-// Leave is the verdict on a worker.
-func (s *Store) Leave(ctx context.Context, workerID string, event bus.Message) error {
-	return s.decide(ctx, event, `DELETE FROM workers WHERE worker_id = $1`, workerID)
+// Leave is the verdict on a due worker, like Stall.
+func (s *Store) Leave(ctx context.Context, due Worker, event bus.Message) (bool, error) {
+	return s.decide(ctx, event, `DELETE FROM workers WHERE worker_id = $1 AND look_at = $2`, due.ID, due.LookAt.UnixMilli())
 }
 
-func (s *Store) decide(ctx context.Context, event bus.Message, q string, args ...any) error {
+func (s *Store) decide(ctx context.Context, event bus.Message, q string, args ...any) (bool, error) {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, q, args...)
 		if err != nil {
 			return fmt.Errorf("record the verdict: %w", err)
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(errGone, err)
+		n, err := res.RowsAffected()
+		if err != nil {
+			return fmt.Errorf("record the verdict: %w", err)
+		}
+		if n == 0 {
+			return errGone
 		}
 		return outbox.Emit(ctx, tx, event)
 	})
 	if errors.Is(err, errGone) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
+}
+
+// Worker is a connected worker under watch.
+type Worker struct {
+	ID     string
+	LookAt time.Time
 }
 
 // WatchWorker adds a worker, or moves its next look.
 func (s *Store) WatchWorker(ctx context.Context, workerID string, lookAt time.Time) error {
 	return s.exec(ctx, "watch worker "+workerID, `INSERT INTO workers (worker_id, look_at) VALUES ($1, $2)
 		ON CONFLICT (worker_id) DO UPDATE SET look_at = excluded.look_at`, workerID, lookAt.UnixMilli())
+}
+
+// WorkerAlive moves the next look at a due worker, unless something was heard of it meanwhile.
+func (s *Store) WorkerAlive(ctx context.Context, due Worker, lookAt time.Time) error {
+	return s.exec(ctx, "keep watching worker "+due.ID, `UPDATE workers SET look_at = $1 WHERE worker_id = $2 AND look_at = $3`,
+		lookAt.UnixMilli(), due.ID, due.LookAt.UnixMilli())
 }
 
 // SuspectWorker has a watched worker looked at no later than at.
@@ -151,22 +180,27 @@ func (s *Store) SuspectWorker(ctx context.Context, workerID string, at time.Time
 }
 
 // DueWorkers gives workers to be looked at now, at most 500.
-func (s *Store) DueWorkers(ctx context.Context, now time.Time) ([]string, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id FROM workers WHERE look_at <= $1 ORDER BY look_at LIMIT 500`,
+func (s *Store) DueWorkers(ctx context.Context, now time.Time) ([]Worker, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, look_at FROM workers WHERE look_at <= $1 ORDER BY look_at LIMIT 500`,
 		now.UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("read workers: %w", err)
 	}
 	defer rows.Close()
-	var ids []string
+	var all []Worker
 	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
+		var w Worker
+		var look int64
+		if err := rows.Scan(&w.ID, &look); err != nil {
 			return nil, fmt.Errorf("read workers: %w", err)
 		}
-		ids = append(ids, id)
+		w.LookAt = time.UnixMilli(look)
+		all = append(all, w)
 	}
-	return ids, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read workers: %w", err)
+	}
+	return all, nil
 }
 
 func (s *Store) exec(ctx context.Context, doing, q string, args ...any) error {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/expo-free-agent/freeagent/clients/cli"
+	"github.com/expo-free-agent/freeagent/clients/worker/command"
 	"github.com/expo-free-agent/freeagent/services/standalone"
 )
 
@@ -17,6 +18,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv))
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}))
 	return cli.Execute(ctx, root, os.Args[1:])
 }

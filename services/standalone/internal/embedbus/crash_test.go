@@ -46,7 +46,7 @@ func publishForever(dir string) error {
 		if _, err := bus.PublishAll(context.Background(), js, []bus.Message{m.WithID(strconv.Itoa(i))}); err != nil {
 			return err
 		}
-		fmt.Println(i) // acknowledged
+		fmt.Fprintln(os.Stdout, i) // acknowledged
 	}
 }
 

@@ -26,7 +26,11 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=20m"); err != nil {
 		t.Skipf("a small disk can only be mounted by root: %v", err)
 	}
-	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount the small disk: %v", err)
+		}
+	})
 	store := startChild(t, disk, "").store("bucket")
 	_, err := store.Put(t.Context(), "big", bytes.NewReader(objectstest.Bytes(4*objects.PartSize)), -1, 0)
 	if !errors.Is(err, objects.ErrNoSpace) {

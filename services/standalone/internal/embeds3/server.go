@@ -52,6 +52,9 @@ type Server struct {
 	err    error         // of the gateway, valid after done
 }
 
+// running is the process's: so is the working directory that the gateway changes.
+//
+//nolint:gochecknoglobals // see above
 var running atomic.Bool
 
 // Start runs an endpoint with fresh random credentials until Close, and
@@ -79,10 +82,11 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if port != "0" {
-		return s, s.listen(ctx, net.JoinHostPort(host, port))
+		err := s.listen(ctx, net.JoinHostPort(host, port))
+		return s, err
 	}
 	for range portAttempts {
-		if port, err = freePort(host); err != nil {
+		if port, err = freePort(ctx, host); err != nil {
 			return nil, err
 		}
 		// The gateway takes no listener, so another process can grab the port
@@ -125,8 +129,8 @@ func splitAddr(addr string) (host, port string, err error) {
 	return host, port, nil
 }
 
-func freePort(host string) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+func freePort(ctx context.Context, host string) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrAddress, err)
 	}

@@ -1,0 +1,78 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// sight is what the look loop, its only user, knows of the heartbeats: whether an absent key means silence, or that the bus
+// forgot it or did not take the beats.
+type sight struct {
+	// held is when there last was reason to doubt. A verdict needs one full TTL since.
+	held time.Time
+	// reconnects of the connection, and the bucket's incarnation and leader, at the last probe. No bucket means that there
+	// was none.
+	reconnects uint64
+	bucket     string
+	probed     time.Time
+}
+
+const (
+	// probeEvery is how often the bucket is asked who it is while nothing else raises a doubt: more often than the shortest
+	// TTL, so that a change in the morning does not hold a verdict in the evening.
+	probeEvery = time.Second
+	// probeTimeout is ample for one answer.
+	probeTimeout = 2 * time.Second
+)
+
+// probe holds verdicts if the bus was away, or if the bucket is gone, a new one, or has another leader. The connection is
+// asked how often it came back, and not waited on to tell: that may come later than the answer to a request of ours which
+// was already made over the new connection.
+func (m *Monitor) probe(ctx context.Context) error {
+	now, n := m.now(), m.nc.Stats().Reconnects
+	s := &m.sight
+	if n == s.reconnects && s.bucket != "" && now.Sub(s.probed) < probeEvery {
+		return nil
+	}
+	bucket, err := m.bucket(ctx)
+	if err != nil || n != s.reconnects || bucket != s.bucket {
+		s.held = m.now()
+	}
+	s.reconnects, s.bucket, s.probed = n, bucket, now
+	return err
+}
+
+// bucket names the bucket's incarnation and leader; empty beside an error.
+func (m *Monitor) bucket(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	stream, err := m.js.Stream(ctx, bus.HeartbeatStream)
+	if err != nil {
+		return "", fmt.Errorf("open the heartbeats: %w", err)
+	}
+	info, leader := stream.CachedInfo(), ""
+	if info.Cluster != nil {
+		leader = info.Cluster.Leader
+	}
+	return info.Created.Format(time.RFC3339Nano) + " " + leader, nil
+}
+
+// trusts says whether the absence of a key with this TTL is a verdict now.
+func (m *Monitor) trusts(ttl time.Duration) bool {
+	return m.nc.Stats().Reconnects == m.sight.reconnects && m.now().Sub(m.sight.held) >= ttl
+}
+
+// open gives the bucket for a round of looks.
+func (m *Monitor) open(ctx context.Context) (jetstream.KeyValue, error) {
+	kv, err := m.js.KeyValue(ctx, bus.HeartbeatBucket)
+	if err != nil {
+		m.sight.bucket = "" // the next probe finds out more
+		return nil, fmt.Errorf("open the heartbeats: %w", err)
+	}
+	return kv, nil
+}
