@@ -129,11 +129,11 @@ func TestRefusals(t *testing.T) {
 		{"unknown code", apitest.Fault{Status: 403, Code: "insufficient_scope", Detail: "lacks read"}, build.ErrUnauthorized, "lacks read", 0},
 		{"unknown code and status", apitest.Fault{Status: 418, Code: "new", Detail: "teapot"}, nil, "teapot", 0},
 		{"proxy", apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(502)
+			w.WriteHeader(http.StatusBadGateway)
 			fmt.Fprint(w, "<html>bad gateway</html>")
 		}}, build.ErrUnavailable, "the server answered 502 Bad Gateway", 0},
-		{"disk full", apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(507) }}, build.ErrNoSpace, "the server answered 507 Insufficient Storage", 0},
-		{"too large", apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(413) }}, build.ErrTooLarge, "the server answered 413 Request Entity Too Large", 0},
+		{"disk full", apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInsufficientStorage) }}, build.ErrNoSpace, "the server answered 507 Insufficient Storage", 0},
+		{"too large", apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) }}, build.ErrTooLarge, "the server answered 413 Request Entity Too Large", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -209,7 +209,9 @@ func TestRedirectsKeepTheKey(t *testing.T) {
 		fmt.Fprint(w, `{"id":"elsewhere"}`)
 	}))
 	defer other.Close()
-	to := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, http.StatusMovedPermanently) }
+	to := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusMovedPermanently)
+	}
 	s.Break(apitest.Fault{Handler: to, Times: 2})
 	if b, err := c.Build(t.Context(), "b1"); err != nil || b.ID != "elsewhere" || leaked != "" {
 		t.Errorf("Build = %+v, %v; the other host saw the key %q", b, err, leaked)

@@ -125,6 +125,9 @@ func (d *download) copy(ctx context.Context, body io.Reader) error {
 	buf := make([]byte, copyBuffer)
 	for {
 		n, err := body.Read(buf)
+		if ctx.Err() != nil { // what is in the pipe already would otherwise still come
+			return d.broken(ctx, ctx.Err())
+		}
 		if n > 0 {
 			if err := d.take(buf[:n]); err != nil {
 				return err

@@ -24,7 +24,7 @@ var (
 	ErrCorrupt = errors.New("the bytes do not match their SHA-256")
 	// ErrStalled means that no byte moved for Config.Stall.
 	ErrStalled = errors.New("the transfer stalled: no byte moved for too long")
-	// ErrNoResult: the build has none, or none yet.
+	// ErrNoResult means that the build has none, or none yet.
 	ErrNoResult = errors.New("no result")
 
 	errNoAnswer = fmt.Errorf("no answer within %s", requestTimeout)

@@ -38,7 +38,10 @@ func (s *Server) withFaults(next http.Handler) http.Handler {
 		case f.Handler != nil:
 			f.Handler(w, r)
 		case f.Silent:
-			<-r.Context().Done()
+			select { // of a body that nobody reads the server does not notice the end
+			case <-r.Context().Done():
+			case <-s.closing:
+			}
 		case f.Status != 0:
 			if f.RetryAfter > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))

@@ -29,6 +29,7 @@ type Server struct {
 
 	http    *httptest.Server
 	mu      sync.Mutex
+	closing chan struct{}
 	changed chan struct{} // closed and made anew with each change
 	builds  map[string]*record
 	order   []string
@@ -48,10 +49,11 @@ type record struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
-	s := &Server{builds: map[string]*record{}, changed: make(chan struct{}), objects: map[string][]byte{}}
+	s := &Server{builds: map[string]*record{}, changed: make(chan struct{}), closing: make(chan struct{}), objects: map[string][]byte{}}
 	s.http = httptest.NewServer(s.withFaults(s.routes()))
 	s.URL = s.http.URL
 	t.Cleanup(func() {
+		close(s.closing)
 		s.http.CloseClientConnections()
 		s.http.Close()
 	})
