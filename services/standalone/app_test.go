@@ -34,7 +34,8 @@ func TestSubmitIsThereAfterARestart(t *testing.T) {
 	if err != nil || b.Status != "pending" || !strings.HasPrefix(b.WaitingFor, "No connected worker can build android") {
 		t.Errorf("build = %+v, %v", b, err)
 	}
-	lines, err := s.client().Logs(t.Context(), sub.ID)
+	var lines []api.LogLine
+	err = s.client().Logs(t.Context(), sub.ID, func(l api.LogLine) error { lines = append(lines, l); return nil })
 	if err != nil || len(lines) != 2 || lines[0].Text != "Build submitted" {
 		t.Errorf("log = %+v, %v", lines, err)
 	}

@@ -245,15 +245,15 @@ func (f *farm) completedOnce(id string) api.Build {
 			completed++
 		}
 	}
-	lines, err := f.client().Logs(f.t.Context(), id)
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	said := 0
-	for _, l := range lines {
+	err := f.client().Logs(f.t.Context(), id, func(l api.LogLine) error {
 		if l.Text == "Build completed successfully" {
 			said++
 		}
+		return nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
 	}
 	if completed != 1 || said != 1 {
 		f.t.Errorf("%d attempts completed and the log says so %d times, want 1 and 1: %+v", completed, said, b.Attempts)

@@ -1,23 +1,21 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
-// Config of a client.
+// Config of a client. Zero durations are the defaults.
 type Config struct {
 	// BaseURL of the gateway, e.g. http://localhost:3000.
 	BaseURL string
@@ -25,6 +23,13 @@ type Config struct {
 	Key, BuildToken string
 	// Transport replaces http.DefaultTransport; nil keeps it.
 	Transport http.RoundTripper
+	// Stall ends a transfer, or a line that a log is followed on, when nothing came for so long; default 1 min. The server's
+	// beats on a followed log are several times as frequent.
+	Stall time.Duration
+	// Patience is how long a broken transfer or followed log is tried again while nothing comes of it; default 5 s.
+	Patience time.Duration
+	// Retrying hears why a transfer or a log broke and when it is tried again; nil for nobody.
+	Retrying func(err error, in time.Duration)
 }
 
 // Client talks to one gateway. It is safe for concurrent use.
@@ -34,46 +39,68 @@ type Client struct {
 	http *http.Client
 }
 
-// requestTimeout bounds requests that move no files; transfers end when nothing moves for stallTimeout.
 const (
-	requestTimeout = 30 * time.Second
-	stallTimeout   = time.Minute
+	// requestTimeout bounds requests that move no files.
+	requestTimeout  = 30 * time.Second
+	defaultStall    = time.Minute
+	defaultPatience = 5 * time.Second
+	// maxAnswer bounds a JSON answer: 1000 builds with long errors stay far below.
+	maxAnswer = 64 << 20
 )
 
-// ErrBaseURL means that the server's address cannot be used.
-var ErrBaseURL = errors.New("server address")
-
-// New gives a client; it sends nothing.
+// New gives a client; it sends nothing. What is no address is ErrBaseURL.
 func New(cfg Config) (*Client, error) {
 	base, err := url.Parse(strings.TrimRight(cfg.BaseURL, "/"))
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return nil, fmt.Errorf("%w %q: want something like http://localhost:3000", ErrBaseURL, cfg.BaseURL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, fmt.Errorf("%w %q: want something like http://localhost:3000", ErrBaseURL, redacted(cfg.BaseURL))
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = http.DefaultTransport
+	if cfg.Stall <= 0 {
+		cfg.Stall = defaultStall
 	}
-	return &Client{base: base, cfg: cfg, http: &http.Client{Transport: transport}}, nil
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
+	c := &Client{base: base, cfg: cfg}
+	c.http = &http.Client{Transport: cfg.Transport, CheckRedirect: c.redirect}
+	return c, nil
 }
 
-// BaseURL is the gateway's address.
-func (c *Client) BaseURL() string { return c.base.String() }
-
-// Error is a refusal by the server. It matches the sentinel of its code (package build) with errors.Is.
-type Error struct {
-	Problem
-	// RetryAfter is what the server asked for, 0 if nothing.
-	RetryAfter time.Duration
+// redacted keeps a password in an address out of sight.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return "(not an address)"
 }
 
-// Unwrap gives the sentinel behind the code.
-func (e *Error) Unwrap() error { return errors.Unwrap(build.FromCode(e.Code, e.Detail)) }
+// BaseURL is the gateway's address, without a password in it.
+func (c *Client) BaseURL() string { return c.base.Redacted() }
 
-// Error implements error.
-func (e *Error) Error() string { return e.Detail }
+// The headers that say who asks.
+const (
+	keyHeader   = "X-API-Key"
+	tokenHeader = "X-Build-Token"
+)
 
-// ErrUnreachable means no answer from the server; the text says what to try.
-var ErrUnreachable = errors.New("cannot reach the server")
+const maxRedirects = 5
+
+// redirect keeps secrets at home: net/http would pass headers of ours on to wherever an answer points. It also refuses to
+// turn a POST into a GET.
+func (c *Client) redirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return errors.New("too many redirects")
+	}
+	first := via[0]
+	if first.Method != req.Method {
+		return fmt.Errorf("the server redirects to %s://%s; give that as its address", req.URL.Scheme, req.URL.Host)
+	}
+	if req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host {
+		for _, secret := range []string{keyHeader, tokenHeader, TicketHeader} {
+			req.Header.Del(secret)
+		}
+	}
+	return nil
+}
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	target, err := c.resolve(path)
@@ -82,7 +109,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("make a request: %w", withoutURL(err))
 	}
 	req.Header.Set("User-Agent", "freeagent/"+version.Version)
 	return req, nil
@@ -92,7 +119,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 func (c *Client) resolve(path string) (string, error) {
 	u, err := url.Parse(path)
 	if err != nil {
-		return "", fmt.Errorf("address %q: %w", path, err)
+		return "", fmt.Errorf("address to ask: %w", withoutURL(err))
 	}
 	if u.IsAbs() {
 		return path, nil
@@ -102,14 +129,14 @@ func (c *Client) resolve(path string) (string, error) {
 
 func (c *Client) authorize(req *http.Request) {
 	if c.cfg.Key != "" {
-		req.Header.Set("X-API-Key", c.cfg.Key)
+		req.Header.Set(keyHeader, c.cfg.Key)
 	}
 	if c.cfg.BuildToken != "" {
-		req.Header.Set("X-Build-Token", c.cfg.BuildToken)
+		req.Header.Set(tokenHeader, c.cfg.BuildToken)
 	}
 }
 
-// do sends a request and turns a refusal into an *Error.
+// do sends a request and turns a refusal into an *Error, silence into ErrUnreachable or the context's cause.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -122,36 +149,9 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (c *Client) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, context.Cause(ctx))
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("%w at %s: is it running? Start one with `freeagent up`, or name it with --server or FREEAGENT_URL (%w)",
-			ErrUnreachable, c.base, op.Err)
-	}
-	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
-}
-
-// maxRefusal bounds what is read of an error's body.
-const maxRefusal = 64 << 10
-
-func refusal(resp *http.Response) error {
-	e := &Error{Problem: Problem{Status: resp.StatusCode}}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-	if err != nil || json.Unmarshal(body, &e.Problem) != nil || e.Detail == "" {
-		e.Detail = "the server answered " + resp.Status
-	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-		e.RetryAfter = time.Duration(s) * time.Second
-	}
-	return e
-}
-
 // call sends JSON (nil for no body) and decodes the JSON answer into out.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
 	var body io.Reader
 	if in != nil {
@@ -159,7 +159,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", method, path, err)
 		}
-		body = strings.NewReader(string(data))
+		body = bytes.NewReader(data)
 	}
 	req, err := c.request(ctx, method, path, body)
 	if err != nil {
@@ -174,60 +174,21 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("answer to %s %s: %w", method, path, err)
+	return c.decode(ctx, resp, out)
+}
+
+// decode reads a JSON answer; what is none comes from something else than our server, or was cut.
+func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error {
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return c.unreachable(ctx, err)
+	case errors.As(err, &syntax), errors.As(err, &kind):
+		return fmt.Errorf("%w: what answers at %s is not a Free Agent server", ErrUnreachable, c.BaseURL())
 	}
-	return nil
-}
-
-func buildPath(id, tail string) string { return Path + "/builds/" + url.PathEscape(id) + tail }
-
-// Build reads one build with its attempts.
-func (c *Client) Build(ctx context.Context, id string) (b Build, err error) {
-	err = c.call(ctx, http.MethodGet, buildPath(id, ""), nil, &b)
-	return b, err
-}
-
-// ListOptions choose builds. The zero value is the newest page of all.
-type ListOptions struct {
-	Limit  int
-	Before string
-	Status []string
-}
-
-// Builds reads one page, newest first.
-func (c *Client) Builds(ctx context.Context, o ListOptions) (list BuildList, err error) {
-	q := url.Values{"status": o.Status}
-	if o.Limit > 0 {
-		q.Set("limit", strconv.Itoa(o.Limit))
-	}
-	if o.Before != "" {
-		q.Set("before", o.Before)
-	}
-	err = c.call(ctx, http.MethodGet, Path+"/builds?"+q.Encode(), nil, &list)
-	return list, err
-}
-
-// Cancel ends a build.
-func (c *Client) Cancel(ctx context.Context, id string) (b Build, err error) {
-	err = c.call(ctx, http.MethodPost, buildPath(id, "/cancel"), nil, &b)
-	return b, err
-}
-
-// Retry submits a build's source anew.
-func (c *Client) Retry(ctx context.Context, id string) (s Submitted, err error) {
-	err = c.call(ctx, http.MethodPost, buildPath(id, "/retry"), nil, &s)
-	return s, err
-}
-
-// Logs reads a build's log as it is now.
-func (c *Client) Logs(ctx context.Context, id string) (lines []LogLine, err error) {
-	err = c.call(ctx, http.MethodGet, buildPath(id, "/logs"), nil, &lines)
-	return lines, err
-}
-
-// JoinWorker makes a worker known.
-func (c *Client) JoinWorker(ctx context.Context, r JoinRequest) (resp JoinResponse, err error) {
-	err = c.call(ctx, http.MethodPost, Path+"/workers", r, &resp)
-	return resp, err
+	return fmt.Errorf("%w at %s: the answer was cut: %w", ErrUnreachable, c.BaseURL(), err)
 }

@@ -9,57 +9,51 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // errEnded is how a stream says that the build has ended and everything was sent.
 var errEnded = errors.New("the log has ended")
 
-// quietTimeout is more than two of the server's beats: a line that is quiet for longer is dead.
-const quietTimeout = 45 * time.Second
-
-// FollowLog gives every line of a build's log to f, those that are there and those that come, until the build has ended,
-// and returns the build then. A broken connection is taken up where it broke, for as long as the server answers within
-// five tries. An error of f ends it.
+// FollowLog gives every line of a build's log to f once, those that are there and those that come, until the build has
+// ended, and returns the build then. A broken connection is taken up after the last line that came, for as long as
+// Config.Patience. An error of f ends it.
 func (c *Client) FollowLog(ctx context.Context, id string, f func(LogLine) error) (Build, error) {
-	s := &stream{client: c, id: id, line: f}
-	for try := 1; ; try++ {
-		before := s.lastID
+	again := c.again()
+	s := &stream{client: c, id: id, line: f, progress: again.progress}
+	for {
 		err := s.once(ctx)
+		var own *consumerError
 		switch {
 		case errors.Is(err, errEnded):
 			return s.build, nil
-		case errors.Is(err, errConsumer):
-			return s.build, err
+		case errors.As(err, &own):
+			return s.build, own.err
 		}
-		if s.lastID != before {
-			try = 1
-		}
-		if try >= transferTries || !worthAnotherTry(ctx, err) {
-			return s.build, err
-		}
-		if err := pause(ctx, try); err != nil {
+		if err := again.after(ctx, err); err != nil {
 			return s.build, err
 		}
 	}
 }
 
-// errConsumer: the receiver of the lines gave up.
-var errConsumer = errors.New("log not taken")
+// consumerError: the receiver of the lines gave up.
+type consumerError struct{ err error }
 
+func (e *consumerError) Error() string { return e.err.Error() }
+func (e *consumerError) Unwrap() error { return e.err }
+
+// stream is a followed log over any number of connections.
 type stream struct {
-	client *Client
-	id     string
-	line   func(LogLine) error
-	lastID string
-	build  Build
+	client   *Client
+	id       string
+	line     func(LogLine) error
+	progress func()
+	lastID   string
+	build    Build
 }
 
 func (s *stream) once(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	quiet := time.AfterFunc(quietTimeout, func() { cancel(ErrStalled) })
-	defer quiet.Stop()
+	ctx, moved, stop := s.client.stall(ctx)
+	defer stop()
 	req, err := s.client.request(ctx, http.MethodGet, buildPath(s.id, "/logs"), nil)
 	if err != nil {
 		return err
@@ -74,59 +68,75 @@ func (s *stream) once(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	return s.read(resp.Body, func() { quiet.Reset(quietTimeout) })
+	return s.read(ctx, movingReader{resp.Body, func(int) { moved() }})
 }
 
-// maxEvent bounds one event: a log line has at most 16 KiB.
+// maxEvent bounds one line of an event: a log line has at most 16 KiB, a build far less than this.
 const maxEvent = 1 << 20
 
 // read parses server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-func (s *stream) read(body io.Reader, alive func()) error {
+func (s *stream) read(ctx context.Context, body io.Reader) error {
 	sc := bufio.NewScanner(body)
 	sc.Buffer(nil, maxEvent)
-	var event, id, data string
+	var e event
 	for sc.Scan() {
-		alive()
-		field, value, _ := strings.Cut(sc.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case sc.Text() == "":
-			if err := s.dispatch(event, data); err != nil {
-				return err
-			}
-			if id != "" {
-				s.lastID = id
-			}
-			event, id, data = "", "", ""
-		case field == "event":
-			event = value
-		case field == "id":
-			id = value
-		case field == "data":
-			data += value
+		if sc.Text() != "" {
+			e.add(sc.Text())
+			continue
 		}
+		if err := s.dispatch(e); err != nil {
+			return err
+		}
+		e = event{}
 	}
-	if err := sc.Err(); err != nil {
-		return fmt.Errorf("read the log: %w", err)
+	err := sc.Err()
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case err == nil:
+		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("read the log: %w", io.ErrUnexpectedEOF)
+	return fmt.Errorf("the log broke off: %w", err)
 }
 
-func (s *stream) dispatch(event, data string) error {
-	switch event {
+type event struct{ name, id, data string }
+
+func (e *event) add(line string) {
+	field, value, _ := strings.Cut(line, ":")
+	value = strings.TrimPrefix(value, " ")
+	switch field {
+	case "event":
+		e.name = value
+	case "id":
+		e.id = value
+	case "data":
+		if e.data != "" {
+			e.data += "\n"
+		}
+		e.data += value
+	}
+}
+
+// dispatch acts on a whole event; names of a newer server are passed over.
+func (s *stream) dispatch(e event) error {
+	switch e.name {
 	case "log":
 		var l LogLine
-		if err := json.Unmarshal([]byte(data), &l); err != nil {
+		if err := json.Unmarshal([]byte(e.data), &l); err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		if err := s.line(l); err != nil {
-			return fmt.Errorf("%w: %w", errConsumer, err)
+			return &consumerError{err}
 		}
+		s.progress()
 	case "end":
-		if err := json.Unmarshal([]byte(data), &s.build); err != nil {
+		if err := json.Unmarshal([]byte(e.data), &s.build); err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		return errEnded
+	}
+	if e.id != "" {
+		s.lastID = e.id
 	}
 	return nil
 }

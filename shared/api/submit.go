@@ -2,18 +2,31 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
+	"path/filepath"
 	"strconv"
 )
 
-// Submit sends a source as it is read: nothing of it is held in memory or written down.
+// Submit is what POST /builds takes.
+type Submit struct {
+	Platform, Project, Profile, Pool string
+	Priority                         int
+	// Source is streamed as it is read: a zip or tar.gz. Certs may be nil.
+	Source, Certs io.Reader
+	// SourceName is shown to people; only its last element is sent.
+	SourceName string
+	// Progress hears of bytes sent; nil for none.
+	Progress func(n int)
+}
+
+// Submit sends a source as it is read: nothing of it is held in memory or written down. It is not tried again by itself: a
+// repeat could be a second build. If reading the source fails, that error is returned.
 func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
-	ctx, moved, stop := stall(ctx)
+	ctx, moved, stop := c.stall(ctx)
 	defer stop()
 	pr, pw := io.Pipe()
 	// The transport waits for its reader, which may wait for a source that gives nothing: the end of ctx frees both.
@@ -32,16 +45,19 @@ func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
 	}()
 	resp, err := c.postForm(ctx, pr, form.FormDataContentType())
 	pr.Close()
-	if werr := <-written; werr != nil && !errors.Is(werr, io.ErrClosedPipe) {
-		return Submitted{}, werr // reading the source failed: that is the cause of whatever the server said
+	if werr := <-written; errors.Is(werr, errRead) { // that is the cause of whatever the server said
+		if err == nil {
+			resp.Body.Close()
+		}
+		return Submitted{}, werr
 	}
 	if err != nil {
 		return Submitted{}, err
 	}
 	defer resp.Body.Close()
 	var out Submitted
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return out, fmt.Errorf("answer to the submit: %w", err)
+	if err := c.decode(ctx, resp, &out); err != nil {
+		return out, err
 	}
 	return out, nil
 }
@@ -53,6 +69,8 @@ func (c *Client) postForm(ctx context.Context, body io.Reader, contentType strin
 	}
 	c.authorize(req)
 	req.Header.Set("Content-Type", contentType)
+	// A wrong key is told before the bytes go.
+	req.Header.Set("Expect", "100-continue")
 	return c.do(req)
 }
 
@@ -70,9 +88,9 @@ func (s Submit) write(form *multipart.Writer, progress func(int)) error {
 			return fmt.Errorf("send the form: %w", err)
 		}
 	}
-	name := s.SourceName
-	if name == "" {
-		name = "source.tar.gz"
+	name := "source.tar.gz"
+	if s.SourceName != "" {
+		name = filepath.Base(s.SourceName)
 	}
 	if err := writeFile(form, "source", name, s.Source, progress); err != nil {
 		return err
@@ -93,8 +111,32 @@ func writeFile(form *multipart.Writer, field, name string, r io.Reader, progress
 	if err != nil {
 		return fmt.Errorf("send the form: %w", err)
 	}
-	if _, err := io.Copy(part, movingReader{r, progress}); err != nil {
-		return fmt.Errorf("send the %s: %w", field, err)
+	src := &source{r: r, field: field}
+	_, err = io.CopyBuffer(struct{ io.Writer }{part}, movingReader{src, progress}, make([]byte, copyBuffer))
+	if err != nil {
+		return fmt.Errorf("send the form: %w", err)
 	}
 	return nil
 }
+
+// source marks the errors of reading, to tell them from those of the line. Its own text stays: it is for the user.
+type source struct {
+	r     io.Reader
+	field string
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &readError{field: s.field, err: err}
+	}
+	return n, err
+}
+
+type readError struct {
+	field string
+	err   error
+}
+
+func (e *readError) Error() string   { return "read the " + e.field + ": " + e.err.Error() }
+func (e *readError) Unwrap() []error { return []error{errRead, e.err} }

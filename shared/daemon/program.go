@@ -64,7 +64,7 @@ func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, st
 		err = errors.Join(err, p.Check(all.Own))
 	}
 	log, logErr := observe.NewLogger(stderr, all.Log.Format, all.Log.Level)
-	if err = errors.Join(err, logErr); err != nil {
+	if err := errors.Join(err, logErr); err != nil {
 		return err
 	}
 	return p.Run(ctx, all.Own, log)

@@ -52,14 +52,9 @@ func run(ctx context.Context, o *options) error {
 		}
 		return show.Outcome(b)
 	}
-	lines, err := client.Logs(ctx, o.id)
+	err = client.Logs(ctx, o.id, func(l api.LogLine) error { return printLine(o.io, l, o.json) })
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", o.id, err)
-	}
-	for _, l := range lines {
-		if err := printLine(o.io, l, o.json); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -1,0 +1,187 @@
+package apitest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Submission is a submit as it arrived. The source is looked through, not kept.
+type Submission struct {
+	Fields map[string]string
+	// Source is the name, size and SHA-256 of what came, Entries what is in it if it is a tar.gz: directories end with a
+	// slash, links say where they lead. Certs is nil if there were none.
+	Source, Certs *api.Object
+	Entries       []string
+}
+
+// Submissions lists what was submitted whole.
+func (s *Server) Submissions() []Submission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sent)
+}
+
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+	sub, err := readForm(r)
+	switch {
+	case err != nil:
+		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "The upload ended early or is not a valid form")
+		return
+	case sub.Source == nil:
+		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "Source file required")
+		return
+	}
+	s.change(func() { s.sent = append(s.sent, sub) })
+	f := sub.Fields
+	s.accept(w, api.Build{Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source})
+}
+
+func readForm(r *http.Request) (Submission, error) {
+	sub := Submission{Fields: map[string]string{}}
+	parts, err := r.MultipartReader()
+	for err == nil {
+		part, perr := parts.NextPart()
+		if errors.Is(perr, io.EOF) {
+			return sub, nil
+		}
+		if perr != nil {
+			return sub, perr
+		}
+		switch {
+		case part.FormName() == "source":
+			sub.Source, sub.Entries, err = look(part, part.FileName())
+		case part.FormName() == "certs":
+			sub.Certs, _, err = look(part, part.FileName())
+		default:
+			var value []byte
+			value, err = io.ReadAll(part)
+			sub.Fields[part.FormName()] = string(value)
+		}
+	}
+	return sub, err
+}
+
+// look hashes what comes and lists it if it is a tar.gz, with little memory.
+func look(r io.Reader, name string) (*api.Object, []string, error) {
+	hash, n := sha256.New(), counter(0)
+	tee := io.TeeReader(r, io.MultiWriter(hash, &n))
+	entries := list(tee)
+	if _, err := io.Copy(io.Discard, tee); err != nil {
+		return nil, nil, err
+	}
+	return &api.Object{Name: name, Size: int64(n), SHA256: hex.EncodeToString(hash.Sum(nil))}, entries, nil
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+func list(r io.Reader) (entries []string) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil
+	}
+	for files := tar.NewReader(z); ; {
+		h, err := files.Next()
+		if err != nil {
+			return entries
+		}
+		if h.Linkname != "" {
+			h.Name += " -> " + h.Linkname
+		}
+		entries = append(entries, h.Name)
+	}
+}
+
+// download answers ranges as the gateway does.
+func (s *Server) download(w http.ResponseWriter, r *http.Request, b *record) {
+	s.mu.Lock()
+	result, object := b.result, b.Result
+	status := b.Status
+	s.mu.Unlock()
+	if object == nil {
+		Refuse(w, http.StatusConflict, "build_not_completed", "The build is "+status+" and has no result")
+		return
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="`+object.Name+`"`)
+	serve(w, r, result, object.SHA256)
+}
+
+func serve(w http.ResponseWriter, r *http.Request, data []byte, sum string) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Checksum-Sha256", sum)
+	w.Header().Set("Etag", `"`+sum+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+}
+
+// Grant gives the right to read data.
+func (s *Server) Grant(data []byte) api.Grant {
+	ticket := build.NewID()
+	s.change(func() { s.objects[ticket] = data })
+	return api.Grant{Method: http.MethodGet, URL: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: ticket}}
+}
+
+// PutGrant gives the right to write an object; Stored reads it back.
+func (s *Server) PutGrant() api.Grant {
+	g := s.Grant(nil)
+	g.Method = http.MethodPut
+	return g
+}
+
+// Stored is what was put with a grant.
+func (s *Server) Stored(g api.Grant) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.objects[g.Headers[api.TicketHeader]]
+}
+
+func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
+	data, ok := s.object(w, r)
+	if ok {
+		serve(w, r, data, Object("", data).SHA256)
+	}
+}
+
+func (s *Server) object(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+	s.mu.Lock()
+	data, ok := s.objects[r.Header.Get(api.TicketHeader)]
+	s.mu.Unlock()
+	if r.Header.Get("X-API-Key") != "" { // a key is not for whoever serves the bytes
+		ok = false
+	}
+	if !ok {
+		Refuse(w, http.StatusForbidden, build.Code(build.ErrUnauthorized), "the ticket is not valid")
+	}
+	return data, ok
+}
+
+func (s *Server) putObject(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.object(w, r); !ok {
+		return
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil || int64(len(data)) != r.ContentLength {
+		Refuse(w, http.StatusBadRequest, "upload_cut", fmt.Sprintf("the upload was cut off: %v", err))
+		return
+	}
+	ticket := r.Header.Get(api.TicketHeader)
+	s.change(func() { s.objects[ticket] = data })
+	object := Object("", data)
+	_ = json.NewEncoder(w).Encode(api.Uploaded{ObjectID: ticket, Size: object.Size, SHA256: object.SHA256})
+}
