@@ -178,11 +178,13 @@ func (x *Grant) GetMaxBytes() int64 {
 
 // UploadRequest asks for a place to put an object. Only services ask.
 type UploadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Kind          Kind                   `protobuf:"varint,2,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
-	Project       string                 `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Kind    Kind                   `protobuf:"varint,2,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
+	Project string                 `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
+	Name    string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a result; 0 for what the submitter sent.
+	Attempt       int32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,6 +245,13 @@ func (x *UploadRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *UploadRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
 }
 
 type UploadResponse struct {
@@ -630,6 +639,104 @@ func (x *StatResponse) GetKind() Kind {
 	return Kind_KIND_UNSPECIFIED
 }
 
+// AssignRequest names the build of a result that arrived before its build was known (a form whose file came first). Only an
+// upload that is not kept yet can be assigned.
+type AssignRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ObjectId      string                 `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	BuildId       string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignRequest) Reset() {
+	*x = AssignRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignRequest) ProtoMessage() {}
+
+func (x *AssignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignRequest.ProtoReflect.Descriptor instead.
+func (*AssignRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AssignRequest) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *AssignRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *AssignRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+type AssignResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignResponse) Reset() {
+	*x = AssignResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignResponse) ProtoMessage() {}
+
+func (x *AssignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignResponse.ProtoReflect.Descriptor instead.
+func (*AssignResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
+}
+
 // KeepRequest makes uploads permanent that would otherwise be swept away.
 type KeepRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +747,7 @@ type KeepRequest struct {
 
 func (x *KeepRequest) Reset() {
 	*x = KeepRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +759,7 @@ func (x *KeepRequest) String() string {
 func (*KeepRequest) ProtoMessage() {}
 
 func (x *KeepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +772,7 @@ func (x *KeepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepRequest.ProtoReflect.Descriptor instead.
 func (*KeepRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *KeepRequest) GetObjectIds() []string {
@@ -683,7 +790,7 @@ type KeepResponse struct {
 
 func (x *KeepResponse) Reset() {
 	*x = KeepResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +802,7 @@ func (x *KeepResponse) String() string {
 func (*KeepResponse) ProtoMessage() {}
 
 func (x *KeepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +815,7 @@ func (x *KeepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepResponse.ProtoReflect.Descriptor instead.
 func (*KeepResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
 }
 
 // DiscardRequest removes objects; unknown ones are no error.
@@ -721,7 +828,7 @@ type DiscardRequest struct {
 
 func (x *DiscardRequest) Reset() {
 	*x = DiscardRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +840,7 @@ func (x *DiscardRequest) String() string {
 func (*DiscardRequest) ProtoMessage() {}
 
 func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +853,7 @@ func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardRequest.ProtoReflect.Descriptor instead.
 func (*DiscardRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DiscardRequest) GetObjectIds() []string {
@@ -764,7 +871,7 @@ type DiscardResponse struct {
 
 func (x *DiscardResponse) Reset() {
 	*x = DiscardResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +883,7 @@ func (x *DiscardResponse) String() string {
 func (*DiscardResponse) ProtoMessage() {}
 
 func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +896,7 @@ func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardResponse.ProtoReflect.Descriptor instead.
 func (*DiscardResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
 }
 
 // AdoptRequest copies what one build was submitted with to another (retry).
@@ -803,7 +910,7 @@ type AdoptRequest struct {
 
 func (x *AdoptRequest) Reset() {
 	*x = AdoptRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +922,7 @@ func (x *AdoptRequest) String() string {
 func (*AdoptRequest) ProtoMessage() {}
 
 func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +935,7 @@ func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptRequest.ProtoReflect.Descriptor instead.
 func (*AdoptRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AdoptRequest) GetFromBuildId() string {
@@ -855,7 +962,7 @@ type AdoptResponse struct {
 
 func (x *AdoptResponse) Reset() {
 	*x = AdoptResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +974,7 @@ func (x *AdoptResponse) String() string {
 func (*AdoptResponse) ProtoMessage() {}
 
 func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,7 +987,7 @@ func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptResponse.ProtoReflect.Descriptor instead.
 func (*AdoptResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AdoptResponse) GetSource() *v1.ObjectRef {
@@ -912,12 +1019,13 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\tmax_bytes\x18\a \x01(\x03R\bmaxBytes\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa3\x01\n" +
 	"\rUploadRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.freeagent.artifact.v1.KindR\x04kind\x12\x18\n" +
 	"\aproject\x18\x03 \x01(\tR\aproject\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"D\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\x05R\aattempt\"D\n" +
 	"\x0eUploadResponse\x122\n" +
 	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\".\n" +
 	"\x0fDownloadRequest\x12\x1b\n" +
@@ -940,7 +1048,12 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12/\n" +
-	"\x04kind\x18\x04 \x01(\x0e2\x1b.freeagent.artifact.v1.KindR\x04kind\",\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x1b.freeagent.artifact.v1.KindR\x04kind\"a\n" +
+	"\rAssignRequest\x12\x1b\n" +
+	"\tobject_id\x18\x01 \x01(\tR\bobjectId\x12\x19\n" +
+	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\x10\n" +
+	"\x0eAssignResponse\",\n" +
 	"\vKeepRequest\x12\x1d\n" +
 	"\n" +
 	"object_ids\x18\x01 \x03(\tR\tobjectIds\"\x0e\n" +
@@ -975,7 +1088,7 @@ func file_freeagent_artifact_v1_artifact_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_artifact_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(Kind)(0),                   // 0: freeagent.artifact.v1.Kind
 	(*Grant)(nil),               // 1: freeagent.artifact.v1.Grant
@@ -987,27 +1100,29 @@ var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(*WorkerGrantResponse)(nil), // 7: freeagent.artifact.v1.WorkerGrantResponse
 	(*StatRequest)(nil),         // 8: freeagent.artifact.v1.StatRequest
 	(*StatResponse)(nil),        // 9: freeagent.artifact.v1.StatResponse
-	(*KeepRequest)(nil),         // 10: freeagent.artifact.v1.KeepRequest
-	(*KeepResponse)(nil),        // 11: freeagent.artifact.v1.KeepResponse
-	(*DiscardRequest)(nil),      // 12: freeagent.artifact.v1.DiscardRequest
-	(*DiscardResponse)(nil),     // 13: freeagent.artifact.v1.DiscardResponse
-	(*AdoptRequest)(nil),        // 14: freeagent.artifact.v1.AdoptRequest
-	(*AdoptResponse)(nil),       // 15: freeagent.artifact.v1.AdoptResponse
-	nil,                         // 16: freeagent.artifact.v1.Grant.HeadersEntry
-	(*v1.ObjectRef)(nil),        // 17: freeagent.events.v1.ObjectRef
+	(*AssignRequest)(nil),       // 10: freeagent.artifact.v1.AssignRequest
+	(*AssignResponse)(nil),      // 11: freeagent.artifact.v1.AssignResponse
+	(*KeepRequest)(nil),         // 12: freeagent.artifact.v1.KeepRequest
+	(*KeepResponse)(nil),        // 13: freeagent.artifact.v1.KeepResponse
+	(*DiscardRequest)(nil),      // 14: freeagent.artifact.v1.DiscardRequest
+	(*DiscardResponse)(nil),     // 15: freeagent.artifact.v1.DiscardResponse
+	(*AdoptRequest)(nil),        // 16: freeagent.artifact.v1.AdoptRequest
+	(*AdoptResponse)(nil),       // 17: freeagent.artifact.v1.AdoptResponse
+	nil,                         // 18: freeagent.artifact.v1.Grant.HeadersEntry
+	(*v1.ObjectRef)(nil),        // 19: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_artifact_v1_artifact_proto_depIdxs = []int32{
-	16, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
-	17, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
+	18, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
+	19, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 2: freeagent.artifact.v1.UploadRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 3: freeagent.artifact.v1.UploadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	1,  // 4: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 5: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 6: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	17, // 7: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	19, // 7: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 8: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
-	17, // 9: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
-	17, // 10: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
+	19, // 9: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
+	19, // 10: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -1026,7 +1141,7 @@ func file_freeagent_artifact_v1_artifact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_artifact_proto_rawDesc), len(file_freeagent_artifact_v1_artifact_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -82,7 +82,7 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // Build is a build as the scheduler knows it. Absent times are 0, absent texts empty.
@@ -696,7 +696,11 @@ type ListRequest struct {
 	// Only builds submitted before the one with this seq; 0 means from the newest.
 	BeforeSeq int64 `protobuf:"varint,2,opt,name=before_seq,json=beforeSeq,proto3" json:"before_seq,omitempty"`
 	// Any of these states; none means all.
-	States        []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
+	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
+	// Only builds of this project, platform or worker; empty means all.
+	Project       string `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
+	Platform      string `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`
+	WorkerId      string `protobuf:"bytes,6,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -750,6 +754,27 @@ func (x *ListRequest) GetStates() []string {
 		return x.States
 	}
 	return nil
+}
+
+func (x *ListRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ListRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ListRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
 }
 
 type ListResponse struct {
@@ -1015,9 +1040,12 @@ type RegisterWorkerRequest struct {
 	// None means any.
 	Platforms []string `protobuf:"bytes,4,rep,name=platforms,proto3" json:"platforms,omitempty"`
 	// Builds at once, at least 1.
-	Slots         int32             `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
-	Labels        map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Version       string            `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	Slots   int32             `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	Labels  map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Version string            `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// It has no connection to the bus: the gateway polls, and says what it does, on its behalf. It counts as one that is free
+	// only while it asks, so builds are not put on offer for it.
+	Polls         bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1101,6 +1129,13 @@ func (x *RegisterWorkerRequest) GetVersion() string {
 	return ""
 }
 
+func (x *RegisterWorkerRequest) GetPolls() bool {
+	if x != nil {
+		return x.Polls
+	}
+	return false
+}
+
 type RegisterWorkerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1137,6 +1172,657 @@ func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
+// WithdrawWorkerRequest takes a worker out that says goodbye: what it holds goes back to the queue at once, uncounted.
+type WithdrawWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawWorkerRequest) Reset() {
+	*x = WithdrawWorkerRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawWorkerRequest) ProtoMessage() {}
+
+func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawWorkerRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WithdrawWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+type WithdrawWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawWorkerResponse) Reset() {
+	*x = WithdrawWorkerResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawWorkerResponse) ProtoMessage() {}
+
+func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawWorkerResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+}
+
+// PollRequest asks for a build on behalf of a worker that polls. It is the claim as well.
+type PollRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollRequest) Reset() {
+	*x = PollRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollRequest) ProtoMessage() {}
+
+func (x *PollRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
+func (*PollRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PollRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+type PollResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it holds: given now, or earlier if that answer may not have arrived. Absent when there is nothing for it.
+	Build *Build `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	// Seconds after which the build is killed, whatever it does.
+	TimeoutSeconds int64 `protobuf:"varint,2,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// Stage name to seconds of silence forgiven.
+	StageTtlSeconds map[string]int32 `protobuf:"bytes,3,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *PollResponse) Reset() {
+	*x = PollResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollResponse) ProtoMessage() {}
+
+func (x *PollResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
+func (*PollResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PollResponse) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+func (x *PollResponse) GetTimeoutSeconds() int64 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *PollResponse) GetStageTtlSeconds() map[string]int32 {
+	if x != nil {
+		return x.StageTtlSeconds
+	}
+	return nil
+}
+
+// Worker is a worker as the scheduler knows it.
+type Worker struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Pool      string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Platforms []string               `protobuf:"bytes,4,rep,name=platforms,proto3" json:"platforms,omitempty"`
+	Slots     int32                  `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Builds whose lease it holds.
+	Held           int32             `protobuf:"varint,6,opt,name=held,proto3" json:"held,omitempty"`
+	Online         bool              `protobuf:"varint,7,opt,name=online,proto3" json:"online,omitempty"`
+	Draining       bool              `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	Polls          bool              `protobuf:"varint,9,opt,name=polls,proto3" json:"polls,omitempty"`
+	Version        string            `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Labels         map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	RegisteredAtMs int64             `protobuf:"varint,12,opt,name=registered_at_ms,json=registeredAtMs,proto3" json:"registered_at_ms,omitempty"`
+	SeenAtMs       int64             `protobuf:"varint,13,opt,name=seen_at_ms,json=seenAtMs,proto3" json:"seen_at_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Worker) Reset() {
+	*x = Worker{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Worker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Worker) ProtoMessage() {}
+
+func (x *Worker) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Worker.ProtoReflect.Descriptor instead.
+func (*Worker) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Worker) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Worker) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Worker) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Worker) GetPlatforms() []string {
+	if x != nil {
+		return x.Platforms
+	}
+	return nil
+}
+
+func (x *Worker) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Worker) GetHeld() int32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Worker) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *Worker) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *Worker) GetPolls() bool {
+	if x != nil {
+		return x.Polls
+	}
+	return false
+}
+
+func (x *Worker) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Worker) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Worker) GetRegisteredAtMs() int64 {
+	if x != nil {
+		return x.RegisteredAtMs
+	}
+	return 0
+}
+
+func (x *Worker) GetSeenAtMs() int64 {
+	if x != nil {
+		return x.SeenAtMs
+	}
+	return 0
+}
+
+type GetWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkerRequest) Reset() {
+	*x = GetWorkerRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkerRequest) ProtoMessage() {}
+
+func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
+func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+type GetWorkerResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// Attempts of its own that ended so.
+	Completed     int64 `protobuf:"varint,2,opt,name=completed,proto3" json:"completed,omitempty"`
+	Failed        int64 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkerResponse) Reset() {
+	*x = GetWorkerResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkerResponse) ProtoMessage() {}
+
+func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
+func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetWorkerResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *GetWorkerResponse) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+func (x *GetWorkerResponse) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+// ListWorkersRequest asks for workers, those online first, then the last seen. Of several with one name that are offline,
+// only the last seen is listed: the former worker app registers anew at each start.
+type ListWorkersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 500; 0 means 500.
+	Limit         int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListWorkersRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListWorkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*Worker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// StatsRequest asks for the figures of the whole farm.
+type StatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+}
+
+type StatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Workers seen in the last two minutes.
+	WorkersOnline int64 `protobuf:"varint,1,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
+	Waiting       int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Active        int64 `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`
+	// Completed since midnight UTC.
+	CompletedToday int64 `protobuf:"varint,4,opt,name=completed_today,json=completedToday,proto3" json:"completed_today,omitempty"`
+	// Builds that completed or failed, and how long they took from assignment to end, in all.
+	Ended         int64 `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	BuildMs       int64 `protobuf:"varint,6,opt,name=build_ms,json=buildMs,proto3" json:"build_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsResponse) Reset() {
+	*x = StatsResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsResponse) ProtoMessage() {}
+
+func (x *StatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
+func (*StatsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StatsResponse) GetWorkersOnline() int64 {
+	if x != nil {
+		return x.WorkersOnline
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetActive() int64 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetCompletedToday() int64 {
+	if x != nil {
+		return x.CompletedToday
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetBuildMs() int64 {
+	if x != nil {
+		return x.BuildMs
+	}
+	return 0
+}
+
 // SyncRequest is a worker's first word on a connection, repeated now and then: what it holds. What it names and does not
 // hold any more is in the answer.
 type SyncRequest struct {
@@ -1154,7 +1840,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1852,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1865,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SyncRequest) GetWorkerId() string {
@@ -1219,7 +1905,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1917,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1930,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -1264,7 +1950,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1962,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1975,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -1317,7 +2003,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +2015,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +2028,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -1379,7 +2065,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +2077,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +2090,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -1441,7 +2127,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +2139,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +2152,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -1505,7 +2191,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +2203,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +2216,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 type FinishRequest struct {
@@ -1548,7 +2234,7 @@ type FinishRequest struct {
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +2246,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +2259,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -1627,7 +2313,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2325,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2338,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -1674,7 +2360,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +2372,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +2385,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -1732,7 +2418,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +2430,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +2443,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -1780,7 +2466,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2478,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2491,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -1899,12 +2585,15 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\rstarted_at_ms\x18\x05 \x01(\x03R\vstartedAtMs\x12\x1e\n" +
 	"\vended_at_ms\x18\x06 \x01(\x03R\tendedAtMs\x12\x18\n" +
 	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"Z\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xad\x01\n" +
 	"\vListRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x1d\n" +
 	"\n" +
 	"before_seq\x18\x02 \x01(\x03R\tbeforeSeq\x12\x16\n" +
-	"\x06states\x18\x03 \x03(\tR\x06states\"m\n" +
+	"\x06states\x18\x03 \x03(\tR\x06states\x12\x18\n" +
+	"\aproject\x18\x04 \x01(\tR\aproject\x12\x1a\n" +
+	"\bplatform\x18\x05 \x01(\tR\bplatform\x12\x1b\n" +
+	"\tworker_id\x18\x06 \x01(\tR\bworkerId\"m\n" +
 	"\fListResponse\x125\n" +
 	"\x06builds\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.BuildR\x06builds\x12&\n" +
 	"\x0fnext_before_seq\x18\x02 \x01(\x03R\rnextBeforeSeq\"B\n" +
@@ -1918,7 +2607,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\x03R\x06active\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12%\n" +
-	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\"\xb8\x02\n" +
+	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\"\xce\x02\n" +
 	"\x15RegisterWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1926,11 +2615,61 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\tplatforms\x18\x04 \x03(\tR\tplatforms\x12\x14\n" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12Q\n" +
 	"\x06labels\x18\x06 \x03(\v29.freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntryR\x06labels\x12\x18\n" +
-	"\aversion\x18\a \x01(\tR\aversion\x1a9\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x12\x14\n" +
+	"\x05polls\x18\b \x01(\bR\x05polls\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x18\n" +
-	"\x16RegisterWorkerResponse\"\x8f\x01\n" +
+	"\x16RegisterWorkerResponse\"4\n" +
+	"\x15WithdrawWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\"\x18\n" +
+	"\x16WithdrawWorkerResponse\"*\n" +
+	"\vPollRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\"\x97\x02\n" +
+	"\fPollResponse\x123\n" +
+	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12'\n" +
+	"\x0ftimeout_seconds\x18\x02 \x01(\x03R\x0etimeoutSeconds\x12e\n" +
+	"\x11stage_ttl_seconds\x18\x03 \x03(\v29.freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntryR\x0fstageTtlSeconds\x1aB\n" +
+	"\x14StageTtlSecondsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xb3\x03\n" +
+	"\x06Worker\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1c\n" +
+	"\tplatforms\x18\x04 \x03(\tR\tplatforms\x12\x14\n" +
+	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12\x12\n" +
+	"\x04held\x18\x06 \x01(\x05R\x04held\x12\x16\n" +
+	"\x06online\x18\a \x01(\bR\x06online\x12\x1a\n" +
+	"\bdraining\x18\b \x01(\bR\bdraining\x12\x14\n" +
+	"\x05polls\x18\t \x01(\bR\x05polls\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\tR\aversion\x12B\n" +
+	"\x06labels\x18\v \x03(\v2*.freeagent.scheduler.v1.Worker.LabelsEntryR\x06labels\x12(\n" +
+	"\x10registered_at_ms\x18\f \x01(\x03R\x0eregisteredAtMs\x12\x1c\n" +
+	"\n" +
+	"seen_at_ms\x18\r \x01(\x03R\bseenAtMs\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
+	"\x10GetWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\"\x81\x01\n" +
+	"\x11GetWorkerResponse\x126\n" +
+	"\x06worker\x18\x01 \x01(\v2\x1e.freeagent.scheduler.v1.WorkerR\x06worker\x12\x1c\n" +
+	"\tcompleted\x18\x02 \x01(\x03R\tcompleted\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x03R\x06failed\"*\n" +
+	"\x12ListWorkersRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\"O\n" +
+	"\x13ListWorkersResponse\x128\n" +
+	"\aworkers\x18\x01 \x03(\v2\x1e.freeagent.scheduler.v1.WorkerR\aworkers\"\x0e\n" +
+	"\fStatsRequest\"\xc2\x01\n" +
+	"\rStatsResponse\x12%\n" +
+	"\x0eworkers_online\x18\x01 \x01(\x03R\rworkersOnline\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x03R\awaiting\x12\x16\n" +
+	"\x06active\x18\x03 \x01(\x03R\x06active\x12'\n" +
+	"\x0fcompleted_today\x18\x04 \x01(\x03R\x0ecompletedToday\x12\x14\n" +
+	"\x05ended\x18\x05 \x01(\x03R\x05ended\x12\x19\n" +
+	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\x8f\x01\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
@@ -1998,7 +2737,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Build)(nil),                  // 1: freeagent.scheduler.v1.Build
@@ -2015,46 +2754,64 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*SummaryResponse)(nil),        // 12: freeagent.scheduler.v1.SummaryResponse
 	(*RegisterWorkerRequest)(nil),  // 13: freeagent.scheduler.v1.RegisterWorkerRequest
 	(*RegisterWorkerResponse)(nil), // 14: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*SyncRequest)(nil),            // 15: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 16: freeagent.scheduler.v1.SyncResponse
-	(*Lease)(nil),                  // 17: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 18: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 19: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 20: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 21: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 22: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 23: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 24: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 25: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 26: freeagent.scheduler.v1.HandOut
-	nil,                            // 27: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 28: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 29: freeagent.events.v1.ObjectRef
+	(*WithdrawWorkerRequest)(nil),  // 15: freeagent.scheduler.v1.WithdrawWorkerRequest
+	(*WithdrawWorkerResponse)(nil), // 16: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*PollRequest)(nil),            // 17: freeagent.scheduler.v1.PollRequest
+	(*PollResponse)(nil),           // 18: freeagent.scheduler.v1.PollResponse
+	(*Worker)(nil),                 // 19: freeagent.scheduler.v1.Worker
+	(*GetWorkerRequest)(nil),       // 20: freeagent.scheduler.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),      // 21: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersRequest)(nil),     // 22: freeagent.scheduler.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),    // 23: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsRequest)(nil),           // 24: freeagent.scheduler.v1.StatsRequest
+	(*StatsResponse)(nil),          // 25: freeagent.scheduler.v1.StatsResponse
+	(*SyncRequest)(nil),            // 26: freeagent.scheduler.v1.SyncRequest
+	(*SyncResponse)(nil),           // 27: freeagent.scheduler.v1.SyncResponse
+	(*Lease)(nil),                  // 28: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 29: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 30: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 31: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 32: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 33: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 34: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 35: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 36: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 37: freeagent.scheduler.v1.HandOut
+	nil,                            // 38: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 39: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 40: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 41: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 42: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	29, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	29, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	29, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
-	29, // 3: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	29, // 4: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	42, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	42, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	42, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	42, // 3: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	42, // 4: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 5: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	1,  // 6: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	6,  // 7: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
 	1,  // 8: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
 	1,  // 9: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	27, // 10: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	17, // 11: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	17, // 12: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	1,  // 13: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	28, // 14: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 15: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	1,  // 16: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	1,  // 17: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	38, // 10: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	1,  // 11: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	39, // 12: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	40, // 13: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	19, // 14: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	19, // 15: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	28, // 16: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	28, // 17: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	1,  // 18: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	41, // 19: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 20: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	1,  // 21: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	1,  // 22: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -2068,7 +2825,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
