@@ -60,7 +60,7 @@ coverage() {
   # shellcheck disable=SC2086 # a list of words
   "$ROOT/.bin/covsum" -prefix "$PREFIX" -modules "$(modules | tr '\n' ' ')" "${profiles[@]}"
   mkdir -p "$ROOT/coverage"
-  { echo "mode: atomic" && grep -hv '^mode:' "${profiles[@]}" | grep -v '\.pb\.go:'; } >"$OUT/all.cover"
+  { echo "mode: atomic" && grep -hv '^mode:' "${profiles[@]}" | grep -v -e '\.pb\.go:' -e "^${PREFIX}tools/"; } >"$OUT/all.cover"
   (cd "$ROOT" && GOWORK="$ROOT/go.work" go tool cover -html "$OUT/all.cover" -o coverage/index.html) || true
 }
 
