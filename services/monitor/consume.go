@@ -31,7 +31,7 @@ func (m *Monitor) consume(ctx context.Context, c bus.Consumer, h bus.Handler) er
 	for {
 		err := bus.Consume(ctx, m.js, c, h, m.log)
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // we stop
 		}
 		m.log.WarnContext(ctx, "nothing to hear yet, trying again soon", "err", err)
 		select {
