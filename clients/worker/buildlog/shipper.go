@@ -22,8 +22,9 @@ const (
 	// maxLines and maxBytes bound a chunk when there is a backlog; the bus takes messages up to 1 MiB.
 	maxLines = 1000
 	maxBytes = 256 << 10
-	// ackWait bounds the wait for one acknowledgement, retryMax the pause between two tries.
-	ackWait  = 5 * time.Second
+	// ackWait bounds the wait for one acknowledgement: one that was under way when the bus went never comes, and a repeat is
+	// recognised by its id. retryMax bounds the pause between two tries.
+	ackWait  = 2 * time.Second
 	retryMax = 2 * time.Second
 	// lineCost is what a waiting line takes besides its text.
 	lineCost = 64
