@@ -22,7 +22,7 @@ import (
 // Account is where services and workers meet.
 const Account = "FA"
 
-// servicesUser bypasses the callout; its password is random and never leaves the process.
+// servicesUser bypasses the callout; its password is random and leaves the process only by Credentials.
 const servicesUser = "services"
 
 // Config of an embedded server.
@@ -98,6 +98,9 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
 	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log)
 }
+
+// Credentials are what a service in another process connects with over TCP, past the callout.
+func (s *Server) Credentials() (user, password string) { return servicesUser, s.password }
 
 // Port is where workers connect.
 func (s *Server) port() int {
