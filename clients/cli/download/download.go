@@ -61,7 +61,7 @@ func run(ctx context.Context, o *options) error {
 		return noResult(b)
 	}
 	if o.output == "" {
-		o.output = filepath.Base(b.Result.Name)
+		o.output = fileName(b)
 	}
 	streams := o.io
 	if o.json {
@@ -74,6 +74,15 @@ func run(ctx context.Context, o *options) error {
 		return show.JSON(o.io.Out, map[string]any{"path": o.output, "size": b.Result.Size, "sha256": b.Result.SHA256})
 	}
 	return nil
+}
+
+// fileName is the result's own name: a file of this directory, whatever the server says.
+func fileName(b api.Build) string {
+	name := filepath.Base(filepath.Clean("/" + b.Result.Name))
+	if name == "/" || name == `\` {
+		return b.ID
+	}
+	return name
 }
 
 func noResult(b api.Build) error {

@@ -74,7 +74,7 @@ func (o *options) table(page api.BuildList) error {
 			project = "-"
 		}
 		// The status is last: colours count as width in a column.
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, project, b.Platform, show.Ago(b.SubmittedAt, now), show.Took(b, now), show.Status(o.io, b.Status))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, show.Safe(project), b.Platform, show.Ago(b.SubmittedAt, now), show.Took(b, now), show.Status(o.io, b.Status))
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

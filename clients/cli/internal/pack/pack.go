@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	ignore "github.com/sabhiram/go-gitignore"
@@ -73,16 +74,22 @@ func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error
 	return archive.PackTarGz(ctx, w, p.Dir, archive.PackOptions{Filter: rules.takes})
 }
 
-// rules are the ignore files met so far, by the directory (slash path) they stand in.
+// rules are the ignore files met so far.
 type rules struct {
-	dir  string
-	eas  *ignore.GitIgnore
-	git  map[string]*ignore.GitIgnore
-	seen map[string]bool
+	dir string
+	eas *ignore.GitIgnore
+	// git holds what counts in a directory (slash path): the lines of its own .gitignore after those of all above it, each
+	// as the top's would say it.
+	git map[string]directory
+}
+
+type directory struct {
+	lines   []string
+	matcher *ignore.GitIgnore
 }
 
 func (r *rules) load() error {
-	r.git, r.seen = map[string]*ignore.GitIgnore{}, map[string]bool{}
+	r.git = map[string]directory{}
 	eas, err := ignore.CompileIgnoreFile(filepath.Join(r.dir, ".easignore"))
 	switch {
 	case err == nil:
@@ -106,40 +113,45 @@ func (r *rules) takes(rel string, d fs.DirEntry) bool {
 	if r.eas != nil {
 		return !r.eas.MatchesPath(name)
 	}
-	return !r.gitIgnores(name)
+	return !r.at(path.Dir(rel)).matcher.MatchesPath(name)
 }
 
-// gitIgnores asks each .gitignore from the top down; the deepest that has something to say decides.
-func (r *rules) gitIgnores(name string) bool {
-	ignored := false
-	for dir := "."; ; {
-		if g := r.at(dir); g != nil {
-			below := name
-			if dir != "." {
-				below = strings.TrimPrefix(name, dir+"/")
-			}
-			if matched, why := g.MatchesPathHow(below); why != nil {
-				ignored = matched
-			}
-		}
-		rest := strings.TrimPrefix(strings.TrimSuffix(name, "/"), strings.TrimPrefix(dir+"/", "./"))
-		first, _, more := strings.Cut(rest, "/")
-		if !more {
-			return ignored
-		}
-		dir = path.Join(dir, first)
+// at gives what counts in a directory.
+func (r *rules) at(dir string) directory {
+	if d, ok := r.git[dir]; ok {
+		return d
 	}
+	var d directory
+	if dir != "." {
+		d.lines = slices.Clone(r.at(path.Dir(dir)).lines)
+	}
+	// A .gitignore that cannot be read ignores nothing.
+	if data, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(dir), ".gitignore")); err == nil {
+		for line := range strings.Lines(string(data)) {
+			d.lines = append(d.lines, fromTop(dir, strings.TrimRight(line, "\r\n")))
+		}
+	}
+	d.matcher = ignore.CompileIgnoreLines(d.lines...)
+	r.git[dir] = d
+	return d
 }
 
-func (r *rules) at(dir string) *ignore.GitIgnore {
-	if !r.seen[dir] {
-		r.seen[dir] = true
-		// A .gitignore that cannot be read ignores nothing.
-		if g, err := ignore.CompileIgnoreFile(filepath.Join(r.dir, filepath.FromSlash(dir), ".gitignore")); err == nil {
-			r.git[dir] = g
-		}
+// fromTop rewrites a line of a directory's .gitignore as the top's would say it, by the rules of gitignore(5): a slash at the
+// start or in the middle ties a pattern to its directory, others fit at any depth below.
+func fromTop(dir, line string) string {
+	pattern, negated := strings.CutPrefix(line, "!")
+	if dir == "." || strings.TrimSpace(pattern) == "" || strings.HasPrefix(pattern, "#") {
+		return line
 	}
-	return r.git[dir]
+	if strings.Contains(strings.TrimSuffix(pattern, "/"), "/") {
+		pattern = "/" + dir + "/" + strings.TrimPrefix(pattern, "/")
+	} else {
+		pattern = "/" + dir + "/**/" + pattern
+	}
+	if negated {
+		return "!" + pattern
+	}
+	return pattern
 }
 
 // LocalEnv lists the .env*.local files at the top that would go along: they often hold what is meant for one machine only.

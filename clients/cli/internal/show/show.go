@@ -109,7 +109,7 @@ func Build(s session.IO, b api.Build) error {
 	tw := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" && value != "-" {
-			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+			fmt.Fprintf(tw, "%s\t%s\n", name, Safe(value))
 		}
 	}
 	row("Build", b.ID)
@@ -152,23 +152,26 @@ func nonEmpty(words ...string) []string {
 	return out
 }
 
-// Line writes a log line, its level in front where it matters.
+// Line writes a log line, its level in front where it matters. What is not for a person's terminal gets the line as it is.
 func Line(s session.IO, l api.LogLine) {
-	mark := ""
+	mark, text := "", l.Text
+	if s.OutTTY {
+		text = Safe(text)
+	}
 	if l.Level == "warn" || l.Level == "error" {
 		mark = l.Level + ": "
 		if s.OutTTY && s.Getenv("NO_COLOR") == "" {
 			mark = map[string]string{"warn": "\x1b[33m", "error": "\x1b[31m"}[l.Level] + mark + "\x1b[0m"
 		}
 	}
-	fmt.Fprintln(s.Out, mark+l.Text)
+	fmt.Fprintln(s.Out, mark+text)
 }
 
 // Outcome turns the end of a build into the command's exit code.
 func Outcome(b api.Build) error {
 	switch b.Status {
 	case "failed":
-		return &session.ExitError{Code: session.ExitBuildFailed, Err: fmt.Errorf("build %s failed: %s", b.ID, b.Error)}
+		return &session.ExitError{Code: session.ExitBuildFailed, Err: fmt.Errorf("build %s failed: %s", b.ID, Safe(b.Error))}
 	case "cancelled":
 		return &session.ExitError{Code: session.ExitCancelled, Err: fmt.Errorf("build %s was cancelled", b.ID)}
 	}

@@ -1,0 +1,27 @@
+package show
+
+import (
+	"regexp"
+	"strings"
+)
+
+// sequence is what a terminal acts on: CSI, OSC and its like up to their end, and other escapes. Colours (CSI … m) are kept.
+var sequence = regexp.MustCompile(`\x1b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]|\x1b[PX^_\]][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[\x20-\x2f]*[\x30-\x7e]|\x1b`)
+
+var colours = regexp.MustCompile(`^\x1b\[[0-9;:]*m$`)
+
+// Safe takes out of text, which comes from a build or a server, what could do more to a terminal than colour it.
+func Safe(text string) string {
+	text = sequence.ReplaceAllStringFunc(text, func(s string) string {
+		if colours.MatchString(s) {
+			return s
+		}
+		return ""
+	})
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\x1b' || r >= 0x7f && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, text)
+}
