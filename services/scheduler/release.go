@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -59,8 +60,12 @@ func (s *Scheduler) look(ctx context.Context) (w world, err error) {
 		return w, err
 	}
 	s.waiting.Store(waiting)
-	if w.workers, err = s.store.Capacities(ctx); err != nil || len(w.workers) == 0 || waiting == 0 {
+	if w.workers, err = s.store.Capacities(ctx); err != nil {
 		return w, err
+	}
+	w.workers = slices.DeleteFunc(w.workers, func(c store.Capacity) bool { return c.Polls }) // nothing is put on offer for them
+	if len(w.workers) == 0 || waiting == 0 {
+		return w, nil
 	}
 	if w.queued, err = s.store.QueuedByLane(ctx); err != nil {
 		return w, err
@@ -87,15 +92,12 @@ func (s *Scheduler) release(ctx context.Context, b store.Build) error {
 			return store.ErrConflict
 		}
 		_, err = s.step(ctx, tx, fresh, build.Release, func(c *change) error {
-			c.now.QueuedAt = c.at
 			invitation, err := handOut(ctx, c.now, c.at)
 			if err != nil {
 				return err
 			}
 			c.facts = append(c.facts, invitation)
-			return c.tell(ctx, bus.Queued, &eventsv1.BuildQueued{
-				BuildId: b.ID, Attempt: b.Attempt, Pool: b.Pool, Platform: string(b.Platform), QueuedAtMs: c.at.UnixMilli(),
-			})
+			return c.queue(ctx)
 		})
 		return err
 	})
@@ -103,4 +105,12 @@ func (s *Scheduler) release(ctx context.Context, b store.Build) error {
 		return nil
 	}
 	return err
+}
+
+// queue makes the attempt one that may be claimed.
+func (c *change) queue(ctx context.Context) error {
+	c.now.QueuedAt = c.at
+	return c.tell(ctx, bus.Queued, &eventsv1.BuildQueued{
+		BuildId: c.now.ID, Attempt: c.now.Attempt, Pool: c.now.Pool, Platform: string(c.now.Platform), QueuedAtMs: c.at.UnixMilli(),
+	})
 }

@@ -16,6 +16,11 @@ func (s *Scheduler) serve(svc *rpc.Service) error {
 		rpc.Handle(svc, "cancel", s.Cancel),
 		rpc.Handle(svc, "check_lease", s.CheckLease),
 		rpc.Handle(svc, "register_worker", s.RegisterWorker),
+		rpc.Handle(svc, "withdraw_worker", s.WithdrawWorker),
+		rpc.Handle(svc, "get_worker", s.GetWorker),
+		rpc.Handle(svc, "list_workers", s.ListWorkers),
+		rpc.Handle(svc, "stats", s.Stats),
+		rpc.Handle(svc, "poll", s.Poll),
 
 		rpc.HandleWorker(svc, "sync", s.Sync),
 		rpc.HandleWorker(svc, "claim", s.Claim),

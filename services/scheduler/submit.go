@@ -30,7 +30,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err := s.admit(ctx); err != nil {
 		return nil, err
 	}
-	b, warnings, err := s.insert(ctx, b)
+	b, warnings, err := s.insert(ctx, b, r.GetNotes())
 	if errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
 	}
@@ -84,11 +84,12 @@ func (s *Scheduler) admit(context.Context) error {
 	return nil
 }
 
-func (s *Scheduler) insert(ctx context.Context, b store.Build) (store.Build, []string, error) {
+func (s *Scheduler) insert(ctx context.Context, b store.Build, notes []string) (store.Build, []string, error) {
 	warnings, err := s.warnings(ctx, b)
 	if err != nil {
 		return b, nil, err
 	}
+	warnings = append(warnings, notes...)
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		seq, err := tx.InsertBuild(ctx, b)
 		if err != nil {

@@ -99,7 +99,9 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 	for i, st := range r.GetStates() {
 		states[i] = build.State(st)
 	}
-	builds, err := s.store.List(ctx, limit+1, r.GetBeforeSeq(), states)
+	builds, err := s.store.List(ctx, limit+1, store.Filter{
+		States: states, Project: r.GetProject(), Platform: r.GetPlatform(), WorkerID: r.GetWorkerId(), BeforeSeq: r.GetBeforeSeq(),
+	})
 	if err != nil {
 		return nil, err
 	}

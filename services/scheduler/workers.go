@@ -24,7 +24,7 @@ func (s *Scheduler) RegisterWorker(ctx context.Context, r *schedulerv1.RegisterW
 		return nil, err
 	}
 	for _, p := range build.Platforms() {
-		if w.Can(w.Pool, p) {
+		if w.Can(w.Pool, p) && !w.Polls {
 			if err := bus.EnsureQueueConsumer(ctx, s.js, w.Pool, string(p)); err != nil {
 				return nil, fmt.Errorf("%w: %w", build.ErrUnavailable, err)
 			}
@@ -40,7 +40,10 @@ func (s *Scheduler) RegisterWorker(ctx context.Context, r *schedulerv1.RegisterW
 		if err != nil {
 			return err
 		}
-		return tx.Emit(ctx, m)
+		if err := tx.Emit(ctx, m); err != nil || !w.Polls {
+			return err
+		}
+		return s.setOnline(ctx, tx, w, true, 0) // others are when they connect
 	})
 	return &schedulerv1.RegisterWorkerResponse{}, err
 }
@@ -48,7 +51,7 @@ func (s *Scheduler) RegisterWorker(ctx context.Context, r *schedulerv1.RegisterW
 func (s *Scheduler) newWorker(r *schedulerv1.RegisterWorkerRequest) (store.Worker, error) {
 	w := store.Worker{
 		ID: r.GetWorkerId(), Name: r.GetName(), Pool: r.GetPool(), Slots: max(1, r.GetSlots()), Labels: r.GetLabels(),
-		Version: r.GetVersion(), RegisteredAt: s.now(),
+		Version: r.GetVersion(), Polls: r.GetPolls(), RegisteredAt: s.now(),
 	}
 	if w.Pool == "" {
 		w.Pool = build.DefaultPool

@@ -53,7 +53,7 @@ func rules() []rule {
 		{module: "proto-events", allow: []string{ours + "proto-events", "google.golang.org/protobuf"}},
 		{module: "shared", only: "shared/build", allow: []string{ours + "shared/build"}},
 		{
-			module: "shared", except: []string{"shared/bus/bustest"},
+			module: "shared", except: []string{"shared/bus/bustest", "shared/daemon/daemontest"},
 			deny: []string{natsServer, ours + "services", ours + "clients"},
 		},
 		service("ingest"),

@@ -337,10 +337,12 @@ type SubmitRequest struct {
 	Pool     string `protobuf:"bytes,4,opt,name=pool,proto3" json:"pool,omitempty"`
 	Priority int32  `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Name of the build profile in the project's own files.
-	Profile       string        `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
-	Source        *v1.ObjectRef `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
-	Certs         *v1.ObjectRef `protobuf:"bytes,8,opt,name=certs,proto3" json:"certs,omitempty"`
-	RetryOf       string        `protobuf:"bytes,9,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
+	Profile string        `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
+	Source  *v1.ObjectRef `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	Certs   *v1.ObjectRef `protobuf:"bytes,8,opt,name=certs,proto3" json:"certs,omitempty"`
+	RetryOf string        `protobuf:"bytes,9,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
+	// Warnings of the gateway's for the build's log.
+	Notes         []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +438,13 @@ func (x *SubmitRequest) GetRetryOf() string {
 		return x.RetryOf
 	}
 	return ""
+}
+
+func (x *SubmitRequest) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
 }
 
 type SubmitResponse struct {
@@ -2556,7 +2565,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"waitingFor\x12\x1a\n" +
 	"\bposition\x18\x17 \x01(\x05R\bposition\x12\"\n" +
 	"\rnot_before_ms\x18\x18 \x01(\x03R\vnotBeforeMs\x12\x10\n" +
-	"\x03seq\x18\x19 \x01(\x03R\x03seq\"\xb3\x02\n" +
+	"\x03seq\x18\x19 \x01(\x03R\x03seq\"\xc9\x02\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -2566,7 +2575,9 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\aprofile\x18\x06 \x01(\tR\aprofile\x126\n" +
 	"\x06source\x18\a \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06source\x124\n" +
 	"\x05certs\x18\b \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs\x12\x19\n" +
-	"\bretry_of\x18\t \x01(\tR\aretryOf\"a\n" +
+	"\bretry_of\x18\t \x01(\tR\aretryOf\x12\x14\n" +
+	"\x05notes\x18\n" +
+	" \x03(\tR\x05notes\"a\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"'\n" +

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -33,25 +32,6 @@ func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error)
 		all = append(all, a)
 	}
 	return all, rows.Err()
-}
-
-// List gives builds newest first, at most limit, below beforeSeq unless that is 0, in any of states unless there are none.
-func (s *Store) List(ctx context.Context, limit int32, beforeSeq int64, states []build.State) ([]Build, error) {
-	where, args := []string{"1 = 1"}, []any{}
-	add := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
-	if beforeSeq > 0 {
-		where = append(where, "seq < "+add(beforeSeq))
-	}
-	if len(states) > 0 {
-		marks := make([]string, len(states))
-		for i, st := range states {
-			marks[i] = add(st)
-		}
-		where = append(where, "state IN ("+strings.Join(marks, ", ")+")")
-	}
-	q := `SELECT ` + buildColumns + ` FROM builds WHERE ` + strings.Join(where, " AND ") + ` ORDER BY seq DESC LIMIT ` + add(limit)
-	rows, err := s.db.Read().QueryContext(ctx, q, args...)
-	return collect(rows, err, "list builds")
 }
 
 // Lane is where a hand-out goes: one durable consumer each.
@@ -131,9 +111,13 @@ type Capacity struct {
 
 // Capacities gives the online workers that do not drain.
 func (s *Store) Capacities(ctx context.Context) ([]Capacity, error) {
+	return s.capacities(ctx, `WHERE online = 1 AND draining = 0 ORDER BY id`)
+}
+
+func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Capacity, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+workerColumns+`, (SELECT count(*) FROM builds b
 			WHERE b.worker_id = workers.id AND b.state IN ('assigned', 'building'))
-		FROM workers WHERE online = 1 AND draining = 0 ORDER BY id`)
+		FROM workers `+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read workers: %w", err)
 	}
@@ -185,16 +169,4 @@ func (s *Store) Position(ctx context.Context, b Build) (int32, error) {
 		return 0, fmt.Errorf("position of %s: %w", b.ID, err)
 	}
 	return ahead + 1, nil
-}
-
-// Summary counts builds: waiting, leased, all.
-func (s *Store) Summary(ctx context.Context) (waiting, leased, total int64, err error) {
-	err = s.db.Read().QueryRowContext(ctx, `SELECT
-		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
-		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
-		(SELECT count(*) FROM builds)`).Scan(&waiting, &leased, &total)
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("count builds: %w", err)
-	}
-	return waiting, leased, total, nil
 }

@@ -79,6 +79,8 @@ type Worker struct {
 	Version   string
 	Online    bool
 	Draining  bool
+	// Polls: it has no connection to the bus, the gateway asks on its behalf.
+	Polls bool
 
 	RegisteredAt, SeenAt time.Time
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-const workerColumns = `id, name, pool, platforms, slots, labels, version, online, draining, registered_at, seen_at`
+const workerColumns = `id, name, pool, platforms, slots, labels, version, online, draining, polls, registered_at, seen_at`
 
 func scanWorker(row scanner, more ...any) (Worker, error) {
 	var w Worker
 	var platforms, labels string
-	var online, draining, registered, seen int64
+	var online, draining, polls, registered, seen int64
 	err := row.Scan(append([]any{&w.ID, &w.Name, &w.Pool, &platforms, &w.Slots, &labels, &w.Version, &online, &draining,
-		&registered, &seen}, more...)...)
+		&polls, &registered, &seen}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Worker{}, build.ErrWorkerUnknown
 	}
@@ -28,7 +28,7 @@ func scanWorker(row scanner, more ...any) (Worker, error) {
 	if err := json.Unmarshal([]byte(labels), &w.Labels); err != nil {
 		return Worker{}, fmt.Errorf("labels of worker %s: %w", w.ID, err)
 	}
-	w.Platforms, w.Online, w.Draining = platformsOf(platforms), online != 0, draining != 0
+	w.Platforms, w.Online, w.Draining, w.Polls = platformsOf(platforms), online != 0, draining != 0, polls != 0
 	w.RegisteredAt, w.SeenAt = fromMillis(registered), fromMillis(seen)
 	return w, nil
 }
@@ -47,12 +47,21 @@ func (t *Tx) PutWorker(ctx context.Context, w Worker) error {
 		return fmt.Errorf("pack labels: %w", err)
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $8)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $9, $8, $8)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, pool = excluded.pool, platforms = excluded.platforms,
-			slots = excluded.slots, labels = excluded.labels, version = excluded.version, draining = 0`,
-		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, millis(w.RegisteredAt))
+			slots = excluded.slots, labels = excluded.labels, version = excluded.version,
+			polls = excluded.polls, draining = 0`,
+		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, millis(w.RegisteredAt), bit(w.Polls))
 	if err != nil {
 		return fmt.Errorf("put worker %s: %w", w.ID, err)
+	}
+	return nil
+}
+
+// DeleteWorker forgets a worker; its attempts keep its name.
+func (t *Tx) DeleteWorker(ctx context.Context, id string) error {
+	if _, err := t.tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("delete worker %s: %w", id, err)
 	}
 	return nil
 }
@@ -72,10 +81,12 @@ func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32,
 	return nil
 }
 
+const heldBy = `SELECT ` + buildColumns + ` FROM builds
+	WHERE worker_id = $1 AND state IN ('assigned', 'building') ORDER BY seq`
+
 // Held gives the builds whose lease the worker holds.
 func (t *Tx) Held(ctx context.Context, workerID string) ([]Build, error) {
-	rows, err := t.tx.QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
-		WHERE worker_id = $1 AND state IN ('assigned', 'building') ORDER BY seq`, workerID)
+	rows, err := t.tx.QueryContext(ctx, heldBy, workerID)
 	return collect(rows, err, "builds of worker "+workerID)
 }
 

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Filter chooses builds of a list; what is empty does not choose.
+type Filter struct {
+	States                      []build.State
+	Project, Platform, WorkerID string
+	// BeforeSeq is the cursor: only builds submitted before that one.
+	BeforeSeq int64
+}
+
+// List gives builds newest first, at most limit.
+func (s *Store) List(ctx context.Context, limit int32, f Filter) ([]Build, error) {
+	where, args := []string{"1 = 1"}, []any{}
+	add := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+	if f.BeforeSeq > 0 {
+		where = append(where, "seq < "+add(f.BeforeSeq))
+	}
+	if len(f.States) > 0 {
+		marks := make([]string, len(f.States))
+		for i, st := range f.States {
+			marks[i] = add(st)
+		}
+		where = append(where, "state IN ("+strings.Join(marks, ", ")+")")
+	}
+	for _, c := range []struct{ column, value string }{{"project", f.Project}, {"platform", f.Platform}, {"worker_id", f.WorkerID}} {
+		if c.value != "" {
+			where = append(where, c.column+" = "+add(c.value))
+		}
+	}
+	q := `SELECT ` + buildColumns + ` FROM builds WHERE ` + strings.Join(where, " AND ") + ` ORDER BY seq DESC LIMIT ` + add(limit)
+	rows, err := s.db.Read().QueryContext(ctx, q, args...)
+	return collect(rows, err, "list builds")
+}
+
+// Summary counts builds: waiting, leased, all.
+func (s *Store) Summary(ctx context.Context) (waiting, leased, total int64, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
+		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
+		(SELECT count(*) FROM builds)`).Scan(&waiting, &leased, &total)
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("count builds: %w", err)
+	}
+	return waiting, leased, total, nil
+}
+
+// Figures are those of the whole farm.
+type Figures struct {
+	Online, Waiting, Leased, CompletedSince, Ended int64
+	// BuildTime is how long the ended builds took from their assignment, in all.
+	BuildTime time.Duration
+}
+
+// Figures counts workers online, and builds; those completed are counted from since on.
+func (s *Store) Figures(ctx context.Context, since time.Time) (f Figures, err error) {
+	var ms int64
+	err = s.db.Read().QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM workers WHERE online = 1),
+		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
+		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
+		(SELECT count(*) FROM builds WHERE state IN ('completed', 'failed') AND state = 'completed' AND finished_at >= $1),
+		(SELECT count(*) FROM builds WHERE state IN ('completed', 'failed')),
+		(SELECT coalesce(sum(CASE WHEN assigned_at > 0 THEN finished_at - assigned_at ELSE 0 END), 0)
+			FROM builds WHERE state IN ('completed', 'failed'))`,
+		millis(since)).Scan(&f.Online, &f.Waiting, &f.Leased, &f.CompletedSince, &f.Ended, &ms)
+	if err != nil {
+		return Figures{}, fmt.Errorf("count the farm's figures: %w", err)
+	}
+	f.BuildTime = time.Duration(ms) * time.Millisecond
+	return f, nil
+}
+
+// Ended counts a worker's own attempts that completed, and that failed by the build's fault.
+func (s *Store) Ended(ctx context.Context, workerID string) (completed, failed int64, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM attempts WHERE worker_id = $1 AND outcome = 'completed'),
+		(SELECT count(*) FROM attempts WHERE worker_id = $1 AND outcome = 'failed')`, workerID).Scan(&completed, &failed)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count what worker %s ended: %w", workerID, err)
+	}
+	return completed, failed, nil
+}
+
+// Held gives the builds whose lease the worker holds.
+func (s *Store) Held(ctx context.Context, workerID string) ([]Build, error) {
+	rows, err := s.db.Read().QueryContext(ctx, heldBy, workerID)
+	return collect(rows, err, "builds of worker "+workerID)
+}
+
+// Workers gives those online first, then the last seen, at most limit. Of those offline with one name, the last seen alone.
+func (s *Store) Workers(ctx context.Context, limit int32) ([]Capacity, error) {
+	return s.capacities(ctx, `WHERE online = 1 OR NOT EXISTS (SELECT 1 FROM workers newer WHERE newer.name = workers.name
+		AND newer.pool = workers.pool AND (newer.online = 1 OR newer.seen_at > workers.seen_at
+			OR newer.seen_at = workers.seen_at AND newer.id > workers.id))
+		ORDER BY online DESC, seen_at DESC, id LIMIT $1`, limit)
+}

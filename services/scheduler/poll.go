@@ -1,0 +1,139 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	// seenEvery is how exactly it is known when a worker asked last: a poll that changes nothing else writes nothing.
+	seenEvery = 10 * time.Second
+	// maxCandidates bounds how many builds a poll tries to take when others are quicker.
+	maxCandidates = 16
+)
+
+// Poll gives a worker that has no connection to the bus what it shall build: what it holds already, for the answer that gave
+// it may not have arrived, or the first build that it can do. It is build.ErrWorkerUnknown for a worker that is not registered.
+func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*schedulerv1.PollResponse, error) {
+	w, err := s.store.Worker(ctx, r.GetWorkerId())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.seen(ctx, w); err != nil {
+		return nil, err
+	}
+	held, err := s.store.Held(ctx, w.ID)
+	if err != nil || len(held) > 0 {
+		return s.given(held), err
+	}
+	candidates, err := s.candidates(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range candidates {
+		held, err := s.take(ctx, w.ID, b)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err == nil {
+			s.wake()
+		}
+		return s.given(held), err
+	}
+	return &schedulerv1.PollResponse{}, nil
+}
+
+func (s *Scheduler) given(held []store.Build) *schedulerv1.PollResponse {
+	if len(held) == 0 {
+		return &schedulerv1.PollResponse{}
+	}
+	return &schedulerv1.PollResponse{
+		Build: view(held[0]), TimeoutSeconds: int64(s.cfg.BuildTimeout / time.Second), StageTtlSeconds: s.stageSeconds(),
+	}
+}
+
+// seen notes that a worker asked, now and then.
+func (s *Scheduler) seen(ctx context.Context, w store.Worker) error {
+	if w.Online && s.now().Sub(w.SeenAt) < seenEvery {
+		return nil
+	}
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		fresh, err := tx.Worker(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		return s.setOnline(ctx, tx, fresh, true, 0)
+	})
+}
+
+// candidates are the builds that a worker could take, the first one first: those on offer, which were chosen before the
+// others, then those that would be chosen next. A higher priority goes before either.
+func (s *Scheduler) candidates(ctx context.Context, w store.Worker) ([]store.Build, error) {
+	if w.Draining {
+		return nil, nil
+	}
+	cannot := func(b store.Build) bool { return !w.Can(b.Pool, b.Platform) }
+	all, err := s.store.Queued(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, cannot)
+	pending, err := s.store.Pending(ctx, s.now(), maxCandidates)
+	if err != nil {
+		return nil, err
+	}
+	if pending = slices.DeleteFunc(pending, cannot); len(pending) > 0 {
+		live, err := s.store.Live(ctx)
+		if err != nil {
+			return nil, err
+		}
+		share := map[string]int{} // of all lanes: a worker that can do both is asked for both
+		for _, projects := range live {
+			for project, n := range projects {
+				share[project] += n
+			}
+		}
+		all = append(all, fair(pending, share, maxCandidates)...)
+	}
+	slices.SortStableFunc(all, func(a, b store.Build) int { return cmp.Compare(b.Priority, a.Priority) })
+	return all[:min(len(all), maxCandidates)], nil
+}
+
+// take gives a build to a worker in one transaction, the worker locked first, so that two polls of one worker give it one
+// build. What it holds then is the answer. store.ErrConflict means that the build is not to be had any more.
+func (s *Scheduler) take(ctx context.Context, workerID string, candidate store.Build) (held []store.Build, err error) {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		w, err := tx.Worker(ctx, workerID)
+		if err != nil {
+			return err
+		}
+		if held, err = tx.Held(ctx, workerID); err != nil || len(held) > 0 {
+			return err
+		}
+		b, err := tx.Build(ctx, candidate.ID)
+		if err != nil {
+			return err
+		}
+		if !b.State.Waiting() || b.Attempt != candidate.Attempt || w.Draining {
+			return store.ErrConflict
+		}
+		if b.State == build.Pending {
+			if b, err = s.step(ctx, tx, b, build.Release, func(c *change) error { return c.queue(ctx) }); err != nil {
+				return err
+			}
+		}
+		if b, err = s.assign(ctx, tx, w, b); err != nil {
+			return err
+		}
+		held = []store.Build{b}
+		return nil
+	})
+	return held, err
+}
