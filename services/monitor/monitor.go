@@ -68,6 +68,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 	g.Go("connection", m.connectionLoop)
 	g.Go("reconcile", m.reconcileLoop)
 	g.Go("look", m.lookLoop)
+	g.Go("telemetry", m.telemetryLoop)
+	g.Go("sweep", m.sweepLoop)
+	g.Go("requests", m.requestsLoop)
 	return g.Run(ctx)
 }
 

@@ -114,6 +114,18 @@ func TelemetrySubject(workerID, buildID string) string {
 	return prefix + "telemetry." + workerID + "." + buildID
 }
 
+// TelemetrySubjects subscribes to the samples of all builds: fa.telemetry.*.*.
+func TelemetrySubjects() string { return prefix + "telemetry.*.*" }
+
+// ParseTelemetry is the inverse of TelemetrySubject.
+func ParseTelemetry(subject string) (workerID, buildID string, err error) {
+	t := strings.Split(subject, ".")
+	if len(t) == 4 && t[0] == "fa" && t[1] == "telemetry" {
+		return t[2], t[3], nil
+	}
+	return "", "", fmt.Errorf("subject %q is not telemetry's", subject)
+}
+
 // ControlSubject is where a worker listens for orders: fa.control.<worker>. Core NATS: an order that arrives while the
 // worker is away is made up for by its next sync.
 func ControlSubject(workerID string) string { return prefix + "control." + workerID }
