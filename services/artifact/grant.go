@@ -22,7 +22,12 @@ func (s *Service) upload(ctx context.Context, req *artifactv1.UploadRequest) (*a
 	if err := validTarget(req.GetBuildId(), req.GetKind()); err != nil {
 		return nil, err
 	}
-	o := store.Object{BuildID: req.GetBuildId(), Kind: int32(req.GetKind()), Project: req.GetProject(), Name: req.GetName()}
+	if req.GetAttempt() < 0 || req.GetAttempt() > 0 && req.GetKind() != artifactv1.Kind_KIND_RESULT {
+		return nil, refuse(build.ErrInvalid, "attempt %d of what the submitter sent", req.GetAttempt())
+	}
+	o := store.Object{
+		BuildID: req.GetBuildId(), Attempt: req.GetAttempt(), Kind: int32(req.GetKind()), Project: req.GetProject(), Name: req.GetName(),
+	}
 	g, err := s.grantPut(ctx, o, ticket.Ticket{MaxBytes: s.cfg.limit(req.GetKind()), Size: -1})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,31 @@ func (s *Service) stat(ctx context.Context, req *artifactv1.StatRequest) (*artif
 	return &artifactv1.StatResponse{Object: ref(o), BuildId: o.BuildID, Attempt: o.Attempt, Kind: kindOf(o)}, nil
 }
 
+// assign names the build of a result that came before its build was known. Only what was uploaded as no attempt's is taken, and
+// only while it can still expire: nothing that a build has is ever given to another.
+func (s *Service) assign(ctx context.Context, req *artifactv1.AssignRequest) (*artifactv1.AssignResponse, error) {
+	if !build.ValidID(req.GetBuildId()) || req.GetAttempt() < 1 {
+		return nil, refuse(build.ErrInvalid, "attempt %d of build %.80q is none", req.GetAttempt(), req.GetBuildId())
+	}
+	o, err := s.readable(ctx, req.GetObjectId())
+	switch {
+	case err != nil:
+		return nil, err
+	case o.BuildID == req.GetBuildId() && o.Attempt == req.GetAttempt(): // the repeat of a request whose answer was lost
+		return &artifactv1.AssignResponse{}, nil
+	case kindOf(o) != artifactv1.Kind_KIND_RESULT:
+		return nil, refuse(build.ErrInvalid, "object %s is no result", o.ID)
+	}
+	won, err := s.rows.Assign(ctx, o.ID, o.BuildID, req.GetBuildId(), req.GetAttempt())
+	if err == nil && !won {
+		err = refuse(build.ErrInvalid, "object %s is another build's", o.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &artifactv1.AssignResponse{}, nil
+}
+
 // keep makes all of the objects permanent or, if one has no bytes, none.
 func (s *Service) keep(ctx context.Context, req *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
 	if err := bounded(req.GetObjectIds()); err != nil {

@@ -22,6 +22,7 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 		rpc.Handle(r, "upload", public(s.upload)),
 		rpc.Handle(r, "download", public(s.download)),
 		rpc.Handle(r, "stat", public(s.stat)),
+		rpc.Handle(r, "assign", public(s.assign)),
 		rpc.Handle(r, "keep", public(s.keep)),
 		rpc.Handle(r, "discard", public(s.discard)),
 		rpc.Handle(r, "adopt", public(s.adopt)),

@@ -83,6 +83,13 @@ func (s *SQL) Commit(ctx context.Context, id, key string, c Content, now, expire
 	return orElse(n, err, ErrNotStaged)
 }
 
+// Assign implements Store.
+func (s *SQL) Assign(ctx context.Context, id, from, buildID string, attempt int32) (bool, error) {
+	n, err := s.change(ctx, "assign object "+id, `UPDATE objects SET build_id = $1, attempt = $2
+		WHERE id = $3 AND state = 'stored' AND build_id = $4 AND attempt = 0`, buildID, attempt, id, from)
+	return n == 1, err
+}
+
 // Keep implements Store. The ids are taken one by one in the order given; two calls that lock in opposite order are a
 // deadlock that the database reports and WithTx repeats.
 func (s *SQL) Keep(ctx context.Context, ids []string) error {
