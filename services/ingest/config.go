@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
@@ -24,6 +25,12 @@ type Config struct {
 	TokenKey []byte
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
+	// MaxResultBytes bounds a whole upload request of a worker of API v1.
+	MaxResultBytes int64
+	// BaseImage is the name of the VM image that workers of API v1 are told to build in.
+	BaseImage string
+	// StageTTLs is the silence forgiven by stage to workers of API v1, for which the gateway keeps the heartbeats.
+	StageTTLs map[build.Stage]time.Duration
 	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
 	MaxFollowers int
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
@@ -35,9 +42,15 @@ type Config struct {
 	StoragePath string
 }
 
-// DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB, and room for the form around them.
+// DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB, results of 1 GiB, and room for the form around
+// them. A worker of v1 has 5 min to begin, as it clones and boots a VM first.
 func DefaultConfig() Config {
-	return Config{MaxUploadBytes: 520 << 20, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour}
+	ttls := build.DefaultTTLs()
+	ttls[build.StagePrepare] = max(ttls[build.StagePrepare], 5*time.Minute)
+	return Config{
+		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest",
+		StageTTLs: ttls, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+	}
 }
 
 // Validate names every fault at once.
@@ -51,6 +64,17 @@ func (c Config) Validate() error {
 	}
 	if c.MaxUploadBytes <= 0 {
 		faults = append(faults, errors.New("MaxUploadBytes: want more than 0"))
+	}
+	if c.MaxResultBytes <= 0 {
+		faults = append(faults, errors.New("MaxResultBytes: want more than 0"))
+	}
+	if c.BaseImage == "" {
+		faults = append(faults, errors.New("BaseImage: want the name of a VM image"))
+	}
+	for stage, ttl := range c.StageTTLs {
+		if ttl < time.Second {
+			faults = append(faults, fmt.Errorf("StageTTLs: %s of stage %s, want at least 1s", ttl, stage))
+		}
 	}
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))

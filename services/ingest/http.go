@@ -22,7 +22,7 @@ func (g *Ingest) routes() http.Handler {
 	r.Get("/livez", g.live)
 	r.Get("/readyz", g.ready)
 
-	// API v1: the deployed clients'. Workers and certs are to join it (/api/workers/*, /api/builds/{id}/certs).
+	// API v1: the deployed clients'.
 	submit, read := g.requireKey(v1, identity.ScopeSubmit), g.requireKey(v1, identity.ScopeRead)
 	r.With(submit).Post("/api/builds/submit", g.submitV1)
 	r.With(read).Get("/api/builds", g.listV1)
@@ -35,8 +35,25 @@ func (g *Ingest) routes() http.Handler {
 	r.With(readOrToken).Get("/api/builds/{id}/download", g.downloadV1)
 	r.With(submitOrToken).Post("/api/builds/{id}/retry", g.retryV1)
 
+	g.routesOfWorkersV1(r)
+
 	r.Route(api.Path, g.routesV2)
 	return r
+}
+
+// routesOfWorkersV1 are those of the deployed workers and of the scripts in their VMs.
+func (g *Ingest) routesOfWorkersV1(r chi.Router) {
+	r = r.With(g.requireKey(v1, identity.ScopeWorker))
+	r.Post("/api/workers/register", g.registerV1)
+	r.Get("/api/workers/poll", g.pollV1)
+	r.Post("/api/workers/upload", g.uploadV1)
+	r.Get("/api/workers/{id}/stats", g.workerStatsV1)
+	r.Post("/api/workers/{id}/unregister", g.unregisterV1)
+	r.Post("/api/builds/{id}/heartbeat", g.heartbeatV1)
+	holder := g.requireHolder(false)
+	r.With(holder).Get("/api/builds/{id}/source", g.sourceV1)
+	r.With(holder).Post("/api/builds/{id}/logs", g.addLogsV1)
+	r.With(g.requireHolder(true)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
 }
 
 // routesV2 is our own clients' API.

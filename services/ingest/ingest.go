@@ -27,6 +27,7 @@ type Ingest struct {
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
+	beats     beats
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc

@@ -95,12 +95,23 @@ func passedOut() []string {
 	return []string{"Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256", "Last-Modified"}
 }
 
-// download passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
+// download passes an object on to the client as bytes of no type.
 func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, objectID, fileName string) {
+	g.transfer(w, r, say, objectID, file{name: fileName, contentType: "application/octet-stream"})
+}
+
+// file is how an object is shown to a client. Without a content type it is shown with its own.
+type file struct{ name, contentType string }
+
+// transfer passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
+func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say dialect, objectID string, as file) {
 	var resp artifactv1.DownloadResponse
 	if err := g.ask(r.Context(), "artifact", "download", &artifactv1.DownloadRequest{ObjectId: objectID}, &resp); err != nil {
 		g.fail(w, r, say, err)
 		return
+	}
+	if as.contentType == "" {
+		as.contentType = resp.GetGrant().GetObject().GetContentType()
 	}
 	ctx, moved, stop := watchdog(r.Context())
 	defer stop()
@@ -112,7 +123,7 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
-		g.passOn(w, r, answer, fileName, moved)
+		g.passOn(w, r, answer, as, moved)
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", answer.Header.Get("Content-Range"))
 		say.refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
@@ -131,12 +142,12 @@ func pick(from http.Header, names []string) http.Header {
 	return picked
 }
 
-func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, fileName string, moved func()) {
+func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, as file, moved func()) {
 	for k, v := range pick(answer.Header, passedOut()) {
 		w.Header()[k] = v
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Disposition", attachment(fileName))
+	w.Header().Set("Content-Type", as.contentType)
+	w.Header().Set("Content-Disposition", attachment(as.name))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
 	out := newPatient(w, moved)

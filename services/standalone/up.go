@@ -101,6 +101,12 @@ func (o *upOptions) config() (Config, error) {
 		return cfg, err
 	}
 	cfg.Scheduler.StageTTLs, cfg.Monitor.StageTTLs = ttls, ttls
+	if len(o.stageTTL) > 0 { // what v1 workers get by default is longer to begin with
+		cfg.Ingest.StageTTLs = ttls
+	}
+	if image := o.getenv("FREEAGENT_BASE_IMAGE"); image != "" {
+		cfg.Ingest.BaseImage = image
+	}
 	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	if cfg.BusListen = o.busListen; cfg.BusListen == "" {
 		cfg.BusListen = net.JoinHostPort(o.host, "0")

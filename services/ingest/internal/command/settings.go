@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/expo-free-agent/freeagent/services/ingest"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/daemon"
 )
 
@@ -27,9 +29,12 @@ type settings struct {
 	ArtifactURL string `env:"FREEAGENT_ARTIFACT_URL,required,notEmpty" help:"the artifact service, such as http://artifact:3002"`
 	TokenKey    string `env:"FREEAGENT_TOKEN_KEY_FILE,required,notEmpty" help:"file with the key that makes build tokens: 32 bytes or more"`
 
-	MaxUploadMB  int64         `env:"FREEAGENT_MAX_UPLOAD_MB" help:"largest submit"`
-	MaxFollowers int           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
-	WorkerTTL    time.Duration `env:"FREEAGENT_WORKER_TTL" help:"how long a worker's bus connection lasts before it is judged again"`
+	MaxUploadMB  int64                         `env:"FREEAGENT_MAX_UPLOAD_MB" help:"largest submit"`
+	MaxResultMB  int64                         `env:"FREEAGENT_MAX_RESULT_UPLOAD_MB" help:"largest upload of a worker of API v1"`
+	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
+	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
+	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
+	WorkerTTL    time.Duration                 `env:"FREEAGENT_WORKER_TTL" help:"how long a worker's bus connection lasts before it is judged again"`
 }
 
 // about is the top of the help.
@@ -41,14 +46,17 @@ need the same keys.`
 func defaults() settings {
 	c := ingest.DefaultConfig()
 	return settings{
-		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
+		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
+		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
 	}
 }
 
 func (s settings) config() (ingest.Config, error) {
 	cfg := ingest.DefaultConfig()
 	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
+	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
 	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
+	maps.Copy(cfg.StageTTLs, s.StageTTLs)
 	key, err := daemon.ReadKey(s.TokenKey)
 	if err != nil {
 		return cfg, fmt.Errorf("FREEAGENT_TOKEN_KEY_FILE: %w", err)

@@ -1,0 +1,85 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// The headers by which a worker of API v1 and the scripts in its VMs say who they are and what they build.
+const (
+	workerHeader = "X-Worker-Id"
+	buildHeader  = "X-Build-Id"
+)
+
+type holderKey struct{}
+
+// heldBuild is the build that requireHolder let the caller on to.
+func heldBuild(ctx context.Context) *schedulerv1.Build {
+	b, _ := ctx.Value(holderKey{}).(*schedulerv1.Build)
+	return b
+}
+
+// requireHolder lets only the worker on that holds the current attempt of the build in the path: v1 names no attempt. Its word
+// is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
+// is told so in other words.
+func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
+	sayOther := sayNotHolder
+	if alsoBuild {
+		sayOther = sayNotAssigned
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, worker := chi.URLParam(r, "id"), r.Header.Get(workerHeader)
+			switch {
+			case worker == "":
+				v1.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoWorker)
+				return
+			case alsoBuild && r.Header.Get(buildHeader) == "":
+				v1.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoBuildHeader)
+				return
+			case alsoBuild && r.Header.Get(buildHeader) != id:
+				v1.refuse(w, r, http.StatusForbidden, codeWrongKey, sayOtherBuild)
+				return
+			}
+			b, err := g.held(r.Context(), id, worker, sayOther)
+			if err != nil {
+				g.fail(w, r, v1, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, b)))
+		})
+	}
+}
+
+// held gives a build if the worker holds it now, and takes the question for a sign of life.
+func (g *Ingest) held(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error) {
+	resp, err := g.getBuild(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	b := resp.GetBuild()
+	if b.GetWorkerId() != worker || !build.State(b.GetState()).Leased() {
+		return nil, refuse(errForbidden, "%s", sayOther)
+	}
+	g.alive(ctx, b)
+	return b, nil
+}
+
+// getWorker asks for a worker and what became of its attempts.
+func (g *Ingest) getWorker(ctx context.Context, id string) (*schedulerv1.GetWorkerResponse, error) {
+	if !build.ValidID(id) {
+		return nil, build.ErrWorkerUnknown
+	}
+	var resp schedulerv1.GetWorkerResponse
+	err := g.ask(ctx, "scheduler", "get_worker", &schedulerv1.GetWorkerRequest{WorkerId: id}, &resp)
+	if errors.Is(err, build.ErrWorkerUnknown) {
+		return nil, build.ErrWorkerUnknown
+	}
+	return &resp, err
+}

@@ -1,0 +1,237 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+const (
+	// maxLogBody bounds a post of log lines, maxLine one line of it, in bytes.
+	maxLogBody = 8 << 20
+	maxLine    = 64 << 10
+	// chunkLines and chunkBytes bound one message of BUILD_LOGS.
+	chunkLines = 1000
+	chunkBytes = 256 << 10
+)
+
+// lineIn is a line as a worker posts it.
+type lineIn struct {
+	Level   *string `json:"level"`
+	Message *string `json:"message"`
+}
+
+func (l lineIn) whole() bool { return l.Level != nil && l.Message != nil }
+
+func (l lineIn) known() bool {
+	return l.whole() && (*l.Level == "info" || *l.Level == "warn" || *l.Level == "error")
+}
+
+// addLogsV1 takes lines from the worker that holds the build.
+func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
+	b := heldBuild(r.Context())
+	data, err := io.ReadAll(newBody(w, r, maxLogBody))
+	if err != nil {
+		g.fail(w, r, v1, brokenLog(err))
+		return
+	}
+	in, count, err := g.parseLog(r, data)
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	lines := make([]*eventsv1.LogLine, 0, len(in))
+	for _, l := range in {
+		if l.known() {
+			lines = append(lines, line(*l.Level, *l.Message))
+		}
+	}
+	if err := g.addLines(r, b, lines); err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	answer := map[string]any{"success": true}
+	if count > 0 {
+		answer["count"] = count
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func brokenLog(err error) error {
+	if err := brokenForm(err); !isTooLarge(err) {
+		return err
+	}
+	return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
+}
+
+// parseLog gives the lines of a post and, of a batch, how many were sent.
+func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, count int, err error) {
+	var body struct {
+		lineIn
+
+		Logs []json.RawMessage `json:"logs"`
+	}
+	if json.Unmarshal(data, &body) != nil {
+		l, ok := salvage(string(data))
+		if !ok {
+			return nil, 0, refuse(build.ErrInvalid, sayLogBody)
+		}
+		g.log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
+		body.lineIn = l
+	}
+	switch {
+	case body.Logs != nil:
+		for _, raw := range body.Logs {
+			var l lineIn
+			if json.Unmarshal(raw, &l) == nil { // a bad entry is skipped
+				lines = append(lines, l)
+			}
+		}
+		return lines, len(body.Logs), nil
+	case !body.whole():
+		return nil, 0, refuse(build.ErrInvalid, sayLogBody)
+	case !body.known():
+		return nil, 0, refuse(build.ErrInvalid, sayLogLevel)
+	}
+	return []lineIn{body.lineIn}, 0, nil
+}
+
+var (
+	levelField   = regexp.MustCompile(`"level"\s*:\s*"([a-z]+)"`)
+	messageField = regexp.MustCompile(`"message"\s*:\s*"`)
+	afterMessage = regexp.MustCompile(`"\s*(?:,\s*"level"\s*:\s*"[a-z]+"\s*)?\}?\s*$`)
+)
+
+// salvage takes level and message out of a body that the scripts in a VM have put together without escaping: a quote or a
+// backslash of the message's stands there as it is.
+func salvage(body string) (lineIn, bool) {
+	level, begin := levelField.FindStringSubmatch(body), messageField.FindStringIndex(body)
+	if level == nil || begin == nil {
+		return lineIn{}, false
+	}
+	message := body[begin[1]:]
+	if end := afterMessage.FindStringIndex(message); end != nil {
+		message = message[:end[0]]
+	}
+	return lineIn{Level: &level[1], Message: &message}, true
+}
+
+func line(level, text string) *eventsv1.LogLine {
+	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: strings.ToValidUTF8(cut(text, maxLine), "\uFFFD")}
+}
+
+// addLines appends lines to a build's log and takes its stage from them. The lines are unnumbered: the gateway keeps no state,
+// and their order is that of their posts.
+func (g *Ingest) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
+	if err := g.enter(r.Context(), b, stageOf(lines)); err != nil {
+		return err
+	}
+	for len(lines) > 0 {
+		n, size := 0, 0
+		for n < min(len(lines), chunkLines) && (n == 0 || size+len(lines[n].GetText()) <= chunkBytes) {
+			lines[n].Stage = b.GetStage()
+			size += len(lines[n].GetText())
+			n++
+		}
+		data, err := proto.Marshal(&eventsv1.LogChunk{BuildId: b.GetId(), Attempt: b.GetAttempt(), Lines: lines[:n]})
+		if err != nil {
+			return fmt.Errorf("pack log lines: %w", err)
+		}
+		m := nats.NewMsg(bus.LogSubject(b.GetWorkerId(), b.GetId(), b.GetAttempt()))
+		m.Header.Set(nats.MsgIdHdr, build.NewID())
+		m.Data = data
+		if err := g.publish(r.Context(), m); err != nil {
+			return fmt.Errorf("%w: log lines: %w", build.ErrUnavailable, err)
+		}
+		lines = lines[n:]
+	}
+	return nil
+}
+
+// heartbeatV1 names the worker in the query, unlike all others.
+func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
+	worker := r.URL.Query().Get("worker_id")
+	if worker == "" {
+		g.fail(w, r, v1, refuse(build.ErrInvalid, sayWorkerID))
+		return
+	}
+	b, err := g.held(r.Context(), chi.URLParam(r, "id"), worker, sayNotThisWorkers)
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	progress, err := progressOf(w, r)
+	if err == nil && progress != nil {
+		err = g.addLines(r, b, []*eventsv1.LogLine{line("info", fmt.Sprintf("Build progress: %g%%", *progress))})
+	} else if err == nil {
+		err = g.enter(r.Context(), b, "")
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
+}
+
+// progressOf reads a heartbeat's body; most have none.
+func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
+	data, err := io.ReadAll(newBody(w, r, maxBody))
+	if err != nil {
+		return nil, brokenForm(err)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, nil //nolint:nilnil // no progress is a normal answer
+	}
+	var body struct {
+		Progress *float64 `json:"progress"`
+	}
+	if err := readObject(bytes.NewReader(data), &body); err != nil {
+		return nil, err
+	}
+	return body.Progress, nil
+}
+
+// telemetryV1 takes what the monitor in a VM measures. Its answer is ok for all that is an event at all: the scripts do not
+// look, and a measurement is worth no failed build.
+func (g *Ingest) telemetryV1(w http.ResponseWriter, r *http.Request) {
+	b := heldBuild(r.Context())
+	var e telemetryIn
+	body, err := unzipped(newBody(w, r, maxBody), r.Header.Get("Content-Encoding"))
+	if err == nil {
+		err = readObject(body, &e)
+	}
+	if err == nil {
+		err = g.take(r, b, e)
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func unzipped(r io.Reader, encoding string) (io.Reader, error) {
+	if encoding != "gzip" {
+		return r, nil
+	}
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, refuse(build.ErrInvalid, "The body is not gzip")
+	}
+	return z, nil // readObject bounds what comes out of it
+}

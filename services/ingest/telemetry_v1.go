@@ -1,0 +1,93 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// telemetryIn is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
+type telemetryIn struct {
+	Type string          `json:"type"`
+	Data json.RawMessage `json:"data"`
+}
+
+type metricsIn struct {
+	CPU       *float64 `json:"cpu_percent"`
+	Memory    *float64 `json:"memory_mb"`
+	Disk      *float64 `json:"disk_percent"`
+	Processes *int64   `json:"processes"`
+}
+
+// The range of what can be true: more is a fault of the script's, and dropped.
+const (
+	maxCPU    = 1000
+	maxMemory = 1e6
+)
+
+func (m metricsIn) possible() bool {
+	return (m.CPU == nil || *m.CPU >= 0 && *m.CPU <= maxCPU) && (m.Memory == nil || *m.Memory >= 0 && *m.Memory <= maxMemory)
+}
+
+// take does what an event says.
+func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) error {
+	switch e.Type {
+	case "monitor_started":
+		return g.addLines(r, b, []*eventsv1.LogLine{line("info", "[VM] Monitor started")})
+	case "heartbeat":
+		var data struct {
+			Stage   string    `json:"stage"`
+			Uptime  float64   `json:"uptime_seconds"`
+			Metrics metricsIn `json:"metrics"`
+		}
+		if json.Unmarshal(e.Data, &data) != nil {
+			return g.enter(r.Context(), b, "")
+		}
+		if data.Stage != "" {
+			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
+			if err := g.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+cut(data.Stage, maxName))}); err != nil {
+				return err
+			}
+		}
+		return g.measure(r, b, data.Metrics, int64(data.Uptime))
+	case "cpu_snapshot":
+		var data metricsIn
+		if json.Unmarshal(e.Data, &data) != nil {
+			return g.enter(r.Context(), b, "")
+		}
+		return g.measure(r, b, data, 0)
+	}
+	return g.enter(r.Context(), b, "")
+}
+
+// measure passes a sample on.
+func (g *Ingest) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
+	if err := g.enter(r.Context(), b, ""); err != nil {
+		return err
+	}
+	if m == (metricsIn{}) || !m.possible() {
+		return nil
+	}
+	data, err := proto.Marshal(&eventsv1.Telemetry{
+		BuildId: b.GetId(), Attempt: b.GetAttempt(), WorkerId: b.GetWorkerId(), AtMs: time.Now().UnixMilli(), Stage: b.GetStage(),
+		CpuPercent: m.CPU, MemoryMb: m.Memory, MemoryUnreliable: true, DiskPercent: m.Disk, Processes: m.Processes, UptimeSeconds: uptime,
+	})
+	if err != nil {
+		return fmt.Errorf("pack a sample: %w", err)
+	}
+	msg := nats.NewMsg(bus.TelemetrySubject(b.GetWorkerId(), b.GetId()))
+	msg.Data = data
+	if err := g.publish(r.Context(), msg); err != nil {
+		return fmt.Errorf("%w: sample: %w", build.ErrUnavailable, err)
+	}
+	return nil
+}

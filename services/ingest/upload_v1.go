@@ -1,0 +1,191 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"slices"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// delivery is what a worker says of the end of its build, as it arrives: ids, outcome and result come in any order.
+type delivery struct {
+	g      *Ingest
+	r      *http.Request
+	fields map[string]string
+	// build is the one that the ids name, once both are there and the worker holds it.
+	build *schedulerv1.Build
+	// result is the object that the bytes became, unassigned if they came before the ids.
+	result     string
+	unassigned bool
+	// objects were asked for, whether or not their bytes have arrived.
+	objects submission
+}
+
+// uploadV1 ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
+func (g *Ingest) uploadV1(w http.ResponseWriter, r *http.Request) {
+	b := newBody(w, r, g.cfg.MaxResultBytes)
+	b.early()
+	d := &delivery{g: g, r: r, fields: map[string]string{}}
+	status, err := d.take(b)
+	if err == nil {
+		writeJSON(w, http.StatusOK, map[string]string{"status": status})
+		return
+	}
+	g.discard(r.Context(), &d.objects)
+	if !b.ended() {
+		w.Header().Set("Connection", "close")
+	}
+	g.fail(w, r, v1, err)
+	b.linger()
+}
+
+// take reads the form and ends the build.
+func (d *delivery) take(b *body) (status string, err error) {
+	if d.r.ContentLength > d.g.cfg.MaxResultBytes {
+		return "", refuse(build.ErrTooLarge, sayResultLarge)
+	}
+	d.r.Body = b
+	parts, err := d.r.MultipartReader()
+	if err != nil {
+		return "", refuse(build.ErrInvalid, sayMultipart)
+	}
+	for range maxParts {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			if err := b.finish(); err != nil {
+				return "", brokenResult(err)
+			}
+			return d.finish()
+		}
+		if err == nil {
+			err = d.part(part)
+		} else {
+			err = brokenResult(err)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+}
+
+// brokenResult says of a result what brokenForm says of a source.
+func brokenResult(err error) error {
+	if err := brokenForm(err); !isTooLarge(err) {
+		return err
+	}
+	return refuse(build.ErrTooLarge, sayResultLarge)
+}
+
+func isTooLarge(err error) bool { return errors.Is(err, build.ErrTooLarge) }
+
+func (d *delivery) part(part *multipart.Part) (err error) {
+	name := part.FormName()
+	switch {
+	case name == "result" && part.FileName() != "" && d.result == "" && d.fields["success"] != "false":
+		return d.store(part)
+	case part.FileName() == "" && slices.Contains([]string{"build_id", "worker_id", "success", "error_message"}, name):
+		d.fields[name], err = readField(part, name)
+		return err
+	}
+	if _, err := io.Copy(io.Discard, part); err != nil {
+		return brokenResult(err)
+	}
+	return nil
+}
+
+// store streams the result on. When its worker is known already it must hold the build, before a byte is taken.
+func (d *delivery) store(part *multipart.Part) error {
+	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: part.FileName()}
+	if d.fields["build_id"] != "" && d.fields["worker_id"] != "" {
+		if err := d.identify(); err != nil {
+			return err
+		}
+		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
+	}
+	file := &tracked{r: part}
+	ref, err := d.g.upload(d.r.Context(), &d.objects, req, file)
+	if err == nil {
+		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
+		return nil
+	}
+	if broken := file.broken(); broken != nil { // whatever the far end made of it
+		return brokenResult(broken)
+	}
+	if isTooLarge(err) {
+		return refuse(build.ErrTooLarge, sayResultLarge)
+	}
+	return err
+}
+
+// identify finds the build that the worker holds.
+func (d *delivery) identify() error {
+	id, worker := d.fields["build_id"], d.fields["worker_id"]
+	if id == "" || worker == "" {
+		return refuse(build.ErrInvalid, sayUploadIDs)
+	}
+	resp, err := d.g.getBuild(d.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	b := resp.GetBuild()
+	if b.GetWorkerId() == worker && build.State(b.GetState()).Leased() {
+		d.build = b
+		d.g.alive(d.r.Context(), b)
+		return nil
+	}
+	if _, err := d.g.getWorker(d.r.Context(), worker); err != nil {
+		return err
+	}
+	return refuse(errForbidden, sayNotHolder)
+}
+
+// finish tells the scheduler, which alone decides whether this worker may.
+func (d *delivery) finish() (status string, err error) {
+	if d.build == nil {
+		if err := d.identify(); err != nil {
+			return "", err
+		}
+	}
+	// Once the scheduler is asked, the client's leaving must not leave the outcome unknown.
+	ctx := context.WithoutCancel(d.r.Context())
+	b := d.build
+	req := &schedulerv1.FinishRequest{
+		WorkerId: b.GetWorkerId(), BuildId: b.GetId(), Attempt: b.GetAttempt(),
+		Outcome: schedulerv1.FinishRequest_OUTCOME_FAILED, Error: d.fields["error_message"],
+	}
+	status = "failed"
+	switch {
+	case d.fields["success"] == "true" && d.result != "":
+		status, req.Outcome, req.Error, req.ResultObjectId = "success", schedulerv1.FinishRequest_OUTCOME_COMPLETED, "", d.result
+		if err := d.assign(ctx); err != nil {
+			return "", err
+		}
+	case d.fields["success"] == "true" && req.Error == "":
+		req.Error = "The worker reported success and sent no result"
+	}
+	if err := d.g.askAs(ctx, b.GetWorkerId(), "scheduler", "finish", req, &schedulerv1.FinishResponse{}); err != nil {
+		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
+		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
+		return "", err
+	}
+	if status == "failed" {
+		d.g.discard(ctx, &d.objects)
+	}
+	return status, nil
+}
+
+func (d *delivery) assign(ctx context.Context) error {
+	if !d.unassigned {
+		return nil
+	}
+	return d.g.ask(ctx, "artifact", "assign", &artifactv1.AssignRequest{
+		ObjectId: d.result, BuildId: d.build.GetId(), Attempt: d.build.GetAttempt(),
+	}, &artifactv1.AssignResponse{})
+}

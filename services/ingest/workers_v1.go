@@ -1,0 +1,190 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// maxName is what the scheduler takes of a worker's name, in bytes.
+const maxName = 200
+
+type registerV1 struct {
+	Name         string `json:"name"`
+	Capabilities *struct {
+		// Platforms that it can build; without any it can build all.
+		Platforms []string `json:"platforms"`
+		Xcode     string   `json:"xcode_version"`
+	} `json:"capabilities"`
+}
+
+// registerV1 makes a worker known that will poll. The Mac app does so at every start, under a new id each time.
+func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
+	var req registerV1
+	err := readJSON(w, r, &req)
+	if err == nil && (req.Name == "" || req.Capabilities == nil) {
+		err = refuse(build.ErrInvalid, sayRegister)
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	labels := map[string]string{}
+	if x := req.Capabilities.Xcode; x != "" {
+		labels["xcode"] = cut(x, maxName)
+	}
+	id := build.NewID()
+	err = g.ask(r.Context(), "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+		WorkerId: id, Name: cut(req.Name, maxName), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
+	}, &schedulerv1.RegisterWorkerResponse{})
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	g.workerAlive(r.Context(), id)
+	g.log.InfoContext(r.Context(), "worker registered", "worker_id", id)
+	writeJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
+}
+
+// cut keeps at most n bytes of text, whole characters.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && text[n]&0xc0 == 0x80 {
+		n--
+	}
+	return text[:n]
+}
+
+type jobV1 struct {
+	ID        string  `json:"id"`
+	Platform  string  `json:"platform"`
+	SourceURL string  `json:"source_url"`
+	CertsURL  *string `json:"certs_url"`
+	BaseImage string  `json:"baseImageId"`
+}
+
+// pollV1 gives a worker its build: the scheduler finds and claims it in one step, and gives the same again until it is
+// finished, so an answer that does not arrive loses nothing.
+func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
+	worker := r.URL.Query().Get("worker_id")
+	if worker == "" {
+		g.fail(w, r, v1, refuse(build.ErrInvalid, sayWorkerID))
+		return
+	}
+	var resp schedulerv1.PollResponse
+	err := build.ErrWorkerUnknown
+	if build.ValidID(worker) {
+		err = g.ask(r.Context(), "scheduler", "poll", &schedulerv1.PollRequest{WorkerId: worker}, &resp)
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	b := resp.GetBuild()
+	if b.GetId() == "" {
+		g.workerAlive(r.Context(), worker)
+		writeJSON(w, http.StatusOK, map[string]any{"job": nil})
+		return
+	}
+	g.alive(r.Context(), b)
+	job := jobV1{ID: b.GetId(), Platform: b.GetPlatform(), SourceURL: "/api/builds/" + b.GetId() + "/source", BaseImage: g.cfg.BaseImage}
+	if b.GetCerts().GetObjectId() != "" {
+		url := "/api/builds/" + b.GetId() + "/certs"
+		job.CertsURL = &url
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"job": job})
+}
+
+func (g *Ingest) unregisterV1(w http.ResponseWriter, r *http.Request) {
+	err := build.ErrWorkerUnknown
+	if id := chi.URLParam(r, "id"); build.ValidID(id) {
+		err = g.ask(r.Context(), "scheduler", "withdraw_worker", &schedulerv1.WithdrawWorkerRequest{WorkerId: id},
+			&schedulerv1.WithdrawWorkerResponse{})
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
+}
+
+type workerStatsV1 struct {
+	Total  int64  `json:"totalBuilds"`
+	Good   int64  `json:"successfulBuilds"`
+	Bad    int64  `json:"failedBuilds"`
+	Name   string `json:"workerName"`
+	Status string `json:"status"`
+	Up     string `json:"uptime"`
+}
+
+func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
+	resp, err := g.getWorker(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	worker, status := resp.GetWorker(), "idle"
+	switch {
+	case worker.GetHeld() > 0:
+		status = "building"
+	case !worker.GetOnline():
+		status = "offline"
+	}
+	writeJSON(w, http.StatusOK, workerStatsV1{
+		Total: resp.GetCompleted() + resp.GetFailed(), Good: resp.GetCompleted(), Bad: resp.GetFailed(), Name: worker.GetName(),
+		Status: status, Up: uptime(time.Since(time.UnixMilli(worker.GetRegisteredAtMs()))),
+	})
+}
+
+// uptime is in the two largest units, as the Mac app shows it.
+func uptime(d time.Duration) string {
+	s := max(0, int64(d/time.Second))
+	switch days, hours, minutes := s/86400, s/3600%24, s/60%60; {
+	case days > 0:
+		return fmt.Sprintf("%dd %dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh %dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm %ds", minutes, s%60)
+	default:
+		return fmt.Sprintf("%ds", s)
+	}
+}
+
+// sourceV1 sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
+func (g *Ingest) sourceV1(w http.ResponseWriter, r *http.Request) {
+	b := heldBuild(r.Context())
+	if err := g.enter(r.Context(), b, ""); err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	g.transfer(w, r, v1, b.GetSource().GetObjectId(), file{name: b.GetId() + ".zip"})
+}
+
+// readObject decodes a JSON object of at most maxBody bytes; anything else is refused.
+func readObject(r io.Reader, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	switch {
+	case err != nil:
+		return brokenForm(err)
+	case len(data) > maxBody:
+		return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxBody)
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil || object == nil {
+		return refuse(build.ErrInvalid, "The body is not a JSON object")
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
+	}
+	return nil
+}
