@@ -22,14 +22,24 @@ func (g *Ingest) ask(ctx context.Context, service, verb string, req, resp proto.
 	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp) //nolint:wrapcheck // names the subject
 }
 
-// getBuild asks the scheduler for one build.
+// getBuild asks the scheduler for one build with its attempts.
 func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
-	if !build.ValidID(id) {
-		return nil, errUnknownID(id)
+	return g.askBuild(ctx, &schedulerv1.GetRequest{BuildId: id})
+}
+
+// briefly asks for the build alone, which is cheaper.
+func (g *Ingest) briefly(ctx context.Context, id string) (*schedulerv1.Build, error) {
+	resp, err := g.askBuild(ctx, &schedulerv1.GetRequest{BuildId: id, Brief: true})
+	return resp.GetBuild(), err
+}
+
+func (g *Ingest) askBuild(ctx context.Context, req *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
+	if !build.ValidID(req.GetBuildId()) {
+		return nil, errUnknownID(req.GetBuildId())
 	}
 	var resp schedulerv1.GetResponse
-	if err := g.ask(ctx, "scheduler", "get", &schedulerv1.GetRequest{BuildId: id}, &resp); err != nil {
-		return nil, fmt.Errorf("build %s: %w", id, err)
+	if err := g.ask(ctx, "scheduler", "get", req, &resp); err != nil {
+		return nil, fmt.Errorf("build %s: %w", req.GetBuildId(), err)
 	}
 	return &resp, nil
 }

@@ -86,12 +86,11 @@ type statusV1 struct {
 }
 
 func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
 	}
-	b := resp.GetBuild()
 	writeJSON(w, http.StatusOK, statusV1{
 		ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
 		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(startedAt(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
@@ -178,12 +177,11 @@ func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
 	}
-	b := resp.GetBuild()
 	if build.State(b.GetState()) != build.Completed {
 		v1.refuse(w, r, http.StatusBadRequest, codeNotCompleted, sayNotCompleted)
 		return

@@ -59,11 +59,10 @@ func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
 
 // held gives a build if the worker holds it now, and takes the question for a sign of life.
 func (g *Ingest) held(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error) {
-	resp, err := g.getBuild(ctx, id)
+	b, err := g.briefly(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	b := resp.GetBuild()
 	if b.GetWorkerId() != worker || !build.State(b.GetState()).Leased() {
 		return nil, refuse(errForbidden, "%s", sayOther)
 	}

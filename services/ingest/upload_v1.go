@@ -130,11 +130,10 @@ func (d *delivery) identify() error {
 	if id == "" || worker == "" {
 		return refuse(build.ErrInvalid, sayUploadIDs)
 	}
-	resp, err := d.g.getBuild(d.r.Context(), id)
+	b, err := d.g.briefly(d.r.Context(), id)
 	if err != nil {
 		return err
 	}
-	b := resp.GetBuild()
 	if b.GetWorkerId() == worker && build.State(b.GetState()).Leased() {
 		d.build = b
 		d.g.alive(d.r.Context(), b)

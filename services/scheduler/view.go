@@ -34,11 +34,14 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 	if err != nil {
 		return nil, err
 	}
+	v := view(b)
+	if r.GetBrief() {
+		return &schedulerv1.GetResponse{Build: v}, nil
+	}
 	attempts, err := s.store.Attempts(ctx, b.ID)
 	if err != nil {
 		return nil, err
 	}
-	v := view(b)
 	if b.State.Waiting() {
 		if v.Position, err = s.store.Position(ctx, b); err != nil {
 			return nil, err

@@ -41,6 +41,7 @@ type DB struct {
 	read    *sql.DB
 	session *pgx.ConnConfig // for connections outside of the pool; nil on SQLite
 	rebound sync.Map        // query text -> rewritten; as many as the program has texts
+	readers statements
 
 	emits emits
 }
@@ -85,6 +86,7 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 
 // Close closes every connection.
 func (db *DB) Close() error {
+	db.readers.close()
 	if db.read == db.write {
 		return db.write.Close()
 	}
@@ -150,10 +152,18 @@ func (db *DB) Read() Querier { return Querier{db} }
 
 // QueryContext is database/sql's, with $N placeholders.
 func (q Querier) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return q.db.read.QueryContext(ctx, q.db.Rebind(query), args...)
+	query = q.db.Rebind(query)
+	if stmt := q.db.prepared(ctx, query); stmt != nil { //nolint:sqlclosecheck // it stays prepared until Close
+		return stmt.QueryContext(ctx, args...)
+	}
+	return q.db.read.QueryContext(ctx, query, args...)
 }
 
 // QueryRowContext is database/sql's, with $N placeholders.
 func (q Querier) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return q.db.read.QueryRowContext(ctx, q.db.Rebind(query), args...)
+	query = q.db.Rebind(query)
+	if stmt := q.db.prepared(ctx, query); stmt != nil { //nolint:sqlclosecheck // it stays prepared until Close
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return q.db.read.QueryRowContext(ctx, query, args...)
 }

@@ -501,8 +501,10 @@ func (x *SubmitResponse) GetWarnings() []string {
 }
 
 type GetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	// The build's row alone: no attempts, position or reason to wait.
+	Brief         bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -542,6 +544,13 @@ func (x *GetRequest) GetBuildId() string {
 		return x.BuildId
 	}
 	return ""
+}
+
+func (x *GetRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
 }
 
 type GetResponse struct {
@@ -2580,10 +2589,11 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	" \x03(\tR\x05notes\"a\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"'\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"=\n" +
 	"\n" +
 	"GetRequest\x12\x19\n" +
-	"\bbuild_id\x18\x01 \x01(\tR\abuildId\"\x7f\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
+	"\x05brief\x18\x02 \x01(\bR\x05brief\"\x7f\n" +
 	"\vGetResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12;\n" +
 	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\"\xf7\x01\n" +
