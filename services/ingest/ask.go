@@ -62,19 +62,19 @@ const (
 	maxAsk  = 500
 )
 
-// page is at most limit builds below before, newest first, and the cursor of what follows (0 at the end).
-func (g *Ingest) page(ctx context.Context, limit int, before int64, states []string) (builds []*schedulerv1.Build, next int64, err error) {
-	next = before
+// page is at most limit builds that the filter lets through, newest first, and the cursor of what follows (0 at the end). The
+// filter's own cursor is where it begins.
+func (g *Ingest) page(ctx context.Context, limit int, filter *schedulerv1.ListRequest) (builds []*schedulerv1.Build, next int64, err error) {
 	for len(builds) < limit {
 		var resp schedulerv1.ListResponse
-		req := &schedulerv1.ListRequest{Limit: int32(min(limit-len(builds), maxAsk)), BeforeSeq: next, States: states} //nolint:gosec // at most maxAsk
-		if err := g.ask(ctx, "scheduler", "list", req, &resp); err != nil {
+		filter.Limit = int32(min(limit-len(builds), maxAsk)) //nolint:gosec // at most maxAsk
+		if err := g.ask(ctx, "scheduler", "list", filter, &resp); err != nil {
 			return nil, 0, err
 		}
 		builds = append(builds, resp.GetBuilds()...)
-		if next = resp.GetNextBeforeSeq(); next == 0 {
+		if filter.BeforeSeq = resp.GetNextBeforeSeq(); filter.GetBeforeSeq() == 0 {
 			break
 		}
 	}
-	return builds, next, nil
+	return builds, filter.GetBeforeSeq(), nil
 }

@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"net/http"
-	"slices"
-	"strconv"
 
 	"github.com/go-chi/chi/v5"
 
@@ -73,53 +71,7 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewV2(resp.GetBuild(), resp.GetAttempts()))
-}
-
-const defaultPage = 50
-
-func (g *Ingest) listV2(w http.ResponseWriter, r *http.Request) {
-	limit, before, states, err := pageV2(r)
-	if err != nil {
-		g.fail(w, r, v2, err)
-		return
-	}
-	builds, next, err := g.page(r.Context(), limit, before, states)
-	if err != nil {
-		g.fail(w, r, v2, err)
-		return
-	}
-	list := api.BuildList{Builds: make([]api.Build, len(builds))}
-	for i, b := range builds {
-		list.Builds[i] = viewV2(b, nil)
-	}
-	if next > 0 {
-		list.Next = strconv.FormatInt(next, 10)
-	}
-	writeJSON(w, http.StatusOK, list)
-}
-
-// pageV2 reads the query strictly: a filter that is misspelt must not look like one that matched.
-func pageV2(r *http.Request) (limit int, before int64, states []string, err error) {
-	q := r.URL.Query()
-	limit = defaultPage
-	if s := q.Get("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxList {
-			return 0, 0, nil, refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, maxList)
-		}
-	}
-	if s := q.Get("before"); s != "" {
-		if before, err = strconv.ParseInt(s, 10, 64); err != nil || before < 1 {
-			return 0, 0, nil, refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
-		}
-	}
-	for _, s := range q["status"] {
-		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, 0, nil, refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
-		}
-		states = append(states, s)
-	}
-	return limit, before, states, nil
+	writeTagged(w, r, viewV2(resp.GetBuild(), resp.GetAttempts()))
 }
 
 func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {

@@ -16,13 +16,12 @@ const settleTime = 3 * time.Second
 
 // followLog sends the log live from Last-Event-ID on, and "end" with the build when it has ended and all is sent.
 func (g *Ingest) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build) {
-	select {
-	case g.followers <- struct{}{}:
-		defer func() { <-g.followers }()
-	default:
-		g.fail(w, r, v2, refuse(errTooMany, "%d logs are followed already; try again in a few seconds", g.cfg.MaxFollowers))
+	leave, err := g.admitFollower()
+	if err != nil {
+		g.fail(w, r, v2, err)
 		return
 	}
+	defer leave()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.stopping, cancel)()

@@ -63,9 +63,12 @@ func (g *Ingest) routesV2(r chi.Router) {
 	r.With(read).Get("/builds", g.listV2)
 	r.With(submit).Post("/builds/{id}/cancel", g.cancelV2)
 	r.With(worker).Post("/workers", g.join)
+	r.With(read).Get("/workers", g.listWorkersV2)
+	r.With(read).Get("/workers/{id}", g.getWorkerV2)
 	readOrToken, submitOrToken := g.requireKeyOrToken(v2, identity.ScopeRead), g.requireKeyOrToken(v2, identity.ScopeSubmit)
 	r.With(readOrToken).Get("/builds/{id}", g.getV2)
 	r.With(readOrToken).Get("/builds/{id}/logs", g.logsV2)
+	r.With(readOrToken).Get("/builds/{id}/events", g.eventsV2)
 	r.With(readOrToken).Get("/builds/{id}/result", g.resultV2)
 	r.With(submitOrToken).Post("/builds/{id}/retry", g.retryV2)
 	// The ticket in the header is the authority here, and the artifact service judges it.

@@ -22,9 +22,10 @@ type chunk struct {
 	left uint64
 }
 
-// tail is an open reader of one build's log. It belongs to one goroutine.
+// tail is an open reader of one build's log or events. It belongs to one goroutine.
 type tail struct {
 	js      jetstream.JetStream
+	stream  string
 	cons    jetstream.Consumer
 	it      jetstream.MessagesContext
 	unwatch func() bool
@@ -43,19 +44,25 @@ const (
 
 // openLog reads from the stream position after `after`, 0 for the beginning. Reading ends with ctx.
 func (g *Ingest) openLog(ctx context.Context, buildID string, after uint64) (*tail, error) {
-	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{bus.LogSubjectsOf(buildID)}, InactiveThreshold: tailIdle, MaxResetAttempts: tailResets,
-	}
+	policy, from := jetstream.DeliverAllPolicy, uint64(0)
 	if after > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
+		policy, from = jetstream.DeliverByStartSequencePolicy, after+1
 	}
-	cons, err := g.js.OrderedConsumer(ctx, bus.LogsStream, cfg)
+	return g.open(ctx, bus.LogsStream, bus.LogSubjectsOf(buildID), policy, from)
+}
+
+// open reads a subject of a stream. Reading ends with ctx.
+func (g *Ingest) open(ctx context.Context, stream, subject string, policy jetstream.DeliverPolicy, from uint64) (*tail, error) {
+	cons, err := g.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject}, InactiveThreshold: tailIdle, MaxResetAttempts: tailResets,
+		DeliverPolicy: policy, OptStartSeq: from,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: open the log: %w", build.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, stream, err)
 	}
-	t := &tail{js: g.js, cons: cons, pending: cons.CachedInfo().NumPending}
+	t := &tail{js: g.js, stream: stream, cons: cons, pending: cons.CachedInfo().NumPending}
 	if t.it, err = cons.Messages(jetstream.PullMaxMessages(tailBuffer)); err != nil {
-		return nil, fmt.Errorf("%w: open the log: %w", build.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, stream, err)
 	}
 	// A reader that is being set up anew while the bus is away does not look at its context.
 	t.unwatch = context.AfterFunc(ctx, t.it.Stop)
@@ -71,14 +78,25 @@ func (t *tail) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	// If this is lost, the consumer ends by its inactivity.
-	_ = t.js.DeleteConsumer(ctx, bus.LogsStream, t.cons.CachedInfo().Name)
+	_ = t.js.DeleteConsumer(ctx, t.stream, t.cons.CachedInfo().Name)
 }
 
-// next waits for a message until ctx ends.
-func (t *tail) next(ctx context.Context) (chunk, error) {
+// message waits so long for the next one.
+func (t *tail) message(ctx context.Context, wait time.Duration) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	m, err := t.it.Next(jetstream.NextContext(ctx))
 	if err != nil {
-		return chunk{}, fmt.Errorf("%w: read the log: %w", build.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: read %s: %w", build.ErrUnavailable, t.stream, err)
+	}
+	return m, nil
+}
+
+// nextWithin waits so long for a message of a log.
+func (t *tail) nextWithin(ctx context.Context, wait time.Duration) (chunk, error) {
+	m, err := t.message(ctx, wait)
+	if err != nil {
+		return chunk{}, err
 	}
 	md, err := m.Metadata()
 	if err != nil {
@@ -110,12 +128,6 @@ func (t *tail) backlog(ctx context.Context, f func(chunk) error) error {
 		}
 	}
 	return nil
-}
-
-func (t *tail) nextWithin(ctx context.Context, wait time.Duration) (chunk, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	return t.next(ctx)
 }
 
 // quiet says that err is only that nothing came while waiting.

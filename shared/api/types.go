@@ -117,6 +117,34 @@ type JoinResponse struct {
 	Platforms []string `json:"platforms"`
 }
 
+// Worker is one machine that builds.
+type Worker struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Pool string `json:"pool"`
+	// Platforms that it can build.
+	Platforms []string `json:"platforms"`
+	// Slots is how many builds it does at once, Held how many it does now.
+	Slots    int  `json:"slots"`
+	Held     int  `json:"held"`
+	Online   bool `json:"online"`
+	Draining bool `json:"draining"`
+	// Polls: it asks over HTTP API v1 and has no connection to the bus.
+	Polls        bool              `json:"polls"`
+	Version      string            `json:"version,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	RegisteredAt string            `json:"registered_at"`
+	SeenAt       string            `json:"seen_at"`
+	// Completed and Failed count its builds; filled when one worker is asked for, not in lists.
+	Completed int64 `json:"completed,omitempty"`
+	Failed    int64 `json:"failed,omitempty"`
+}
+
+// WorkerList is the workers, those online first; of those offline with one name, the last seen.
+type WorkerList struct {
+	Workers []Worker `json:"workers"`
+}
+
 // Problem is an error by RFC 9457 (application/problem+json).
 type Problem struct {
 	Type   string `json:"type,omitempty"`

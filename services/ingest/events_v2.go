@@ -1,0 +1,106 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go/jetstream"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// eventsV2 sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
+// happens to it, and "end" instead of the last. Whoever comes back
+// hears first what the build has become, so there is nothing to resume.
+func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
+	id := chi.URLParam(r, "id")
+	if _, err := g.briefly(r.Context(), id); err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	leave, err := g.admitFollower()
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(g.stopping, cancel)()
+	t, err := g.open(ctx, bus.EventsStream, bus.BuildSubjectsOf(id), jetstream.DeliverNewPolicy, 0)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	defer t.close(ctx)
+	out := openSSE(w)
+	defer out.close()
+	if err := g.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
+		g.log.InfoContext(ctx, "build not followed to its end", "build_id", id, "err", err)
+		panic(http.ErrAbortHandler) // the client comes back
+	}
+}
+
+// admitFollower takes one of the places of clients that hold a consumer on the bus.
+func (g *Ingest) admitFollower() (leave func(), err error) {
+	select {
+	case g.followers <- struct{}{}:
+		return func() { <-g.followers }, nil
+	default:
+		return nil, refuse(errTooMany, "%d logs and builds are followed already; try again in a few seconds", g.cfg.MaxFollowers)
+	}
+}
+
+// sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
+func (g *Ingest) sendLife(ctx context.Context, out *sse, t *tail, id string) error {
+	for seq := ""; ; {
+		resp, err := g.getBuild(ctx, id)
+		if err != nil {
+			return err
+		}
+		ended, err := sendBuild(out, seq, resp)
+		if err != nil || ended {
+			return err
+		}
+		if seq, err = g.happening(ctx, out, t, id); err != nil {
+			return err
+		}
+	}
+}
+
+func sendBuild(out *sse, seq string, resp *schedulerv1.GetResponse) (ended bool, err error) {
+	name := "build"
+	if ended = build.State(resp.GetBuild().GetState()).Final(); ended {
+		name = "end"
+	}
+	return ended, errors.Join(out.event(name, seq, viewV2(resp.GetBuild(), resp.GetAttempts())), out.flush())
+}
+
+// happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
+// whether the build has ended: the event that says so may have been lost with a stream.
+func (g *Ingest) happening(ctx context.Context, out *sse, t *tail, id string) (seq string, err error) {
+	for {
+		m, err := t.message(ctx, g.cfg.FollowBeat)
+		if err == nil {
+			md, err := m.Metadata()
+			if err != nil {
+				return "", err //nolint:wrapcheck // never of our stream's messages
+			}
+			return strconv.FormatUint(md.Sequence.Stream, 10), nil
+		}
+		if !quiet(ctx, err) {
+			return "", err
+		}
+		if err := errors.Join(out.comment("still here"), out.flush()); err != nil {
+			return "", err
+		}
+		if b, err := g.briefly(ctx, id); err == nil && build.State(b.GetState()).Final() {
+			return "", nil
+		}
+	}
+}
