@@ -56,27 +56,6 @@ func (g *Ingest) routesOfWorkersV1(r chi.Router) {
 	r.With(g.requireHolder(true)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
 }
 
-// routesV2 is our own clients' API.
-func (g *Ingest) routesV2(r chi.Router) {
-	submit, read, worker := g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeWorker)
-	r.With(submit).Post("/builds", g.submitV2)
-	r.With(read).Get("/builds", g.listV2)
-	r.With(submit).Post("/builds/{id}/cancel", g.cancelV2)
-	r.With(worker).Post("/workers", g.join)
-	r.With(read).Get("/workers", g.listWorkersV2)
-	r.With(read).Get("/workers/{id}", g.getWorkerV2)
-	readOrToken, submitOrToken := g.requireKeyOrToken(v2, identity.ScopeRead), g.requireKeyOrToken(v2, identity.ScopeSubmit)
-	r.With(readOrToken).Get("/builds/{id}", g.getV2)
-	r.With(readOrToken).Get("/builds/{id}/logs", g.logsV2)
-	r.With(readOrToken).Get("/builds/{id}/events", g.eventsV2)
-	r.With(readOrToken).Get("/builds/{id}/result", g.resultV2)
-	r.With(submitOrToken).Post("/builds/{id}/retry", g.retryV2)
-	// The ticket in the header is the authority here, and the artifact service judges it.
-	r.Get("/objects", g.moveObject)
-	r.Head("/objects", g.moveObject)
-	r.Put("/objects", g.moveObject)
-}
-
 func notFound(w http.ResponseWriter, r *http.Request) {
 	dialectOf(r.URL.Path).refuse(w, r, http.StatusNotFound, "not_found", "Not found")
 }

@@ -28,6 +28,8 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	// document and docs are API v2's, for machines and for people.
+	document, docs []byte
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -58,6 +60,12 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
+		return nil, err
+	}
+	if g.document, err = document(g.operations()); err != nil {
+		return nil, err
+	}
+	if g.docs, err = page(g.document); err != nil {
 		return nil, err
 	}
 	return g, nil

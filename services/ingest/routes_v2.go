@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"mime/multipart"
+	"net/http"
+	"slices"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// operation is one row of API v2: the router and the published document are both made of it, so they cannot differ.
+type operation struct {
+	method, path string
+	guard        func(http.Handler) http.Handler
+	handle       http.HandlerFunc
+
+	id, summary, about string
+	// who may: shown to people.
+	who string
+	// asks holds what the request has, as a struct with tags for path, query, header, formData and json; nil for nothing.
+	asks any
+	// gives is the answer with status; a gives of nil is bytes of contentType.
+	gives       any
+	status      int
+	contentType string
+	// refusals are the statuses of its problems, besides those that every operation with a key has.
+	refusals []int
+}
+
+type (
+	oneBuild struct {
+		ID string `path:"id" description:"Id of the build."`
+	}
+	oneWorker struct {
+		ID string `path:"id" description:"Id of the worker."`
+	}
+	someBuilds struct {
+		Limit    int      `query:"limit" minimum:"1" maximum:"1000" default:"50" description:"How many at most."`
+		Before   string   `query:"before" description:"Cursor: the next of an earlier page."`
+		Status   []string `query:"status" collectionFormat:"multi" description:"Any of these states."`
+		Project  string   `query:"project" description:"Only builds of this project."`
+		Platform string   `query:"platform" enum:"ios,android" description:"Only builds for this platform."`
+		Worker   string   `query:"worker" description:"Only builds that this worker has, or had last."`
+	}
+	newBuild struct {
+		Platform string                `formData:"platform" required:"true" enum:"ios,android" description:"What to build for."`
+		Source   *multipart.FileHeader `formData:"source" required:"true" description:"The app: a zip or tar.gz, told apart by content."`
+		Certs    *multipart.FileHeader `formData:"certs" description:"Signing certificates: a zip, or a bare .p12."`
+		Profile  string                `formData:"profile" description:"Build profile in the project's freeagent.json."`
+		Project  string                `formData:"project" description:"Name of the project."`
+		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
+		Priority int                   `formData:"priority" description:"Higher goes first."`
+	}
+	transfer struct {
+		Ticket string `header:"X-Transfer-Ticket" required:"true" description:"The right to move these bytes, as it was granted."`
+	}
+)
+
+const sse2 = "text/event-stream"
+
+// Who may, in words.
+const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token"
+
+// operations is the whole of API v2.
+func (g *Ingest) operations() []operation {
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.byteOperations())
+}
+
+func (g *Ingest) buildOperations() []operation {
+	submit, read := g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeRead)
+	readOrToken, submitOrToken := g.requireKeyOrToken(v2, identity.ScopeRead), g.requireKeyOrToken(v2, identity.ScopeSubmit)
+	return []operation{
+		{
+			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
+			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state.",
+			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 413, 429, 507},
+		},
+		{
+			method: "GET", path: "/builds", guard: read, handle: g.listV2, id: "listBuilds", summary: "List builds, newest first",
+			about: "Pages are linked by next and by a Link header. The answer has an ETag.",
+			who:   anyKeyOf + "read", asks: someBuilds{}, gives: api.BuildList{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "GET", path: "/builds/{id}", guard: readOrToken, handle: g.getV2, id: "getBuild", summary: "Read a build with its attempts",
+			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "GET", path: "/builds/{id}/events", guard: readOrToken, handle: g.eventsV2, id: "followBuild", summary: "Follow a build's life",
+			about: "Server-sent events: \"build\" with the build as it is, again whenever something happens to it, and \"end\" instead of the last.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404},
+		},
+		{
+			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read or follow a build's log",
+			about: "With Accept: text/event-stream it is followed live: events \"log\", whose id resumes by Last-Event-ID, and \"end\" with the build. Else all lines there are, oldest first.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: g.resultV2, id: "downloadResult", summary: "Download a completed build's result",
+			about: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 416},
+		},
+		{
+			method: "POST", path: "/builds/{id}/cancel", guard: submit, handle: g.cancelV2, id: "cancelBuild", summary: "Cancel a build",
+			about: "A worker's process tree is killed within a second. Cancelling twice is answered like the first time.",
+			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
+			method: "POST", path: "/builds/{id}/retry", guard: submitOrToken, handle: g.retryV2, id: "retryBuild", summary: "Submit a build's source again",
+			who: anyKeyOf + "submit" + keyOrToken, asks: oneBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404},
+		},
+	}
+}
+
+func (g *Ingest) workerOperations() []operation {
+	read, worker := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeWorker)
+	return []operation{
+		{
+			method: "GET", path: "/workers", guard: read, handle: g.listWorkersV2, id: "listWorkers", summary: "List workers, those online first",
+			who: anyKeyOf + "read", gives: api.WorkerList{}, status: http.StatusOK,
+		},
+		{
+			method: "GET", path: "/workers/{id}", guard: read, handle: g.getWorkerV2, id: "getWorker", summary: "Read a worker",
+			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.Worker{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/workers", guard: worker, handle: g.join, id: "joinWorker", summary: "Join as a worker",
+			about: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
+			who:   anyKeyOf + "worker", asks: api.JoinRequest{}, gives: api.JoinResponse{}, status: http.StatusOK, refusals: []int{400},
+		},
+	}
+}
+
+func (g *Ingest) byteOperations() []operation {
+	return []operation{
+		{
+			method: "GET", path: "/objects", handle: g.moveObject, id: "getObject", summary: "Read bytes with a ticket",
+			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404, 416},
+		},
+		{
+			method: "HEAD", path: "/objects", handle: g.moveObject, id: "headObject", summary: "Look at bytes with a ticket",
+			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
+		},
+		{
+			method: "PUT", path: "/objects", handle: g.moveObject, id: "putObject", summary: "Write bytes with a ticket",
+			who: "a ticket", asks: transfer{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 408, 409, 413, 507},
+		},
+	}
+}
+
+// routesV2 is our own clients' API, and what documents it.
+func (g *Ingest) routesV2(r chi.Router) {
+	r.MethodNotAllowed(methodNotAllowed(r))
+	for _, o := range g.operations() {
+		guarded := r
+		if o.guard != nil { // else the ticket is the authority, and the artifact service judges it
+			guarded = r.With(o.guard)
+		}
+		guarded.MethodFunc(o.method, o.path, o.handle)
+	}
+	r.Get("/openapi.json", g.openAPI)
+	r.Get("/docs", g.docsPage)
+}
+
+// methodNotAllowed names the methods that a path has.
+func methodNotAllowed(routes chi.Router) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+			if routes.Match(chi.NewRouteContext(), method, r.URL.Path[len(api.Path):]) {
+				w.Header().Add("Allow", method)
+			}
+		}
+		v2.refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "The path does not have the method "+r.Method)
+	}
+}
