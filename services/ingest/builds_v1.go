@@ -118,7 +118,7 @@ type listedV1 struct {
 
 func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	limit, before := listBounds(r.URL.Query())
-	builds, next, err := g.page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before})
+	builds, next, err := g.page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -163,7 +163,7 @@ type activeV1 struct {
 
 func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
 	builds, _, err := g.page(r.Context(), maxList, &schedulerv1.ListRequest{
-		States: []string{string(build.Assigned), string(build.Building)},
+		States: []string{string(build.Assigned), string(build.Building)}, Brief: true,
 	})
 	if err != nil {
 		g.fail(w, r, v1, err)

@@ -42,7 +42,7 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, healthV1{
-		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetPending() + s.GetActive()},
+		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
 		Storage: storeHealth1{g.cfg.StoragePath, g.storageAnswers(ctx) == nil},
 	})
 }

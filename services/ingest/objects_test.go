@@ -35,7 +35,7 @@ func TestObjectsPassThrough(t *testing.T) {
 		t.Errorf("range = %q", r.body)
 	}
 	f.do("GET", api.ObjectsPath, nil, withKey()).want(t, 403)
-	f.do("POST", api.ObjectsPath, nil, ticket).want(t, 404)
+	f.do("POST", api.ObjectsPath, nil, ticket).want(t, 405)
 }
 
 // TestObjectsRefusalIsHeard: the worker gets the artifact service's no while it still sends.

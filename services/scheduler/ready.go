@@ -9,7 +9,7 @@ import (
 
 // Ready says why the scheduler cannot do its work now, nil if it can. It is safe for concurrent use.
 func (s *Scheduler) Ready(ctx context.Context) error {
-	if _, _, _, err := s.store.Summary(ctx); err != nil {
+	if _, _, err := s.store.Summary(ctx); err != nil {
 		return err
 	}
 	for _, stream := range []string{bus.EventsStream, bus.QueueStream} {

@@ -55,7 +55,7 @@ func (s *Scheduler) round(ctx context.Context) error {
 
 // look reads the world. With no worker online there is nothing to choose.
 func (s *Scheduler) look(ctx context.Context) (w world, err error) {
-	waiting, _, _, err := s.store.Summary(ctx)
+	waiting, _, err := s.store.Summary(ctx)
 	if err != nil {
 		return w, err
 	}

@@ -104,6 +104,7 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 	}
 	builds, err := s.store.List(ctx, limit+1, store.Filter{
 		States: states, Project: r.GetProject(), Platform: r.GetPlatform(), WorkerID: r.GetWorkerId(), BeforeSeq: r.GetBeforeSeq(),
+		Brief: r.GetBrief(),
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 
 // Summary gives the queue's figures.
 func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
-	waiting, leased, total, err := s.store.Summary(ctx)
+	waiting, leased, err := s.store.Summary(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,5 +130,5 @@ func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: total, WorkersOnline: int64(len(workers))}, nil
+	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: waiting + leased, WorkersOnline: int64(len(workers))}, nil
 }

@@ -716,9 +716,11 @@ type ListRequest struct {
 	// Any of these states; none means all.
 	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
 	// Only builds of this project, platform or worker; empty means all.
-	Project       string `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
-	Platform      string `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`
-	WorkerId      string `protobuf:"bytes,6,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Project  string `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
+	Platform string `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`
+	WorkerId string `protobuf:"bytes,6,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	// Without the builds' sources, certs and results.
+	Brief         bool `protobuf:"varint,7,opt,name=brief,proto3" json:"brief,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -793,6 +795,13 @@ func (x *ListRequest) GetWorkerId() string {
 		return x.WorkerId
 	}
 	return ""
+}
+
+func (x *ListRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
 }
 
 type ListResponse struct {
@@ -983,11 +992,12 @@ func (*SummaryRequest) Descriptor() ([]byte, []int) {
 }
 
 type SummaryResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pending       int64                  `protobuf:"varint,1,opt,name=pending,proto3" json:"pending,omitempty"`
-	Active        int64                  `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
-	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
-	WorkersOnline int64                  `protobuf:"varint,4,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pending int64                  `protobuf:"varint,1,opt,name=pending,proto3" json:"pending,omitempty"`
+	Active  int64                  `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	// Both together.
+	Total         int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	WorkersOnline int64 `protobuf:"varint,4,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2606,7 +2616,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\rstarted_at_ms\x18\x05 \x01(\x03R\vstartedAtMs\x12\x1e\n" +
 	"\vended_at_ms\x18\x06 \x01(\x03R\tendedAtMs\x12\x18\n" +
 	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xad\x01\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xc3\x01\n" +
 	"\vListRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x1d\n" +
 	"\n" +
@@ -2614,7 +2624,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06states\x18\x03 \x03(\tR\x06states\x12\x18\n" +
 	"\aproject\x18\x04 \x01(\tR\aproject\x12\x1a\n" +
 	"\bplatform\x18\x05 \x01(\tR\bplatform\x12\x1b\n" +
-	"\tworker_id\x18\x06 \x01(\tR\bworkerId\"m\n" +
+	"\tworker_id\x18\x06 \x01(\tR\bworkerId\x12\x14\n" +
+	"\x05brief\x18\a \x01(\bR\x05brief\"m\n" +
 	"\fListResponse\x125\n" +
 	"\x06builds\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.BuildR\x06builds\x12&\n" +
 	"\x0fnext_before_seq\x18\x02 \x01(\x03R\rnextBeforeSeq\"B\n" +

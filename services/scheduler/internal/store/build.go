@@ -107,7 +107,25 @@ func (t *Tx) SaveBuild(ctx context.Context, was, now Build) error {
 		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, millis(now.QueuedAt),
 		millis(now.AssignedAt), millis(now.StartedAt), millis(now.FinishedAt), millis(now.NotBefore),
 		was.ID, was.State, was.Attempt)
-	return oneRow(res, err, "save build "+was.ID)
+	if err := oneRow(res, err, "save build "+was.ID); err != nil {
+		return err
+	}
+	if now.State == build.Completed || now.State == build.Failed {
+		return t.count(ctx, now)
+	}
+	return nil
+}
+
+// count adds a build that has just ended to the totals. A state is final, so it is counted once.
+func (t *Tx) count(ctx context.Context, b Build) error {
+	took := int64(0)
+	if !b.AssignedAt.IsZero() {
+		took = b.FinishedAt.Sub(b.AssignedAt).Milliseconds()
+	}
+	if _, err := t.tx.ExecContext(ctx, `UPDATE totals SET ended = ended + 1, build_ms = build_ms + $1`, took); err != nil {
+		return fmt.Errorf("count build %s: %w", b.ID, err)
+	}
+	return nil
 }
 
 // oneRow makes an update that met no row a conflict.
