@@ -13,6 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.
@@ -24,6 +25,15 @@ type Config struct {
 	TokenKey []byte
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
+	// MaxCertsBytes bounds the certs of a submit, at most signing.MaxBytes. They are held in memory until they are stored or
+	// sent: MaxCertsAtOnce is how many of that size are at a time, and others wait; smaller ones take less.
+	MaxCertsBytes  int64
+	MaxCertsAtOnce int
+	// RepeatWindow is how long a submit whose answer could not be written waits for the client to send it again; then the
+	// build is cancelled if it has not begun.
+	RepeatWindow time.Duration
+	// StatsOrigins are the web pages (scheme://host[:port]) whose scripts may read the public figures; "*" is any.
+	StatsOrigins []string
 	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
 	MaxFollowers int
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
@@ -37,7 +47,11 @@ type Config struct {
 
 // DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB, and room for the form around them.
 func DefaultConfig() Config {
-	return Config{MaxUploadBytes: 520 << 20, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour}
+	return Config{
+		MaxUploadBytes: 520 << 20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8, RepeatWindow: 2 * time.Minute,
+		StatsOrigins: []string{"https://expo-free-agent.pages.dev"},
+		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+	}
 }
 
 // Validate names every fault at once.
@@ -52,6 +66,16 @@ func (c Config) Validate() error {
 	if c.MaxUploadBytes <= 0 {
 		faults = append(faults, errors.New("MaxUploadBytes: want more than 0"))
 	}
+	if c.MaxCertsBytes <= 0 || c.MaxCertsBytes > signing.MaxBytes {
+		faults = append(faults, fmt.Errorf("MaxCertsBytes: want more than 0 and at most %d", signing.MaxBytes))
+	}
+	if c.MaxCertsAtOnce <= 0 {
+		faults = append(faults, errors.New("MaxCertsAtOnce: want more than 0"))
+	}
+	if c.RepeatWindow <= 0 {
+		faults = append(faults, errors.New("RepeatWindow: want more than 0"))
+	}
+	faults = append(faults, validOrigins(c.StatsOrigins))
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
 	}

@@ -14,6 +14,8 @@ var (
 	errForbidden = errors.New("forbidden")
 	// errConflict: the build's state does not allow what was asked.
 	errConflict = errors.New("conflict")
+	// errUnfit: what was sent is sound but lacks what it is for.
+	errUnfit = errors.New("unfit")
 	// errTooMany: as many clients do this as the configuration allows.
 	errTooMany = errors.New("too many at once")
 )
@@ -44,6 +46,13 @@ const (
 	sayPlatform      = "Valid platform required (ios|android)"
 	saySourceLarge   = "Source file too large"
 	sayCertsLarge    = "Certs file too large"
+	sayProfileLarge  = "Profile file too large"
+	sayNoCertsHere   = "Certs not found"
+	sayNoWorker      = "Missing X-Worker-Id header"
+	sayNoBuild       = "Missing X-Build-Id header"
+	sayOtherBuild    = "X-Build-Id header does not match build ID in URL"
+	sayOtherWorker   = "Worker not authorized for this build"
+	sayNotAssigned   = "Worker not assigned to this build"
 	sayNotCompleted  = "Build not completed"
 	sayCancelled     = "Build cancelled by user"
 	sayUnavailable   = "The service is not available right now; try again in a few seconds"
@@ -55,6 +64,7 @@ const (
 	codeScope        = "insufficient_scope"
 	codeNotCompleted = "build_not_completed"
 	codeStalled      = "transfer_stalled"
+	codeUnfit        = "unprocessable"
 	codeTooMany      = "too_many_followers"
 )
 

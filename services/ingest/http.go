@@ -22,7 +22,7 @@ func (g *Ingest) routes() http.Handler {
 	r.Get("/livez", g.live)
 	r.Get("/readyz", g.ready)
 
-	// API v1: the deployed clients'. Workers and certs are to join it (/api/workers/*, /api/builds/{id}/certs).
+	// API v1: the deployed clients'.
 	submit, read := g.requireKey(v1, identity.ScopeSubmit), g.requireKey(v1, identity.ScopeRead)
 	r.With(submit).Post("/api/builds/submit", g.submitV1)
 	r.With(read).Get("/api/builds", g.listV1)
@@ -35,8 +35,37 @@ func (g *Ingest) routes() http.Handler {
 	r.With(readOrToken).Get("/api/builds/{id}/download", g.downloadV1)
 	r.With(submitOrToken).Post("/api/builds/{id}/retry", g.retryV1)
 
+	g.routesSigning(r)
+	g.routesStats(r)
+	g.routesDiagnostics(r)
+
 	r.Route(api.Path, g.routesV2)
 	return r
+}
+
+// routesSigning are for the worker that holds a build.
+func (g *Ingest) routesSigning(r chi.Router) {
+	worker := g.requireKey(v1, identity.ScopeWorker)
+	r.With(worker, g.requireHolder(holderRules{sayOther: sayOtherWorker})).Get("/api/builds/{id}/certs", g.certsV1)
+	r.With(worker, g.requireHolder(holderRules{sayOther: sayNotAssigned, buildHeader: true})).
+		Get("/api/builds/{id}/certs-secure", g.certsSecureV1)
+}
+
+// routesStats are open to everybody; scripts of the landing page ask from browsers.
+func (g *Ingest) routesStats(r chi.Router) {
+	r = r.With(g.allowOrigins)
+	for _, path := range []string{"/api/stats", "/public/stats"} {
+		r.Get(path, g.statsV1)
+		r.Options(path, g.statsV1)
+	}
+}
+
+// routesDiagnostics are what workers report of their own health.
+func (g *Ingest) routesDiagnostics(r chi.Router) {
+	worker, read := g.requireKey(v1, identity.ScopeWorker), g.requireKey(v1, identity.ScopeRead)
+	r.With(worker).Post("/api/diagnostics/report", g.reportV1)
+	r.With(read).Get("/api/diagnostics/{worker}", g.reportsV1)
+	r.With(read).Get("/api/diagnostics/{worker}/latest", g.latestReportV1)
 }
 
 // routesV2 is our own clients' API.

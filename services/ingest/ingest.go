@@ -27,6 +27,9 @@ type Ingest struct {
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
+	certs     certsMemory
+	stats     statsCache
+	notes     chan note
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -53,6 +56,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
+		certs: newCertsMemory(cfg), notes: make(chan note, maxNotes),
 		log: slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
 	g.stopping, g.stop = context.WithCancel(context.Background())
@@ -70,6 +74,8 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
+	group.Go("notes", g.noteLoop)
+	group.Go("unanswered submits", g.rollBackLoop)
 	return group.Run(ctx)
 }
 

@@ -135,7 +135,9 @@ func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Res
 	for k, v := range pick(answer.Header, passedOut()) {
 		w.Header()[k] = v
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
+	if w.Header().Get("Content-Type") == "" { // else the caller knows
+		w.Header().Set("Content-Type", "application/octet-stream")
+	}
 	w.Header().Set("Content-Disposition", attachment(fileName))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
