@@ -84,6 +84,7 @@ func answers() []answer {
 		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
 		{errConflict, http.StatusConflict, "", codeNotCompleted},
 		{errForbidden, http.StatusForbidden, "", codeScope},
+		{errUnfit, http.StatusUnprocessableEntity, "", codeUnfit},
 		{errTooMany, http.StatusServiceUnavailable, "", codeTooMany},
 		{errStalled, http.StatusRequestTimeout, sayFormStalled, codeStalled},
 		{build.ErrUnavailable, http.StatusServiceUnavailable, sayUnavailable, ""},

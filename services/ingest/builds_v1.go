@@ -43,17 +43,21 @@ type submittedV1 struct {
 	OriginalID  string `json:"original_build_id,omitempty"`
 }
 
-func (g *Ingest) answerSubmitV1(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
-	b := resp.GetBuild()
-	writeJSON(w, http.StatusOK, submittedV1{
+func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
+	return submittedV1{
 		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.token(b.GetId()),
 		OriginalID: b.GetRetryOf(),
-	})
+	}
 }
 
 func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
-	if resp := g.submit(w, r, v1); resp != nil {
-		g.answerSubmitV1(w, resp)
+	resp := g.submit(w, r, v1)
+	if resp == nil {
+		return
+	}
+	b := resp.GetBuild()
+	if err := deliver(w, r, g.submittedV1(b)); err != nil {
+		g.unanswered(r, b, err)
 	}
 }
 
@@ -63,7 +67,7 @@ func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v1, err)
 		return
 	}
-	g.answerSubmitV1(w, resp)
+	writeJSON(w, http.StatusOK, g.submittedV1(resp.GetBuild()))
 }
 
 func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.
@@ -31,6 +32,15 @@ type Config struct {
 	BaseImage string
 	// StageTTLs is the silence forgiven by stage to workers of API v1, for which the gateway keeps the heartbeats.
 	StageTTLs map[build.Stage]time.Duration
+	// MaxCertsBytes bounds the certs of a submit, at most signing.MaxBytes. They are held in memory until they are stored or
+	// sent: MaxCertsAtOnce is how many of that size are at a time, and others wait; smaller ones take less.
+	MaxCertsBytes  int64
+	MaxCertsAtOnce int
+	// RepeatWindow is how long a submit whose answer could not be written waits for the client to send it again; then the
+	// build is cancelled if it has not begun.
+	RepeatWindow time.Duration
+	// StatsOrigins are the web pages (scheme://host[:port]) whose scripts may read the public figures; "*" is any.
+	StatsOrigins []string
 	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
 	MaxFollowers int
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
@@ -48,8 +58,10 @@ func DefaultConfig() Config {
 	ttls := build.DefaultTTLs()
 	ttls[build.StagePrepare] = max(ttls[build.StagePrepare], 5*time.Minute)
 	return Config{
-		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest",
-		StageTTLs: ttls, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
+		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
+		StatsOrigins: []string{"https://expo-free-agent.pages.dev"},
+		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
 	}
 }
 
@@ -76,6 +88,16 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("StageTTLs: %s of stage %s, want at least 1s", ttl, stage))
 		}
 	}
+	if c.MaxCertsBytes <= 0 || c.MaxCertsBytes > signing.MaxBytes {
+		faults = append(faults, fmt.Errorf("MaxCertsBytes: want more than 0 and at most %d", signing.MaxBytes))
+	}
+	if c.MaxCertsAtOnce <= 0 {
+		faults = append(faults, errors.New("MaxCertsAtOnce: want more than 0"))
+	}
+	if c.RepeatWindow <= 0 {
+		faults = append(faults, errors.New("RepeatWindow: want more than 0"))
+	}
+	faults = append(faults, validOrigins(c.StatsOrigins))
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
 	}

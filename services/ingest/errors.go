@@ -14,6 +14,8 @@ var (
 	errForbidden = errors.New("forbidden")
 	// errConflict: the build's state does not allow what was asked.
 	errConflict = errors.New("conflict")
+	// errUnfit: what was sent is sound but lacks what it is for.
+	errUnfit = errors.New("unfit")
 	// errTooMany: as many clients do this as the configuration allows.
 	errTooMany = errors.New("too many at once")
 )
@@ -52,7 +54,7 @@ const (
 	sayFormStalled    = "The upload stalled: no byte came for a minute"
 	sayNoWorker       = "Missing X-Worker-Id header"
 	sayNoBuildHeader  = "Missing X-Build-Id header"
-	sayOtherBuild     = "X-Build-Id does not match the build in the path"
+	sayOtherBuild     = "X-Build-Id header does not match build ID in URL"
 	sayNotHolder      = "Worker not authorized for this build"
 	sayNotAssigned    = "Worker not assigned to this build"
 	sayNotThisWorkers = "Build not assigned to this worker"
@@ -68,6 +70,9 @@ const (
 	codeNotCompleted  = "build_not_completed"
 	codeStalled       = "transfer_stalled"
 	codeTooMany       = "too_many_followers"
+	sayProfileLarge   = "Profile file too large"
+	sayNoCertsHere    = "Certs not found"
+	codeUnfit         = "unprocessable"
 )
 
 // errUnknownID stands for an id that no build can have: as unknown as any other.

@@ -3,6 +3,8 @@ package ingest_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -47,9 +49,12 @@ type scheduler struct {
 	mu      sync.Mutex
 	builds  []*schedulerv1.Build
 	workers map[string]*schedulerv1.RegisterWorkerRequest
-	fault   error // of submit
+	notes   map[string][]string // by build
+	fault   error               // of submit
 	// submitting is called while a submit is under way, if set.
 	submitting func()
+	// hooks are in farends_certs_test.go.
+	hooks
 }
 
 func startScheduler(t *testing.T, nc *nats.Conn) *scheduler {
@@ -91,6 +96,12 @@ func (s *scheduler) count() int {
 	return len(s.builds)
 }
 
+func (s *scheduler) notesOf(id string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notes[id]
+}
+
 func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*schedulerv1.SubmitResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,10 +121,16 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1),
 	}
 	s.builds = append(s.builds, b)
+	if s.notes == nil {
+		s.notes = map[string][]string{}
+	}
+	s.notes[b.GetId()] = r.GetNotes()
+	s.afterSubmit(b)
 	return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b), Warnings: []string{"nobody builds this yet"}}, nil
 }
 
 func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
+	s.beforeGet()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.find(r.GetBuildId())
@@ -151,6 +168,9 @@ func (s *scheduler) cancel(_ context.Context, r *schedulerv1.CancelRequest) (*sc
 	case build.State(b.GetState()).Final():
 		return nil, build.ErrFinished
 	}
+	if err := s.beforeCancel(r); err != nil {
+		return nil, err
+	}
 	b.State, b.FinishedAtMs = "cancelled", time.Now().UnixMilli()
 	return &schedulerv1.CancelResponse{Build: proto.CloneOf(b)}, nil
 }
@@ -180,6 +200,8 @@ type artifact struct {
 	// arrived hears of each object whose first bytes came.
 	arrived chan string
 	headers http.Header // of the last transfer
+	// discarding is called before objects are discarded, if set.
+	discarding func()
 }
 
 type object struct {
@@ -258,6 +280,7 @@ func (a *artifact) keep(_ context.Context, r *artifactv1.KeepRequest) (*artifact
 }
 
 func (a *artifact) discard(_ context.Context, r *artifactv1.DiscardRequest) (*artifactv1.DiscardResponse, error) {
+	a.beforeDiscard()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range r.GetObjectIds() {
@@ -344,5 +367,6 @@ func (a *artifact) put(w http.ResponseWriter, r *http.Request, id string, o *obj
 	a.mu.Lock()
 	o.data, o.stored = data.Bytes(), true
 	a.mu.Unlock()
-	json.NewEncoder(w).Encode(api.Uploaded{ObjectID: id, Size: int64(data.Len()), SHA256: "abc"})
+	sum := sha256.Sum256(data.Bytes())
+	json.NewEncoder(w).Encode(api.Uploaded{ObjectID: id, Size: int64(data.Len()), SHA256: hex.EncodeToString(sum[:])})
 }

@@ -83,9 +83,11 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	isFile, s := part.FileName() != "", f.into
 	switch name := part.FormName(); {
 	case name == "source" && isFile && s.source == nil:
-		s.source, err = f.store(part, artifactv1.Kind_KIND_SOURCE, saySourceLarge)
-	case name == "certs" && isFile && s.certs == nil:
-		s.certs, err = f.store(part, artifactv1.Kind_KIND_CERTS, sayCertsLarge)
+		s.source, err = f.storeSource(part)
+	case name == "certs" && isFile && s.signing.certs == nil:
+		err = s.signing.readCerts(f.r.Context(), part)
+	case name == "profile" && isFile && s.signing.profile == nil:
+		err = s.signing.readProfile(f.r.Context(), part)
 	case !isFile && slices.Contains(f.fields, name):
 		s.fields[name], err = readField(part, name)
 	default:
@@ -107,11 +109,11 @@ func readField(part *multipart.Part, name string) (string, error) {
 	return string(value), nil
 }
 
-// store streams a file to the artifact service as it arrives.
-func (f *form) store(part *multipart.Part, kind artifactv1.Kind, sayLarge string) (*eventsv1.ObjectRef, error) {
+// storeSource streams the source to the artifact service as it arrives.
+func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := &tracked{r: part}
 	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
-		BuildId: f.into.buildID, Kind: kind, Project: f.into.fields["project"], Name: part.FileName(),
+		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: part.FileName(),
 	}, file)
 	if err == nil {
 		return ref, nil
@@ -120,7 +122,7 @@ func (f *form) store(part *multipart.Part, kind artifactv1.Kind, sayLarge string
 		return nil, brokenForm(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
-		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: err.Error()}
+		return nil, &refusal{kind: build.ErrTooLarge, sentence: saySourceLarge, detail: err.Error()}
 	}
 	return nil, err
 }

@@ -36,6 +36,9 @@ func (g *Ingest) routes() http.Handler {
 	r.With(submitOrToken).Post("/api/builds/{id}/retry", g.retryV1)
 
 	g.routesOfWorkersV1(r)
+	g.routesSigning(r)
+	g.routesStats(r)
+	g.routesDiagnostics(r)
 
 	r.Route(api.Path, g.routesV2)
 	return r
@@ -54,6 +57,31 @@ func (g *Ingest) routesOfWorkersV1(r chi.Router) {
 	r.With(holder).Get("/api/builds/{id}/source", g.sourceV1)
 	r.With(holder).Post("/api/builds/{id}/logs", g.addLogsV1)
 	r.With(g.requireHolder(true)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
+}
+
+// routesSigning are for the worker that holds a build.
+func (g *Ingest) routesSigning(r chi.Router) {
+	worker := g.requireKey(v1, identity.ScopeWorker)
+	r.With(worker, g.requireHolder(false)).Get("/api/builds/{id}/certs", g.certsV1)
+	r.With(worker, g.requireHolder(true)).
+		Get("/api/builds/{id}/certs-secure", g.certsSecureV1)
+}
+
+// routesStats are open to everybody; scripts of the landing page ask from browsers.
+func (g *Ingest) routesStats(r chi.Router) {
+	r = r.With(g.allowOrigins)
+	for _, path := range []string{"/api/stats", "/public/stats"} {
+		r.Get(path, g.statsV1)
+		r.Options(path, g.statsV1)
+	}
+}
+
+// routesDiagnostics are what workers report of their own health.
+func (g *Ingest) routesDiagnostics(r chi.Router) {
+	worker, read := g.requireKey(v1, identity.ScopeWorker), g.requireKey(v1, identity.ScopeRead)
+	r.With(worker).Post("/api/diagnostics/report", g.reportV1)
+	r.With(read).Get("/api/diagnostics/{worker}", g.reportsV1)
+	r.With(read).Get("/api/diagnostics/{worker}/latest", g.latestReportV1)
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {

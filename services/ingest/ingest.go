@@ -30,6 +30,8 @@ type Ingest struct {
 	beats     beats
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
+	certs          certsMemory
+	stats          statsCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -56,7 +58,8 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
-		log: slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
+		certs: newCertsMemory(cfg),
+		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
@@ -79,6 +82,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
+	group.Go("unanswered submits", g.rollBackLoop)
 	return group.Run(ctx)
 }
 

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -172,7 +173,31 @@ type part struct{ name, file, content string }
 
 func platform(p string) part { return part{name: "platform", content: p} }
 func source() part           { return part{"source", "project.tar.gz", "the source"} }
-func certs() part            { return part{"certs", "certs.zip", "the certs"} }
+func certs() part            { return part{"certs", "certs.zip", certsZip()} }
+
+// certsZip is what a submitter signs with.
+func certsZip() string {
+	return zipOf("dist.p12", "P12", "password.txt", "secret\n", "a.mobileprovision", "A", "x/b.mobileprovision", "B")
+}
+
+// zipOf packs names and contents in turn.
+func zipOf(pairs ...string) string {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for i := 0; i < len(pairs); i += 2 {
+		out, err := w.Create(pairs[i])
+		if err == nil {
+			_, err = io.WriteString(out, pairs[i+1])
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return buf.String()
+}
 
 func write(w *multipart.Writer, parts ...part) error {
 	for _, p := range parts {
@@ -205,7 +230,7 @@ func (f *farm) postForm(path string, h hdr, parts ...part) reply {
 func (f *farm) submit(parts ...part) (id, token string) {
 	f.t.Helper()
 	if len(parts) == 0 {
-		parts = []part{source(), platform("ios")}
+		parts = []part{source(), certs(), platform("ios")} // without certs its log would say so, at its own time
 	}
 	m := f.postForm("/api/builds/submit", withKey(), parts...).want(f.t, http.StatusOK).json(f.t)
 	return m["id"].(string), m["access_token"].(string)
@@ -255,6 +280,12 @@ func (l *logBuffer) contains(s string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Contains(l.buf.String(), s)
+}
+
+func (l *logBuffer) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.buf.String(), s)
 }
 
 // serve makes the farm's requests go to another handler.

@@ -22,6 +22,7 @@ type submission struct {
 	source, certs *eventsv1.ObjectRef
 	// objects were asked for, whether or not their bytes have arrived.
 	objects []string
+	signing signingFiles
 	// asked: the scheduler was, so the build may exist whatever it answered.
 	asked bool
 }
@@ -31,9 +32,14 @@ type submission struct {
 func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *schedulerv1.SubmitResponse {
 	b := newBody(w, r, g.cfg.MaxUploadBytes)
 	b.early()
-	s := &submission{buildID: build.NewID(), fields: map[string]string{}}
+	s := &submission{buildID: build.NewID(), fields: map[string]string{}, signing: signingFiles{memory: g.certs}}
 	resp, err := g.takeIn(r, b, say, s)
-	if err == nil {
+	s.signing.drop()
+	switch {
+	case err == nil && resp.GetBuild().GetId() != s.buildID: // a repeat, which brought the same again
+		g.discard(r.Context(), s)
+		return resp
+	case err == nil:
 		g.keep(r.Context(), s)
 		return resp
 	}
@@ -57,6 +63,14 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	if err := f.read(); err != nil {
 		return nil, err
 	}
+	if err := g.storeCerts(r.Context(), s); err != nil {
+		return nil, err
+	}
+	if say == v1 && r.Context().Err() == nil {
+		if b := g.repeated(r, s); b != nil {
+			return &schedulerv1.SubmitResponse{Build: b}, nil
+		}
+	}
 	return g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
@@ -73,6 +87,7 @@ func (g *Ingest) askSubmit(
 	}
 	// From here on the client's leaving must not leave the outcome unknown.
 	ctx, s.asked = context.WithoutCancel(ctx), true
+	req.Notes = notesOn(req)
 	var resp schedulerv1.SubmitResponse
 	err := g.ask(ctx, "scheduler", "submit", req, &resp)
 	if errors.Is(err, build.ErrUnavailable) {

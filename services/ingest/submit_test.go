@@ -27,7 +27,7 @@ func TestSubmitInAnyOrder(t *testing.T) {
 		"platform first":       {p, source(), certs()},
 		"source first":         {source(), p, certs()},
 		"platform last":        {certs(), source(), p},
-		"with what is unknown": {{"profile", "x.mobileprovision", "p"}, {"metadata", "", "{}"}, source(), {"appleId", "", "a@b"}, certs(), p, {"priority", "", "high"}},
+		"with what is unknown": {{"profile", "", "p"}, {"metadata", "", "{}"}, source(), {"appleId", "", "a@b"}, certs(), p, {"priority", "", "high"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,11 +37,11 @@ func TestSubmitInAnyOrder(t *testing.T) {
 				t.Errorf("answer = %v", m)
 			}
 			src, crt := f.artifact.of(id, artifactv1.Kind_KIND_SOURCE), f.artifact.of(id, artifactv1.Kind_KIND_CERTS)
-			if src == nil || crt == nil || string(src.data) != "the source" || string(crt.data) != "the certs" || !src.kept || !crt.kept {
+			if src == nil || crt == nil || string(src.data) != "the source" || string(crt.data) != certsZip() || !src.kept || !crt.kept {
 				t.Errorf("source = %+v, certs = %+v", src, crt)
 			}
 			f.scheduler.set(id, func(b *schedulerv1.Build) {
-				if b.GetPlatform() != "android" || b.GetSource().GetSize() != 10 || b.GetSource().GetSha256() != "abc" || b.GetCerts().GetObjectId() == "" || b.GetPriority() != 0 {
+				if b.GetPlatform() != "android" || b.GetSource().GetSize() != 10 || len(b.GetSource().GetSha256()) != 64 || b.GetCerts().GetObjectId() == "" || b.GetPriority() != 0 {
 					t.Errorf("submitted = %v", b)
 				}
 			})
@@ -63,17 +63,18 @@ func TestSubmitRefusesAndKeepsNothing(t *testing.T) {
 		status   int
 		sentence string
 	}{
-		"no source":        {[]part{platform("ios")}, 400, "Source file required"},
-		"nothing":          {nil, 400, "Source file required"},
-		"source no file":   {[]part{{"source", "", "text"}, platform("ios")}, 400, "Source file required"},
-		"no platform":      {[]part{source()}, 400, "Valid platform required (ios|android)"},
-		"other platform":   {[]part{source(), platform("windows")}, 400, "Valid platform required (ios|android)"},
-		"IOS":              {[]part{source(), platform("IOS")}, 400, "Valid platform required (ios|android)"},
-		"large source":     {[]part{platform("ios"), {"source", "p.zip", large}}, 413, "Source file too large"},
-		"large certs":      {[]part{platform("ios"), source(), {"certs", "c.zip", large}}, 413, "Certs file too large"},
-		"long field":       {[]part{source(), long}, 400, "Field platform is longer than 65536 bytes"},
-		"too many parts":   {many, 400, "The form has more than 100 parts"},
-		"second source in": {[]part{source(), {"source", "b.zip", large}, platform("x")}, 400, "Valid platform required (ios|android)"},
+		"no source":               {[]part{platform("ios")}, 400, "Source file required"},
+		"nothing":                 {nil, 400, "Source file required"},
+		"source no file":          {[]part{{"source", "", "text"}, platform("ios")}, 400, "Source file required"},
+		"no platform":             {[]part{source()}, 400, "Valid platform required (ios|android)"},
+		"other platform":          {[]part{source(), platform("windows")}, 400, "Valid platform required (ios|android)"},
+		"IOS":                     {[]part{source(), platform("IOS")}, 400, "Valid platform required (ios|android)"},
+		"large source":            {[]part{platform("ios"), {"source", "p.zip", large}}, 413, "Source file too large"},
+		"large certs":             {[]part{platform("ios"), source(), {"certs", "c.zip", strings.Repeat("x", 10<<20+1)}}, 413, "Certs file too large"},
+		"certs over what is kept": {[]part{platform("ios"), source(), {"certs", "c.zip", zipOf("a.p12", noise(2<<20))}}, 413, "Certs file too large"},
+		"long field":              {[]part{source(), long}, 400, "Field platform is longer than 65536 bytes"},
+		"too many parts":          {many, 400, "The form has more than 100 parts"},
+		"second source in":        {[]part{source(), {"source", "b.zip", large}, platform("x")}, 400, "Valid platform required (ios|android)"},
 	} {
 		f.postForm("/api/builds/submit", withKey(), c.parts...).want(t, c.status, c.sentence)
 		if n := f.artifact.count(); n != 0 {

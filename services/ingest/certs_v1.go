@@ -1,0 +1,171 @@
+package ingest
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/signing"
+)
+
+// Certs leave only for the worker that holds the build (requireHolder), and no cache on the way may keep them.
+
+func (g *Ingest) certsV1(w http.ResponseWriter, r *http.Request) {
+	b := heldBuild(r.Context())
+	if b.GetCerts().GetObjectId() == "" {
+		noCerts(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	g.transfer(w, r, v1, b.GetCerts().GetObjectId(), file{name: b.GetId() + "-certs.zip", contentType: "application/zip"})
+}
+
+func noCerts(w http.ResponseWriter, r *http.Request) {
+	v1.refuse(w, r, http.StatusNotFound, build.Code(build.ErrObjectNotFound), sayNoCertsHere)
+}
+
+// certsSecureV1 answers what the installer in a VM imports into its keychain.
+func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
+	ctx, b := r.Context(), heldBuild(r.Context())
+	if b.GetCerts().GetObjectId() == "" {
+		noCerts(w, r)
+		return
+	}
+	size := b.GetCerts().GetSize()
+	if size > signing.MaxBytes {
+		g.fail(w, r, v1, refuse(build.ErrTooLarge, sayCertsLarge))
+		return
+	}
+	if err := g.certs.reserve(ctx, size); err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	defer g.certs.Release(size)
+	data, err := g.readObject(ctx, b.GetCerts())
+	defer clear(data)
+	if errors.Is(err, build.ErrObjectNotFound) {
+		noCerts(w, r)
+		return
+	}
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	bundle, err := signing.Read(data)
+	if err != nil {
+		g.fail(w, r, v1, badCerts(err))
+		return
+	}
+	g.log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
+	g.sendSigning(w, r, bundle)
+}
+
+// readObject reads a small object whole, and checks that it is what was stored.
+func (g *Ingest) readObject(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
+	var resp artifactv1.DownloadResponse
+	if err := g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()}, &resp); err != nil {
+		return nil, err
+	}
+	ctx, moved, stop := watchdog(ctx)
+	defer stop()
+	answer, err := g.send(ctx, resp.GetGrant(), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, problem(answer)
+	}
+	data := make([]byte, ref.GetSize())
+	if _, err := io.ReadFull(movingReader{answer.Body, moved}, data); err != nil {
+		return data, fmt.Errorf("%w: read object %s: %w", build.ErrUnavailable, ref.GetObjectId(), err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != ref.GetSha256() {
+		return data, fmt.Errorf("object %s: %w", ref.GetObjectId(), build.ErrObjectCorrupt)
+	}
+	return data, nil
+}
+
+// keychainBytes is how much randomness protects the keychain that a VM makes for one build.
+const keychainBytes = 24
+
+// piece is a part of an answer: text, or a file to be sent in base64.
+type piece struct {
+	text string
+	file signing.File
+}
+
+// signingAnswer is the JSON of certs-secure. All four keys are always there: the VM tests each.
+func signingAnswer(b *signing.Bundle) (pieces []piece, length int) {
+	var keychain [keychainBytes]byte
+	_, _ = rand.Read(keychain[:]) // never fails
+	pieces = []piece{
+		{text: `{"p12":"`}, {file: b.Identity},
+		{text: `","p12Password":` + quoted(b.Password) + `,"keychainPassword":"` + base64.StdEncoding.EncodeToString(keychain[:])},
+		{text: `","provisioningProfiles":[`},
+	}
+	comma := ""
+	for _, p := range b.Profiles {
+		pieces = append(pieces, piece{text: comma + `"`}, piece{file: p}, piece{text: `"`})
+		comma = ","
+	}
+	pieces = append(pieces, piece{text: "]}\n"})
+	for _, p := range pieces {
+		length += len(p.text) + base64.StdEncoding.EncodedLen(int(p.file.Size))
+	}
+	return pieces, length
+}
+
+func quoted(s string) string {
+	data, err := json.Marshal(s)
+	if err != nil { // a string always marshals
+		panic(err)
+	}
+	return string(data)
+}
+
+// sendSigning unpacks the bundle, which was checked, on its way out: unpacked it may be five times as large.
+func (g *Ingest) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.Bundle) {
+	pieces, length := signingAnswer(b)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(length))
+	w.Header().Set("Cache-Control", "no-store")
+	slow := newPatient(w, nil)
+	defer slow.done()
+	out := bufio.NewWriterSize(slow, 32<<10)
+	var err error
+	for _, p := range pieces {
+		if err == nil {
+			err = p.writeTo(out)
+		}
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		g.log.WarnContext(r.Context(), "certs not sent", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (p piece) writeTo(out *bufio.Writer) error {
+	if p.text != "" {
+		_, err := out.WriteString(p.text)
+		return err //nolint:wrapcheck // the client left
+	}
+	enc := base64.NewEncoder(base64.StdEncoding, out)
+	_, err := p.file.WriteTo(enc)
+	return errors.Join(err, enc.Close())
+}

@@ -1,0 +1,175 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/signing"
+)
+
+const (
+	// maxProfile bounds a provisioning profile that is sent beside the certs; those of large teams have some 300 KB.
+	maxProfile = 1 << 20
+	// certsWait is how long a request waits for memory before it is told to come again.
+	certsWait = time.Minute
+	// certsTime bounds the arrival of each part as a whole: it takes memory that others wait for.
+	certsTime = 5 * time.Minute
+)
+
+// certsMemory bounds what the certs of all requests take together, in bytes.
+type certsMemory struct {
+	*semaphore.Weighted
+	// each is the largest certs file.
+	each int64
+}
+
+func newCertsMemory(cfg Config) certsMemory {
+	return certsMemory{semaphore.NewWeighted(int64(cfg.MaxCertsAtOnce) * (cfg.MaxCertsBytes + maxProfile)), cfg.MaxCertsBytes}
+}
+
+// reserve waits for n bytes.
+func (m certsMemory) reserve(ctx context.Context, n int64) error {
+	ctx, cancel := context.WithTimeout(ctx, certsWait)
+	defer cancel()
+	if err := m.Acquire(ctx, n); err != nil {
+		return fmt.Errorf("%w: memory for certs: %w", build.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// signingFiles are the certs and the profile of one submit. They are held in memory since they may come in any order and
+// are stored as one bundle.
+type signingFiles struct {
+	memory         certsMemory
+	held           int64
+	certs, profile []byte
+	certsName      string
+}
+
+// readCerts takes the certs in.
+func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err error) {
+	if err := f.reserve(ctx); err != nil {
+		return err
+	}
+	f.certsName = part.FileName()
+	if f.certs, err = readFile(part, f.memory.each, sayCertsLarge); err == nil {
+		f.shrink(f.memory.each, len(f.certs))
+	}
+	return err
+}
+
+// readProfile takes a provisioning profile in.
+func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (err error) {
+	if err := f.reserve(ctx); err != nil {
+		return err
+	}
+	if f.profile, err = readFile(part, maxProfile, sayProfileLarge); err == nil {
+		f.shrink(maxProfile, len(f.profile))
+	}
+	return err
+}
+
+// reserve asks once, for both files: who held memory while waiting for more could wait for another that does the same.
+func (f *signingFiles) reserve(ctx context.Context) error {
+	if f.held > 0 {
+		return nil
+	}
+	need := f.memory.each + maxProfile
+	if err := f.memory.reserve(ctx, need); err != nil {
+		return err
+	}
+	f.held = need
+	return nil
+}
+
+// shrink gives back what a file that has arrived did not need.
+func (f *signingFiles) shrink(reserved int64, used int) {
+	spare := reserved - int64(used)
+	f.memory.Release(spare)
+	f.held -= spare
+}
+
+// drop forgets the files.
+func (f *signingFiles) drop() {
+	f.memory.Release(f.held)
+	f.certs, f.profile, f.held = nil, nil, 0
+}
+
+// readFile reads a file of at most limit bytes.
+func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error) {
+	var data bytes.Buffer
+	_, err := io.Copy(&data, &hurried{io.LimitReader(part, limit+1), time.Now().Add(certsTime)})
+	switch {
+	case errors.Is(err, errStalled):
+		return nil, err
+	case err != nil:
+		return nil, brokenForm(err)
+	case int64(data.Len()) > limit:
+		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+	}
+	return append([]byte{}, data.Bytes()...), nil // not nil: an empty file was sent, too
+}
+
+// hurried gives up after its time; a read that waits is ended by the body's own deadline.
+type hurried struct {
+	io.Reader
+	until time.Time
+}
+
+func (h *hurried) Read(p []byte) (int, error) {
+	if time.Now().After(h.until) {
+		return 0, fmt.Errorf("read certs for %s: %w", certsTime, errStalled)
+	}
+	return h.Reader.Read(p) //nolint:wrapcheck // callers compare with io.EOF
+}
+
+// storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.
+func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
+	if s.signing.certs == nil {
+		return nil
+	}
+	bundle, err := signing.Pack(s.signing.certs, s.signing.profile)
+	if err != nil {
+		return badCerts(err)
+	}
+	s.certs, err = g.upload(ctx, s, &artifactv1.UploadRequest{
+		BuildId: s.buildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
+	}, bytes.NewReader(bundle))
+	if errors.Is(err, build.ErrTooLarge) {
+		return &refusal{kind: build.ErrTooLarge, sentence: sayCertsLarge, detail: err.Error()}
+	}
+	return err
+}
+
+// badCerts tells the submitter what is wrong with the certs; what is no fault of theirs stays an error of ours.
+func badCerts(err error) error {
+	for _, a := range []struct{ is, kind error }{
+		{signing.ErrTooLarge, build.ErrTooLarge},
+		{signing.ErrNoIdentity, errUnfit},
+		{signing.ErrFormat, build.ErrBadArchive},
+		{signing.ErrDamaged, build.ErrBadArchive},
+		{signing.ErrUnsafe, build.ErrBadArchive},
+	} {
+		if errors.Is(err, a.is) {
+			return refuse(a.kind, "%s", sentenceCase(err.Error()))
+		}
+	}
+	return err
+}
+
+// sentenceCase begins a text with a capital letter.
+func sentenceCase(s string) string {
+	if s != "" && s[0] >= 'a' && s[0] <= 'z' {
+		return string(s[0]-'a'+'A') + s[1:]
+	}
+	return s
+}

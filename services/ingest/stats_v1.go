@@ -1,0 +1,114 @@
+package ingest
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+)
+
+// statsV1 are the farm's public figures.
+type statsV1 struct {
+	NodesOnline      int64   `json:"nodesOnline"`
+	BuildsQueued     int64   `json:"buildsQueued"`
+	ActiveBuilds     int64   `json:"activeBuilds"`
+	BuildsToday      int64   `json:"buildsToday"`
+	TotalBuilds      int64   `json:"totalBuilds"`
+	TotalBuildTimeMs int64   `json:"totalBuildTimeMs"`
+	TotalCPUCycles   float64 `json:"totalCpuCycles"`
+}
+
+const (
+	// statsAge is how old figures may be: anybody may ask, and asking must cost next to nothing.
+	statsAge = 5 * time.Second
+	// statsTimeout bounds the question to the scheduler, usageTimeout that to the monitor, without which it goes as well.
+	statsTimeout = 5 * time.Second
+	usageTimeout = time.Second
+)
+
+// statsCache holds the last figures. Its zero value is empty; it is safe for concurrent use.
+type statsCache struct {
+	flight singleflight.Group
+	mu     sync.Mutex
+	at     time.Time
+	stats  statsV1
+	// cpuPercent is the last mean known, of one core.
+	cpuPercent float64
+}
+
+func (c *statsCache) fresh() (statsV1, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats, !c.at.IsZero() && time.Since(c.at) < statsAge
+}
+
+func (c *statsCache) put(s *schedulerv1.StatsResponse, usage *monitorv1.UsageResponse) statsV1 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if usage != nil {
+		c.cpuPercent = usage.GetMeanCpuPercent()
+	}
+	c.at, c.stats = time.Now(), statsV1{
+		NodesOnline: s.GetWorkersOnline(), BuildsQueued: s.GetWaiting(), ActiveBuilds: s.GetActive(), BuildsToday: s.GetCompletedToday(),
+		TotalBuilds: s.GetEnded(), TotalBuildTimeMs: s.GetBuildMs(),
+		TotalCPUCycles: c.cpuPercent / 100 * float64(s.GetBuildMs()) / 1000,
+	}
+	return c.stats
+}
+
+func (g *Ingest) statsV1(w http.ResponseWriter, r *http.Request) {
+	s, err := g.currentStats(r.Context())
+	if err != nil {
+		g.fail(w, r, v1, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, s)
+}
+
+// currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.
+func (g *Ingest) currentStats(ctx context.Context) (statsV1, error) {
+	if s, ok := g.stats.fresh(); ok {
+		return s, nil
+	}
+	s, err, _ := g.stats.flight.Do("", func() (any, error) {
+		if s, ok := g.stats.fresh(); ok { // it came between our look and the flight
+			return s, nil
+		}
+		return g.askStats(context.WithoutCancel(ctx))
+	})
+	if err != nil {
+		return statsV1{}, err //nolint:wrapcheck // names the question
+	}
+	return s.(statsV1), nil //nolint:forcetypeassert // see above
+}
+
+func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
+	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
+	defer cancel()
+	usage := make(chan *monitorv1.UsageResponse, 1)
+	go func() { usage <- g.askUsage(ctx) }()
+	var s schedulerv1.StatsResponse
+	err := g.ask(ctx, "scheduler", "stats", &schedulerv1.StatsRequest{}, &s)
+	u := <-usage
+	if err != nil {
+		return statsV1{}, err
+	}
+	return g.stats.put(&s, u), nil
+}
+
+// askUsage gives nil if the monitor does not answer.
+func (g *Ingest) askUsage(ctx context.Context) *monitorv1.UsageResponse {
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	var u monitorv1.UsageResponse
+	if err := g.ask(ctx, "monitor", "usage", &monitorv1.UsageRequest{}, &u); err != nil {
+		g.log.DebugContext(ctx, "public figures without fresh usage", "err", err)
+		return nil
+	}
+	return &u
+}

@@ -1,0 +1,123 @@
+package signing
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/expo-free-agent/freeagent/shared/archive"
+)
+
+// Pack gives the one bundle that is made of a submitter's certs, a zip or a bare
+// PKCS#12 file, and of a provisioning profile sent beside them (nil or empty: none).
+// The same input gives the same bytes; a zip that lacks nothing is returned as it
+// came. ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge, ErrNoIdentity.
+func Pack(certs, profile []byte) ([]byte, error) {
+	switch {
+	case len(certs) == 0:
+		return nil, fmt.Errorf("%w: the file is empty", ErrDamaged)
+	case len(certs)+len(profile) > MaxBytes:
+		return nil, fmt.Errorf("%w: the limit is %d MB", ErrTooLarge, MaxBytes>>20)
+	case archive.Detect(certs) == archive.Zip:
+		return withProfile(certs, profile)
+	}
+	if err := checkPKCS12(certs); err != nil {
+		return nil, err
+	}
+	return pack(func(w *zip.Writer) error {
+		return errors.Join(add(w, "certificate"+identityExt, certs), addProfile(w, "profile"+profileExt, profile))
+	})
+}
+
+// withProfile checks a zip, and adds the profile if it has none of the same content.
+func withProfile(certs, profile []byte) ([]byte, error) {
+	b, err := Read(certs)
+	if err != nil {
+		return nil, err
+	}
+	if has, err := b.has(profile); err != nil || has {
+		return certs, err
+	}
+	entries, err := list(certs)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := pack(func(w *zip.Writer) error {
+		for _, e := range entries {
+			if err := w.Copy(e); err != nil {
+				return fmt.Errorf("copy %.100q: %w", e.Name, err)
+			}
+		}
+		return addProfile(w, freeName(entries), profile)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Read(packed); err != nil { // it may have come over a limit
+		return nil, err
+	}
+	return packed, nil
+}
+
+// has says whether there is nothing to add.
+func (b *Bundle) has(profile []byte) (bool, error) {
+	if len(profile) == 0 {
+		return true, nil
+	}
+	for _, p := range b.Profiles {
+		if p.Size != int64(len(profile)) {
+			continue
+		}
+		var known bytes.Buffer
+		if _, err := p.WriteTo(&known); err != nil {
+			return false, err
+		}
+		if bytes.Equal(known.Bytes(), profile) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// freeName is one for the profile that no entry has.
+func freeName(entries []*zip.File) string {
+	taken := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		taken[e.Name] = true
+	}
+	name := "profile" + profileExt
+	for i := 2; taken[name]; i++ {
+		name = "profile-" + strconv.Itoa(i) + profileExt
+	}
+	return name
+}
+
+func pack(fill func(*zip.Writer) error) ([]byte, error) {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	if err := errors.Join(fill(w), w.Close()); err != nil {
+		return nil, fmt.Errorf("pack the certs: %w", err)
+	}
+	if out.Len() > MaxBytes {
+		return nil, fmt.Errorf("%w: the limit is %d MB", ErrTooLarge, MaxBytes>>20)
+	}
+	return out.Bytes(), nil
+}
+
+func addProfile(w *zip.Writer, name string, profile []byte) error {
+	if len(profile) == 0 {
+		return nil
+	}
+	return add(w, name, profile)
+}
+
+// add stores: what is encrypted or signed does not compress, and no time is told, so that equal input gives equal bytes.
+func add(w *zip.Writer, name string, data []byte) error {
+	out, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	if err == nil {
+		_, err = out.Write(data)
+	}
+	return err
+}
