@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"strings"
