@@ -6,8 +6,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
-# The HTTP API v1 conformance suite beside the clone. Off until the gateway serves the whole of v1: then make this yes.
-CONFORMANCE=${CONFORMANCE:-no}
+# The HTTP API v1 conformance suite, where it stands beside the clone: both tiers, against a standalone and against the
+# services as processes of their own.
 CONFORMANCE_DIR=$ROOT/../shared/conformance
 
 OUT=$ROOT/.cache/ci
@@ -69,11 +69,18 @@ conformance() (
   done
   BASE_URL=$(.bin/jsonfield url <"$work/ready.json")
   API_KEY=$(cat "$(.bin/jsonfield key_file <"$work/ready.json")")
-  export BASE_URL API_KEY
+  export BASE_URL API_KEY STRICT=1
   # A copy: the suite's folder may be read-only.
   cp -R "$CONFORMANCE_DIR" "$work/suite"
   (cd "$work/suite" && { GOWORK=off GOFLAGS=-mod=mod go test -json -count=1 ./... || printf '{"Action":"module-fail","Package":"conformance"}\n'; }) |
     .bin/testsum -totals "$OUT/conformance"
+)
+
+# conformance_distributed has a test of ours start the services and run the suite against them.
+conformance_distributed() (
+  FREEAGENT_PG_BIN=$(scripts/need-postgres.sh)
+  export FREEAGENT_PG_BIN FREEAGENT_CONFORMANCE=$CONFORMANCE_DIR GOWORK=off
+  cd services/standalone && go test -count=1 -timeout=5m -run 'TestDistributedConformance' -v . | grep -v '^time='
 )
 
 # closing adds the totals up and prints the last line.
@@ -94,8 +101,9 @@ must "what this machine needs" prepare
 must "make check" make --no-print-directory check
 step "tests, with race detector and coverage" tests || [ -s .cache/test/totals ] || steps_failed=$((steps_failed + 1))
 must "make demo EXECUTOR=fake" make --no-print-directory demo EXECUTOR=fake
-if [ "$CONFORMANCE" = yes ] && [ -d "$CONFORMANCE_DIR" ]; then
-  step "API v1 conformance" conformance || [ -s "$OUT/conformance" ] || steps_failed=$((steps_failed + 1))
+if [ -d "$CONFORMANCE_DIR" ]; then
+  step "API v1 conformance, standalone" conformance || [ -s "$OUT/conformance" ] || steps_failed=$((steps_failed + 1))
+  must "API v1 conformance, services on PostgreSQL" conformance_distributed
 fi
 heading "done"
 closing

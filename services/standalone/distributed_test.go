@@ -52,6 +52,33 @@ func TestDistributed(t *testing.T) {
 	}
 }
 
+// TestDistributedConformance runs a suite of API v1 against the services as processes of their own.
+func TestDistributedConformance(t *testing.T) {
+	suite := os.Getenv("FREEAGENT_CONFORMANCE")
+	if suite == "" {
+		t.Skip("FREEAGENT_CONFORMANCE names no directory with a conformance suite of API v1")
+	}
+	copied := filepath.Join(t.TempDir(), "suite") // its own place may be read-only
+	if err := os.CopyFS(copied, os.DirFS(suite)); err != nil {
+		t.Fatal(err)
+	}
+	f := newInstallation(t)
+	services := []*service{f.start("monitor"), f.start("scheduler"), f.start("artifact")}
+	ingest := f.start("ingest", "FREEAGENT_ARTIFACT_URL="+services[2].url())
+	for _, p := range append(services, ingest) {
+		p.ready()
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...", "-v")
+	cmd.Dir = copied
+	cmd.Env = append(os.Environ(), "GOWORK=off", "STRICT=1", "BASE_URL="+ingest.url(), "API_KEY="+distributedKey)
+	out, err := cmd.CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	t.Log(strings.Join(lines[max(0, len(lines)-4):], "\n"))
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // submitAndCancel takes one build through the gateway.
 func (f *installation) submitAndCancel(url string) {
 	f.t.Helper()
