@@ -21,9 +21,10 @@ import (
 const (
 	// defaultReports and maxReports bound a list of diagnostic reports.
 	defaultReports = 10
-	maxReports     = 100
-	// maxChecks bounds a report's checks, in bytes; the worker app sends some 2 KB.
-	maxChecks = 64 << 10
+	maxReports     = 50
+	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports of them fit into one
+	// message of the bus (1 MB).
+	maxChecks = 16 << 10
 )
 
 // reportV1 is a diagnostic report as the worker app sends it. What it says of the time (run_at) is not read.
@@ -60,6 +61,7 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if err := readJSON(w, r, &report); err != nil {
 		return "", err
 	}
+	report.Checks = bytes.ToValidUTF8(report.Checks, []byte("\ufffd"))
 	if err := report.check(); err != nil {
 		return "", err
 	}
@@ -67,14 +69,18 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 		return "", err
 	}
 	var resp monitorv1.AddReportResponse
-	err = g.ask(r.Context(), "monitor", "add_report", &monitorv1.AddReportRequest{Report: &monitorv1.Report{
-		WorkerId: report.WorkerID, Status: report.Status, DurationMs: int64(*report.DurationMs),
-		AutoFixed: truthy(report.AutoFixed), ChecksJson: bytes.ToValidUTF8(report.Checks, []byte("\ufffd")),
-	}}, &resp)
-	if err != nil {
+	if err := g.ask(r.Context(), "monitor", "add_report", &monitorv1.AddReportRequest{Report: report.message()}, &resp); err != nil {
 		return "", fmt.Errorf("store a report of worker %s: %w", report.WorkerID, err)
 	}
 	return resp.GetId(), nil
+}
+
+// message is a report that was checked, for the monitor.
+func (r reportV1) message() *monitorv1.Report {
+	return &monitorv1.Report{
+		WorkerId: r.WorkerID, Status: r.Status, DurationMs: int64(*r.DurationMs), AutoFixed: truthy(r.AutoFixed),
+		ChecksJson: r.Checks,
+	}
 }
 
 // check says what is wrong in the words of API v1.

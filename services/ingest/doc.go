@@ -1,12 +1,16 @@
 // Package ingest is the gateway: the only door for people, scripts and workers that come over HTTP.
 //
-// Owns: API keys and the credentials of workers (internal/store). Asks: the scheduler (fa.scheduler.*) about builds, the
-// artifact service (fa.artifact.*) for permission to move bytes, which it then passes through without keeping any. Reads:
-// BUILD_LOGS. Answers: HTTP API v1 (the deployed clients'), v2 (our own), and the bus's question who a connection is.
+// Owns: API keys, the credentials of workers, and which submits could not be answered (internal/store). Asks: the scheduler
+// (fa.scheduler.*) about builds, the artifact service (fa.artifact.*) for permission to move bytes, which it then passes
+// through without keeping any, and the monitor (fa.monitor.*) for usage and diagnostic reports. Reads: BUILD_LOGS. Answers:
+// HTTP API v1 (the deployed clients'), v2 (our own), and the bus's question who a connection is.
 //
 //	submit:  form --parts as they come--> artifact (staged, stored)
 //	         form complete --------------> scheduler.submit --> artifact.keep --> answer
 //	         refused, cut, client gone --> artifact.discard
+//	v1:      answer not written ---------> remembered; the same submit within 2 min gets that build, else scheduler.cancel
+//
+// Certs alone are held in memory, a bounded number at once: they are checked and stored as one bundle (shared/signing).
 //
 // It keeps no state between requests, so any number of gateways may stand behind one address. Once the scheduler was asked,
 // a client that leaves changes nothing: the build is its owner's, and the scheduler alone knows whether it exists.

@@ -54,6 +54,7 @@ func TestFaults(t *testing.T) {
 			"FREEAGENT_API_KEY", "FREEAGENT_NATS_URL", "FREEAGENT_DATABASE_URL", "FREEAGENT_ARTIFACT_URL", "FREEAGENT_TOKEN_KEY_FILE",
 			"FREEAGENT_BUS_ISSUER_FILE", "FREEAGENT_WORKER_BUS_URL",
 		}},
+		"bad origin":   {Env: with("FREEAGENT_STATS_ORIGINS=https://a.example,b.example/", "FREEAGENT_MAX_CERTS_AT_ONCE=0"), Want: []string{"b.example/", "MaxCertsAtOnce"}},
 		"no token key": {Env: with("FREEAGENT_TOKEN_KEY_FILE=/no/such/file"), Want: []string{"FREEAGENT_TOKEN_KEY_FILE", "/no/such/file"}},
 		"short keys":   {Env: with("FREEAGENT_TOKEN_KEY_FILE="+daemontest.File(t, daemontest.Hush), "FREEAGENT_API_KEY="+daemontest.Hush), Want: []string{"TokenKey has 9 bytes", "BootstrapKey"}},
 		"long key":     {Env: with("FREEAGENT_TOKEN_KEY_FILE=" + daemontest.File(t, strings.Repeat("x", 5000))), Want: []string{"longer than 4096"}},

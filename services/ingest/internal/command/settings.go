@@ -31,6 +31,9 @@ type settings struct {
 
 	MaxUploadMB  int64                         `env:"FREEAGENT_MAX_UPLOAD_MB" help:"largest submit"`
 	MaxResultMB  int64                         `env:"FREEAGENT_MAX_RESULT_UPLOAD_MB" help:"largest upload of a worker of API v1"`
+	MaxCerts     int                           `env:"FREEAGENT_MAX_CERTS_AT_ONCE" help:"submits whose certs (10 MB at most) are held in memory at once; others wait"`
+	RepeatWindow time.Duration                 `env:"FREEAGENT_REPEAT_WINDOW" help:"how long a submit of API v1 whose answer could not be written waits for its repeat; then it is rolled back"`
+	StatsOrigins []string                      `env:"FREEAGENT_STATS_ORIGINS" help:"web pages (scheme://host) whose scripts may read the public figures; * is any"`
 	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
@@ -47,6 +50,7 @@ func defaults() settings {
 	c := ingest.DefaultConfig()
 	return settings{
 		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
+		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
 		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
 	}
 }
@@ -54,6 +58,7 @@ func defaults() settings {
 func (s settings) config() (ingest.Config, error) {
 	cfg := ingest.DefaultConfig()
 	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
+	cfg.MaxCertsAtOnce, cfg.RepeatWindow, cfg.StatsOrigins = s.MaxCerts, s.RepeatWindow, s.StatsOrigins
 	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
 	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
 	maps.Copy(cfg.StageTTLs, s.StageTTLs)
