@@ -305,6 +305,38 @@ func sendPart(t *testing.T, form *multipart.Writer, name, content string) {
 	}
 }
 
+// TestCertsUpToTheLimit: of every size around those at which memory is taken.
+func TestCertsUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{1000, 64<<10 - 1, 64 << 10, 64<<10 + 1, 200_000} {
+		f := setup(t, func(c *ingest.Config) { c.MaxCertsBytes = int64(limit) })
+		whole := "\x30\x80\x02\x01\x03" + noise(limit-5)
+		for _, cut := range []int{limit - 300, limit - 400} { // the rest is for the zip around it
+			id := f.held(part{"certs", "c", whole[:cut]})
+			if s := f.secure(id).signing(t); *s.P12 != base64Of(whole[:cut])[0] {
+				t.Errorf("limit %d: %d bytes did not come back", limit, cut)
+			}
+		}
+		f.postForm("/api/builds/submit", withKey(), part{"certs", "c", whole}, source(), platform("ios")).want(t, 200)
+		f.postForm("/api/builds/submit", withKey(), part{"certs", "c", whole + "x"}, source(), platform("ios")).want(t, 413, "Certs file too large")
+	}
+}
+
+// TestCertsAreCut: a form that ends within the certs leaves nothing.
+func TestCertsAreCut(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, size := range []int{0, 100, 64 << 10, 100_000} {
+		body := "--b\r\nContent-Disposition: form-data; name=\"certs\"; filename=\"c\"\r\n\r\n" + strings.Repeat("x", size)
+		h := withKey()
+		h["Content-Type"] = "multipart/form-data; boundary=b"
+		f.do("POST", "/api/builds/submit", strings.NewReader(body), h).want(t, 400, "The upload ended early or is not a valid form")
+	}
+	if n := f.artifact.count(); n != 0 {
+		t.Errorf("%d objects left", n)
+	}
+}
+
 // TestNoCertsIsSaid: the scheduler is told what the log of an iOS build without certs has to say.
 func TestNoCertsIsSaid(t *testing.T) {
 	t.Parallel()

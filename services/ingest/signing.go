@@ -62,7 +62,7 @@ func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err
 	}
 	f.certsName = part.FileName()
 	if f.certs, err = readFile(part, f.memory.each, sayCertsLarge); err == nil {
-		f.shrink(f.memory.each, len(f.certs))
+		f.shrink(f.memory.each, f.certs)
 	}
 	return err
 }
@@ -73,7 +73,7 @@ func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (e
 		return err
 	}
 	if f.profile, err = readFile(part, maxProfile, sayProfileLarge); err == nil {
-		f.shrink(maxProfile, len(f.profile))
+		f.shrink(maxProfile, f.profile)
 	}
 	return err
 }
@@ -92,8 +92,8 @@ func (f *signingFiles) reserve(ctx context.Context) error {
 }
 
 // shrink gives back what a file that has arrived did not need.
-func (f *signingFiles) shrink(reserved int64, used int) {
-	spare := reserved - int64(used)
+func (f *signingFiles) shrink(reserved int64, file []byte) {
+	spare := reserved - min(reserved, int64(cap(file)))
 	f.memory.Release(spare)
 	f.held -= spare
 }
@@ -104,32 +104,47 @@ func (f *signingFiles) drop() {
 	f.certs, f.profile, f.held = nil, nil, 0
 }
 
-// readFile reads a file of at most limit bytes.
+// smallFile is what certs usually fit into, in bytes.
+const smallFile = 64 << 10
+
+// readFile reads a file of at most limit bytes; it is not nil, even if the file is empty. One that is not small gets all the
+// memory at once that it may need: growing would take as much again.
 func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error) {
-	var data bytes.Buffer
-	_, err := io.Copy(&data, &hurried{io.LimitReader(part, limit+1), time.Now().Add(certsTime)})
+	in := &hurried{Reader: part, until: time.Now().Add(certsTime)}
+	data := make([]byte, min(smallFile, limit+1))
+	n, err := io.ReadFull(in, data)
+	if err == nil {
+		data = append(make([]byte, 0, limit+1), data...)[:limit+1]
+		var more int
+		more, err = io.ReadFull(in, data[n:])
+		n += more
+	}
 	switch {
+	case err == nil:
+		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.ended:
+		return data[:n], nil
 	case errors.Is(err, errStalled):
 		return nil, err
-	case err != nil:
-		return nil, brokenForm(err)
-	case int64(data.Len()) > limit:
-		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
 	}
-	return append([]byte{}, data.Bytes()...), nil // not nil: an empty file was sent, too
+	return nil, brokenForm(err)
 }
 
 // hurried gives up after its time; a read that waits is ended by the body's own deadline.
 type hurried struct {
 	io.Reader
 	until time.Time
+	// ended: the file did, and not the form within it.
+	ended bool
 }
 
 func (h *hurried) Read(p []byte) (int, error) {
 	if time.Now().After(h.until) {
 		return 0, fmt.Errorf("read certs for %s: %w", certsTime, errStalled)
 	}
-	return h.Reader.Read(p) //nolint:wrapcheck // callers compare with io.EOF
+	n, err := h.Reader.Read(p)
+	h.ended = h.ended || errors.Is(err, io.EOF) // a file that is cut ends with io.ErrUnexpectedEOF
+	return n, err                               //nolint:wrapcheck // callers compare with io.EOF
 }
 
 // storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.
