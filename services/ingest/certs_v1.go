@@ -53,7 +53,7 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.certs.Release(size)
-	data, err := g.readObject(ctx, b.GetCerts())
+	data, err := g.readWhole(ctx, b.GetCerts())
 	defer clear(data)
 	if errors.Is(err, build.ErrObjectNotFound) {
 		noCerts(w, r)
@@ -72,8 +72,8 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 	g.sendSigning(w, r, bundle)
 }
 
-// readObject reads a small object whole, and checks that it is what was stored.
-func (g *Ingest) readObject(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
+// readWhole reads a small object whole, and checks that it is what was stored.
+func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
 	var resp artifactv1.DownloadResponse
 	if err := g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()}, &resp); err != nil {
 		return nil, err

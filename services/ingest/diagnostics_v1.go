@@ -14,7 +14,6 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
-	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -65,7 +64,7 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if err := report.check(); err != nil {
 		return "", err
 	}
-	if err := g.knowWorker(r.Context(), report.WorkerID); err != nil {
+	if _, err := g.getWorker(r.Context(), report.WorkerID); err != nil {
 		return "", err
 	}
 	var resp monitorv1.AddReportResponse
@@ -107,17 +106,9 @@ func truthy(v json.RawMessage) bool {
 	return !isNull(v) && !slices.Contains([]string{"false", "0", `""`}, string(v))
 }
 
-// knowWorker is build.ErrWorkerUnknown for a worker that never registered.
-func (g *Ingest) knowWorker(ctx context.Context, id string) error {
-	if !build.ValidID(id) {
-		return fmt.Errorf("worker %.80q: %w", id, build.ErrWorkerUnknown)
-	}
-	return g.ask(ctx, "scheduler", "get_worker", &schedulerv1.GetWorkerRequest{WorkerId: id}, &schedulerv1.GetWorkerResponse{})
-}
-
 // reports are a worker's newest.
 func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]storedReportV1, error) {
-	if err := g.knowWorker(ctx, workerID); err != nil {
+	if _, err := g.getWorker(ctx, workerID); err != nil {
 		return nil, err
 	}
 	var resp monitorv1.ListReportsResponse

@@ -49,15 +49,21 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 func (g *Ingest) unanswered(r *http.Request, b *schedulerv1.Build, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cleanupTimeout)
 	defer cancel()
+	g.log.InfoContext(ctx, "submit could not be answered", "build_id", b.GetId(), "err", cause)
 	keyID, err := g.store.KeyID(ctx, keyOf(r))
-	if err == nil {
-		err = g.store.PutUnanswered(ctx, b.GetId(), submitOf(keyID, b), time.Now())
-	}
 	if err != nil {
 		g.log.ErrorContext(ctx, "unanswered submit not remembered: nobody knows this build", "build_id", b.GetId(), "err", err)
 		return
 	}
-	g.log.InfoContext(ctx, "submit could not be answered", "build_id", b.GetId(), "err", cause)
+	g.putUnanswered(ctx, b.GetId(), submitOf(keyID, b))
+}
+
+func (g *Ingest) putUnanswered(ctx context.Context, id string, s store.Submit) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if err := g.store.PutUnanswered(ctx, id, s, time.Now()); err != nil {
+		g.log.ErrorContext(ctx, "unanswered submit not remembered: nobody knows this build", "build_id", id, "err", err)
+	}
 }
 
 func submitOf(keyID string, b *schedulerv1.Build) store.Submit {
@@ -83,15 +89,15 @@ func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	if err != nil || id == "" {
 		return nil
 	}
-	resp, err := g.getBuild(ctx, id)
-	if errors.Is(err, build.ErrNotFound) || err == nil && build.State(resp.GetBuild().GetState()) == build.Cancelled {
+	b, err := g.briefly(ctx, id)
+	if errors.Is(err, build.ErrNotFound) || err == nil && build.State(b.GetState()) == build.Cancelled {
 		return nil
 	}
 	if err != nil { // this request will not succeed either; the next repeat may
-		err = errors.Join(err, g.store.PutUnanswered(context.WithoutCancel(ctx), id, submitOf(keyID, asked), time.Now()))
 		g.log.WarnContext(ctx, "repeated submit: its build was not found out", "build_id", id, "err", err)
+		g.putUnanswered(ctx, id, submitOf(keyID, asked))
 		return nil
 	}
 	g.log.InfoContext(ctx, "submit repeated: it gets the build that it was not told of", "build_id", id)
-	return resp.GetBuild()
+	return b
 }

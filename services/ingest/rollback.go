@@ -52,11 +52,11 @@ func (g *Ingest) rollBackOverdue(ctx context.Context) error {
 
 // rollBack cancels a build that has not begun. One that has is left to its end: somebody may find it useful in the list.
 func (g *Ingest) rollBack(ctx context.Context, id string) error {
-	resp, err := g.getBuild(ctx, id)
+	b, err := g.briefly(ctx, id)
 	if err != nil && !errors.Is(err, build.ErrNotFound) {
 		return err
 	}
-	if build.State(resp.GetBuild().GetState()).Waiting() {
+	if build.State(b.GetState()).Waiting() {
 		err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack}, &schedulerv1.CancelResponse{})
 		if err != nil && !errors.Is(err, build.ErrFinished) {
 			return fmt.Errorf("roll build %s back: %w", id, err)

@@ -48,7 +48,7 @@ type (
 	newBuild struct {
 		Platform string                `formData:"platform" required:"true" enum:"ios,android" description:"What to build for."`
 		Source   *multipart.FileHeader `formData:"source" required:"true" description:"The app: a zip or tar.gz, told apart by content."`
-		Certs    *multipart.FileHeader `formData:"certs" description:"Signing certificates: a zip, or a bare .p12."`
+		Certs    *multipart.FileHeader `formData:"certs" description:"Signing certificates, at most 10 MB: a zip with *.p12, *.mobileprovision and password.txt, or a bare .p12, beside which a provisioning profile may come as a file named profile."`
 		Profile  string                `formData:"profile" description:"Build profile in the project's freeagent.json."`
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
@@ -76,7 +76,7 @@ func (g *Ingest) buildOperations() []operation {
 		{
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
 			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state.",
-			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 413, 429, 507},
+			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 413, 422, 429, 507},
 		},
 		{
 			method: "GET", path: "/builds", guard: read, handle: g.listV2, id: "listBuilds", summary: "List builds, newest first",

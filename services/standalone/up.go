@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,6 +107,9 @@ func (o *upOptions) config() (Config, error) {
 	}
 	if image := o.getenv("FREEAGENT_BASE_IMAGE"); image != "" {
 		cfg.Ingest.BaseImage = image
+	}
+	if origins := o.getenv("FREEAGENT_STATS_ORIGINS"); origins != "" {
+		cfg.Ingest.StatsOrigins = strings.Split(origins, ",")
 	}
 	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	if cfg.BusListen = o.busListen; cfg.BusListen == "" {
