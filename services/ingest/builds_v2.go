@@ -48,7 +48,7 @@ func (g *Ingest) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse
 }
 
 func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.retry(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.retryNamed(w, r, chi.URLParam(r, "id"))
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return

@@ -16,6 +16,9 @@ var (
 	errConflict = errors.New("conflict")
 	// errUnfit: what was sent is sound but lacks what it is for.
 	errUnfit = errors.New("unfit")
+	// errUnderWay: a submit of the same name has not ended yet. errNameTaken: the name was used for something else.
+	errUnderWay  = errors.New("under way")
+	errNameTaken = errors.New("name taken")
 	// errTooMany: as many clients do this as the configuration allows.
 	errTooMany = errors.New("too many at once")
 )

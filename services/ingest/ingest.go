@@ -83,6 +83,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
+	group.Go("idempotency keys", g.sweepLoop)
 	return group.Run(ctx)
 }
 

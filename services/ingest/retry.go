@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -13,11 +14,32 @@ import (
 
 // retry submits a build anew from what the old one was submitted with.
 func (g *Ingest) retry(ctx context.Context, oldID string) (*schedulerv1.SubmitResponse, error) {
+	return g.retryAs(ctx, &submission{buildID: build.NewID(), retryOf: oldID}, oldID)
+}
+
+// retryNamed heeds the name that a retry may give itself.
+func (g *Ingest) retryNamed(w http.ResponseWriter, r *http.Request, oldID string) (*schedulerv1.SubmitResponse, error) {
+	s := &submission{buildID: build.NewID(), retryOf: oldID}
+	if err := g.reserve(r, s); err != nil {
+		return nil, err
+	}
+	if s.named != nil && s.named.repeats != nil {
+		if s.named.repeats.GetRetryOf() != oldID {
+			return nil, refuse(errNameTaken, "The %s was used for another submit", nameHeader)
+		}
+		w.Header().Set(replayHeader, "true")
+		return &schedulerv1.SubmitResponse{Build: s.named.repeats}, nil
+	}
+	resp, err := g.retryAs(r.Context(), s, oldID)
+	g.settle(r.Context(), s, err)
+	return resp, err
+}
+
+func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*schedulerv1.SubmitResponse, error) {
 	old, err := g.getBuild(ctx, oldID)
 	if err != nil {
 		return nil, err
 	}
-	s := &submission{buildID: build.NewID()}
 	if err := g.adopt(ctx, s, oldID); err != nil {
 		return nil, err
 	}

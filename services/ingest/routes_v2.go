@@ -45,7 +45,13 @@ type (
 		Platform string   `query:"platform" enum:"ios,android" description:"Only builds for this platform."`
 		Worker   string   `query:"worker" description:"Only builds that this worker has, or had last."`
 	}
+	retryBuild struct {
+		oneBuild
+
+		Name string `header:"Idempotency-Key" description:"Names this retry: the same again within a day is the same build."`
+	}
 	newBuild struct {
+		Name     string                `header:"Idempotency-Key" description:"Names this submit: the same again within a day is the same build."`
 		Platform string                `formData:"platform" required:"true" enum:"ios,android" description:"What to build for."`
 		Source   *multipart.FileHeader `formData:"source" required:"true" description:"The app: a zip or tar.gz, told apart by content."`
 		Certs    *multipart.FileHeader `formData:"certs" description:"Signing certificates, at most 10 MB: a zip with *.p12, *.mobileprovision and password.txt, or a bare .p12, beside which a provisioning profile may come as a file named profile."`
@@ -75,8 +81,8 @@ func (g *Ingest) buildOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
-			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state.",
-			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 413, 422, 429, 507},
+			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state. With an Idempotency-Key it may be sent again when the answer was lost.",
+			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 409, 413, 422, 429, 507},
 		},
 		{
 			method: "GET", path: "/builds", guard: read, handle: g.listV2, id: "listBuilds", summary: "List builds, newest first",
@@ -109,7 +115,7 @@ func (g *Ingest) buildOperations() []operation {
 		},
 		{
 			method: "POST", path: "/builds/{id}/retry", guard: submitOrToken, handle: g.retryV2, id: "retryBuild", summary: "Submit a build's source again",
-			who: anyKeyOf + "submit" + keyOrToken, asks: oneBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404},
+			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 422},
 		},
 	}
 }

@@ -23,6 +23,9 @@ type submission struct {
 	// objects were asked for, whether or not their bytes have arrived.
 	objects []string
 	signing signingFiles
+	// named is nil unless the submit names itself; retryOf is what it repeats the source of.
+	named   *named
+	retryOf string
 	// asked: the scheduler was, so the build may exist whatever it answered.
 	asked bool
 }
@@ -35,9 +38,11 @@ func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *sc
 	s := &submission{buildID: build.NewID(), fields: map[string]string{}, signing: signingFiles{memory: g.certs}}
 	resp, err := g.takeIn(r, b, say, s)
 	s.signing.drop()
+	g.settle(r.Context(), s, err)
 	switch {
 	case err == nil && resp.GetBuild().GetId() != s.buildID: // a repeat, which brought the same again
 		g.discard(r.Context(), s)
+		w.Header().Set(replayHeader, "true")
 		return resp
 	case err == nil:
 		g.keep(r.Context(), s)
@@ -56,6 +61,11 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	if r.ContentLength > g.cfg.MaxUploadBytes {
 		return nil, refuse(build.ErrTooLarge, saySourceLarge)
 	}
+	if say == v2 {
+		if err := g.reserve(r, s); err != nil {
+			return nil, err
+		}
+	}
 	f, err := g.openForm(r, b, say, s)
 	if err != nil {
 		return nil, err
@@ -65,6 +75,9 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	}
 	if err := g.storeCerts(r.Context(), s); err != nil {
 		return nil, err
+	}
+	if b, err := s.replay(); b != nil || err != nil {
+		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
 	if say == v1 && r.Context().Err() == nil {
 		if b := g.repeated(r, s); b != nil {
