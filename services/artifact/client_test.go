@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
 	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
@@ -23,6 +22,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -180,7 +180,7 @@ func (f *farm) nothingLeft() {
 	f.t.Helper()
 	f.eventually("no row and no object", func() bool { return f.rows() == 0 && len(f.keys()) == 0 })
 	n, err := f.store.AbortStale(f.t.Context(), -time.Hour)
-	if minio.ToErrorResponse(errors.Unwrap(err)).Code == minio.NoSuchUpload {
+	if errors.Is(err, objects.ErrNoUpload) {
 		err = nil // how this endpoint says that there is none
 	}
 	if err != nil || n != 0 {

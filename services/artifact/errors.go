@@ -8,6 +8,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -19,6 +20,8 @@ var (
 	errExists = errors.New("object exists")
 	// errRange: the range asked for starts past the object's end.
 	errRange = errors.New("range not satisfiable")
+	// errOffset: an upload in pieces stands elsewhere than the client believes.
+	errOffset = errors.New("upload offset mismatch")
 	// errStalled: no byte arrived for Config.StallTimeout.
 	errStalled = errors.New("transfer stalled")
 	// errCut: the connection ended before the body did.
@@ -61,6 +64,7 @@ var statuses = map[string]int{
 	"not_authorized":        http.StatusUnauthorized,
 	"transfer_stalled":      http.StatusRequestTimeout,
 	"object_exists":         http.StatusConflict,
+	api.CodeOffset:          http.StatusConflict,
 	"lease_lost":            http.StatusConflict,
 	"too_large":             http.StatusRequestEntityTooLarge,
 	"range_not_satisfiable": http.StatusRequestedRangeNotSatisfiable,
@@ -73,6 +77,8 @@ func describe(err error) (code string, status int, text string) {
 	switch {
 	case errors.Is(err, errExists):
 		code = "object_exists"
+	case errors.Is(err, errOffset):
+		code = api.CodeOffset
 	case errors.Is(err, errRange):
 		code = "range_not_satisfiable"
 	case errors.Is(err, errStalled):
@@ -107,6 +113,10 @@ func translate(err error) error {
 		return because(build.ErrUnauthorized, err, "the transfer ticket has expired; ask for a new one")
 	case errors.Is(err, ticket.ErrInvalid):
 		return because(build.ErrUnauthorized, err, "the transfer ticket is missing or not valid")
+	case errors.Is(err, store.ErrMoved):
+		return because(errOffset, err, "another request went on with this upload; ask where it stands")
+	case errors.Is(err, objects.ErrNoUpload):
+		return because(build.ErrObjectNotFound, err, "the upload is over; begin a new one")
 	case errors.Is(err, objects.ErrNoSpace):
 		return because(build.ErrNoSpace, err, "the object store is full; free space there and try again")
 	case errors.Is(err, objects.ErrNotFound), errors.Is(err, objects.ErrCorrupt), errors.Is(err, objects.ErrRange):

@@ -24,7 +24,9 @@ const (
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+api.ObjectsPath, s.transfer(s.servePut))
-	mux.HandleFunc("GET "+api.ObjectsPath, s.transfer(s.serveGet)) // HEAD too
+	mux.HandleFunc("PATCH "+api.ObjectsPath, s.transfer(s.serveAppend))
+	mux.HandleFunc("GET "+api.ObjectsPath, s.transfer(s.serveGet))
+	mux.HandleFunc("HEAD "+api.ObjectsPath, s.transfer(s.serveHead))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	return mux
@@ -36,7 +38,7 @@ func (s *Service) transfer(h func(http.ResponseWriter, *http.Request) error) htt
 		id := requestID(r)
 		w.Header().Set(requestIDHeader, id)
 		parent := r.Context()
-		if r.Method == http.MethodPut {
+		if isUpload(r) {
 			// A read that fails cancels the request's context before it returns. An upload is to end with the read's error,
 			// which says why; and one whose client left after the last byte may as well be stored.
 			parent = context.WithoutCancel(parent)
@@ -54,6 +56,10 @@ func (s *Service) transfer(h func(http.ResponseWriter, *http.Request) error) htt
 			s.problem(w, r, translate(err))
 		}
 	}
+}
+
+func isUpload(r *http.Request) bool {
+	return r.Method == http.MethodPut || r.Method == http.MethodPatch
 }
 
 func (s *Service) isReady() bool {
@@ -86,7 +92,7 @@ func (s *Service) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	if r.Method == http.MethodPut {
+	if isUpload(r) {
 		hangUp(w)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

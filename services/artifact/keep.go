@@ -103,6 +103,11 @@ func (s *Service) condemnAndDestroy(ctx context.Context, seen store.Object) (boo
 			return false, err
 		}
 	}
+	if seen.Pieces.UploadID != "" {
+		if err := s.objects.DropPieces(ctx, piecedOf(seen)); err != nil {
+			return false, err
+		}
+	}
 	// Every key with the prefix, since a crashed upload may have left one that the row does not know.
 	for info, err := range s.objects.List(ctx, seen.Prefix+"-") {
 		if err != nil {

@@ -262,6 +262,9 @@ func (u *incoming) commit(ctx context.Context, c store.Content) (api.Uploaded, e
 
 // lost ends an upload that another one, or a discard, overtook.
 func (u *incoming) lost(ctx context.Context, c store.Content) (api.Uploaded, error) {
+	if row, err := u.s.readable(ctx, u.row.ID); err == nil && row.Key == u.key { // the same pieces, joined by a repeat
+		return sameOrConflict(row, c.Size, c.SHA256)
+	}
 	if err := u.s.objects.Delete(ctx, u.key); err != nil {
 		return api.Uploaded{}, err
 	}

@@ -59,7 +59,7 @@ func setup(t *testing.T, opts ...option) *farm {
 	f.cfg.TicketKey, f.cfg.MasterKey = bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{8}, 32)
 	f.cfg.JanitorInterval = 20 * time.Millisecond
 	f.cfg.ReserveBytes = 0
-	deps := artifact.Deps{DB: f.db, Store: f.store, Conn: f.conn, Log: slog.New(slog.NewTextHandler(f.log, nil))}
+	deps := artifact.Deps{DB: f.db, Store: f.store, Conn: f.conn, Log: f.slog()}
 	for _, o := range opts {
 		if o.config != nil {
 			o.config(&f.cfg)
@@ -72,6 +72,8 @@ func setup(t *testing.T, opts ...option) *farm {
 	f.start(deps)
 	return f
 }
+
+func (f *farm) slog() *slog.Logger { return slog.New(slog.NewTextHandler(f.log, nil)) }
 
 func (f *farm) start(deps artifact.Deps) {
 	f.t.Helper()

@@ -6,6 +6,20 @@ const Path = "/api/v2"
 // ObjectsPath is where bytes move, with a Grant's headers.
 const ObjectsPath = Path + "/objects"
 
+// The headers of an upload in pieces, after the IETF draft "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload):
+// PATCH appends at Upload-Offset, HEAD asks for it, Upload-Complete: ?1 marks the last piece.
+const (
+	OffsetHeader   = "Upload-Offset"
+	CompleteHeader = "Upload-Complete"
+	LimitHeader    = "Upload-Limit"
+	// Complete and Incomplete are the values of CompleteHeader.
+	Complete, Incomplete = "?1", "?0"
+	// CodeOffset is the code of a 409: the upload stands elsewhere; the answer's Upload-Offset says where.
+	CodeOffset = "upload_offset"
+	// AppendBytes is the least that is kept of a request that is not the last, and what it is kept in multiples of.
+	AppendBytes = 8 << 20
+)
+
 // TicketHeader carries a Grant's secret.
 const TicketHeader = "X-Transfer-Ticket"
 

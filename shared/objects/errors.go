@@ -19,6 +19,8 @@ var (
 	ErrNoSpace = errors.New("object store is full")
 	// ErrCorrupt says that the bytes read are not those that were stored.
 	ErrCorrupt = errors.New("object is corrupt")
+	// ErrNoUpload says that an upload in pieces is over, one way or the other.
+	ErrNoUpload = errors.New("no such upload")
 	// ErrStalled says that no byte moved for Config.StallTimeout.
 	ErrStalled = errors.New("transfer stalled")
 	// ErrSizeMismatch says that a source ended before or after its declared size.
@@ -40,6 +42,7 @@ var sentinelByCode = map[string]error{
 	"XMinioAdminBucketQuotaExceeded": ErrNoSpace,
 	"EntityTooLarge":                 ErrTooLarge,
 	"InvalidRange":                   ErrRange,
+	minio.NoSuchUpload:               ErrNoUpload,
 }
 
 // describe wraps a store's answer with what was being done and, where it is

@@ -67,6 +67,19 @@ type Store interface {
 	Stat(ctx context.Context, key string) (Info, error)
 	// Delete removes the object; one that is not there is no error.
 	Delete(ctx context.Context, key string) error
+	// BeginPieces starts an upload whose pieces are put one by one, by any
+	// process. Nothing is under key before JoinPieces.
+	BeginPieces(ctx context.Context, key string) (Pieced, error)
+	// PutPiece stores piece number, from 1 on, and gives the name to join it by.
+	// Each but the last must have PartSize bytes. Put again, it is replaced.
+	// ErrNoUpload when the upload was joined, dropped or aborted.
+	PutPiece(ctx context.Context, p Pieced, number int, data []byte) (name string, err error)
+	// JoinPieces makes the pieces, size bytes in all, the object. Joined before,
+	// it is no error.
+	JoinPieces(ctx context.Context, p Pieced, names []string, size int64) error
+	// DropPieces removes an upload that is not joined; one that is not there is
+	// no error.
+	DropPieces(ctx context.Context, p Pieced) error
 	// Copy duplicates an object inside the store. ErrNotFound when from is missing.
 	Copy(ctx context.Context, from, to string) error
 	// AbortStale removes multipart uploads begun more than olderThan ago and

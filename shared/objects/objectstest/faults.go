@@ -22,6 +22,7 @@ const (
 	OpStat         Op = "stat"
 	OpDelete       Op = "delete"
 	OpCopy         Op = "copy"
+	OpPieces       Op = "pieces" // all that begin, put, join or drop
 	OpAbortStale   Op = "abort-stale"
 	OpList         Op = "list"
 )
@@ -99,6 +100,34 @@ func (f *faulty) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	return f.Store.Delete(ctx, key)
+}
+
+func (f *faulty) BeginPieces(ctx context.Context, key string) (objects.Pieced, error) {
+	if err := f.before(ctx, OpPieces, key); err != nil {
+		return objects.Pieced{}, err
+	}
+	return f.Store.BeginPieces(ctx, key)
+}
+
+func (f *faulty) PutPiece(ctx context.Context, p objects.Pieced, number int, data []byte) (string, error) {
+	if err := f.before(ctx, OpPieces, p.Key); err != nil {
+		return "", err
+	}
+	return f.Store.PutPiece(ctx, p, number, data)
+}
+
+func (f *faulty) JoinPieces(ctx context.Context, p objects.Pieced, names []string, size int64) error {
+	if err := f.before(ctx, OpPieces, p.Key); err != nil {
+		return err
+	}
+	return f.Store.JoinPieces(ctx, p, names, size)
+}
+
+func (f *faulty) DropPieces(ctx context.Context, p objects.Pieced) error {
+	if err := f.before(ctx, OpPieces, p.Key); err != nil {
+		return err
+	}
+	return f.Store.DropPieces(ctx, p)
 }
 
 func (f *faulty) Copy(ctx context.Context, from, to string) error {

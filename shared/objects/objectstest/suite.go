@@ -51,6 +51,7 @@ func Suite(t *testing.T, open Opener) {
 		"failed keeps old":     testFailedReplaceKeepsOld,
 		"ensure bucket twice":  testEnsureBucketTwice,
 		"verify":               testVerify,
+		"pieces":               testPieces,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"embed"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,7 +79,8 @@ func (s *SQL) GiveUp(ctx context.Context, id string, counted bool) error {
 // Commit implements Store.
 func (s *SQL) Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error {
 	n, err := s.change(ctx, "commit object "+id, `UPDATE objects SET state = 'stored', s3_key = $1, size = $2, sha256 = $3,
-		content_type = $4, wrapped_key = $5, stored_ms = $6, expires_ms = $7 WHERE id = $8 AND state = 'staged'`,
+		content_type = $4, wrapped_key = $5, stored_ms = $6, expires_ms = $7,
+		upload_id = '', pieces = 'null', received = 0, hash_state = '' WHERE id = $8 AND state = 'staged'`,
 		key, c.Size, c.SHA256, c.ContentType, base64.StdEncoding.EncodeToString(c.WrappedKey), millis(now), millis(expires), id)
 	return orElse(n, err, ErrNotStaged)
 }
@@ -151,7 +153,7 @@ func orElse(changed int64, err, nothing error) error {
 }
 
 const columns = `SELECT id, build_id, attempt, kind, project, name, prefix, s3_key, state, size, sha256, content_type,
-	wrapped_key, created_ms, stored_ms, expires_ms FROM objects `
+	wrapped_key, created_ms, stored_ms, expires_ms, upload_id, pieces, received, hash_state FROM objects `
 
 // Get implements Store.
 func (s *SQL) Get(ctx context.Context, id string) (Object, error) {
@@ -199,18 +201,27 @@ func collect(rows *sql.Rows, err error, what string) ([]Object, error) {
 }
 
 func scan(row interface{ Scan(...any) error }) (o Object, err error) {
-	var state, wrapped string
+	var state, wrapped, pieces, hash string
 	var created, stored, expires int64
 	err = row.Scan(&o.ID, &o.BuildID, &o.Attempt, &o.Kind, &o.Project, &o.Name, &o.Prefix, &o.Key, &state, &o.Size, &o.SHA256,
-		&o.ContentType, &wrapped, &created, &stored, &expires)
+		&o.ContentType, &wrapped, &created, &stored, &expires, &o.Pieces.UploadID, &pieces, &o.Pieces.Received, &hash)
 	if err != nil {
 		return o, err
 	}
 	o.State, o.CreatedAt, o.StoredAt, o.ExpiresAt = State(state), fromMillis(created), fromMillis(stored), fromMillis(expires)
-	if wrapped != "" {
-		o.WrappedKey, err = base64.StdEncoding.DecodeString(wrapped)
+	var errs [3]error
+	o.WrappedKey, errs[0] = unbase64(wrapped)
+	o.Pieces.HashState, errs[1] = unbase64(hash)
+	errs[2] = json.Unmarshal([]byte(pieces), &o.Pieces.Names)
+	return o, errors.Join(errs[:]...)
+}
+
+// unbase64 gives nil for nothing.
+func unbase64(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
 	}
-	return o, err
+	return base64.StdEncoding.DecodeString(text)
 }
 
 func millis(t time.Time) int64 {

@@ -9,6 +9,8 @@ import (
 var (
 	// ErrNotFound says that no row has the id, or none in a state that the call can use.
 	ErrNotFound = errors.New("no such object row")
+	// ErrMoved says that an upload in pieces stands elsewhere than the caller believes.
+	ErrMoved = errors.New("the upload went on meanwhile")
 	// ErrNotStaged says that bytes came for a row that waits for none: it has them already, or is condemned.
 	ErrNotStaged = errors.New("object row waits for no bytes")
 )
@@ -37,6 +39,7 @@ type Object struct {
 	Key    string
 	State  State
 	Content
+	Pieces    Pieces
 	CreatedAt time.Time
 	StoredAt  time.Time // zero until stored
 	ExpiresAt time.Time // zero when kept
@@ -48,6 +51,15 @@ type Content struct {
 	SHA256      string // of the plain bytes, lower-case hex
 	ContentType string
 	WrappedKey  []byte // nil: not encrypted
+}
+
+// Pieces is where an upload in pieces stands; its key is the row's Key from the first piece on.
+type Pieces struct {
+	UploadID string // the object store's; empty until the first piece
+	Names    []string
+	Received int64 // bytes
+	// HashState is the SHA-256's after Received bytes, as it marshals itself.
+	HashState []byte
 }
 
 // HasBytes says that the object can be read.
@@ -67,6 +79,11 @@ type Store interface {
 	BeginUpload(ctx context.Context, id string, expires time.Time) error
 	// ExtendUpload moves the expiry of a row whose bytes are still arriving.
 	ExtendUpload(ctx context.Context, id string, expires time.Time) error
+	// BeginPieces notes an upload in pieces and counts it like BeginUpload; ErrMoved if there is one already, ErrNotStaged
+	// unless the row waits for bytes.
+	BeginPieces(ctx context.Context, id, key, uploadID string, expires time.Time) error
+	// Advance notes what has arrived of an upload in pieces; ErrMoved unless it stands at was bytes.
+	Advance(ctx context.Context, id string, p Pieces, was int64, expires time.Time) error
 	// GiveUp ends an upload that failed. counted says that BeginUpload counted it. The row goes once no counted upload is left,
 	// unless it has bytes by then.
 	GiveUp(ctx context.Context, id string, counted bool) error

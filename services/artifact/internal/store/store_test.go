@@ -33,6 +33,7 @@ func TestStore(t *testing.T) {
 		"expired":           testExpired,
 		"of build":          testOfBuild,
 		"upload under way":  testUploadUnderWay,
+		"pieces":            testPieces,
 		"migrate once more": func(t *testing.T, s store.Store) { ok(t, s.Migrate(t.Context())) },
 	} {
 		t.Run(name, func(t *testing.T) {

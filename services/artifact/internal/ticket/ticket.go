@@ -64,8 +64,8 @@ func (s *Signer) Sign(t Ticket) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(s.mac(text)), nil
 }
 
-// Verify takes a ticket apart that allows op and is not expired: ErrInvalid or ErrExpired otherwise. Nothing is decoded
-// before the signature was found right.
+// Verify takes a ticket apart that allows op: ErrInvalid otherwise, and ErrExpired with the ticket if it is only too old.
+// Nothing is decoded before the signature was found right.
 func (s *Signer) Verify(text string, op Op, now time.Time) (Ticket, error) {
 	body, sum, _ := strings.Cut(text, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(sum)
@@ -79,7 +79,7 @@ func (s *Signer) Verify(text string, op Op, now time.Time) (Ticket, error) {
 	case t.Op != op:
 		return Ticket{}, fmt.Errorf("%w: it is for %s", ErrInvalid, t.Op)
 	case now.UnixMilli() > t.ExpiresMS:
-		return Ticket{}, ErrExpired
+		return t, ErrExpired
 	}
 	return t, nil
 }
