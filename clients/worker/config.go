@@ -79,7 +79,7 @@ func (c Config) withDefaults() Config {
 type Gateway interface {
 	JoinWorker(ctx context.Context, r api.JoinRequest) (api.JoinResponse, error)
 	Get(ctx context.Context, g api.Grant, w io.Writer, size int64, sha256Hex string) error
-	Put(ctx context.Context, g api.Grant, body io.ReadSeeker, size int64) (api.Uploaded, error)
+	Upload(ctx context.Context, g api.Grant, body io.Reader, progress func(n int)) (api.Uploaded, error)
 }
 
 var _ Gateway = (*api.Client)(nil)

@@ -124,7 +124,10 @@ func (a *attempt) uploadOnce(ctx context.Context, r result) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	up, err := a.worker.deps.Gateway.Put(ctx, httpGrant(g), r.file, r.size)
+	if _, err := r.file.Seek(0, io.SeekStart); err != nil {
+		return "", err //nolint:wrapcheck // names the path
+	}
+	up, err := a.worker.deps.Gateway.Upload(ctx, httpGrant(g), io.LimitReader(r.file, r.size), nil)
 	if err != nil {
 		return "", err //nolint:wrapcheck // again says what
 	}

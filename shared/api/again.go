@@ -70,7 +70,7 @@ func worthAnotherTry(ctx context.Context, err error) bool {
 	case ctx.Err() != nil, errors.Is(err, errWrite), errors.Is(err, errRead), errors.Is(err, ErrCorrupt), errors.As(err, &stranger):
 		return false
 	case errors.As(err, &refused):
-		return temporary(refused.Status)
+		return temporary(refused.Status) || refused.Code == CodeOffset
 	}
 	return true
 }

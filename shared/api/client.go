@@ -26,7 +26,8 @@ type Config struct {
 	// Stall ends a transfer, or a line that a log is followed on, when nothing came for so long; default 1 min. The server's
 	// beats on a followed log are several times as frequent.
 	Stall time.Duration
-	// Patience is how long a broken transfer or followed log is tried again while nothing comes of it; default 5 s.
+	// Patience is how long a broken transfer or followed log is tried again while nothing comes of it; default 30 s: a server's
+	// restart.
 	Patience time.Duration
 	// Retrying hears why a transfer or a log broke and when it is tried again; nil for nobody.
 	Retrying func(err error, in time.Duration)
@@ -43,7 +44,7 @@ const (
 	// requestTimeout bounds requests that move no files.
 	requestTimeout  = 30 * time.Second
 	defaultStall    = time.Minute
-	defaultPatience = 5 * time.Second
+	defaultPatience = 30 * time.Second
 	// maxAnswer bounds a JSON answer: 1000 builds with long errors stay far below.
 	maxAnswer = 64 << 20
 )

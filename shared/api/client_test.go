@@ -64,8 +64,8 @@ func TestLifeOfABuild(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what arrived differs (-want +got):\n%s", diff)
 	}
-	if moved != 300_000+len("certs") {
-		t.Errorf("progress = %d bytes, want %d", moved, 300_005)
+	if moved != 300_000 {
+		t.Errorf("progress = %d bytes, want %d", moved, 300_000)
 	}
 	if b, err := c.Build(ctx, sub.ID); err != nil || b.Status != "pending" {
 		t.Errorf("Build = %+v, %v", b, err)
@@ -299,7 +299,7 @@ func TestSubmitEndsWithItsContext(t *testing.T) {
 func TestSubmitStalls(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t, func(cfg *api.Config) { cfg.Stall = 100 * time.Millisecond })
-	s.Break(apitest.Fault{Silent: true})
+	s.Break(apitest.Fault{Path: "/objects", Silent: true, Times: 100})
 	_, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, 1<<40)})
 	if !errors.Is(err, api.ErrStalled) {
 		t.Errorf("Submit = %v, want %v", err, api.ErrStalled)
@@ -323,7 +323,8 @@ func TestSubmitHoldsLittleInMemory(t *testing.T) {
 	if err != nil || s.Submissions()[0].Source.Size != size {
 		t.Fatalf("Submit = %v", err)
 	}
-	if grown := int64(peak) - int64(before.HeapAlloc); grown > 16<<20 {
-		t.Errorf("the heap grew by %d bytes, want at most 16 MiB", grown)
+	// Two pieces here, and two in the server, which is part of this process.
+	if grown := int64(peak) - int64(before.HeapAlloc); grown > 8*api.AppendBytes {
+		t.Errorf("the heap grew by %d bytes, want at most 64 MiB", grown)
 	}
 }

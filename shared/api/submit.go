@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,112 +12,118 @@ import (
 	"strconv"
 )
 
-// Submit is what POST /builds takes.
+// Submit is what a build is made of.
 type Submit struct {
 	Platform, Project, Profile, Pool string
 	Priority                         int
-	// Source is streamed as it is read: a zip or tar.gz. Certs may be nil.
+	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. If a Read hangs, it must end
+	// with the context.
 	Source, Certs io.Reader
 	// SourceName is shown to people; only its last element is sent.
 	SourceName string
-	// Progress hears of bytes sent; nil for none.
+	// Progress hears of bytes of the source sent; nil for none.
 	Progress func(n int)
 }
 
-// Submit sends a source as it is read: nothing of it is held in memory or written down. It is not tried again by itself: a
-// repeat could be a second build. If reading the source fails, that error is returned.
+// Submit sends a source as it is read: no more of it than two pieces is held in memory, and nothing written down. What
+// breaks under way is tried again, and is one build all the same, since an upload becomes one build only. If reading the source fails,
+// that error is returned.
 func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
-	ctx, moved, stop := c.stall(ctx)
-	defer stop()
-	pr, pw := io.Pipe()
-	// The transport waits for its reader, which may wait for a source that gives nothing: the end of ctx frees both.
-	defer context.AfterFunc(ctx, func() { pr.CloseWithError(context.Cause(ctx)) })()
-	form := multipart.NewWriter(pw)
-	written := make(chan error, 1)
-	go func() {
-		err := s.write(form, func(n int) {
-			moved()
-			if s.Progress != nil {
-				s.Progress(n)
-			}
-		})
-		pw.CloseWithError(err)
-		written <- err
-	}()
-	resp, err := c.postForm(ctx, pr, form.FormDataContentType())
-	pr.Close()
-	if werr := <-written; errors.Is(werr, errRead) { // that is the cause of whatever the server said
-		if err == nil {
-			resp.Body.Close()
-		}
-		return Submitted{}, werr
-	}
+	certs, err := s.readCerts()
 	if err != nil {
 		return Submitted{}, err
 	}
-	defer resp.Body.Close()
-	var out Submitted
-	if err := c.decode(ctx, resp, &out); err != nil {
-		return out, err
+	var place Upload
+	if err := c.call(ctx, http.MethodPost, Path+"/uploads", NewUpload{Name: s.name(), Project: s.Project}, &place); err != nil {
+		return Submitted{}, err
 	}
-	return out, nil
-}
-
-func (c *Client) postForm(ctx context.Context, body io.Reader, contentType string) (*http.Response, error) {
-	req, err := c.request(ctx, http.MethodPost, Path+"/builds", body)
+	grant := Grant{URL: place.URL, Headers: place.Headers}
+	if _, err := c.Upload(ctx, grant, &source{r: s.Source, field: "source"}, s.Progress); err != nil {
+		return Submitted{}, err
+	}
+	form, contentType, err := s.form(place.ID, certs)
 	if err != nil {
-		return nil, err
+		return Submitted{}, err
 	}
-	c.authorize(req)
-	req.Header.Set("Content-Type", contentType)
-	// A wrong key is told before the bytes go.
-	req.Header.Set("Expect", "100-continue")
-	return c.do(req)
+	var out Submitted
+	err = c.persist(ctx, func() error { return c.submit(ctx, form, contentType, &out) })
+	return out, err
 }
 
-// write puts the fields first, so that the server can refuse before the bytes come.
-func (s Submit) write(form *multipart.Writer, progress func(int)) error {
-	fields := [][2]string{{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}}
-	if s.Priority != 0 {
-		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})
+// maxCerts bounds what is read of certs, in bytes; the server's limit is lower and has a sentence of its own.
+const maxCerts = 64 << 20
+
+func (s Submit) readCerts() ([]byte, error) {
+	if s.Certs == nil {
+		return nil, nil
 	}
-	for _, f := range fields {
-		if f[1] == "" {
-			continue
+	return io.ReadAll(io.LimitReader(&source{r: s.Certs, field: "certs"}, maxCerts))
+}
+
+func (s Submit) name() string {
+	if s.SourceName == "" {
+		return "source.tar.gz"
+	}
+	return filepath.Base(s.SourceName)
+}
+
+// persist repeats what may be repeated while it breaks.
+func (c *Client) persist(ctx context.Context, f func() error) error {
+	for again := c.again(); ; {
+		err := f()
+		if err == nil {
+			return nil
 		}
-		if err := form.WriteField(f[0], f[1]); err != nil {
-			return fmt.Errorf("send the form: %w", err)
-		}
-	}
-	name := "source.tar.gz"
-	if s.SourceName != "" {
-		name = filepath.Base(s.SourceName)
-	}
-	if err := writeFile(form, "source", name, s.Source, progress); err != nil {
-		return err
-	}
-	if s.Certs != nil {
-		if err := writeFile(form, "certs", "certs.zip", s.Certs, progress); err != nil {
+		if err := again.after(ctx, err); err != nil {
 			return err
 		}
 	}
-	if err := form.Close(); err != nil {
-		return fmt.Errorf("send the form: %w", err)
-	}
-	return nil
 }
 
-func writeFile(form *multipart.Writer, field, name string, r io.Reader, progress func(int)) error {
-	part, err := form.CreateFormFile(field, name)
+func (c *Client) submit(ctx context.Context, form []byte, contentType string, out *Submitted) error {
+	ctx, moved, stop := c.stall(ctx)
+	defer stop()
+	req, err := c.request(ctx, http.MethodPost, Path+"/builds", movingReader{bytes.NewReader(form), func(int) { moved() }})
 	if err != nil {
-		return fmt.Errorf("send the form: %w", err)
+		return err
 	}
-	src := &source{r: r, field: field}
-	_, err = io.CopyBuffer(struct{ io.Writer }{part}, movingReader{src, progress}, make([]byte, copyBuffer))
+	c.authorize(req)
+	req.ContentLength = int64(len(form))
+	req.Header.Set("Content-Type", contentType)
+	resp, err := c.do(req)
 	if err != nil {
-		return fmt.Errorf("send the form: %w", err)
+		return err
 	}
-	return nil
+	defer resp.Body.Close()
+	return c.decode(ctx, resp, out)
+}
+
+func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string, err error) {
+	var buf bytes.Buffer
+	form := multipart.NewWriter(&buf)
+	fields := [][2]string{
+		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
+	}
+	if s.Priority != 0 {
+		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})
+	}
+	var errs []error
+	for _, f := range fields {
+		if f[1] != "" {
+			errs = append(errs, form.WriteField(f[0], f[1]))
+		}
+	}
+	if certs != nil {
+		part, err := form.CreateFormFile("certs", "certs.zip")
+		if err == nil {
+			_, err = part.Write(certs)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, form.Close())...); err != nil {
+		return nil, "", fmt.Errorf("make the form: %w", err)
+	}
+	return buf.Bytes(), form.FormDataContentType(), nil
 }
 
 // source marks the errors of reading, to tell them from those of the line. Its own text stays: it is for the user.

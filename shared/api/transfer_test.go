@@ -188,71 +188,25 @@ func TestGrants(t *testing.T) {
 			t.Errorf("Get with another sum = %v, want %v", err, api.ErrCorrupt)
 		}
 	})
-	t.Run("put", func(t *testing.T) {
+	t.Run("upload", func(t *testing.T) {
 		t.Parallel()
 		g := s.PutGrant()
 		want := api.Uploaded{ObjectID: g.Headers[api.TicketHeader], Size: object.Size, SHA256: object.SHA256}
-		up, err := c.Put(t.Context(), g, bytes.NewReader(data), object.Size)
+		up, err := c.Upload(t.Context(), g, bytes.NewReader(data), nil)
 		if diff := cmp.Diff(want, up); err != nil || diff != "" || !bytes.Equal(s.Stored(g), data) {
-			t.Errorf("Put = %v, differs (-want +got):\n%s", err, diff)
+			t.Errorf("Upload = %v, differs (-want +got):\n%s", err, diff)
 		}
-		if up, err := c.Put(t.Context(), s.PutGrant(), bytes.NewReader(nil), 0); err != nil || up.Size != 0 {
-			t.Errorf("Put of nothing = %+v, %v", up, err)
+		if up, err := c.Upload(t.Context(), s.PutGrant(), bytes.NewReader(nil), nil); err != nil || up.Size != 0 {
+			t.Errorf("Upload of nothing = %+v, %v", up, err)
 		}
 	})
 	t.Run("a ticket that is not valid", func(t *testing.T) {
 		t.Parallel()
-		_, err := c.Put(t.Context(), api.Grant{URL: api.ObjectsPath}, bytes.NewReader(data), object.Size)
+		_, err := c.Upload(t.Context(), api.Grant{URL: api.ObjectsPath}, bytes.NewReader(data), nil)
 		if !errors.Is(err, build.ErrUnauthorized) {
-			t.Errorf("Put = %v, want %v", err, build.ErrUnauthorized)
+			t.Errorf("Upload = %v, want %v", err, build.ErrUnauthorized)
 		}
 	})
-}
-
-func TestPutBeginsAgain(t *testing.T) {
-	t.Parallel()
-	data := noise(3 << 20)
-	half := func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-		panic(http.ErrAbortHandler)
-	}
-	s, c := setup(t)
-	s.Break(apitest.Fault{Path: "/objects", Handler: half, Times: 2})
-	g := s.PutGrant()
-	if _, err := c.Put(t.Context(), g, bytes.NewReader(data), int64(len(data))); err != nil || !bytes.Equal(s.Stored(g), data) {
-		t.Errorf("Put = %v", err)
-	}
-	s.Break(apitest.Fault{Path: "/objects", Handler: half, Times: 100})
-	asked := len(s.Requests())
-	if _, err := c.Put(t.Context(), g, bytes.NewReader(data), int64(len(data))); err == nil || len(s.Requests())-asked != 5 {
-		t.Errorf("Put = %v after %d tries, want an error after 5", err, len(s.Requests())-asked)
-	}
-}
-
-func TestPutNoticesWhatWasStored(t *testing.T) {
-	t.Parallel()
-	s, c := setup(t)
-	s.Break(apitest.Fault{Path: "/objects", Handler: func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.WriteString(w, `{"object_id":"x","size":3,"sha256":"00"}`)
-	}})
-	if _, err := c.Put(t.Context(), s.PutGrant(), strings.NewReader("abc"), 3); !errors.Is(err, api.ErrCorrupt) {
-		t.Errorf("Put = %v, want %v", err, api.ErrCorrupt)
-	}
-}
-
-type brokenSeeker struct{ breaking }
-
-func (*brokenSeeker) Seek(int64, int) (int64, error) { return 0, nil }
-
-func TestPutOfWhatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	s, c := setup(t)
-	cause := errors.New("input/output error")
-	_, err := c.Put(t.Context(), s.PutGrant(), &brokenSeeker{breaking{n: 1000, err: cause}}, 5000)
-	if !errors.Is(err, cause) || len(s.Requests()) > 1 {
-		t.Errorf("Put = %v after %q, want %v at once", err, s.Requests(), cause)
-	}
 }
 
 func TestDownloadEndsWithItsContext(t *testing.T) {

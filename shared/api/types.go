@@ -85,8 +85,28 @@ type BuildList struct {
 	Next   string  `json:"next,omitempty"`
 }
 
+// NewUpload asks for a place to upload a source to: POST /uploads.
+type NewUpload struct {
+	// Name is shown to people.
+	Name    string `json:"name,omitempty"`
+	Project string `json:"project,omitempty"`
+}
+
+// Upload is a place for a source. Bytes are sent to URL with Headers, by PUT or in pieces by PATCH; POST /builds then names ID.
+type Upload struct {
+	ID string `json:"id"`
+	// URL is absolute, or a path of the gateway's.
+	URL string `json:"url"`
+	// Headers carry the right to write: secret.
+	Headers map[string]string `json:"headers"`
+	// ExpiresAt is when the first byte must have come.
+	ExpiresAt string `json:"expires_at"`
+	// MaxBytes is the largest source taken.
+	MaxBytes int64 `json:"max_bytes"`
+}
+
 // Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority as fields, the files
-// source and certs; in any order).
+// source and certs; in any order. Instead of a source, the field upload may name one that was uploaded before).
 type Submitted struct {
 	Build
 	// AccessToken is enough, without an API key, for this build's status, log, download and retry.

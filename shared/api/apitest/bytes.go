@@ -6,9 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -36,6 +34,14 @@ func (s *Server) Submissions() []Submission {
 
 func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	sub, err := readForm(r)
+	upload := sub.Fields["upload"]
+	delete(sub.Fields, "upload")
+	s.mu.Lock()
+	if a := s.uploads[upload]; a != nil && a.whole != nil {
+		sub.Source, sub.Entries = a.whole.object, a.whole.entries
+	}
+	once := s.became[upload]
+	s.mu.Unlock()
 	switch {
 	case err != nil:
 		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "The upload ended early or is not a valid form")
@@ -44,9 +50,18 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "Source file required")
 		return
 	}
-	s.change(func() { s.sent = append(s.sent, sub) })
 	f := sub.Fields
-	s.accept(w, api.Build{Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source})
+	b := api.Build{ID: once, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source}
+	if once == "" {
+		b.ID = build.NewID()
+		s.change(func() {
+			s.sent = append(s.sent, sub)
+			if upload != "" {
+				s.became[upload] = b.ID
+			}
+		})
+	}
+	s.accept(w, b)
 }
 
 func readForm(r *http.Request) (Submission, error) {
@@ -137,20 +152,6 @@ func (s *Server) Grant(data []byte) api.Grant {
 	return api.Grant{Method: http.MethodGet, URL: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: ticket}}
 }
 
-// PutGrant gives the right to write an object; Stored reads it back.
-func (s *Server) PutGrant() api.Grant {
-	g := s.Grant(nil)
-	g.Method = http.MethodPut
-	return g
-}
-
-// Stored is what was put with a grant.
-func (s *Server) Stored(g api.Grant) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.objects[g.Headers[api.TicketHeader]]
-}
-
 func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
 	data, ok := s.object(w, r)
 	if ok {
@@ -169,19 +170,4 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		Refuse(w, http.StatusForbidden, build.Code(build.ErrUnauthorized), "the ticket is not valid")
 	}
 	return data, ok
-}
-
-func (s *Server) putObject(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.object(w, r); !ok {
-		return
-	}
-	data, err := io.ReadAll(r.Body)
-	if err != nil || int64(len(data)) != r.ContentLength {
-		Refuse(w, http.StatusBadRequest, "upload_cut", fmt.Sprintf("the upload was cut off: %v", err))
-		return
-	}
-	ticket := r.Header.Get(api.TicketHeader)
-	s.change(func() { s.objects[ticket] = data })
-	object := Object("", data)
-	_ = json.NewEncoder(w).Encode(api.Uploaded{ObjectID: ticket, Size: object.Size, SHA256: object.SHA256})
 }

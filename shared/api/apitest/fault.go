@@ -2,8 +2,11 @@ package apitest
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
 // Fault is what happens to requests for a path. The first that fits and is not used up counts.
@@ -14,6 +17,8 @@ type Fault struct {
 	Times int
 	// CutAfter ends the connection after so many bytes of the answer's body.
 	CutAfter int
+	// Lost does what was asked and ends the connection instead of the answer.
+	Lost bool
 	// Silent answers nothing until the client leaves.
 	Silent bool
 	// Status refuses, with Code and Detail, and RetryAfter seconds if more than 0.
@@ -37,6 +42,9 @@ func (s *Server) withFaults(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		case f.Handler != nil:
 			f.Handler(w, r)
+		case f.Lost:
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
 		case f.Silent:
 			select { // of a body that nobody reads the server does not notice the end
 			case <-r.Context().Done():
@@ -57,7 +65,7 @@ func (s *Server) withFaults(next http.Handler) http.Handler {
 func (s *Server) note(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Last-Event-ID")+r.Header.Get("Range")))
+	s.seen = append(s.seen, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Last-Event-ID")+r.Header.Get("Range")+r.Header.Get(api.OffsetHeader)))
 	for i, f := range s.faults {
 		if !strings.HasSuffix(r.URL.Path, f.Path) {
 			continue

@@ -37,6 +37,8 @@ type Server struct {
 	sent    []Submission
 	seen    []string
 	objects map[string][]byte
+	uploads map[string]*arriving
+	became  map[string]string // the build that an upload became
 	warning string
 }
 
@@ -49,7 +51,10 @@ type record struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
-	s := &Server{builds: map[string]*record{}, changed: make(chan struct{}), closing: make(chan struct{}), objects: map[string][]byte{}}
+	s := &Server{
+		builds: map[string]*record{}, changed: make(chan struct{}), closing: make(chan struct{}),
+		objects: map[string][]byte{}, uploads: map[string]*arriving{}, became: map[string]string{},
+	}
 	s.http = httptest.NewServer(s.withFaults(s.routes()))
 	s.URL = s.http.URL
 	t.Cleanup(func() {
@@ -72,7 +77,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v2/builds/{id}/retry", s.keyOrToken(s.one(s.retry)))
 	mux.HandleFunc("POST /api/v2/workers", s.key(s.join))
 	mux.HandleFunc("GET /api/v2/objects", s.getObject)
-	mux.HandleFunc("PUT /api/v2/objects", s.putObject)
+	for _, method := range []string{"PUT", "PATCH", "HEAD"} {
+		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)
+	}
+	mux.HandleFunc("POST /api/v2/uploads", s.key(s.newUpload))
 	return mux
 }
 
@@ -140,7 +148,8 @@ func (s *Server) Finish(id, status string, result []byte) {
 // Warn has each submit answered with a warning.
 func (s *Server) Warn(text string) { s.change(func() { s.warning = text }) }
 
-// Requests lists "METHOD path" of all that was asked, with the resume point of a followed log or a range behind it.
+// Requests lists "METHOD path" of all that was asked, with the resume point of a followed log, a range or an
+// upload's offset behind it.
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,12 +226,17 @@ func (s *Server) cancel(w http.ResponseWriter, _ *http.Request, b *record) {
 
 func (s *Server) retry(w http.ResponseWriter, _ *http.Request, b *record) {
 	old := s.view(b)
-	s.accept(w, api.Build{Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source})
+	s.accept(w, api.Build{ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source})
 }
 
 func (s *Server) accept(w http.ResponseWriter, b api.Build) {
-	b.ID, b.Status, b.Pool, b.Attempt = build.NewID(), "pending", "default", 1
-	s.Add(b, nil)
+	b.Status, b.Pool, b.Attempt = "pending", "default", 1
+	s.mu.Lock()
+	known := s.builds[b.ID] != nil
+	s.mu.Unlock()
+	if !known {
+		s.Add(b, nil)
+	}
 	out := api.Submitted{Build: b, AccessToken: Token}
 	s.mu.Lock()
 	if s.warning != "" {
