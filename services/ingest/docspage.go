@@ -75,7 +75,7 @@ func page(document []byte) ([]byte, error) {
 // calls are in the order of their paths, and for each path as people use them.
 func (d apiDoc) calls() (all []callDoc) {
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
-		for _, method := range []string{"get", "head", "post", "put"} {
+		for _, method := range []string{"get", "head", "post", "put", "patch"} {
 			if c, ok := d.Paths[path][method]; ok {
 				c.Method, c.Path = strings.ToUpper(method), path
 				all = append(all, c)
@@ -145,6 +145,9 @@ func curl(c callDoc) string {
 	}
 	if strings.HasSuffix(c.Path, "/objects") {
 		line += ` -H "X-Transfer-Ticket: $TICKET"`
+		if c.Method == http.MethodPut || c.Method == http.MethodPatch {
+			line += " --data-binary @app.zip"
+		}
 	} else {
 		line += ` -H "X-API-Key: $FREEAGENT_API_KEY"`
 	}

@@ -111,6 +111,9 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 	if s.submitting != nil {
 		s.submitting()
 	}
+	if b := s.find(r.GetBuildId()); b != nil {
+		return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b)}, nil
+	}
 	pool := r.GetPool()
 	if pool == "" {
 		pool = build.DefaultPool
@@ -258,7 +261,9 @@ func (a *artifact) of(buildID string, kind artifactv1.Kind) *object {
 
 func (a *artifact) upload(_ context.Context, r *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
 	id := a.add(&object{build: r.GetBuildId(), name: r.GetName(), kind: r.GetKind()})
-	return &artifactv1.UploadResponse{Grant: grant(http.MethodPut, id)}, nil
+	g := grant(http.MethodPut, id)
+	g.MaxBytes = a.limit
+	return &artifactv1.UploadResponse{Grant: g}, nil
 }
 
 func (a *artifact) download(_ context.Context, r *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
@@ -307,8 +312,16 @@ func (a *artifact) adopt(_ context.Context, r *artifactv1.AdoptRequest) (*artifa
 	return nil, build.ErrObjectNotFound
 }
 
-func (a *artifact) stat(context.Context, *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
-	return nil, build.ErrObjectNotFound
+func (a *artifact) stat(_ context.Context, r *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.objects[r.GetObjectId()]
+	if o == nil || !o.stored {
+		return nil, build.ErrObjectNotFound
+	}
+	return &artifactv1.StatResponse{
+		Object: &eventsv1.ObjectRef{ObjectId: r.GetObjectId(), Size: int64(len(o.data)), Name: o.name}, BuildId: o.build, Kind: o.kind,
+	}, nil
 }
 
 // ServeHTTP is the data plane.

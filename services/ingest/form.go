@@ -25,7 +25,7 @@ func (d dialect) fields() []string {
 	if d == v1 {
 		return []string{"platform"}
 	}
-	return []string{"platform", "project", "profile", "pool", "priority"}
+	return []string{"platform", "project", "profile", "pool", "priority", "upload"}
 }
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
@@ -129,8 +129,11 @@ func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 
 // complete judges the fields, when all have arrived.
 func (s *submission) complete() error {
-	if s.source == nil {
+	switch uploaded := s.fields["upload"] != ""; {
+	case s.source == nil && !uploaded:
 		return refuse(build.ErrInvalid, saySource)
+	case s.source != nil && uploaded:
+		return refuse(build.ErrInvalid, "The form has a source and names an upload; send one of them")
 	}
 	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
 		return refuse(build.ErrInvalid, sayPlatform)

@@ -18,7 +18,7 @@ func FuzzLogBody(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	g := &Ingest{log: slog.New(slog.DiscardHandler)}
-	r := httptest.NewRequest("POST", "/", nil)
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines, _, err := g.parseLog(r, data)
 		if err != nil {

@@ -52,7 +52,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 		g.discard(ctx, s)
 		return nil, err
 	}
-	g.keep(ctx, s)
+	g.conclude(ctx, s, resp.GetBuild())
 	return resp, nil
 }
 

@@ -53,12 +53,19 @@ type (
 	newBuild struct {
 		Name     string                `header:"Idempotency-Key" description:"Names this submit: the same again within a day is the same build."`
 		Platform string                `formData:"platform" required:"true" enum:"ios,android" description:"What to build for."`
-		Source   *multipart.FileHeader `formData:"source" required:"true" description:"The app: a zip or tar.gz, told apart by content."`
+		Source   *multipart.FileHeader `formData:"source" description:"The app: a zip or tar.gz, told apart by content. Left out if upload is there."`
+		Upload   string                `formData:"upload" description:"Id of a source that was uploaded before."`
 		Certs    *multipart.FileHeader `formData:"certs" description:"Signing certificates, at most 10 MB: a zip with *.p12, *.mobileprovision and password.txt, or a bare .p12, beside which a provisioning profile may come as a file named profile."`
 		Profile  string                `formData:"profile" description:"Build profile in the project's freeagent.json."`
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
 		Priority int                   `formData:"priority" description:"Higher goes first."`
+	}
+	appendBytes struct {
+		transfer
+
+		Offset   int64  `header:"Upload-Offset" required:"true" description:"Where the bytes belong: how many came before."`
+		Complete string `header:"Upload-Complete" enum:"?0,?1" default:"?0" description:"?1 with the last bytes."`
 	}
 	transfer struct {
 		Ticket string `header:"X-Transfer-Ticket" required:"true" description:"The right to move these bytes, as it was granted."`
@@ -83,6 +90,11 @@ func (g *Ingest) buildOperations() []operation {
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
 			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state. With an Idempotency-Key it may be sent again when the answer was lost.",
 			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 409, 413, 422, 429, 507},
+		},
+		{
+			method: "POST", path: "/uploads", guard: submit, handle: g.newUploadV2, id: "newUpload", summary: "Make room for a source that is uploaded first",
+			about: "Send the bytes to url with headers: by PUT, or in pieces by PATCH, which goes on where it broke. Then name the upload in a submit: however often that is sent, it is one build. What is not submitted within an hour of its last byte is removed.",
+			who:   anyKeyOf + "submit", asks: api.NewUpload{}, gives: api.Upload{}, status: http.StatusCreated, refusals: []int{400},
 		},
 		{
 			method: "GET", path: "/builds", guard: read, handle: g.listV2, id: "listBuilds", summary: "List builds, newest first",
@@ -147,11 +159,17 @@ func (g *Ingest) byteOperations() []operation {
 		},
 		{
 			method: "HEAD", path: "/objects", handle: g.moveObject, id: "headObject", summary: "Look at bytes with a ticket",
-			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
+			about: "With a ticket for writing: Upload-Offset says how many bytes have come, Upload-Complete if they are all. The status is 204 then.",
+			who:   "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
 		},
 		{
 			method: "PUT", path: "/objects", handle: g.moveObject, id: "putObject", summary: "Write bytes with a ticket",
 			who: "a ticket", asks: transfer{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 408, 409, 413, 507},
+		},
+		{
+			method: "PATCH", path: "/objects", handle: g.moveObject, id: "appendToObject", summary: "Append bytes with a ticket",
+			about: "After the IETF draft Resumable Uploads for HTTP. Of a request that is not the last, or breaks, whole pieces of 8 MiB are kept; Upload-Offset in the answer says how much that is, and the status is 204. A 409 with the code upload_offset says the same when the bytes belong elsewhere.",
+			who:   "a ticket", asks: appendBytes{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 404, 408, 409, 413, 507},
 		},
 	}
 }
@@ -173,7 +191,7 @@ func (g *Ingest) routesV2(r chi.Router) {
 // methodNotAllowed names the methods that a path has.
 func methodNotAllowed(routes chi.Router) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch} {
 			if routes.Match(chi.NewRouteContext(), method, r.URL.Path[len(api.Path):]) {
 				w.Header().Add("Allow", method)
 			}

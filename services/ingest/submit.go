@@ -22,7 +22,11 @@ type submission struct {
 	source, certs *eventsv1.ObjectRef
 	// objects were asked for, whether or not their bytes have arrived.
 	objects []string
-	signing signingFiles
+	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
+	uploaded string
+	// replayed: the build existed before this submit.
+	replayed bool
+	signing  signingFiles
 	// named is nil unless the submit names itself; retryOf is what it repeats the source of.
 	named   *named
 	retryOf string
@@ -39,13 +43,11 @@ func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *sc
 	resp, err := g.takeIn(r, b, say, s)
 	s.signing.drop()
 	g.settle(r.Context(), s, err)
-	switch {
-	case err == nil && resp.GetBuild().GetId() != s.buildID: // a repeat, which brought the same again
-		g.discard(r.Context(), s)
-		w.Header().Set(replayHeader, "true")
-		return resp
-	case err == nil:
-		g.keep(r.Context(), s)
+	if err == nil {
+		if s.replayed {
+			w.Header().Set(replayHeader, "true")
+		}
+		g.conclude(r.Context(), s, resp.GetBuild())
 		return resp
 	}
 	g.discard(r.Context(), s)
@@ -73,21 +75,33 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	if err := f.read(); err != nil {
 		return nil, err
 	}
-	if err := g.storeCerts(r.Context(), s); err != nil {
-		return nil, err
-	}
-	if b, err := s.replay(); b != nil || err != nil {
+	if b, err := g.submittedBefore(r, say, s); b != nil || err != nil {
+		s.replayed = b != nil
 		return &schedulerv1.SubmitResponse{Build: b}, err
-	}
-	if say == v1 && r.Context().Err() == nil {
-		if b := g.repeated(r, s); b != nil {
-			return &schedulerv1.SubmitResponse{Build: b}, nil
-		}
 	}
 	return g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
 	})
+}
+
+// submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
+func (g *Ingest) submittedBefore(r *http.Request, say dialect, s *submission) (*schedulerv1.Build, error) {
+	if s.fields["upload"] != "" {
+		if b, err := g.useUpload(r.Context(), s); b != nil || err != nil {
+			return b, err
+		}
+	}
+	if err := g.storeCerts(r.Context(), s); err != nil {
+		return nil, err
+	}
+	if b, err := s.replay(); b != nil || err != nil {
+		return b, err
+	}
+	if say == v1 && r.Context().Err() == nil {
+		return g.repeated(r, s), nil
+	}
+	return nil, nil //nolint:nilnil // no repeat is the normal answer
 }
 
 // askSubmit repeats once when the answer is unknown: the build's id makes the repeat harmless, and without an answer
@@ -145,13 +159,30 @@ func (g *Ingest) neverSubmitted(ctx context.Context, s *submission) (bool, error
 	return false, err
 }
 
-// keep makes a build's objects permanent. If the word is lost, the janitor asks the scheduler before it sweeps.
-func (g *Ingest) keep(ctx context.Context, s *submission) {
+// conclude keeps what the build is made of and discards what a repeat brought once more. If a word is lost, the janitor asks
+// the scheduler before it sweeps.
+func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Build) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	req := &artifactv1.KeepRequest{ObjectIds: s.objects}
-	if err := g.ask(ctx, "artifact", "keep", req, &artifactv1.KeepResponse{}); err != nil {
-		g.log.WarnContext(ctx, "upload not marked as kept yet", "build_id", s.buildID, "err", err)
+	var keep, drop []string
+	for _, id := range append(s.objects, s.uploaded) {
+		switch id {
+		case "":
+		case b.GetSource().GetObjectId(), b.GetCerts().GetObjectId():
+			keep = append(keep, id)
+		default:
+			drop = append(drop, id)
+		}
+	}
+	if len(keep) > 0 {
+		if err := g.ask(ctx, "artifact", "keep", &artifactv1.KeepRequest{ObjectIds: keep}, &artifactv1.KeepResponse{}); err != nil {
+			g.log.WarnContext(ctx, "upload not marked as kept yet", "build_id", b.GetId(), "err", err)
+		}
+	}
+	if len(drop) > 0 {
+		if err := g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: drop}, &artifactv1.DiscardResponse{}); err != nil {
+			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
+		}
 	}
 }
 

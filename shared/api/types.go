@@ -13,7 +13,8 @@ const (
 	CompleteHeader = "Upload-Complete"
 	LimitHeader    = "Upload-Limit"
 	// Complete and Incomplete are the values of CompleteHeader.
-	Complete, Incomplete = "?1", "?0"
+	Complete   = "?1"
+	Incomplete = "?0"
 	// CodeOffset is the code of a 409: the upload stands elsewhere; the answer's Upload-Offset says where.
 	CodeOffset = "upload_offset"
 	// AppendBytes is the least that is kept of a request that is not the last, and what it is kept in multiples of.

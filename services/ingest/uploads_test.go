@@ -1,0 +1,94 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// uploaded makes an upload and, if there is content, sends it.
+func (f *farm) uploaded(content string) api.Upload {
+	f.t.Helper()
+	r := f.do(http.MethodPost, "/api/v2/uploads", strings.NewReader(`{"name":"app.zip","project":"shop"}`), hdr{"X-API-Key": adminKey}).want(f.t, 201)
+	var up api.Upload
+	if err := json.Unmarshal(r.body, &up); err != nil {
+		f.t.Fatal(err)
+	}
+	if content != "" {
+		f.do(http.MethodPut, up.URL, strings.NewReader(content), hdr(up.Headers)).want(f.t, 200)
+	}
+	return up
+}
+
+func upload(id string) part { return part{name: "upload", content: id} }
+
+// TestUploadIsOneBuild: however often it is submitted, with whatever beside it.
+func TestUploadIsOneBuild(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	if up.MaxBytes <= 0 || up.Headers[api.TicketHeader] == "" {
+		t.Errorf("upload = %+v", up)
+	}
+	first := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios"), certs()).want(t, 201).json(t)
+	objects := f.artifact.count()
+	again := f.postForm("/api/v2/builds", key, certs(), platform("ios"), upload(up.ID)).want(t, 201)
+	if again.json(t)["id"] != first["id"] || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("first = %v, again = %s %v", first, again.body, again.header)
+	}
+	if f.scheduler.count() != 1 || f.artifact.count() != objects {
+		t.Errorf("%d builds and %d objects, want 1 and %d", f.scheduler.count(), f.artifact.count(), objects)
+	}
+	id, _ := first["id"].(string)
+	for _, kind := range []artifactv1.Kind{artifactv1.Kind_KIND_SOURCE, artifactv1.Kind_KIND_CERTS} {
+		if o := f.artifact.of(id, kind); o == nil || !o.kept {
+			t.Errorf("%v of build %s = %+v, want it kept", kind, id, o)
+		}
+	}
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android")).want(t, 409)
+}
+
+// TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong or the queue full.
+func TestUploadOutlivesARefusal(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("beos")).want(t, 400)
+	f.scheduler.fail(build.ErrQueueFull)
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios"), certs()).want(t, 429)
+	f.scheduler.fail(nil)
+	if n := f.artifact.count(); n != 1 {
+		t.Errorf("%d objects, want the upload alone", n)
+	}
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201)
+}
+
+func TestUploadsThatAreNone(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	key, done := hdr{"X-API-Key": adminKey}, f.uploaded("the source")
+	result := f.artifact.add(&object{build: "b9", kind: artifactv1.Kind_KIND_RESULT, stored: true})
+	for name, parts := range map[string][]part{
+		"unknown":        {upload("none"), platform("ios")},
+		"no id":          {upload("../x"), platform("ios")},
+		"not sent":       {upload(f.uploaded("").ID), platform("ios")},
+		"a result":       {upload(result), platform("ios")},
+		"source as well": {upload(done.ID), platform("ios"), source()},
+	} {
+		if r := f.postForm("/api/v2/builds", key, parts...); r.status != 400 {
+			t.Errorf("%s: %d %s, want 400", name, r.status, r.body)
+		}
+	}
+	f.postForm("/api/v2/builds", named("n"), upload(done.ID), platform("ios")).want(t, 400)
+	f.postForm("/api/builds/submit", key, upload(done.ID), platform("ios")).want(t, 400) // API v1 knows no uploads
+	f.do(http.MethodPost, "/api/v2/uploads", strings.NewReader("{"), key).want(t, 400)
+	f.do(http.MethodPost, "/api/v2/uploads", strings.NewReader("{}"), nil).want(t, 401)
+	if n := f.scheduler.count(); n != 0 {
+		t.Errorf("%d builds, want none", n)
+	}
+}

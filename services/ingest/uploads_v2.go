@@ -1,0 +1,75 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// newUploadV2 makes room for a source that is uploaded first and submitted then. The id of the build that it will be is fixed
+// here: however often an upload is submitted, it is one build.
+func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
+	var req api.NewUpload
+	err := readJSON(w, r, &req)
+	var resp artifactv1.UploadResponse
+	if err == nil {
+		err = g.ask(r.Context(), "artifact", "upload", &artifactv1.UploadRequest{
+			BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_SOURCE, Project: req.Project, Name: req.Name,
+		}, &resp)
+	}
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	grant := resp.GetGrant()
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusCreated, api.Upload{
+		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+		MaxBytes: min(grant.GetMaxBytes(), g.cfg.MaxUploadBytes),
+	})
+}
+
+// useUpload takes a finished upload as the source. It gives the build if the upload has become one already.
+func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
+	id := s.fields["upload"]
+	if s.named != nil {
+		return nil, refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", nameHeader)
+	}
+	if !build.ValidID(id) {
+		return nil, refuse(build.ErrInvalid, "Upload %.80q is none", id)
+	}
+	var stat artifactv1.StatResponse
+	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: id}, &stat)
+	switch {
+	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
+		return nil, refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+	case err != nil:
+		return nil, err
+	}
+	s.source, s.buildID, s.uploaded = stat.GetObject(), stat.GetBuildId(), id
+	b, err := g.briefly(ctx, s.buildID)
+	switch {
+	case errors.Is(err, build.ErrNotFound):
+		return nil, nil //nolint:nilnil // as documented
+	case err != nil:
+		return nil, err
+	case !s.became(b):
+		return nil, refuse(errConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+	}
+	return b, nil
+}
+
+// became says if the build is what this submit asks for.
+func (s *submission) became(b *schedulerv1.Build) bool {
+	pool := s.fields["pool"]
+	if pool == "" {
+		pool = build.DefaultPool
+	}
+	return b.GetSource().GetObjectId() == s.uploaded && b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool &&
+		b.GetProject() == s.fields["project"] && b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority
+}
