@@ -30,7 +30,9 @@ func (d dialect) fields() []string {
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
 type form struct {
-	g      *Ingest
+	g *Ingest
+	// store is where the source goes.
+	store  func(*multipart.Part) (*eventsv1.ObjectRef, error)
 	r      *http.Request
 	body   *body
 	parts  *multipart.Reader
@@ -44,7 +46,9 @@ func (g *Ingest) openForm(r *http.Request, b *body, say dialect, into *submissio
 	if err != nil {
 		return nil, refuse(build.ErrInvalid, sayMultipart)
 	}
-	return &form{g: g, r: r, body: b, parts: parts, fields: say.fields(), into: into}, nil
+	f := &form{g: g, r: r, body: b, parts: parts, fields: say.fields(), into: into}
+	f.store = f.storeSource
+	return f, nil
 }
 
 // read takes the whole form in.
@@ -83,7 +87,7 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	isFile, s := part.FileName() != "", f.into
 	switch name := part.FormName(); {
 	case name == "source" && isFile && s.source == nil:
-		s.source, err = f.storeSource(part)
+		s.source, err = f.store(part)
 	case name == "certs" && isFile && s.signing.certs == nil:
 		err = s.signing.readCerts(f.r.Context(), part)
 	case name == "profile" && isFile && s.signing.profile == nil:
