@@ -221,7 +221,8 @@ func TestCertsAreStoredEncrypted(t *testing.T) {
 
 func TestSlowReaderIsEnded(t *testing.T) {
 	t.Parallel()
-	f := setup(t, option{config: func(c *artifact.Config) { c.StallTimeout = 200 * time.Millisecond }})
+	// Long enough for the upload on a busy machine.
+	f := setup(t, option{config: func(c *artifact.Config) { c.StallTimeout = 3 * time.Second }})
 	data := noise(32 << 20) // more than the socket's buffers hold
 	g := f.grantDownload(f.stored("b1", result, data).GetObjectId())
 	resp, err := http.DefaultClient.Do(f.request(g, http.MethodGet, nil))

@@ -86,7 +86,7 @@ func TestBadSubmits(t *testing.T) {
 	}{
 		"text":        {api.Submit{Platform: "ios", Source: strings.NewReader("neither zip nor gzip")}, build.ErrBadArchive, ""},
 		"empty":       {api.Submit{Platform: "ios", Source: strings.NewReader("")}, build.ErrBadArchive, "empty"},
-		"no platform": {api.Submit{Platform: "windows", Source: project(t)}, build.ErrInvalid, "Valid platform required (ios|android)"},
+		"no platform": {api.Submit{Platform: "windows", Source: project(t)}, build.ErrInvalid, "neither ios nor android"},
 		"traversal":   {api.Submit{Platform: "ios", Source: evilArchive(t)}, build.ErrBadArchive, ".."},
 	} {
 		_, err := c.Submit(t.Context(), tt.sub)

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 // Submit is what a build is made of.
@@ -29,6 +31,9 @@ type Submit struct {
 // breaks under way is tried again, and is one build all the same, since an upload becomes one build only. If reading the source fails,
 // that error is returned.
 func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
+	if _, err := build.ParsePlatform(s.Platform); err != nil { // before the bytes go
+		return Submitted{}, err //nolint:wrapcheck // a sentence of our own
+	}
 	certs, err := s.readCerts()
 	if err != nil {
 		return Submitted{}, err

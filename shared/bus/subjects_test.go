@@ -19,7 +19,7 @@ func FuzzSubjects(f *testing.F) {
 	f.Fuzz(func(t *testing.T, worker, id, pool string, attempt int32, text string) {
 		parseAnything(t, text)
 		if !build.ValidID(worker) || !build.ValidID(id) || !build.ValidID(pool) {
-			t.Skip("only valid ids become tokens")
+			return
 		}
 		roundTrip(t, worker, id, pool, attempt)
 	})

@@ -1,0 +1,318 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// Config of a cluster. Dir and Bin are required.
+type Config struct {
+	// Dir holds data, logs and secrets. It must be new or empty.
+	Dir string
+	// Bin holds the programs: freeagent, ingest, scheduler, monitor, artifact, nats-server, versitygw.
+	Bin string
+	// PostgresBin holds initdb and postgres; empty looks where systems have them.
+	PostgresBin string
+	// Replicas of each service, default 2; Workers, default 1.
+	Replicas, Workers int
+	// Fake are the fake executor's knobs, such as slow=2s.
+	Fake string
+	// Slots of each worker, default 1.
+	Slots int
+	// Port of the gateway; 0 takes a free one.
+	Port int
+	// Isolate gives each process a network of its own, so that Cut works.
+	Isolate bool
+	// Services are added to the services' environment, such as FREEAGENT_STAGE_TTLS=install=5s.
+	Services []string
+}
+
+// Cluster is a running installation. Its methods are safe for concurrent use once it has started.
+type Cluster struct {
+	cfg       Config
+	net       network
+	ports     map[string]int
+	spawner   *spawner
+	processes []*Process
+	balancers []*balancer
+	secrets   secrets
+	url       string
+}
+
+func (c *Config) setDefaults() error {
+	var err error
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	if c.Bin, err = filepath.Abs(c.Bin); err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 2
+	}
+	c.Slots = max(c.Slots, 1)
+	if c.PostgresBin == "" {
+		c.PostgresBin, err = findPostgres()
+	}
+	return err
+}
+
+// natsNodes is how many there are: the smallest cluster that outlives one.
+const natsNodes = 3
+
+func (c Config) names() (names []string) {
+	for i := range natsNodes {
+		names = append(names, fmt.Sprintf("nats-%d", i+1))
+	}
+	names = append(names, "postgres", "s3")
+	for _, service := range []string{"scheduler", "monitor", "artifact", "ingest"} {
+		for i := range c.Replicas {
+			names = append(names, fmt.Sprintf("%s-%d", service, i+1))
+		}
+	}
+	for i := range c.Workers {
+		names = append(names, fmt.Sprintf("worker-%d", i+1))
+	}
+	return names
+}
+
+// Start runs a cluster until Stop, and returns when it takes builds.
+func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg, net: loopback{}, ports: map[string]int{}, spawner: newSpawner()}
+	err := c.prepare()
+	if err == nil {
+		err = c.startAll(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
+}
+
+func (c *Cluster) prepare() error {
+	if err := os.MkdirAll(filepath.Join(c.cfg.Dir, "log"), 0o755); err != nil { //nolint:gosec // PostgreSQL's user passes through
+		return err //nolint:wrapcheck // names the path
+	}
+	names := c.cfg.names()
+	ports, err := freePorts(len(names) + natsNodes + 2)
+	if err != nil {
+		return err
+	}
+	slots := append(slices.Clone(names), "routes-1", "routes-2", "routes-3", "front", "artifacts")
+	for i, name := range slots {
+		c.ports[name] = ports[i]
+	}
+	if c.cfg.Port > 0 {
+		c.ports["front"] = c.cfg.Port
+	}
+	if c.cfg.Isolate {
+		n, err := newNamespaces(names)
+		if err != nil {
+			return err
+		}
+		c.net = n
+	}
+	c.secrets, err = newSecrets(filepath.Join(c.cfg.Dir, "secrets"))
+	return err
+}
+
+// hostPort is where a process listens.
+func (c *Cluster) hostPort(name string) string {
+	return net.JoinHostPort(c.net.address(name), strconv.Itoa(c.ports[name]))
+}
+
+// startAll starts the engines first, then what needs them.
+func (c *Cluster) startAll(ctx context.Context) error {
+	if err := c.addEngines(); err != nil {
+		return err
+	}
+	if err := c.listening(ctx); err != nil {
+		return err
+	}
+	if err := c.addServices(); err != nil {
+		return err
+	}
+	if err := c.balance(); err != nil {
+		return err
+	}
+	if err := c.Ready(ctx); err != nil {
+		return err
+	}
+	return c.addWorkers()
+}
+
+// balance puts one address in front of the gateways and one in front of the artifact services.
+func (c *Cluster) balance() error {
+	for _, b := range []struct{ name, service string }{{"front", "ingest"}, {"artifacts", "artifact"}} {
+		var backends []string
+		for _, p := range c.processes {
+			if p.Kind == b.service {
+				backends = append(backends, c.hostPort(p.Name))
+			}
+		}
+		lb, err := newBalancer(net.JoinHostPort(c.net.address(""), strconv.Itoa(c.ports[b.name])), backends)
+		if err != nil {
+			return err
+		}
+		c.balancers = append(c.balancers, lb)
+	}
+	c.url = c.balancers[0].url()
+	return nil
+}
+
+// add starts a process of the cluster.
+func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
+	log, err := os.OpenFile(filepath.Join(c.cfg.Dir, "log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err //nolint:wrapcheck // names the path
+	}
+	p := &Process{
+		Name: name, Kind: kind, argv: c.net.wrap(name, argv), env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, env...), log: log,
+		spawn: func(cmd *exec.Cmd) error {
+			ownGroup(cmd)
+			if kind == "postgres" && !c.cfg.Isolate {
+				asPostgres(cmd)
+			}
+			return c.spawner.start(cmd)
+		},
+	}
+	c.processes = append(c.processes, p)
+	return p.Start()
+}
+
+// URL is the gateway's address, Key an administrator's API key.
+func (c *Cluster) URL() string { return c.url }
+
+// Key is an administrator's API key.
+func (c *Cluster) Key() string { return c.secrets.apiKey }
+
+// BusURL names all nodes; User and Password are the services'.
+func (c *Cluster) BusURL() (url, user, password string) {
+	return c.busURL(), servicesUser, c.secrets.busPassword
+}
+
+// Processes are all there are, in the order in which they were started.
+func (c *Cluster) Processes() []*Process { return slices.Clone(c.processes) }
+
+// Cut takes a process off the network; Heal puts it back.
+func (c *Cluster) Cut(name string) error { return c.net.cut(name) }
+
+// Heal puts a process back that was cut off.
+func (c *Cluster) Heal(name string) error { return c.net.heal(name) }
+
+// Ready waits until each service says that it is.
+func (c *Cluster) Ready(ctx context.Context) error {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, p := range c.processes {
+		if !slices.Contains([]string{"scheduler", "monitor", "artifact", "ingest"}, p.Kind) {
+			continue
+		}
+		err := c.await(ctx, p, func() error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.hostPort(p.Name)+"/readyz", nil)
+			if err != nil {
+				return err //nolint:wrapcheck // cannot be
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				return err //nolint:wrapcheck // names the address
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return errors.New(resp.Status)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listening waits until the engines take connections.
+func (c *Cluster) listening(ctx context.Context) error {
+	for _, p := range c.processes {
+		err := c.await(ctx, p, func() error {
+			conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", c.hostPort(p.Name))
+			if err != nil {
+				return err //nolint:wrapcheck // names the address
+			}
+			return conn.Close() //nolint:wrapcheck // names the address
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const readyTimeout = 2 * time.Minute
+
+// await asks until it is well, the process has ended, or it took too long.
+func (c *Cluster) await(ctx context.Context, p *Process, ask func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if !p.Running() {
+			return fmt.Errorf("%s has ended; its log %s says why", p.Name, p.log.Name())
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready, see its log %s: %w", p.Name, p.log.Name(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Stop ends everything, the last started first, and leaves the data.
+func (c *Cluster) Stop() error {
+	var errs []error
+	for _, p := range slices.Backward(c.processes) {
+		errs = append(errs, p.Resume(), p.Stop(), p.log.Close())
+	}
+	for _, b := range c.balancers {
+		b.close()
+	}
+	c.spawner.stop()
+	return errors.Join(append(errs, c.net.close())...)
+}
+
+const secretsMode = 0o600
+
+// secrets of one cluster, made anew for each.
+type secrets struct {
+	dir                                            string
+	apiKey, busPassword, dbPassword, s3Key, routes string
+	key, issuerSeed, issuerPublic                  string // key: a file
+}
+
+func newSecrets(dir string) (secrets, error) {
+	s := secrets{
+		dir: dir, apiKey: identity.NewSecret(), busPassword: identity.NewSecret(), dbPassword: identity.NewSecret(),
+		s3Key: identity.NewSecret(), routes: identity.NewSecret(),
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's user reads its password here
+		return s, err //nolint:wrapcheck // names the path
+	}
+	return s, s.makeKeys()
+}

@@ -1,0 +1,59 @@
+// Command freeagent-cluster runs a distributed installation as processes of this machine until it is told to stop.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/expo-free-agent/freeagent/e2e/cluster"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "freeagent-cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	cfg := cluster.Config{Workers: 1}
+	flags := flag.NewFlagSet("freeagent-cluster", flag.ContinueOnError)
+	flags.StringVar(&cfg.Bin, "bin", ".bin/cluster", "directory of the programs")
+	flags.StringVar(&cfg.Dir, "dir", "", "directory of data, logs and secrets, new or empty; empty: a temporary one")
+	flags.IntVar(&cfg.Port, "port", 3000, "port of the gateway")
+	flags.IntVar(&cfg.Replicas, "replicas", 2, "processes of each service")
+	flags.IntVar(&cfg.Workers, "workers", 1, "workers with the fake executor")
+	flags.StringVar(&cfg.Fake, "fake", "slow=2s", "what the fake builds are like")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	if cfg.Dir == "" {
+		if cfg.Dir, err = os.MkdirTemp("", "freeagent-cluster-"); err != nil {
+			return err //nolint:wrapcheck // says what
+		}
+		// PostgreSQL runs as another user when we are root, and must get to its own.
+		if err := os.Chmod(cfg.Dir, 0o711); err != nil { //nolint:gosec // as said
+			return err //nolint:wrapcheck // says what
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
+	}
+	c, err := cluster.Start(ctx, cfg)
+	if err != nil {
+		return err //nolint:wrapcheck // says what
+	}
+	fmt.Printf("Free Agent runs as %d processes at %s\n", len(c.Processes()), c.URL())
+	fmt.Printf("API key: %s   logs: %s\n", filepath.Join(cfg.Dir, "secrets", "api-key"), filepath.Join(cfg.Dir, "log"))
+	fmt.Println("Ctrl-C stops it.")
+	<-ctx.Done()
+	return c.Stop() //nolint:wrapcheck // says what
+}
