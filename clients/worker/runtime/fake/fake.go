@@ -199,7 +199,7 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // bundle writes what expo export would, as far as its outside goes: bytes that begin like Hermes bytecode. They are random
-// (from a fixed seed), since packing would shrink anything else.
+// (from a fixed seed), since packing would shrink anything else. attempt.txt says which attempt made it.
 func (w *workspace) bundle(root string) error {
 	size := w.executor.opts.Size
 	if size == 0 {
@@ -207,6 +207,10 @@ func (w *workspace) bundle(root string) error {
 	}
 	dir := filepath.Join(root, "freeagent-fake-dist", "_expo", "static", "js", string(w.job.Platform))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("write the fake bundle: %w", err)
+	}
+	name := filepath.Join(root, "freeagent-fake-dist", "attempt.txt")
+	if err := os.WriteFile(name, []byte(w.job.Key()+"\n"), 0o644); err != nil { //nolint:gosec // like what is built
 		return fmt.Errorf("write the fake bundle: %w", err)
 	}
 	f, err := os.Create(filepath.Join(dir, "index.hbc"))

@@ -1,0 +1,184 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// Evidence is what clients were told, and what the system says when all is quiet again.
+type Evidence struct {
+	Calls  []Call
+	Builds map[string]Build
+}
+
+// Build is one build at the end.
+type Build struct {
+	api.Build
+	// Finals are the final events of the event log, each once by its id.
+	Finals []string
+	// Made is what the result says of the attempt that made it; Broken what was wrong with downloading it.
+	Made, Broken string
+	Log          []api.LogLine
+}
+
+// Violation is a promise that was broken.
+type Violation struct {
+	Promise string `json:"promise"`
+	Build   string `json:"build"`
+	What    string `json:"what"`
+}
+
+func (v Violation) String() string { return v.Promise + ": build " + v.Build + ": " + v.What }
+
+// The promises, by the numbers of the invariants in docs/architecture.md.
+const (
+	promiseKept    = "1 an acknowledged build ends in exactly one final state"
+	promiseCancel  = "1 an acknowledged cancel is one"
+	promiseLease   = "2 at most one attempt holds a build"
+	promiseFence   = "2 only the attempt that holds the build finishes it"
+	promiseDurable = "4 a completed build's result is there and whole"
+	promiseLog     = "4 an attempt's log has no holes"
+)
+
+// Check gives every promise that the evidence shows broken. It looks at builds whose submit was not acknowledged too: nobody was
+// promised that they exist, but if they do, they are builds like all.
+func Check(e Evidence) (found []Violation) {
+	say := func(promise, build, format string, args ...any) {
+		found = append(found, Violation{promise, build, fmt.Sprintf(format, args...)})
+	}
+	for _, c := range e.Calls {
+		b, exists := e.Builds[c.Build]
+		switch {
+		case !c.Acknowledged:
+		case !exists:
+			say(promiseKept, c.Build, "it was acknowledged at %s and is gone", c.End.Format(time.TimeOnly))
+		case c.Kind == cancel && b.Status != "cancelled":
+			say(promiseCancel, c.Build, "its cancel was acknowledged and it is %s", b.Status)
+		}
+	}
+	for id, b := range e.Builds {
+		for _, v := range b.violations() {
+			v.Build = id
+			found = append(found, v)
+		}
+	}
+	slices.SortFunc(found, func(a, b Violation) int {
+		return cmp.Or(cmp.Compare(a.Promise, b.Promise), cmp.Compare(a.Build, b.Build))
+	})
+	return found
+}
+
+func (b Build) violations() (found []Violation) {
+	say := func(promise, format string, args ...any) {
+		found = append(found, Violation{Promise: promise, What: fmt.Sprintf(format, args...)})
+	}
+	if !b.Final() {
+		say(promiseKept, "it is %s long after the last fault", b.Status)
+	}
+	if b.Final() && !slices.Equal(b.Finals, []string{b.Status}) {
+		say(promiseKept, "it is %s, its final events are %v", b.Status, b.Finals)
+	}
+	b.checkAttempts(say)
+	if b.Status == "completed" {
+		switch holder := b.winner(); {
+		case b.Broken != "":
+			say(promiseDurable, "%s", b.Broken)
+		case b.Made != fmt.Sprintf("%s.%d", b.ID, holder):
+			say(promiseFence, "attempt %d completed it, the result was made by %q", holder, b.Made)
+		}
+	}
+	for n, holes := range holesByAttempt(b.Log) {
+		say(promiseLog, "attempt %d: %s", n, holes)
+	}
+	if b.Status == "completed" {
+		if got, want := stepsOf(b.Log, b.winner()), wholeLog(b.Log, b.winner()); got < want {
+			say(promiseLog, "attempt %d completed it and has %d of %d lines", b.winner(), got, want)
+		}
+	}
+	return found
+}
+
+// winner is the number of the attempt that completed the build, 0 if none did.
+func (b Build) winner() int {
+	for _, a := range b.Attempts {
+		if a.Outcome == "completed" {
+			return a.Number
+		}
+	}
+	return 0
+}
+
+// checkAttempts wants attempts one after the other, and one that completed at most.
+func (b Build) checkAttempts(say func(promise, format string, args ...any)) {
+	completed := 0
+	var until time.Time
+	for i, a := range b.Attempts {
+		claimed, err1 := time.Parse(time.RFC3339Nano, a.ClaimedAt)
+		ended, err2 := time.Parse(time.RFC3339Nano, a.EndedAt)
+		if err1 != nil || err2 != nil && b.Final() {
+			say(promiseLease, "attempt %d is %s from %q to %q", a.Number, a.Outcome, a.ClaimedAt, a.EndedAt)
+			continue
+		}
+		if claimed.Before(until) {
+			say(promiseLease, "attempt %d was claimed at %s, before the one before it ended at %s", a.Number, a.ClaimedAt, b.Attempts[i-1].EndedAt)
+		}
+		if until = ended; a.Outcome == "completed" {
+			completed++
+		}
+	}
+	if want := map[bool]int{true: 1}[b.Status == "completed"]; completed != want {
+		say(promiseFence, "it is %s and %d attempts completed it", b.Status, completed)
+	}
+}
+
+// step is a line that the fake executor numbers.
+var step = regexp.MustCompile(`^fake (\w+): step (\d+) of (\d+)$`)
+
+// holesByAttempt finds steps that are missing before one that is there, or there twice. What is missing at the end of an attempt
+// is none: it was killed.
+func holesByAttempt(log []api.LogLine) map[int]string {
+	next := map[string]int{}
+	found := map[int]string{}
+	for _, l := range log {
+		m := step.FindStringSubmatch(strings.TrimSpace(l.Text))
+		if m == nil {
+			continue
+		}
+		key := fmt.Sprintf("%d %s", l.Attempt, m[1])
+		n, err := strconv.Atoi(m[2])
+		if err == nil && n != next[key]+1 && found[l.Attempt] == "" {
+			found[l.Attempt] = fmt.Sprintf("%s: step %d follows step %d", m[1], n, next[key])
+		}
+		next[key] = n
+	}
+	return found
+}
+
+// stepsOf counts an attempt's numbered lines, wholeLog how many a whole one has.
+func stepsOf(log []api.LogLine, attempt int) (n int) {
+	for _, l := range log {
+		if l.Attempt == attempt && step.MatchString(strings.TrimSpace(l.Text)) {
+			n++
+		}
+	}
+	return n
+}
+
+const fakeStages = 2
+
+func wholeLog(log []api.LogLine, attempt int) int {
+	for _, l := range log {
+		if m := step.FindStringSubmatch(strings.TrimSpace(l.Text)); m != nil && l.Attempt == attempt {
+			n, _ := strconv.Atoi(m[3]) // digits, by the expression
+			return fakeStages * n
+		}
+	}
+	return 1 // none is too few
+}

@@ -1,0 +1,129 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/e2e/cluster"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// Plan of a run.
+type Plan struct {
+	// Cluster is what is broken.
+	Cluster cluster.Config
+	// Builds are submitted over the time For, by so many Clients at once.
+	Builds, Clients int
+	For             time.Duration
+	// Faults is how many are made at most; they end with For.
+	Faults int
+	// Cancelled is the share of builds that are cancelled by their client.
+	Cancelled float64
+	// Seed draws faults and builds. The same seed makes the same faults, but not the same run: time is not ours.
+	Seed uint64
+	// Settle is how long builds may take to end after the last fault.
+	Settle time.Duration
+	Log    *slog.Logger
+}
+
+// Report is what came of a run.
+type Report struct {
+	Seed         uint64        `json:"seed"`
+	Took         time.Duration `json:"took_ns"`
+	Submits      int           `json:"submits"`
+	Acknowledged int           `json:"acknowledged"`
+	Builds       int           `json:"builds"`
+	Attempts     int           `json:"attempts"`
+	// Ends counts builds by their final state.
+	Ends   map[string]int `json:"ends"`
+	Faults []Fault        `json:"faults"`
+	// EndedByThemselves are processes that a supervisor had to start again.
+	EndedByThemselves []string    `json:"ended_by_themselves,omitempty"`
+	Violations        []Violation `json:"violations"`
+	Calls             []Call      `json:"calls"`
+}
+
+// Run starts a cluster, breaks it while clients use it, and checks it. The error is that of the run itself; what the system did
+// wrong is in the report.
+func Run(ctx context.Context, plan Plan) (r Report, err error) {
+	began := time.Now()
+	c, err := cluster.Start(ctx, plan.Cluster)
+	if err != nil {
+		return r, err //nolint:wrapcheck // says what
+	}
+	// The nemesis leaves processes that were restarted in a hurry: their exit codes at the end say nothing.
+	defer func() {
+		if serr := c.Stop(); serr != nil {
+			plan.Log.WarnContext(ctx, "stop of the cluster", "err", serr)
+		}
+	}()
+	client, err := api.New(api.Config{BaseURL: c.URL(), Key: c.Key(), Patience: patience})
+	if err != nil {
+		return r, err //nolint:wrapcheck // says what
+	}
+	plan.Log.InfoContext(ctx, "the cluster runs", "processes", len(c.Processes()), "took", time.Since(began).Round(time.Millisecond))
+	h := &history{}
+	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
+	p := &probe{client: client}
+	if r.EndedByThemselves, err = plan.storm(ctx, c, h, n, p); err != nil {
+		return r, err
+	}
+	plan.Log.InfoContext(ctx, "quiet again", "faults", len(n.faults), "acknowledged", h.acknowledged())
+	quiet, end := context.WithTimeout(ctx, plan.Settle)
+	defer end()
+	if err := c.Ready(quiet); err != nil {
+		return r, err //nolint:wrapcheck // says what
+	}
+	if left := settle(quiet, client); left > 0 {
+		plan.Log.ErrorContext(ctx, "builds have not ended", "builds", left)
+	}
+	p.blame(n.faults)
+	e, err := gather(ctx, c, client, h.all())
+	if err != nil {
+		return r, err
+	}
+	r.Violations = Check(e)
+	r.Seed, r.Took, r.Faults = plan.Seed, time.Since(began), n.faults
+	r.count(e)
+	return r, nil
+}
+
+// storm has clients work and the nemesis strike, until both have done what they should.
+func (plan Plan) storm(ctx context.Context, c *cluster.Cluster, h *history, n *nemesis, p *probe) (ended []string, err error) {
+	w := &workload{
+		url: c.URL(), key: c.Key(), history: h, builds: plan.Builds, clients: plan.Clients, over: plan.For, cancelled: plan.Cancelled, seed: plan.Seed,
+	}
+	weather, calm := context.WithTimeout(ctx, plan.For)
+	defer calm()
+	var background, work sync.WaitGroup
+	watching, stop := context.WithCancel(ctx)
+	background.Go(func() { p.run(watching) })
+	background.Go(func() { ended = supervise(watching, c, n.holds, plan.Log) })
+	var err1, err2 error
+	work.Go(func() { err1 = w.run(ctx) })
+	work.Go(func() { err2 = n.run(weather, plan.Faults) })
+	work.Wait()
+	stop()
+	background.Wait()
+	return ended, errors.Join(err1, err2)
+}
+
+func (r *Report) count(e Evidence) {
+	r.Calls, r.Builds, r.Ends = e.Calls, len(e.Builds), map[string]int{}
+	for _, call := range e.Calls {
+		if call.Kind == submit {
+			r.Submits++
+			if call.Acknowledged {
+				r.Acknowledged++
+			}
+		}
+	}
+	for _, b := range e.Builds {
+		r.Ends[b.Status]++
+		r.Attempts += len(b.Attempts)
+	}
+}
