@@ -314,5 +314,6 @@ func newSecrets(dir string) (secrets, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's user reads its password here
 		return s, err //nolint:wrapcheck // names the path
 	}
-	return s, s.makeKeys()
+	err := s.makeKeys()
+	return s, err
 }
