@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,8 @@ type Deps struct {
 	Gateway  Gateway
 	Executor runtime.Executor
 	Log      *slog.Logger
+	// TLS of the connection to the bus; nil trusts what the system trusts.
+	TLS *tls.Config
 	// Dial connects to the bus; nil means bus.Connect.
 	Dial func(bus.Config, *slog.Logger) (*nats.Conn, error)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/e2e/cluster"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // everyBuild reads all builds there are.
@@ -121,7 +122,11 @@ func madeBy(r io.Reader) (string, error) {
 // ids has run out may hold an event twice.
 func finalEvents(ctx context.Context, cl *cluster.Cluster) (map[string][]string, error) {
 	url, user, password := cl.BusURL()
-	nc, err := bus.Connect(bus.Config{URL: url, Name: "chaos", User: user, Password: password}, slog.New(slog.DiscardHandler))
+	secure, err := tlsfiles.Client(cl.CAFile(), "", "")
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	nc, err := bus.Connect(bus.Config{URL: url, Name: "chaos", User: user, Password: password, TLS: secure}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what
 	}
@@ -137,7 +142,7 @@ func finalEvents(ctx context.Context, cl *cluster.Cluster) (map[string][]string,
 		return nil, err //nolint:wrapcheck // says what
 	}
 	pending := cons.CachedInfo().NumPending
-	it, err := cons.Messages()
+	it, err := cons.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/e2e/cluster"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // Plan of a run.
@@ -61,7 +62,11 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 			plan.Log.WarnContext(ctx, "stop of the cluster", "err", serr)
 		}
 	}()
-	client, err := api.New(api.Config{BaseURL: c.URL(), Key: c.Key(), Patience: patience})
+	clients, err := clientConfig(c)
+	if err != nil {
+		return r, err
+	}
+	client, err := api.New(clients)
 	if err != nil {
 		return r, err //nolint:wrapcheck // says what
 	}
@@ -69,7 +74,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	h := &history{}
 	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
 	p := &probe{client: client}
-	if r.EndedByThemselves, err = plan.storm(ctx, c, h, n, p); err != nil {
+	if r.EndedByThemselves, err = plan.storm(ctx, c, clients, h, n, p); err != nil {
 		return r, err
 	}
 	plan.Log.InfoContext(ctx, "quiet again", "faults", len(n.faults), "acknowledged", h.acknowledged())
@@ -92,10 +97,16 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	return r, nil
 }
 
+// clientConfig is that of all clients of a cluster.
+func clientConfig(c *cluster.Cluster) (api.Config, error) {
+	transport, err := tlsfiles.HTTP(c.CAFile())
+	return api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, Stall: 10 * time.Second, Patience: patience}, err //nolint:wrapcheck // names the file
+}
+
 // storm has clients work and the nemesis strike, until both have done what they should.
-func (plan Plan) storm(ctx context.Context, c *cluster.Cluster, h *history, n *nemesis, p *probe) (ended []string, err error) {
+func (plan Plan) storm(ctx context.Context, c *cluster.Cluster, clients api.Config, h *history, n *nemesis, p *probe) (ended []string, err error) {
 	w := &workload{
-		url: c.URL(), key: c.Key(), history: h, builds: plan.Builds, clients: plan.Clients, over: plan.For, cancelled: plan.Cancelled, seed: plan.Seed,
+		api: clients, history: h, builds: plan.Builds, clients: plan.Clients, over: plan.For, cancelled: plan.Cancelled, seed: plan.Seed,
 	}
 	weather, calm := context.WithTimeout(ctx, plan.For)
 	defer calm()

@@ -16,8 +16,8 @@ import (
 
 // workload are clients that submit builds, and cancel some.
 type workload struct {
-	url, key string
-	history  *history
+	api     api.Config
+	history *history
 	// builds in all, by so many clients at once, spread over so long.
 	builds, clients int
 	over            time.Duration
@@ -45,7 +45,7 @@ func (w *workload) run(ctx context.Context) error {
 
 // client submits its share, evenly over the time.
 func (w *workload) client(ctx context.Context, number int, source []byte) error {
-	c, err := api.New(api.Config{BaseURL: w.url, Key: w.key, Stall: 10 * time.Second, Patience: patience})
+	c, err := api.New(w.api)
 	if err != nil {
 		return err //nolint:wrapcheck // says what
 	}

@@ -7,12 +7,16 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // balancer passes connections on to the backends that say they are ready, in turn: what a load balancer in front of the
 // services, or Kubernetes, does. When a backend is ready no more, its connections end.
 type balancer struct {
 	listener net.Listener
+	scheme   string
+	client   *http.Client
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
@@ -32,13 +36,18 @@ const (
 	probeTimeout = time.Second
 )
 
-func newBalancer(address string, backends []string) (*balancer, error) {
+// newBalancer listens at address. scheme is http:// or https://; with the latter, backends are checked against the file ca.
+func newBalancer(address, scheme, ca string, backends []string) (*balancer, error) {
+	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, ca)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
 	l, err := net.Listen("tcp", address) //nolint:noctx // closed by close
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the address
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &balancer{listener: l, cancel: cancel}
+	b := &balancer{listener: l, scheme: scheme, client: &http.Client{Timeout: probeTimeout, Transport: transport}, cancel: cancel}
 	for _, a := range backends {
 		b.backends = append(b.backends, &backend{address: a, conns: map[net.Conn]bool{}})
 	}
@@ -49,7 +58,7 @@ func newBalancer(address string, backends []string) (*balancer, error) {
 	return b, nil
 }
 
-func (b *balancer) url() string { return "http://" + b.listener.Addr().String() }
+func (b *balancer) url() string { return b.scheme + b.listener.Addr().String() }
 
 func (b *balancer) close() {
 	b.cancel()
@@ -61,15 +70,14 @@ func (b *balancer) close() {
 }
 
 func (b *balancer) probe(ctx context.Context, to *backend) {
-	client := &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for misses := 0; ; {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/readyz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.scheme+to.address+"/readyz", nil)
 		if err != nil {
 			return
 		}
-		resp, err := client.Do(req)
+		resp, err := b.client.Do(req)
 		if err == nil {
 			_ = resp.Body.Close()
 		}

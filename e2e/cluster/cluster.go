@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // Config of a cluster. Dir and Bin are required.
@@ -34,6 +35,8 @@ type Config struct {
 	Port int
 	// Isolate gives each process a network of its own, so that Cut works.
 	Isolate bool
+	// TLS encrypts every connection, with an authority of the cluster's own.
+	TLS bool
 	// Services are added to the services' environment, such as FREEAGENT_STAGE_TTLS=install=5s.
 	Services []string
 }
@@ -47,6 +50,7 @@ type Cluster struct {
 	processes []*Process
 	balancers []*balancer
 	secrets   secrets
+	tls       *certificates // nil: none
 	url       string
 }
 
@@ -126,7 +130,14 @@ func (c *Cluster) prepare() error {
 		}
 		c.net = n
 	}
-	c.secrets, err = newSecrets(filepath.Join(c.cfg.Dir, "secrets"))
+	if c.secrets, err = newSecrets(filepath.Join(c.cfg.Dir, "secrets")); err != nil || !c.cfg.TLS {
+		return err
+	}
+	addresses := []string{c.net.address("")}
+	for _, name := range names {
+		addresses = append(addresses, c.net.address(name))
+	}
+	c.tls, err = newCertificates(c.secrets.dir, addresses)
 	return err
 }
 
@@ -164,7 +175,7 @@ func (c *Cluster) balance() error {
 				backends = append(backends, c.hostPort(p.Name))
 			}
 		}
-		lb, err := newBalancer(net.JoinHostPort(c.net.address(""), strconv.Itoa(c.ports[b.name])), backends)
+		lb, err := newBalancer(net.JoinHostPort(c.net.address(""), strconv.Itoa(c.ports[b.name])), c.scheme("http")+"://", c.CAFile(), backends)
 		if err != nil {
 			return err
 		}
@@ -194,6 +205,26 @@ func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
 	return p.Start()
 }
 
+// scheme is http or https, nats or tls.
+func (c *Cluster) scheme(plain string) string {
+	switch {
+	case c.tls == nil:
+		return plain
+	case plain == "nats":
+		return "tls"
+	default:
+		return plain + "s"
+	}
+}
+
+// CAFile is that of the cluster's authority; empty without TLS.
+func (c *Cluster) CAFile() string {
+	if c.tls == nil {
+		return ""
+	}
+	return c.tls.ca
+}
+
 // URL is the gateway's address, Key an administrator's API key.
 func (c *Cluster) URL() string { return c.url }
 
@@ -216,13 +247,18 @@ func (c *Cluster) Heal(name string) error { return c.net.heal(name) }
 
 // Ready waits until each service says that it is.
 func (c *Cluster) Ready(ctx context.Context) error {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, c.CAFile())
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	client := &http.Client{Timeout: 2 * time.Second, Transport: transport}
 	for _, p := range c.processes {
 		if !slices.Contains([]string{"scheduler", "monitor", "artifact", "ingest"}, p.Kind) {
 			continue
 		}
+		url := c.healthScheme(p.Kind) + "://" + c.hostPort(p.Name) + "/readyz"
 		err := c.await(ctx, p, func() error {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.hostPort(p.Name)+"/readyz", nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
 				return err //nolint:wrapcheck // cannot be
 			}
@@ -241,6 +277,14 @@ func (c *Cluster) Ready(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// healthScheme: those who serve nothing but their health do it without TLS.
+func (c *Cluster) healthScheme(kind string) string {
+	if kind == "ingest" || kind == "artifact" {
+		return c.scheme("http")
+	}
+	return "http"
 }
 
 // listening waits until the engines take connections.

@@ -56,7 +56,7 @@ func (c *Cluster) addEngines() error {
 func (c *Cluster) busURL() string {
 	var urls []string
 	for i := range natsNodes {
-		urls = append(urls, "nats://"+c.hostPort(fmt.Sprintf("nats-%d", i+1)))
+		urls = append(urls, c.scheme("nats")+"://"+c.hostPort(fmt.Sprintf("nats-%d", i+1)))
 	}
 	return strings.Join(urls, ",")
 }
@@ -76,11 +76,13 @@ listen: %q
 max_payload: 1MB
 ping_interval: 10s
 ping_max: 2
+TLS
 jetstream { store_dir: %q, sync_interval: always, max_memory_store: 256MB, max_file_store: 4GB }
 cluster {
   name: freeagent, listen: "%s:%d", no_advertise: true
   authorization { user: routes, password: %q, timeout: 2 }
   routes: [%s]
+TLS
 }
 accounts { FA { jetstream: enabled, users: [{user: %s, password: %q}] }, SYS { users: [{user: sys, password: %q}] } }
 system_account: SYS
@@ -88,6 +90,7 @@ authorization { timeout: 5, auth_callout { issuer: %s, account: %s, auth_users: 
 `, name, c.hostPort(name), filepath.Join(c.cfg.Dir, name), c.net.address(name), c.ports[fmt.Sprintf("routes-%d", n)],
 		c.secrets.routes, `"`+strings.Join(routes, `", "`)+`"`, servicesUser, c.secrets.busPassword, c.secrets.routes,
 		c.secrets.issuerPublic, account, servicesUser)
+	config = strings.ReplaceAll(config, "TLS\n", c.natsTLS())
 	file := filepath.Join(c.secrets.dir, name+".conf")
 	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
 		return err //nolint:wrapcheck // names the path
@@ -95,13 +98,25 @@ authorization { timeout: 5, auth_callout { issuer: %s, account: %s, auth_users: 
 	return c.add(name, "nats", nil, filepath.Join(c.cfg.Bin, "nats-server"), "-c", file)
 }
 
+func (c *Cluster) natsTLS() string {
+	if c.tls == nil {
+		return ""
+	}
+	return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, timeout: 5 }\n", c.tls.cert, c.tls.key, c.tls.ca)
+}
+
 func (c *Cluster) addS3() error {
 	root := filepath.Join(c.cfg.Dir, "s3")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err //nolint:wrapcheck // names the path
 	}
+	var secure []string
+	if c.tls != nil {
+		secure = []string{"--cert", c.tls.cert, "--key", c.tls.key}
+	}
 	env := []string{"ROOT_ACCESS_KEY=" + s3User, "ROOT_SECRET_KEY=" + c.secrets.s3Key}
-	return c.add("s3", "s3", env, filepath.Join(c.cfg.Bin, "versitygw"), "--port", c.hostPort("s3"), "posix", root)
+	argv := append([]string{filepath.Join(c.cfg.Bin, "versitygw"), "--port", c.hostPort("s3")}, secure...)
+	return c.add("s3", "s3", env, append(argv, "posix", root)...)
 }
 
 // addPostgres makes a database with passwords and starts it, durable as in production.
@@ -134,7 +149,15 @@ func (c *Cluster) addPostgres() error {
 		filepath.Join(c.cfg.PostgresBin, "postgres"), "-D", data, "-c", "listen_addresses=" + c.net.address("postgres"),
 		"-c", "port=" + strconv.Itoa(c.ports["postgres"]), "-c", "unix_socket_directories=", "-c", "max_connections=200",
 	}
-	if uid, gid, ok := postgresUser(); ok && c.cfg.Isolate { // entering the namespace takes root, running PostgreSQL forbids it
+	uid, gid, ok := postgresUser()
+	if c.tls != nil {
+		cert, key, err := c.tls.copyFor(dir, uid, gid, ok)
+		if err != nil {
+			return err
+		}
+		argv = append(argv, "-c", "ssl=on", "-c", "ssl_cert_file="+cert, "-c", "ssl_key_file="+key)
+	}
+	if ok && c.cfg.Isolate { // entering the namespace takes root, running PostgreSQL forbids it
 		argv = append([]string{"setpriv", "--reuid", strconv.Itoa(uid), "--regid", strconv.Itoa(gid), "--clear-groups"}, argv...)
 	}
 	return c.add("postgres", "postgres", nil, argv...)
@@ -144,6 +167,9 @@ func (c *Cluster) databaseURL() string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(dbUser, c.secrets.dbPassword), Host: c.hostPort("postgres"), Path: "postgres",
 		RawQuery: "sslmode=disable",
+	}
+	if c.tls != nil {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.tls.ca}}.Encode()
 	}
 	return u.String()
 }

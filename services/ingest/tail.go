@@ -29,8 +29,9 @@ type tail struct {
 	cons    jetstream.Consumer
 	it      jetstream.MessagesContext
 	unwatch func() bool
-	// pending is how many messages were there when it was opened.
+	// pending is how many messages were there when it was opened, and first is the first of them, if it has come already.
 	pending uint64
+	first   jetstream.Msg
 }
 
 const (
@@ -38,6 +39,13 @@ const (
 	tailBuffer = 64
 	// tailIdle is when the bus forgets a reader whose process died.
 	tailIdle = 30 * time.Second
+	// tailHeartbeat is how often the bus says that a pull is alive; after two missed ones the reader is set up anew. tailExpiry
+	// is how long a pull lasts.
+	tailHeartbeat = time.Second
+	tailExpiry    = 10 * time.Second
+	// firstWait is how long the first message may take before the pull counts as lost, doubled each time until lastWait.
+	firstWait = 150 * time.Millisecond
+	lastWait  = 2 * time.Second
 	// tailResets is how often a reader is set up anew after the bus lost it; then its client comes back by itself.
 	tailResets = 3
 )
@@ -52,7 +60,29 @@ func (g *Ingest) openLog(ctx context.Context, buildID string, after uint64) (*ta
 }
 
 // open reads a subject of a stream. Reading ends with ctx.
+//
+// In a cluster the word that a new consumer listens comes to our node by another route than the answer that it was made, and
+// a pull that is quicker gets lost: 1 in 20, measured with nats-server 2.15.2. Where messages are known to be there, the first
+// one is therefore waited for, and if it does not come, another consumer is made.
 func (g *Ingest) open(ctx context.Context, stream, subject string, policy jetstream.DeliverPolicy, from uint64) (*tail, error) {
+	for wait := firstWait; ; wait *= 2 {
+		t, err := g.openOnce(ctx, stream, subject, policy, from)
+		if err != nil || t.pending == 0 || wait > lastWait {
+			return t, err
+		}
+		t.first, err = t.message(ctx, wait)
+		switch {
+		case err == nil:
+			return t, nil
+		case !quiet(ctx, err):
+			t.close(ctx)
+			return nil, err
+		}
+		t.close(ctx)
+	}
+}
+
+func (g *Ingest) openOnce(ctx context.Context, stream, subject string, policy jetstream.DeliverPolicy, from uint64) (*tail, error) {
 	cons, err := g.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, InactiveThreshold: tailIdle, MaxResetAttempts: tailResets,
 		DeliverPolicy: policy, OptStartSeq: from,
@@ -61,7 +91,12 @@ func (g *Ingest) open(ctx context.Context, stream, subject string, policy jetstr
 		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, stream, err)
 	}
 	t := &tail{js: g.js, stream: stream, cons: cons, pending: cons.CachedInfo().NumPending}
-	if t.it, err = cons.Messages(jetstream.PullMaxMessages(tailBuffer)); err != nil {
+	// A question to the consumer lets that word overtake, most of the time. Should a pull get lost later, missed heartbeats tell.
+	if _, err := cons.Info(ctx); err != nil {
+		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, stream, err)
+	}
+	t.it, err = cons.Messages(jetstream.PullMaxMessages(tailBuffer), jetstream.PullHeartbeat(tailHeartbeat), jetstream.PullExpiry(tailExpiry))
+	if err != nil {
 		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, stream, err)
 	}
 	// A reader that is being set up anew while the bus is away does not look at its context.
@@ -83,6 +118,10 @@ func (t *tail) close(ctx context.Context) {
 
 // message waits so long for the next one.
 func (t *tail) message(ctx context.Context, wait time.Duration) (jetstream.Msg, error) {
+	if m := t.first; m != nil {
+		t.first = nil
+		return m, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	m, err := t.it.Next(jetstream.NextContext(ctx))

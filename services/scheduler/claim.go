@@ -18,6 +18,7 @@ func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.C
 	if err != nil {
 		return nil, err
 	}
+	s.flush(ctx, "claim", b.ID)
 	return &schedulerv1.ClaimResponse{
 		Build: view(b), TimeoutSeconds: int64(s.cfg.BuildTimeout / time.Second), StageTtlSeconds: s.stageSeconds(),
 	}, nil

@@ -44,6 +44,7 @@ func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*sche
 		}
 		if err == nil {
 			s.wake()
+			s.flush(ctx, "poll", b.ID)
 		}
 		return s.given(held), err
 	}

@@ -17,9 +17,9 @@ import (
 // nameRule is what projects and profiles may be called: it keeps them printable, short and free of control characters.
 var nameRule = regexp.MustCompile(`^[\p{L}\p{N} ._@/-]{0,100}$`)
 
-// flushWait bounds how long a submit's answer waits for its events: long enough that a reader sees the log's first line,
-// short enough that a bus outage delays no submitter. The answer does not depend on it.
-const flushWait = 250 * time.Millisecond
+// flushWait bounds how long an answer waits for its events: long enough that a reader sees the log's lines in order on a busy
+// machine, short enough that a bus outage does not stop submits. The answer does not depend on it.
+const flushWait = 500 * time.Millisecond
 
 // Submit acknowledges a build: when it returns, the build is durable. The same id submitted again is the same build.
 func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*schedulerv1.SubmitResponse, error) {
@@ -38,12 +38,18 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 		return nil, err
 	}
 	s.wake()
-	flush, cancel := context.WithTimeout(ctx, flushWait)
-	defer cancel()
-	if err := s.relay.Flush(flush); err != nil {
-		s.log.DebugContext(ctx, "submit answered before its events were out", "build_id", b.ID, "err", err)
-	}
+	s.flush(ctx, "submit", b.ID)
 	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
+}
+
+// flush lets an answer wait until what it did is told, so that the lines and events of who gets the answer come after. The
+// transaction is done: a bus that is away delays the answer by flushWait and changes nothing else.
+func (s *Scheduler) flush(ctx context.Context, what, buildID string) {
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	if err := s.relay.Flush(ctx); err != nil {
+		s.log.DebugContext(ctx, "answered before its events were out", "request", what, "build_id", buildID, "err", err)
+	}
 }
 
 func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ type Config struct {
 	User, Password string
 	// InboxPrefix for replies; empty means _INBOX.
 	InboxPrefix string
+	// TLS holds where the URL says tls:// or the server asks for it; nil trusts what the system trusts.
+	TLS *tls.Config
 	// InProcess is an embedded server (nats.InProcessConnProvider): no socket is opened.
 	InProcess nats.InProcessConnProvider
 	// Options are added last.
@@ -67,6 +70,9 @@ func Connect(cfg Config, log *slog.Logger) (*nats.Conn, error) {
 	}
 	if cfg.User != "" {
 		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	}
+	if cfg.TLS != nil {
+		opts = append(opts, func(o *nats.Options) error { o.TLSConfig = cfg.TLS; return nil })
 	}
 	if cfg.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(cfg.InboxPrefix))

@@ -2,18 +2,22 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // Connections are the settings of what every service has: a database and the bus.
 type Connections struct {
-	DatabaseURL   string `env:"FREEAGENT_DATABASE_URL,required,notEmpty" secret:"true" help:"postgres://user:password@host/database, or sqlite:///absolute/path.db"`
+	DatabaseURL   string `env:"FREEAGENT_DATABASE_URL,required,notEmpty" secret:"true" help:"postgres://user:password@host/database?sslmode=verify-full&sslrootcert=/ca.pem, or sqlite:///absolute/path.db"`
 	DatabaseConns int    `env:"FREEAGENT_DATABASE_CONNS" help:"connections to PostgreSQL, at most 50 (0: 10)"`
 
 	NATSURL      string `env:"FREEAGENT_NATS_URL,required,notEmpty" help:"the bus, such as nats://nats-1:4222,nats://nats-2:4222"`
@@ -21,6 +25,43 @@ type Connections struct {
 	NATSPassword string `env:"FREEAGENT_NATS_PASSWORD" secret:"true" help:"the user's password"`
 	NATSCreds    string `env:"FREEAGENT_NATS_CREDS_FILE" help:"credentials file, instead of user and password"`
 	NATSCA       string `env:"FREEAGENT_NATS_CA_FILE" help:"certificates that the bus's is checked against, instead of the system's"`
+	NATSCert     string `env:"FREEAGENT_NATS_CERT_FILE" help:"certificate to show to the bus (mutual TLS)"`
+	NATSKey      string `env:"FREEAGENT_NATS_KEY_FILE" help:"its key"`
+}
+
+// Check names every fault that shows without connecting. Settings that are empty because they could not be read are not
+// faulty again.
+func (c Connections) Check() error {
+	_, _, err := c.busOptions()
+	var errs []error
+	if c.DatabaseURL != "" {
+		errs = append(errs, database.Config{URL: c.DatabaseURL, Service: "check", MaxConns: c.DatabaseConns}.Validate())
+	}
+	if c.NATSCreds != "" && c.NATSUser != "" {
+		errs = append(errs, errors.New("FREEAGENT_NATS_CREDS_FILE and FREEAGENT_NATS_USER: want one of the two"))
+	}
+	if c.NATSCA+c.NATSCert != "" {
+		for address := range strings.SplitSeq(c.NATSURL, ",") {
+			if scheme, _, _ := strings.Cut(address, "://"); scheme != "tls" && scheme != "wss" {
+				errs = append(errs, fmt.Errorf("FREEAGENT_NATS_URL: %q would be used without TLS, and certificates are given: want tls://", scheme+"://"))
+			}
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+func (c Connections) busOptions() (opts []nats.Option, secure *tls.Config, err error) {
+	if c.NATSCreds != "" {
+		if _, err := ReadFile(c.NATSCreds); err != nil {
+			return nil, nil, fmt.Errorf("FREEAGENT_NATS_CREDS_FILE: %w", err)
+		}
+		opts = append(opts, nats.UserCredentials(c.NATSCreds))
+	}
+	secure, err = tlsfiles.Client(c.NATSCA, c.NATSCert, c.NATSKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("FREEAGENT_NATS_CA_FILE, _CERT_FILE and _KEY_FILE: %w", err)
+	}
+	return opts, secure, nil
 }
 
 // Open connects the service of this name to both. The caller calls the function that closes them, after everything that
@@ -30,14 +71,11 @@ func (c Connections) Open(ctx context.Context, service string, log *slog.Logger)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var opts []nats.Option
-	if c.NATSCreds != "" {
-		opts = append(opts, nats.UserCredentials(c.NATSCreds))
+	opts, secure, err := c.busOptions()
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
 	}
-	if c.NATSCA != "" {
-		opts = append(opts, nats.RootCAs(c.NATSCA))
-	}
-	nc, err := bus.Connect(bus.Config{URL: c.NATSURL, Name: service, User: c.NATSUser, Password: c.NATSPassword, Options: opts}, log)
+	nc, err := bus.Connect(bus.Config{URL: c.NATSURL, Name: service, User: c.NATSUser, Password: c.NATSPassword, TLS: secure, Options: opts}, log)
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, db.Close())
 	}

@@ -42,30 +42,76 @@ type logging struct {
 // Main is the whole program but for signals, which end ctx: nil after a clean stop, and the exit code is 1 otherwise.
 func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	all := everything[S]{Own: p.Defaults, Log: logging{Format: "json", Level: "info"}}
-	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = io.WriteString(stderr, usage(p.Name, p.About, &all)) }
-	showVersion := flags.Bool("version", false, "")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
-		return fmt.Errorf("command line: %w", err)
+	line, err := p.parse(args, &all, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("command line: %q is not known; %s -h says how it is configured", flags.Arg(0), p.Name)
+	if err != nil {
+		return err
 	}
-	if *showVersion {
+	if line.version {
 		_, err := fmt.Fprintln(stdout, version.Version)
 		return err
 	}
-	err := read(environ, &all)
-	if p.Check != nil {
-		err = errors.Join(err, p.Check(all.Own))
+	if err := p.settle(line, environ, &all); err != nil {
+		return err
 	}
-	log, logErr := observe.NewLogger(stderr, all.Log.Format, all.Log.Level)
-	if err := errors.Join(err, logErr); err != nil {
+	log, err := observe.NewLogger(stderr, all.Log.Format, all.Log.Level)
+	if err != nil {
+		return err
+	}
+	if line.check {
+		_, err := fmt.Fprintln(stdout, "the configuration is good")
 		return err
 	}
 	return p.Run(ctx, all.Own, log)
+}
+
+// commandLine is what was asked for there.
+type commandLine struct {
+	vars           map[string]string
+	config         string
+	check, version bool
+}
+
+func (p Program[S]) parse(args []string, all *everything[S], stderr io.Writer) (commandLine, error) {
+	line := commandLine{vars: map[string]string{}}
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	flags.BoolVar(&line.version, "version", false, "")
+	flags.BoolVar(&line.check, "check-config", false, "")
+	flags.StringVar(&line.config, "config", "", "")
+	define(flags, settingsOf(all), line.vars)
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(stderr, usage(p.Name, p.About, all))
+		return line, flag.ErrHelp
+	case err != nil:
+		return line, fmt.Errorf("command line: %w; %s -h lists the settings", err, p.Name)
+	case flags.NArg() > 0:
+		return line, fmt.Errorf("command line: %q is not known; %s -h says how it is configured", flags.Arg(0), p.Name)
+	}
+	return line, nil
+}
+
+// settle reads the settings from all sources and checks them. Every fault is in the error.
+func (p Program[S]) settle(line commandLine, environ []string, all *everything[S]) error {
+	from := sources{flags: line.vars, environ: fromEnviron(environ), path: line.config}
+	if from.path == "" {
+		from.path = from.environ[configVariable]
+	}
+	var faults []error
+	if from.path != "" {
+		file, err := readConfig(from.path)
+		from.file, faults = file, append(faults, err)
+	}
+	vars, err := from.gather(settingsOf(all))
+	faults = append(faults, err, read(vars, all))
+	if p.Check != nil {
+		faults = append(faults, p.Check(all.Own))
+	}
+	_, err = observe.NewLogger(io.Discard, all.Log.Format, all.Log.Level)
+	return errors.Join(append(faults, err)...)
 }

@@ -103,6 +103,72 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 	}
 }
 
+// TestSources: the command line goes before the environment, that before the file; and of a secret's two forms the one that
+// comes first counts, wherever the other is.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	config := file(t, "# all of it\n\nT_SECRET = 'of the file'\nT_LISTEN=\"file\"\nT_WAIT=3s\nFREEAGENT_GRACE=1s\n")
+	for name, c := range map[string]struct {
+		args, environ []string
+		want          settings
+	}{
+		"file":         {[]string{"--config", config}, nil, settings{Listen: "file", Inner: Inner{"of the file"}, Wait: 3 * time.Second}},
+		"environment":  {nil, []string{"FREEAGENT_CONFIG_FILE=" + config, "T_LISTEN=env"}, settings{Listen: "env", Inner: Inner{"of the file"}, Wait: 3 * time.Second}},
+		"command line": {[]string{"--config=" + config, "--t-wait", "5s"}, []string{"T_WAIT=4s"}, settings{Listen: "file", Inner: Inner{"of the file"}, Wait: 5 * time.Second}},
+		"secret file":  {[]string{"--config=" + config, "--t-secret-file", file(t, "flag")}, nil, settings{Listen: "file", Inner: Inner{"flag"}, Wait: 3 * time.Second}},
+		"secret of the environment": {
+			[]string{"--config=" + config}, []string{"T_SECRET_FILE=" + file(t, "env")},
+			settings{Listen: "file", Inner: Inner{"env"}, Wait: 3 * time.Second},
+		},
+	} {
+		g, err := run(t, c.args, c.environ...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if diff := cmp.Diff(c.want, g.settings); diff != "" {
+			t.Errorf("%s: settings (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWrongSourcesAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args, environ, want []string
+	}{
+		"no file":         {[]string{"--config", "/no/such"}, nil, []string{"/no/such"}},
+		"unknown in file": {[]string{"--config", file(t, "T_LISTN=x\nFREEAGENT_WHATEVER_IT_IS=1")}, nil, []string{"T_LISTN is not a setting; is T_LISTEN meant?", "FREEAGENT_WHATEVER_IT_IS is not a setting of any"}},
+		"no setting":      {[]string{"--config", file(t, "T_LISTEN=x\nhush hush\nT_LISTEN=y\n")}, nil, []string{"line 2: want NAME=value", "line 3: T_LISTEN is set a second time"}},
+		"long":            {[]string{"--config", file(t, strings.Repeat("# hush\n", 20000))}, nil, []string{"longer than"}},
+		"misspelled":      {nil, []string{"FREEAGENT_LOG_LEVLE=debug"}, []string{"is FREEAGENT_LOG_LEVEL meant?"}},
+		"link":            {nil, []string{"FREEAGENT_INGEST_SERVICE_HOST=10.0.0.1"}, []string{"FREEAGENT_INGEST_SERVICE_HOST"}},
+	} {
+		_, err := run(t, c.args, append(c.environ, "T_SECRET=x")...)
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: Main = %v, want %q in it", name, err, want)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: a secret is in %v", name, err)
+		}
+	}
+	if _, err := run(t, nil, "T_SECRET=x", "KUBERNETES_SERVICE_HOST=10.0.0.1", "FREEAGENT_INGEST_SERVICE_HOST=10.0.0.2",
+		"FREEAGENT_INGEST_PORT_3000_TCP_ADDR=10.0.0.2", "FREEAGENT_INGEST_SERVICE_PORT_HTTP=3000"); err != nil {
+		t.Errorf("the links that Kubernetes sets: %v", err)
+	}
+}
+
+func TestCheckConfig(t *testing.T) {
+	t.Parallel()
+	g, err := run(t, []string{"--check-config"}, "T_SECRET=hush")
+	if err != nil || g.out.String() != "the configuration is good\n" || g.settings.Secret != "" {
+		t.Errorf("--check-config = %q, %v; ran with %+v, want it not run", &g.out, err, g.settings)
+	}
+	if g, err := run(t, []string{"--check-config"}, "T_WAIT=-1s"); err == nil || g.out.Len() > 0 || !strings.Contains(err.Error(), "negative") {
+		t.Errorf("--check-config of a faulty one = %q, %v", &g.out, err)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	g, err := run(t, []string{"-version"})
@@ -115,13 +181,13 @@ func TestCommandLine(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Usage: prog", "Does it.", "T_LISTEN", "where (default here)", "T_SECRET", "* the secret (required)", "how long (default 1m0s)",
-		"FREEAGENT_LOG_LEVEL", "_FILE",
+		"FREEAGENT_LOG_LEVEL", "_FILE", "--t-secret-file", "--t-listen", "--check-config",
 	} {
 		if !strings.Contains(g.err.String(), want) {
 			t.Errorf("-h does not say %q:\n%s", want, &g.err)
 		}
 	}
-	for _, args := range [][]string{{"-nonsense"}, {"serve"}} {
+	for _, args := range [][]string{{"-nonsense"}, {"serve"}, {"--t-secret", "hush"}} {
 		if _, err := run(t, args, "T_SECRET=hush"); err == nil {
 			t.Errorf("Main(%v) = nil, want an error", args)
 		}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,16 +11,32 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
+
+// Listen is where a service is reached.
+type Listen struct {
+	// Address is host:port.
+	Address string
+	// Cert and Key are files of a certificate and its key; both empty: no TLS.
+	Cert, Key string
+}
 
 // Serve runs a service and its HTTP until ctx ends. The listener opens first, so that a taken port is told at once, and
 // closes last, so that probes see "stopping" while work is finished.
-func Serve(ctx context.Context, address string, h http.Handler, run lifecycle.Loop, log *slog.Logger) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+func Serve(ctx context.Context, l Listen, h http.Handler, run lifecycle.Loop, log *slog.Logger) error {
+	secure, err := tlsfiles.Server(l.Cert, l.Key)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Address)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	log.InfoContext(ctx, "listening", "address", listener.Addr().String())
+	log.InfoContext(ctx, "listening", "address", listener.Addr().String(), "tls", secure != nil)
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
 	group := lifecycle.New(log)
 	group.Go("HTTP", func(ctx context.Context) error { return httpserver.Run(ctx, listener, h, log) })
 	group.Go("service", run)

@@ -41,10 +41,12 @@ func list(v reflect.Value) (all []setting) {
 	return all
 }
 
-// read puts environ ("NAME=value") into the struct that to points at. Every fault is named; no secret is.
-func read(environ []string, to any) error {
-	vars := env.ToMap(environ)
-	all := list(reflect.ValueOf(to).Elem())
+// settingsOf lists those of the struct that to points at.
+func settingsOf(to any) []setting { return list(reflect.ValueOf(to).Elem()) }
+
+// read puts variables into the struct that to points at. Every fault is named; no secret is.
+func read(vars map[string]string, to any) error {
+	all := settingsOf(to)
 	var faults []error
 	for _, s := range all {
 		path := vars[s.name+"_FILE"]
@@ -81,36 +83,6 @@ func parse(vars map[string]string, to any, all []setting) []error {
 		}
 	}
 	return each.Errors
-}
-
-// usage is made of the settings themselves.
-func usage(name, about string, settings any) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Usage: %s [-h | -version]\n\n%s\n\nIt is configured by the environment:\n\n", name, about)
-	all := list(reflect.ValueOf(settings).Elem())
-	width, secrets := 0, 0
-	for _, s := range all {
-		width = max(width, len(s.name))
-	}
-	for _, s := range all {
-		note := ""
-		switch {
-		case s.required:
-			note = " (required)"
-		case !s.value.IsZero() && s.value.Kind() != reflect.Map:
-			note = fmt.Sprintf(" (default %v)", s.value)
-		}
-		mark := " "
-		if s.secret {
-			mark = "*"
-			secrets++
-		}
-		fmt.Fprintf(&b, "  %-*s %s %s%s\n", width, s.name, mark, s.help, note)
-	}
-	if secrets > 0 {
-		b.WriteString("\n* can be read from a file instead: append _FILE to the variable's name.\n")
-	}
-	return b.String()
 }
 
 // maxFile is ample for any secret; more is the wrong file.

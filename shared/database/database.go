@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -49,26 +50,47 @@ type DB struct {
 // openTimeout bounds how long an Open waits for the database.
 const openTimeout = 10 * time.Second
 
-// Open connects, and makes the schema and its outbox if they are not there. Any number of processes may do so at once.
-func Open(ctx context.Context, cfg Config) (*DB, error) {
-	if !validService(cfg.Service) {
-		return nil, fmt.Errorf("%w: service %q: want 1 to 40 lower-case letters and _", ErrConfig, cfg.Service)
+// Validate says what is wrong without connecting; the error matches ErrConfig and never holds the password.
+func (c Config) Validate() error {
+	_, err := c.parse()
+	return err
+}
+
+// parse gives the scheme's way to open.
+func (c Config) parse() (open func(context.Context) (*DB, error), err error) {
+	if !validService(c.Service) {
+		return nil, fmt.Errorf("%w: service %q: want 1 to 40 lower-case letters and _", ErrConfig, c.Service)
 	}
-	u, err := url.Parse(cfg.URL)
+	if c.MaxConns < 0 || c.MaxConns > maxConns {
+		return nil, fmt.Errorf("%w: %d connections, want 1 to %d", ErrConfig, c.MaxConns, maxConns)
+	}
+	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the URL cannot be read", ErrConfig) // the parser's error would quote the password
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	var db *DB
 	switch u.Scheme {
 	case "sqlite":
-		db, err = openSQLite(ctx, u.Path)
+		if !filepath.IsAbs(u.Path) {
+			return nil, fmt.Errorf("%w: the path %q is not absolute (sqlite:///path/file.db)", ErrConfig, u.Path)
+		}
+		return func(ctx context.Context) (*DB, error) { return openSQLite(ctx, u.Path) }, nil
 	case "postgres", "postgresql":
-		db, err = openPostgres(ctx, cfg)
+		pc, err := parsePostgres(c)
+		return func(ctx context.Context) (*DB, error) { return openPostgres(ctx, c, pc) }, err
 	default:
 		return nil, fmt.Errorf("%w: scheme %q: want sqlite:///path/file.db or postgres://…", ErrConfig, u.Scheme)
 	}
+}
+
+// Open connects, and makes the schema and its outbox if they are not there. Any number of processes may do so at once.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	open, err := cfg.parse()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	db, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}

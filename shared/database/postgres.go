@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -19,12 +20,13 @@ const (
 	maxConns     = 50
 )
 
-// openPostgres opens a pool whose connections see only the service's schema.
-func openPostgres(ctx context.Context, cfg Config) (*DB, error) {
-	if cfg.MaxConns < 0 || cfg.MaxConns > maxConns {
-		return nil, fmt.Errorf("%w: %d connections, want 1 to %d", ErrConfig, cfg.MaxConns, maxConns)
-	}
+// parsePostgres makes a configuration whose connections see only the service's schema.
+func parsePostgres(cfg Config) (*pgx.ConnConfig, error) {
 	pc, err := pgx.ParseConfig(cfg.URL)
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return nil, fmt.Errorf("%w: the PostgreSQL URL names a file that cannot be read: %w", ErrConfig, file)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: the PostgreSQL URL cannot be read", ErrConfig) // pgx's error may quote it
 	}
@@ -37,6 +39,11 @@ func openPostgres(ctx context.Context, cfg Config) (*DB, error) {
 	for k, v := range map[string]string{"idle": "15", "interval": "5", "count": "3"} {
 		pc.RuntimeParams["tcp_keepalives_"+k] = v
 	}
+	return pc, nil
+}
+
+// openPostgres opens a pool of such connections.
+func openPostgres(ctx context.Context, cfg Config, pc *pgx.ConnConfig) (*DB, error) {
 	pool := stdlib.OpenDB(*pc)
 	conns := cfg.MaxConns
 	if conns == 0 {

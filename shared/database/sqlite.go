@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,9 +16,6 @@ const sqliteReaders = 8
 // openSQLite opens one writer and a pool of readers. WAL lets them read while it writes; synchronous FULL makes a commit
 // survive a power cut; immediate transactions take the write lock at once, so that no reader turns writer and deadlocks.
 func openSQLite(ctx context.Context, path string) (*DB, error) {
-	if !filepath.IsAbs(path) {
-		return nil, fmt.Errorf("%w: the path %q is not absolute (sqlite:///path/file.db)", ErrConfig, path)
-	}
 	dsn := func(more ...string) string {
 		v := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
 			"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",

@@ -135,13 +135,13 @@ func (c *Config) setDefaults() {
 		c.Timeout = defaultTimeout
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport()
+		c.Transport = NewTransport()
 	}
 }
 
-// newTransport is net/http's default with more idle connections to the one
+// NewTransport is what a Config without one gets: net/http's default with more idle connections to the one
 // host and no transparent gzip, which would change lengths and ranges.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,

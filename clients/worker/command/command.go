@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 const long = `Takes builds from a Free Agent server and runs them on this machine, until it is stopped.
@@ -89,7 +90,16 @@ func run(ctx context.Context, o options, streams IO) error {
 	if o.server == "" {
 		return fmt.Errorf("%w: which server? Give --server or FREEAGENT_URL", errUsage)
 	}
-	gateway, err := api.New(api.Config{BaseURL: o.server, Key: key})
+	ca := streams.Getenv("FREEAGENT_CA_FILE")
+	secure, err := tlsfiles.Client(ca, "", "")
+	if err != nil {
+		return fmt.Errorf("%w: FREEAGENT_CA_FILE: %w", errUsage, err)
+	}
+	transport, err := tlsfiles.HTTP(ca)
+	if err != nil {
+		return fmt.Errorf("%w: FREEAGENT_CA_FILE: %w", errUsage, err)
+	}
+	gateway, err := api.New(api.Config{BaseURL: o.server, Key: key, Transport: transport})
 	if err != nil {
 		return err //nolint:wrapcheck // says what is wrong with the address
 	}
@@ -101,7 +111,7 @@ func run(ctx context.Context, o options, streams IO) error {
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log})
+	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, TLS: secure})
 	if err != nil {
 		return err //nolint:wrapcheck // names every fault
 	}

@@ -69,6 +69,7 @@ func parse(args []string) (plan chaos.Plan, err error) {
 	flags.IntVar(&plan.Cluster.Slots, "slots", 2, "builds at once on each worker")
 	flags.StringVar(&plan.Cluster.Fake, "fake", "slow=1s,lines=10", "what the fake builds are like")
 	flags.BoolVar(&plan.Cluster.Isolate, "isolate", cluster.CanIsolate(), "give each process a network of its own (Linux, root), so that it can be cut off")
+	flags.BoolVar(&plan.Cluster.TLS, "tls", true, "encrypt every connection")
 	flags.IntVar(&plan.Builds, "builds", 100, "builds to submit")
 	flags.IntVar(&plan.Clients, "clients", 4, "clients that submit at once")
 	flags.DurationVar(&plan.For, "for", time.Minute, "how long builds are submitted and faults made")
@@ -117,6 +118,11 @@ func show(w io.Writer, r chaos.Report) {
 		fmt.Fprintf(t, "%s\t%d\t%s\n", key, rows[key].n, rows[key].down.Round(100*time.Millisecond))
 	}
 	_ = t.Flush() // standard output
+	for _, c := range r.Calls {
+		if c.Error != "" && !c.Refused {
+			fmt.Fprintf(w, "not acknowledged: %s of %s after %s: %s\n", c.Kind, c.Begin.Format(time.TimeOnly), c.End.Sub(c.Begin).Round(time.Millisecond), c.Error)
+		}
+	}
 	fmt.Fprintf(w, "\n%d faults, %d broken promises\n", len(r.Faults), len(r.Violations))
 	for _, v := range r.Violations {
 		fmt.Fprintln(w, " ", v)

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&cfg.Replicas, "replicas", 2, "processes of each service")
 	flags.IntVar(&cfg.Workers, "workers", 1, "workers with the fake executor")
 	flags.StringVar(&cfg.Fake, "fake", "slow=2s", "what the fake builds are like")
+	flags.BoolVar(&cfg.TLS, "tls", false, "encrypt every connection; clients need FREEAGENT_CA_FILE, which is secrets/ca.pem")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/paths"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // IO is the world of a command.
@@ -83,7 +84,11 @@ func (f *Flags) Client(streams IO) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := api.New(api.Config{BaseURL: server, Key: key})
+	transport, err := tlsfiles.HTTP(streams.Getenv("FREEAGENT_CA_FILE"))
+	if err != nil {
+		return nil, &ExitError{Code: ExitUsage, Err: fmt.Errorf("FREEAGENT_CA_FILE: %w", err)}
+	}
+	c, err := api.New(api.Config{BaseURL: server, Key: key, Transport: transport})
 	if err != nil {
 		return nil, &ExitError{Code: ExitUsage, Err: err}
 	}

@@ -13,7 +13,7 @@ import (
 // Run is the whole program: it returns nil after a clean stop, which ctx's end asks for.
 func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	return daemon.Program[settings]{
-		Name: "artifact", About: about, Defaults: defaults(), Run: serve,
+		Name: "artifact", About: about, Defaults: defaults(), Run: serve, Check: settings.check,
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -37,5 +37,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, s.Listen, service.Handler(), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key}, service.Handler(), service.Run, log)
 }

@@ -8,11 +8,14 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/shared/daemon"
 	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // settings are the environment's variables.
 type settings struct {
 	Listen string `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
+	Cert   string `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
 	daemon.Connections
 
 	S3Endpoint  string `env:"FREEAGENT_S3_ENDPOINT,required,notEmpty" help:"host:port of the object store"`
@@ -21,6 +24,7 @@ type settings struct {
 	S3AccessKey string `env:"FREEAGENT_S3_ACCESS_KEY,required,notEmpty" secret:"true" help:"access key"`
 	S3SecretKey string `env:"FREEAGENT_S3_SECRET_KEY,required,notEmpty" secret:"true" help:"secret key"`
 	S3TLS       bool   `env:"FREEAGENT_S3_TLS" help:"whether the object store speaks TLS"`
+	S3CA        string `env:"FREEAGENT_S3_CA_FILE" help:"certificates that the object store's is checked against, instead of the system's"`
 
 	TicketKey string `env:"FREEAGENT_TICKET_KEY_FILE,required,notEmpty" help:"file with the key that signs transfers: 32 bytes or more"`
 	MasterKey string `env:"FREEAGENT_MASTER_KEY_FILE,required,notEmpty" help:"file with the key that wraps those of encrypted objects: 32 bytes"`
@@ -66,21 +70,41 @@ func (s settings) withKeys() (artifact.Config, error) {
 	}{
 		{"FREEAGENT_TICKET_KEY_FILE", s.TicketKey, &cfg.TicketKey}, {"FREEAGENT_MASTER_KEY_FILE", s.MasterKey, &cfg.MasterKey},
 	} {
+		if f.path == "" {
+			continue // that it is required has been said
+		}
 		key, err := daemon.ReadKey(f.path)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", f.name, err))
 		}
 		*f.to = key
 	}
-	if len(faults) > 0 {
+	if len(faults) > 0 || s.TicketKey == "" || s.MasterKey == "" {
 		return cfg, errors.Join(faults...)
 	}
 	return cfg, cfg.Validate()
 }
 
+// check names every fault that shows without connecting.
+func (s settings) check() error {
+	_, err := s.withKeys()
+	_, tlsErr := tlsfiles.Server(s.Cert, s.Key)
+	errs := []error{err, tlsErr, s.Connections.Check()}
+	if s.S3Endpoint != "" && s.S3AccessKey != "" && s.S3SecretKey != "" {
+		_, err := s.store()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 func (s settings) store() (*objects.S3, error) {
+	transport, err := tlsfiles.Transport(objects.NewTransport(), s.S3CA)
+	if err != nil {
+		return nil, fmt.Errorf("FREEAGENT_S3_CA_FILE: %w", err)
+	}
 	return objects.New(objects.Config{
-		Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket,
+		Transport: transport,
+		Endpoint:  s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket,
 		Region: s.S3Region, Secure: s.S3TLS,
 	})
 }

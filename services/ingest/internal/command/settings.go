@@ -13,11 +13,14 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/daemon"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // settings are the environment's variables.
 type settings struct {
 	Listen string `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
+	Cert   string `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
 	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
 	daemon.Connections
 
@@ -27,6 +30,7 @@ type settings struct {
 	XKey    string `env:"FREEAGENT_BUS_XKEY_FILE" help:"seed of the curve key that seals the auth callout (empty: not sealed)"`
 
 	ArtifactURL string `env:"FREEAGENT_ARTIFACT_URL,required,notEmpty" help:"the artifact service, such as http://artifact:3002"`
+	ArtifactCA  string `env:"FREEAGENT_ARTIFACT_CA_FILE" help:"certificates that its is checked against, instead of the system's"`
 	TokenKey    string `env:"FREEAGENT_TOKEN_KEY_FILE,required,notEmpty" help:"file with the key that makes build tokens: 32 bytes or more"`
 
 	MaxUploadMB  int64                         `env:"FREEAGENT_MAX_UPLOAD_MB" help:"largest submit"`
@@ -62,6 +66,9 @@ func (s settings) config() (ingest.Config, error) {
 	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
 	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
 	maps.Copy(cfg.StageTTLs, s.StageTTLs)
+	if s.TokenKey == "" {
+		return cfg, nil // that it is required has been said
+	}
 	key, err := daemon.ReadKey(s.TokenKey)
 	if err != nil {
 		return cfg, fmt.Errorf("FREEAGENT_TOKEN_KEY_FILE: %w", err)
@@ -70,22 +77,35 @@ func (s settings) config() (ingest.Config, error) {
 	return cfg, cfg.Validate()
 }
 
+// check names every fault that shows without connecting.
+func (s settings) check() error {
+	_, err1 := s.config()
+	_, err2 := s.deps()
+	_, err3 := tlsfiles.Server(s.Cert, s.Key)
+	return errors.Join(err1, err2, err3, s.Connections.Check())
+}
+
 // deps are what needs no connection. The HTTP client has no time limit on the whole: transfers take as long as bytes move.
 func (s settings) deps() (ingest.Deps, error) {
+	transport, err := tlsfiles.Transport(&http.Transport{
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true, ResponseHeaderTimeout: 2 * time.Minute,
+		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
+	}, s.ArtifactCA)
+	if err != nil {
+		err = fmt.Errorf("FREEAGENT_ARTIFACT_CA_FILE: %w", err)
+	}
 	d := ingest.Deps{
-		ArtifactURL: s.ArtifactURL, Account: s.Account,
-		ArtifactClient: &http.Client{Transport: &http.Transport{
-			MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true, ResponseHeaderTimeout: 2 * time.Minute,
-			TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
-		}},
+		ArtifactURL: s.ArtifactURL, Account: s.Account, ArtifactClient: &http.Client{Transport: transport},
 		BusURL: func(*http.Request) string { return s.BusURL },
 	}
 	var err1, err2 error
-	d.Issuer, err1 = readSeed("FREEAGENT_BUS_ISSUER_FILE", s.Issuer, nkeys.FromSeed)
+	if s.Issuer != "" {
+		d.Issuer, err1 = readSeed("FREEAGENT_BUS_ISSUER_FILE", s.Issuer, nkeys.FromSeed)
+	}
 	if s.XKey != "" {
 		d.XKey, err2 = readSeed("FREEAGENT_BUS_XKEY_FILE", s.XKey, nkeys.FromCurveSeed)
 	}
-	return d, errors.Join(err1, err2)
+	return d, errors.Join(err, err1, err2)
 }
 
 func readSeed(name, path string, parse func([]byte) (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {

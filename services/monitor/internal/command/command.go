@@ -39,7 +39,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return daemon.Program[settings]{
 		Name: "monitor", Defaults: defaults(), Run: serve,
 		About: "Runs one replica of the monitor until SIGTERM: it notices attempts and workers that went silent.",
-		Check: func(s settings) error { return s.config().Validate() },
+		Check: func(s settings) error { return errors.Join(s.Connections.Check(), s.config().Validate()) },
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -53,5 +53,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, s.Listen, daemon.Health(ctx, service.Ready), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen}, daemon.Health(ctx, service.Ready), service.Run, log)
 }

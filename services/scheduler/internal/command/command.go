@@ -45,7 +45,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return daemon.Program[settings]{
 		Name: "scheduler", Defaults: defaults(), Run: serve,
 		About: "Runs one replica of the scheduler until SIGTERM: it owns the builds, decides what runs next and makes the streams of the bus.",
-		Check: func(s settings) error { return s.config().Validate() },
+		Check: func(s settings) error { return errors.Join(s.Connections.Check(), s.config().Validate()) },
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -59,5 +59,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, s.Listen, daemon.Health(ctx, service.Ready), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen}, daemon.Health(ctx, service.Ready), service.Run, log)
 }

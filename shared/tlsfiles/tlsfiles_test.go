@@ -1,0 +1,175 @@
+package tlsfiles_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
+)
+
+// files are a certificate that signs itself, and its key.
+type files struct{ cert, key string }
+
+func newFiles(t *testing.T, dir, name string) files {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := files{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	write(t, f.cert, "CERTIFICATE", der)
+	write(t, f.key, "PRIVATE KEY", keyDER)
+	return f
+}
+
+func write(t *testing.T, path, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve answers with the name on the client's certificate.
+func serve(t *testing.T, c *tls.Config) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) > 0 {
+			w.Header().Set("Client", r.TLS.PeerCertificates[0].Subject.CommonName)
+		}
+	}))
+	l := tls.NewListener(s.Listener, c)
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	return "https://" + l.Addr().String()
+}
+
+func get(t *testing.T, url string, c *tls.Config) (*http.Response, error) {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return resp, err
+}
+
+func TestBothSidesShowCertificates(t *testing.T) {
+	t.Parallel()
+	server, client := newFiles(t, t.TempDir(), "server"), newFiles(t, t.TempDir(), "client")
+	sc, err := tlsfiles.Server(server.cert, server.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.ClientAuth = tls.RequireAnyClientCert
+	url := serve(t, sc)
+	cc, err := tlsfiles.Client(server.cert, client.cert, client.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := get(t, url, cc)
+	if err != nil || resp.Header.Get("Client") != "client" {
+		t.Fatalf("get = %v, %v, want the client's certificate seen", resp, err)
+	}
+	other, err := tlsfiles.Client(client.cert, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t, url, other); err == nil {
+		t.Error("a server that the authority did not sign for is trusted")
+	}
+}
+
+// TestRenewal: a new certificate is served without a restart; one that does not fit its key leaves the old one in use.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := newFiles(t, dir, "first")
+	renewals := tlsfiles.LookEvery(0)
+	sc, err := renewals.Server(first.cert, first.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := func() string {
+		c, err := sc.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Leaf.Subject.CommonName
+	}
+	write(t, first.cert, "CERTIFICATE", []byte("half"))
+	if got := served(); got != "first" {
+		t.Errorf("served %q while the renewal is under way, want the first", got)
+	}
+	newFiles(t, dir, "second")
+	future := time.Now().Add(time.Minute) // file systems' clocks may be coarse
+	if err := os.Chtimes(first.cert, future, future); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(); got != "second" {
+		t.Errorf("served %q after the renewal, want the second", got)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t, t.TempDir(), "x")
+	other := newFiles(t, t.TempDir(), "y")
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, get := range map[string]func() error{
+		"no authority":   func() error { _, err := tlsfiles.Client("/no/such", "", ""); return err },
+		"no PEM":         func() error { _, err := tlsfiles.Client(text, "", ""); return err },
+		"no key":         func() error { _, err := tlsfiles.Client("", f.cert, ""); return err },
+		"no certificate": func() error { _, err := tlsfiles.Server("", f.key); return err },
+		"another's key":  func() error { _, err := tlsfiles.Server(f.cert, other.key); return err },
+		"missing key":    func() error { _, err := tlsfiles.Server(f.cert, "/no/such"); return err },
+		"HTTP":           func() error { _, err := tlsfiles.HTTP("/no/such"); return err },
+	} {
+		if err := get(); !errors.Is(err, tlsfiles.ErrFiles) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v, want ErrFiles", name, err)
+		}
+	}
+	if c, err := tlsfiles.Client("", "", ""); c != nil || err != nil {
+		t.Errorf("Client of nothing = %v, %v, want nil", c, err)
+	}
+	if c, err := tlsfiles.Server("", ""); c != nil || err != nil {
+		t.Errorf("Server of nothing = %v, %v, want nil", c, err)
+	}
+	if rt, err := tlsfiles.HTTP(""); rt != http.DefaultTransport || err != nil {
+		t.Errorf("HTTP of nothing = %v, %v, want the default", rt, err)
+	}
+}
