@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
@@ -28,6 +29,7 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	keeper    *keeper.Keeper
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
@@ -61,6 +63,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		certs: newCertsMemory(cfg),
 		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
+	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -82,6 +85,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
+	group.Go("keeper", g.keeper.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
 	return group.Run(ctx)
