@@ -25,6 +25,8 @@ type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
 	Log  *slog.Logger
+	// SyncEvents makes durable what the bus has acknowledged; nil: the bus does so before it acknowledges.
+	SyncEvents func() error
 }
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
@@ -58,7 +60,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	}
 	s := &Scheduler{
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
-		relay: outbox.NewRelay(d.DB, js, log), now: func() time.Time { return time.Now().UTC() },
+		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 	}
 	s.keeper = keeper.New(d.Conn, log)
 	if err := s.ensureTopology(ctx); err != nil {
