@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,10 @@ type Scheduler struct {
 
 	woken   chan struct{}
 	waiting atomic.Int64
+	// counting guards counted, when waiting was last counted.
+	counting sync.Mutex
+	counted  time.Time
+	deck     deck
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.

@@ -133,6 +133,16 @@ func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Ca
 	return all, rows.Err()
 }
 
+// Able says whether an online worker that takes builds can do those of a lane.
+func (s *Store) Able(ctx context.Context, pool string, p build.Platform) (able bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM workers WHERE online = 1 AND draining = 0 AND pool = $1
+		AND (platforms = '' OR ',' || platforms || ',' LIKE $2))`, pool, "%,"+string(p)+",%").Scan(&able)
+	if err != nil {
+		return false, fmt.Errorf("look for a worker: %w", err)
+	}
+	return able, nil
+}
+
 // Worker reads one worker outside a transaction.
 func (s *Store) Worker(ctx context.Context, id string) (Worker, error) {
 	return scanWorker(s.db.Read().QueryRowContext(ctx, `SELECT `+workerColumns+` FROM workers WHERE id = $1`, id))
