@@ -30,6 +30,7 @@ type Ingest struct {
 	followers chan struct{}
 	beats     beats
 	keeper    *keeper.Keeper
+	keys      keyCache
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory

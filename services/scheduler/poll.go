@@ -41,6 +41,9 @@ func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*sche
 			return &schedulerv1.PollResponse{}, err
 		}
 		held, err := s.take(ctx, w.ID, *b)
+		if err != nil || held[0].ID != b.ID { // it was not taken: perhaps this worker has asked twice
+			s.deck.putBack(*b)
+		}
 		if errors.Is(err, store.ErrConflict) { // somebody else takes builds, too
 			s.deck.shuffle()
 			continue
