@@ -41,7 +41,9 @@ func Serve(ctx context.Context, l Listen, h http.Handler, ready func(context.Con
 		if err != nil {
 			return errors.Join(err, main.Close())
 		}
-		group.Go("probes", func(lctx context.Context) error { return httpserver.Run(lctx, probes, leaving(ctx, Health(ready)), log) })
+		group.Go("probes", func(lctx context.Context) error {
+			return httpserver.Run(lctx, probes, leaving(ctx, Health(ready)), log)
+		})
 	}
 	group.Go("HTTP", func(lctx context.Context) error { return httpserver.Run(lctx, main, leaving(ctx, h), log) })
 	group.Go("service", run)
