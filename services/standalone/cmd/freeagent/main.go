@@ -18,6 +18,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}))
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), standalone.NewSecrets(os.Stdout), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}))
 	return cli.Execute(ctx, root, os.Args[1:])
 }
