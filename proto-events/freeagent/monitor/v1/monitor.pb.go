@@ -349,8 +349,10 @@ type UsageResponse struct {
 	// Mean of all samples, in percent of one core; 0 without samples.
 	MeanCpuPercent float64 `protobuf:"fixed64,1,opt,name=mean_cpu_percent,json=meanCpuPercent,proto3" json:"mean_cpu_percent,omitempty"`
 	Samples        int64   `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Samples that said what cannot be, or spoke in another's name, and were not stored.
+	Dropped       int64 `protobuf:"varint,20,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageResponse) Reset() {
@@ -397,6 +399,13 @@ func (x *UsageResponse) GetSamples() int64 {
 	return 0
 }
 
+func (x *UsageResponse) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 // TelemetryRequest asks for what a build used.
 type TelemetryRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -404,7 +413,7 @@ type TelemetryRequest struct {
 	// Milliseconds since the epoch, from inclusive, to exclusive; 0 leaves the side open.
 	FromMs int64 `protobuf:"varint,2,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
 	ToMs   int64 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"`
-	// Seconds for one point: 0 chooses one that gives at most 500 points, 1 gives each sample as it came.
+	// Seconds for one point; 0 chooses one that gives at most 500 points.
 	ResolutionSeconds int32 `protobuf:"varint,4,opt,name=resolution_seconds,json=resolutionSeconds,proto3" json:"resolution_seconds,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -1348,10 +1357,11 @@ const file_freeagent_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"M\n" +
 	"\x13ListReportsResponse\x126\n" +
 	"\areports\x18\x01 \x03(\v2\x1c.freeagent.monitor.v1.ReportR\areports\"\x0e\n" +
-	"\fUsageRequest\"S\n" +
+	"\fUsageRequest\"m\n" +
 	"\rUsageResponse\x12(\n" +
 	"\x10mean_cpu_percent\x18\x01 \x01(\x01R\x0emeanCpuPercent\x12\x18\n" +
-	"\asamples\x18\x02 \x01(\x03R\asamples\"\x8a\x01\n" +
+	"\asamples\x18\x02 \x01(\x03R\asamples\x12\x18\n" +
+	"\adropped\x18\x14 \x01(\x03R\adropped\"\x8a\x01\n" +
 	"\x10TelemetryRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x17\n" +
 	"\afrom_ms\x18\x02 \x01(\x03R\x06fromMs\x12\x13\n" +
