@@ -46,6 +46,8 @@ type Config struct {
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
 	// 45 s of silence for a dead line.
 	FollowBeat time.Duration
+	// MaxSamples bounds the samples of telemetry that wait for the bus; more are left out, and counted in the log.
+	MaxSamples int
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
 	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
@@ -61,7 +63,7 @@ func DefaultConfig() Config {
 		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
 		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
 		StatsOrigins: []string{"https://expo-free-agent.pages.dev"},
-		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+		MaxSamples:   20_000, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
 	}
 }
 
@@ -100,6 +102,9 @@ func (c Config) Validate() error {
 	faults = append(faults, validOrigins(c.StatsOrigins))
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
+	}
+	if c.MaxSamples <= 0 {
+		faults = append(faults, errors.New("MaxSamples: want more than 0"))
 	}
 	if c.FollowBeat <= 0 || c.FollowBeat > 30*time.Second {
 		faults = append(faults, errors.New("FollowBeat: want more than 0 and at most 30s"))

@@ -45,6 +45,13 @@ type (
 		Platform string   `query:"platform" enum:"ios,android" description:"Only builds for this platform."`
 		Worker   string   `query:"worker" description:"Only builds that this worker has, or had last."`
 	}
+	someTelemetry struct {
+		oneBuild
+
+		From       string `query:"from" format:"date-time" description:"From this time on (RFC 3339); left out from the first sample."`
+		To         string `query:"to" format:"date-time" description:"Before this time; left out to the last sample."`
+		Resolution int    `query:"resolution" minimum:"0" maximum:"86400" default:"0" description:"Seconds of a point; 0 chooses one that gives at most 500 points."`
+	}
 	retryBuild struct {
 		oneBuild
 
@@ -114,6 +121,11 @@ func (g *Ingest) buildOperations() []operation {
 			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read or follow a build's log",
 			about: "With Accept: text/event-stream it is followed live: events \"log\", whose id resumes by Last-Event-ID, and \"end\" with the build. Else all lines there are, oldest first.",
 			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",
+			about: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404},
 		},
 		{
 			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: g.resultV2, id: "downloadResult", summary: "Download a completed build's result",

@@ -74,10 +74,10 @@ func TestSamplesStoredAgain(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
-		samples := make([]store.Sample, 700)
+		base, samples := time.Now().UnixMilli(), make([]store.Sample, 700)
 		for i := range samples {
 			samples[i] = store.Sample{Seq: uint64(i + 1), Telemetry: &eventsv1.Telemetry{
-				BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: int64(i), CpuPercent: proto.Float64(float64(i)), Processes: proto.Int64(3),
+				BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + int64(i), CpuPercent: proto.Float64(float64(i)), Processes: proto.Int64(3),
 			}}
 		}
 		for _, part := range [][]store.Sample{samples[:400], samples[:400], samples[300:], samples} {

@@ -126,6 +126,32 @@ type LogLine struct {
 	Text    string `json:"text"`
 }
 
+// Telemetry is what a build used: GET /builds/{id}/telemetry.
+type Telemetry struct {
+	// Resolution is how many seconds a point covers.
+	Resolution int `json:"resolution"`
+	// Cut: there was more than fits, the points end before the time asked for.
+	Cut    bool             `json:"cut,omitempty"`
+	Points []TelemetryPoint `json:"points"`
+}
+
+// TelemetryPoint is the mean of the samples from At on, and the most of them. What was not measured is left out.
+type TelemetryPoint struct {
+	At      string `json:"at"`
+	Attempt int    `json:"attempt"`
+	Stage   string `json:"stage,omitempty"`
+	Samples int64  `json:"samples"`
+	// CPUPercent is of one core: 400 is four cores busy.
+	CPUPercent    *float64 `json:"cpu_percent,omitempty"`
+	CPUPercentMax *float64 `json:"cpu_percent_max,omitempty"`
+	MemoryMB      *float64 `json:"memory_mb,omitempty"`
+	MemoryMBMax   *float64 `json:"memory_mb_max,omitempty"`
+	// MemoryUnreliable: the scripts of API v1 say a quarter of what is used.
+	MemoryUnreliable bool     `json:"memory_unreliable,omitempty"`
+	DiskPercent      *float64 `json:"disk_percent,omitempty"`
+	Processes        *float64 `json:"processes,omitempty"`
+}
+
 // JoinRequest makes a worker known: POST /workers with a key of scope admin or worker.
 type JoinRequest struct {
 	// WorkerID and Secret of an earlier join keep its identity; without them, or if they do not fit, a new one is made.
