@@ -52,6 +52,13 @@ type (
 		To         string `query:"to" format:"date-time" description:"Before this time; left out to the last sample."`
 		Resolution int    `query:"resolution" minimum:"0" maximum:"86400" default:"0" description:"Seconds of a point; 0 chooses one that gives at most 500 points."`
 	}
+	oneProject struct {
+		Project string `query:"project" required:"true" description:"Name of the project."`
+	}
+	newTimeouts struct {
+		oneProject
+		api.Timeouts
+	}
 	retryBuild struct {
 		oneBuild
 
@@ -86,7 +93,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.byteOperations())
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations())
 }
 
 func (g *Ingest) buildOperations() []operation {
@@ -163,6 +170,22 @@ func (g *Ingest) workerOperations() []operation {
 	}
 }
 
+func (g *Ingest) projectOperations() []operation {
+	read, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeAdmin)
+	return []operation{
+		{
+			method: "GET", path: "/timeouts", guard: read, handle: g.timeoutsV2, id: "getTimeouts", summary: "Read a project's timeouts",
+			about: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",
+			who:   anyKeyOf + "read", asks: oneProject{}, gives: api.ProjectTimeouts{}, status: http.StatusOK,
+		},
+		{
+			method: "PUT", path: "/timeouts", guard: admin, handle: g.setTimeoutsV2, id: "setTimeouts", summary: "Replace a project's timeouts",
+			about: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
+			who:   anyKeyOf + "admin", asks: newTimeouts{}, gives: api.ProjectTimeouts{}, status: http.StatusOK, refusals: []int{400},
+		},
+	}
+}
+
 func (g *Ingest) byteOperations() []operation {
 	return []operation{
 		{
@@ -203,7 +226,7 @@ func (g *Ingest) routesV2(r chi.Router) {
 // methodNotAllowed names the methods that a path has.
 func methodNotAllowed(routes chi.Router) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			if routes.Match(chi.NewRouteContext(), method, r.URL.Path[len(api.Path):]) {
 				w.Header().Add("Allow", method)
 			}

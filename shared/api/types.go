@@ -152,6 +152,25 @@ type TelemetryPoint struct {
 	Processes        *float64 `json:"processes,omitempty"`
 }
 
+// Timeouts are what a project has instead of the farm's; what is left out is the farm's.
+type Timeouts struct {
+	// SilenceSeconds is the silence forgiven by stage, before an attempt goes to another worker.
+	SilenceSeconds map[string]int32 `json:"silence_seconds,omitempty"`
+	// BuildSeconds ends a build whatever it does.
+	BuildSeconds int64 `json:"build_seconds,omitempty"`
+	// WaitAlertSeconds of waiting, and an event says so; -1 is never.
+	WaitAlertSeconds int64 `json:"wait_alert_seconds,omitempty"`
+}
+
+// ProjectTimeouts is the answer to GET and PUT /timeouts?project=.
+type ProjectTimeouts struct {
+	Project           string   `json:"project"`
+	Own               Timeouts `json:"own"`
+	Effective         Timeouts `json:"effective"`
+	MaxBuildSeconds   int64    `json:"max_build_seconds"`
+	MaxSilenceSeconds int32    `json:"max_silence_seconds"`
+}
+
 // JoinRequest makes a worker known: POST /workers with a key of scope admin or worker.
 type JoinRequest struct {
 	// WorkerID and Secret of an earlier join keep its identity; without them, or if they do not fit, a new one is made.
