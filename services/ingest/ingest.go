@@ -28,6 +28,10 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	holders   holders
+	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
+	samples *bus.Async
+	hooks   *hooks
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
@@ -61,6 +65,12 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		certs: newCertsMemory(cfg),
 		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
+	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
+		return nil, err
+	}
+	if g.hooks, err = newHooks(cfg); err != nil {
+		return nil, err
+	}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -84,6 +94,11 @@ func (g *Ingest) Run(ctx context.Context) error {
 	}.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
+	group.Go("samples", g.samples.Run)
+	group.Go("builds", g.hearBuilds)
+	group.Go("webhooks", g.hooksLoop)
+	group.Go("deliveries", g.sendLoop)
+	group.Go("old deliveries", g.sweepHooksLoop)
 	return group.Run(ctx)
 }
 

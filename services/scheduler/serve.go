@@ -21,6 +21,8 @@ func (s *Scheduler) serve(svc *rpc.Service) error {
 		rpc.Handle(svc, "list_workers", s.ListWorkers),
 		rpc.Handle(svc, "stats", s.Stats),
 		rpc.Handle(svc, "poll", s.Poll),
+		rpc.Handle(svc, "set_timeouts", s.SetTimeouts),
+		rpc.Handle(svc, "get_timeouts", s.GetTimeouts),
 
 		rpc.HandleWorker(svc, "sync", s.Sync),
 		rpc.HandleWorker(svc, "claim", s.Claim),
