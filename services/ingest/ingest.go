@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
@@ -32,6 +33,7 @@ type Ingest struct {
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
 	hooks   *hooks
+	keeper  *keeper.Keeper
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
@@ -71,6 +73,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.hooks, err = newHooks(cfg); err != nil {
 		return nil, err
 	}
+	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -92,6 +95,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
+	group.Go("keeper", g.keeper.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("samples", g.samples.Run)

@@ -21,6 +21,10 @@ const (
 	AppendBytes = 8 << 20
 )
 
+// SmallObject is the largest object, in bytes, that is kept in the database of the artifact service and not in the object
+// store: two syncs and a request over HTTP are what a put costs, and a row of this size costs less.
+const SmallObject = 64 << 10
+
 // TicketHeader carries a Grant's secret.
 const TicketHeader = "X-Transfer-Ticket"
 
