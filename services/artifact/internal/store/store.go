@@ -69,8 +69,8 @@ func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
 type Store interface {
 	// Migrate brings the table to this version.
 	Migrate(ctx context.Context) error
-	// Stage inserts a row that waits for bytes until o.ExpiresAt.
-	Stage(ctx context.Context, o Object) error
+	// Stage inserts rows that wait for bytes, each until its ExpiresAt: all or none.
+	Stage(ctx context.Context, o ...Object) error
 	// Get returns any row, or ErrNotFound.
 	Get(ctx context.Context, id string) (Object, error)
 	// OfBuild returns a build's rows that have bytes, kept ones first, then the newest first.

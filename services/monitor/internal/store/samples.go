@@ -86,10 +86,10 @@ func (s *Store) Usage(ctx context.Context) (mean float64, n int64, err error) {
 	return mean, n, nil
 }
 
-// Sweep deletes the samples from before samples, the reports from before reports.
+// Sweep deletes the samples from before samples, the reports from before reports; none that were taken over.
 func (s *Store) Sweep(ctx context.Context, samples, reports time.Time) error {
 	if err := s.exec(ctx, "sweep samples", `DELETE FROM samples WHERE at < $1`, samples.UnixMilli()); err != nil {
 		return err
 	}
-	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1`, reports.UnixMilli())
+	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1 AND former = 0`, reports.UnixMilli())
 }
