@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -26,12 +27,17 @@ func (s *Scheduler) ImportBuilds(ctx context.Context, r *schedulerv1.ImportBuild
 	if len(r.GetBuilds()) > maxImport {
 		return nil, fmt.Errorf("%w: %d builds, at most %d in one request", build.ErrInvalid, len(r.GetBuilds()), maxImport)
 	}
+	logs := map[string][]*eventsv1.LogLine{}
+	for _, c := range r.GetLogs() {
+		logs[c.GetBuildId()] = append(logs[c.GetBuildId()], c.GetLines()...)
+	}
 	former := make([]formerBuild, len(r.GetBuilds()))
 	for i, v := range r.GetBuilds() {
 		var err error
 		if former[i], err = s.formerBuild(v); err != nil {
 			return nil, err
 		}
+		former[i].log = logs[v.GetId()]
 	}
 	resp := &schedulerv1.ImportBuildsResponse{}
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
@@ -58,6 +64,8 @@ type formerBuild struct {
 
 	was     build.State
 	attempt *store.Attempt
+	// log is what was said of it there; only of one that is built here.
+	log []*eventsv1.LogLine
 }
 
 func (s *Scheduler) formerBuild(v *schedulerv1.Build) (f formerBuild, err error) {
@@ -180,18 +188,24 @@ func (s *Scheduler) addFormer(ctx context.Context, tx *store.Tx, f formerBuild) 
 		return nil
 	}
 	c := change{was: f.Build, now: f.Build, at: s.now()}
-	if err := c.tellTakenOver(ctx, f.was); err != nil {
+	if err := c.tellTakenOver(ctx, f); err != nil {
 		return err
 	}
 	return tx.Emit(ctx, c.facts...)
 }
 
-// tellTakenOver tells of a build that goes on here; one that has ended is no news.
-func (c *change) tellTakenOver(ctx context.Context, was build.State) error {
+// tellTakenOver tells of a build that goes on here, with the log that it brings; one that has ended is no news.
+func (c *change) tellTakenOver(ctx context.Context, f formerBuild) error {
+	if len(f.log) > 0 {
+		chunk := &eventsv1.LogChunk{BuildId: f.ID, Attempt: 1, Lines: f.log}
+		if err := c.add(ctx, bus.LogSubject(bus.System, f.ID, 1), chunk); err != nil {
+			return err
+		}
+	}
 	if err := c.tell(ctx, bus.Submitted, c.submitted()); err != nil {
 		return err
 	}
-	return c.say(ctx, "info", "Taken over from the former controller, where it was "+string(was)+"; it is in the queue again")
+	return c.say(ctx, "info", "Taken over from the former controller, where it was "+string(f.was)+"; it is in the queue again")
 }
 
 // unlike says in what a build that is here is not the one that comes.

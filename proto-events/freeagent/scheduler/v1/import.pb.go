@@ -10,6 +10,7 @@
 package schedulerv1
 
 import (
+	v1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -141,7 +142,10 @@ type ImportBuildsRequest struct {
 	// At most 500. seq, attempt, position and the like are not read.
 	Builds []*Build `protobuf:"bytes,1,rep,name=builds,proto3" json:"builds,omitempty"`
 	// Only say what would be done.
-	Check         bool `protobuf:"varint,2,opt,name=check,proto3" json:"check,omitempty"`
+	Check bool `protobuf:"varint,2,opt,name=check,proto3" json:"check,omitempty"`
+	// What the other controller logged of builds that wait here: it goes before the first line of ours. That of builds that ended
+	// is an object of the artifact service.
+	Logs          []*v1.LogChunk `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -188,6 +192,13 @@ func (x *ImportBuildsRequest) GetCheck() bool {
 		return x.Check
 	}
 	return false
+}
+
+func (x *ImportBuildsRequest) GetLogs() []*v1.LogChunk {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
 }
 
 type ImportBuildsResponse struct {
@@ -553,7 +564,7 @@ var File_freeagent_scheduler_v1_import_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_import_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/scheduler/v1/import.proto\x12\x16freeagent.scheduler.v1\x1a&freeagent/scheduler/v1/scheduler.proto\"\xbd\x01\n" +
+	"#freeagent/scheduler/v1/import.proto\x12\x16freeagent.scheduler.v1\x1a freeagent/events/v1/worker.proto\x1a&freeagent/scheduler/v1/scheduler.proto\"\xbd\x01\n" +
 	"\x05Found\x12?\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2%.freeagent.scheduler.v1.Found.OutcomeR\aoutcome\x12\x12\n" +
 	"\x04note\x18\x02 \x01(\tR\x04note\"_\n" +
@@ -561,10 +572,11 @@ const file_freeagent_scheduler_v1_import_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rOUTCOME_ADDED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_PRESENT\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_DIFFERS\x10\x03\"b\n" +
+	"\x0fOUTCOME_DIFFERS\x10\x03\"\x95\x01\n" +
 	"\x13ImportBuildsRequest\x125\n" +
 	"\x06builds\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.BuildR\x06builds\x12\x14\n" +
-	"\x05check\x18\x02 \x01(\bR\x05check\"K\n" +
+	"\x05check\x18\x02 \x01(\bR\x05check\x121\n" +
+	"\x04logs\x18\x03 \x03(\v2\x1d.freeagent.events.v1.LogChunkR\x04logs\"K\n" +
 	"\x14ImportBuildsResponse\x123\n" +
 	"\x05found\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.FoundR\x05found\"f\n" +
 	"\x14ImportWorkersRequest\x128\n" +
@@ -611,23 +623,25 @@ var file_freeagent_scheduler_v1_import_proto_goTypes = []any{
 	(*ExportWorkersRequest)(nil),  // 8: freeagent.scheduler.v1.ExportWorkersRequest
 	(*ExportWorkersResponse)(nil), // 9: freeagent.scheduler.v1.ExportWorkersResponse
 	(*Build)(nil),                 // 10: freeagent.scheduler.v1.Build
-	(*Worker)(nil),                // 11: freeagent.scheduler.v1.Worker
-	(*GetResponse)(nil),           // 12: freeagent.scheduler.v1.GetResponse
-	(*GetWorkerResponse)(nil),     // 13: freeagent.scheduler.v1.GetWorkerResponse
+	(*v1.LogChunk)(nil),           // 11: freeagent.events.v1.LogChunk
+	(*Worker)(nil),                // 12: freeagent.scheduler.v1.Worker
+	(*GetResponse)(nil),           // 13: freeagent.scheduler.v1.GetResponse
+	(*GetWorkerResponse)(nil),     // 14: freeagent.scheduler.v1.GetWorkerResponse
 }
 var file_freeagent_scheduler_v1_import_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.Found.outcome:type_name -> freeagent.scheduler.v1.Found.Outcome
 	10, // 1: freeagent.scheduler.v1.ImportBuildsRequest.builds:type_name -> freeagent.scheduler.v1.Build
-	1,  // 2: freeagent.scheduler.v1.ImportBuildsResponse.found:type_name -> freeagent.scheduler.v1.Found
-	11, // 3: freeagent.scheduler.v1.ImportWorkersRequest.workers:type_name -> freeagent.scheduler.v1.Worker
-	1,  // 4: freeagent.scheduler.v1.ImportWorkersResponse.found:type_name -> freeagent.scheduler.v1.Found
-	12, // 5: freeagent.scheduler.v1.ExportBuildsResponse.builds:type_name -> freeagent.scheduler.v1.GetResponse
-	13, // 6: freeagent.scheduler.v1.ExportWorkersResponse.workers:type_name -> freeagent.scheduler.v1.GetWorkerResponse
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	11, // 2: freeagent.scheduler.v1.ImportBuildsRequest.logs:type_name -> freeagent.events.v1.LogChunk
+	1,  // 3: freeagent.scheduler.v1.ImportBuildsResponse.found:type_name -> freeagent.scheduler.v1.Found
+	12, // 4: freeagent.scheduler.v1.ImportWorkersRequest.workers:type_name -> freeagent.scheduler.v1.Worker
+	1,  // 5: freeagent.scheduler.v1.ImportWorkersResponse.found:type_name -> freeagent.scheduler.v1.Found
+	13, // 6: freeagent.scheduler.v1.ExportBuildsResponse.builds:type_name -> freeagent.scheduler.v1.GetResponse
+	14, // 7: freeagent.scheduler.v1.ExportWorkersResponse.workers:type_name -> freeagent.scheduler.v1.GetWorkerResponse
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_import_proto_init() }
