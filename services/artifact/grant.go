@@ -152,6 +152,8 @@ func (s *Service) validGrant(worker string, req *artifactv1.WorkerGrantRequest) 
 		return refuse(build.ErrInvalid, "worker %s asks in the name of another", worker)
 	case req.GetKind() == artifactv1.Kind_KIND_CERTS:
 		return refuse(build.ErrInvalid, "workers do not get certs this way yet")
+	case req.GetKind() == artifactv1.Kind_KIND_LOG:
+		return refuse(build.ErrInvalid, "workers send logs over the bus")
 	case req.GetKind() == artifactv1.Kind_KIND_SOURCE:
 		return nil
 	case req.GetSize() <= 0 || !validSHA256(req.GetSha256()):

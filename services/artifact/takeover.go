@@ -24,12 +24,13 @@ func (s *Service) takeOver(ctx context.Context, req *artifactv1.TakeOverRequest)
 		if err := validFile(f); err != nil {
 			return nil, err
 		}
-		have, err := s.find(ctx, f)
+		have, removed, err := s.find(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		resp.Places[i] = &artifactv1.Place{}
+		resp.Places[i] = &artifactv1.Place{Removed: removed}
 		switch {
+		case removed:
 		case have.ID != "":
 			resp.Places[i].Object = ref(have)
 		case !req.GetCheck():
@@ -58,18 +59,41 @@ func validFile(f *artifactv1.File) error {
 	return nil
 }
 
-// find gives the object that has these bytes, of this kind, of this build and attempt; none has no id.
-func (s *Service) find(ctx context.Context, f *artifactv1.File) (store.Object, error) {
+// find gives the object that has these bytes, of this kind, of this build and attempt; none has no id. removed says that it was
+// here and went by age.
+func (s *Service) find(ctx context.Context, f *artifactv1.File) (o store.Object, removed bool, err error) {
+	if f.GetKind() == artifactv1.Kind_KIND_LOG {
+		if o, removed, err = s.findLog(ctx, f); err != nil || removed || o.ID != "" {
+			return o, removed, err
+		}
+	}
 	all, err := s.rows.OfBuild(ctx, f.GetBuildId())
 	if err != nil {
-		return store.Object{}, err
+		return store.Object{}, false, err
 	}
 	for _, o := range all {
 		if kindOf(o) == f.GetKind() && o.Attempt == f.GetAttempt() && o.Size == f.GetSize() && o.SHA256 == f.GetSha256() {
-			return o, nil
+			return o, false, nil
 		}
 	}
-	return store.Object{}, nil
+	return store.Object{}, false, nil
+}
+
+// findLog gives the log that the build has, if it is the one that comes or has grown out of it.
+func (s *Service) findLog(ctx context.Context, f *artifactv1.File) (o store.Object, removed bool, err error) {
+	l, err := s.rows.Log(ctx, f.GetBuildId())
+	switch {
+	case isMissing(err):
+		return o, false, nil
+	case err != nil:
+		return o, false, err
+	case !l.RemovedAt.IsZero():
+		return o, true, nil
+	case l.ObjectID == "" || l.Lines < f.GetLines():
+		return o, false, nil
+	}
+	o, err = s.readable(ctx, l.ObjectID)
+	return o, false, err
 }
 
 // grantFile takes exactly those bytes, whatever they are and however many: they were accepted once.

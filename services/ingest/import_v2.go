@@ -2,9 +2,11 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
@@ -21,6 +23,8 @@ const (
 	maxFormerBuilds = 100
 	// formerAttempt is the one that the former controller had.
 	formerAttempt = 1
+	// recordsAtOnce is how many logs of a batch are recorded side by side.
+	recordsAtOnce = 8
 )
 
 // answerImport reads a batch, has it done and answers.
@@ -49,6 +53,7 @@ var formerKinds = map[string]struct {
 	"source": {artifactv1.Kind_KIND_SOURCE, 0},
 	"certs":  {artifactv1.Kind_KIND_CERTS, 0},
 	"result": {artifactv1.Kind_KIND_RESULT, formerAttempt},
+	"log":    {artifactv1.Kind_KIND_LOG, 0},
 }
 
 func formerFile(f api.FormerFile) (*artifactv1.File, error) {
@@ -57,7 +62,7 @@ func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 		return nil, refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
 	return &artifactv1.File{
-		BuildId: f.BuildID, Kind: k.kind, Attempt: k.attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256,
+		BuildId: f.BuildID, Kind: k.kind, Attempt: k.attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
 	}, nil
 }
 
@@ -78,7 +83,7 @@ func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.F
 	}
 	resp := api.FormerPlaces{Places: make([]api.FormerPlace, len(places))}
 	for i, p := range places {
-		resp.Places[i].ObjectID = p.GetObject().GetObjectId()
+		resp.Places[i].ObjectID, resp.Places[i].Removed = p.GetObject().GetObjectId(), p.GetRemoved()
 		if grant := p.GetGrant(); grant != nil {
 			resp.Places[i].Upload = &api.Upload{
 				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
@@ -116,6 +121,9 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 			return api.FoundAll{}, err
 		}
 	}
+	if err := g.recordLogs(ctx, batch, req.Check); err != nil {
+		return api.FoundAll{}, err
+	}
 	fresh, err := g.store.PutFormerTokens(ctx, batch.tokens, req.Check)
 	if err != nil {
 		return api.FoundAll{}, err
@@ -149,6 +157,8 @@ func foundAll(found []*schedulerv1.Found) api.FoundAll {
 type formerBatch struct {
 	builds []*schedulerv1.Build
 	logs   []*eventsv1.LogChunk
+	// archives are the logs of builds that ended.
+	archives []*artifactv1.RecordLogRequest
 	tokens map[string]string
 	// files are those that the builds name, and set says where each one's place goes.
 	files []*artifactv1.File
@@ -172,6 +182,10 @@ func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
 		b.name("source", f, f.Source, f.SourceSize, func(r *eventsv1.ObjectRef) { v.Source = r })
 		b.name("certs", f, f.Certs, f.CertsSize, func(r *eventsv1.ObjectRef) { v.Certs = r })
 		b.name("result", f, f.Result, f.ResultSize, func(r *eventsv1.ObjectRef) { v.Result = r })
+		b.name("log", f, f.LogSum, f.LogSize, func(r *eventsv1.ObjectRef) {
+			// Its age counts from now on, or old logs would be removed as soon as they have come.
+			b.archives = append(b.archives, &artifactv1.RecordLogRequest{BuildId: f.ID, ObjectId: r.GetObjectId()})
+		})
 		if len(f.Log) > 0 {
 			b.logs = append(b.logs, formerLog(f))
 		}
@@ -184,7 +198,11 @@ func (b *formerBatch) name(kind string, f api.FormerBuild, sum string, size int6
 		return
 	}
 	k := formerKinds[kind]
-	b.files = append(b.files, &artifactv1.File{BuildId: f.ID, Kind: k.kind, Attempt: k.attempt, Size: size, Sha256: sum})
+	file := &artifactv1.File{BuildId: f.ID, Kind: k.kind, Attempt: k.attempt, Size: size, Sha256: sum}
+	if kind == "log" {
+		file.Lines = f.LogLines
+	}
+	b.files = append(b.files, file)
 	b.set = append(b.set, set)
 }
 
@@ -215,6 +233,9 @@ func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error 
 		return err
 	}
 	for i, p := range places {
+		if p.GetRemoved() {
+			continue
+		}
 		if p.GetObject() == nil && !check {
 			f := b.files[i]
 			return refuse(errConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
@@ -247,6 +268,24 @@ func (b *formerBatch) objects() (ids []string) {
 
 func (b *formerBatch) request(check bool) *schedulerv1.ImportBuildsRequest {
 	return &schedulerv1.ImportBuildsRequest{Builds: b.builds, Logs: b.logs, Check: check}
+}
+
+// recordLogs makes archives the logs of their builds.
+func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) error {
+	if check {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(recordsAtOnce)
+	for _, a := range b.archives {
+		group.Go(func() error {
+			if err := g.ask(ctx, "artifact", "record_log", a, &artifactv1.RecordLogResponse{}); err != nil {
+				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (api.FoundAll, error) {

@@ -40,6 +40,8 @@ type FormerFile struct {
 	Size int64  `json:"size"`
 	// SHA256 in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
+	// Lines of a log. One that is there with as many or more is that log, to which more was added there.
+	Lines int64 `json:"lines,omitempty"`
 }
 
 // FormerFiles asks where files are, or go: POST /import/files, at most 400.
@@ -52,6 +54,8 @@ type FormerFiles struct {
 type FormerPlace struct {
 	ObjectID string  `json:"object_id,omitempty"`
 	Upload   *Upload `json:"upload,omitempty"`
+	// Removed: it was there, and went by age.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // FormerPlaces answers in the order of the request.
@@ -84,6 +88,7 @@ type FormerBuild struct {
 	CertsSize  int64 `json:"certs_size,omitempty"`
 	ResultSize int64 `json:"result_size,omitempty"`
 	LogSize    int64 `json:"log_size,omitempty"`
+	LogLines   int64 `json:"log_lines,omitempty"`
 	// Log is the log of a build that has not ended: it goes before what is logged here.
 	Log []FormerLine `json:"log,omitempty"`
 }

@@ -89,7 +89,9 @@ type File struct {
 	Project string `protobuf:"bytes,5,opt,name=project,proto3" json:"project,omitempty"`
 	Size    int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
 	// In lower-case hexadecimal.
-	Sha256        string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Of a log: how many it has. A log that is here with as many or more is that log, to which more was added here.
+	Lines         int64 `protobuf:"varint,8,opt,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +175,13 @@ func (x *File) GetSha256() string {
 	return ""
 }
 
+func (x *File) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
 type TakeOverResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of the request.
@@ -220,9 +229,11 @@ func (x *TakeOverResponse) GetPlaces() []*Place {
 
 // Place is where a file is, or may go; neither if it is not here and the request only checks.
 type Place struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Object        *v1.ObjectRef          `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
-	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *v1.ObjectRef          `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Grant  *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	// It was here and was removed by age.
+	Removed       bool `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +282,13 @@ func (x *Place) GetGrant() *Grant {
 	return nil
 }
 
+func (x *Place) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
 var File_freeagent_artifact_v1_import_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_import_proto_rawDesc = "" +
@@ -278,7 +296,7 @@ const file_freeagent_artifact_v1_import_proto_rawDesc = "" +
 	"\"freeagent/artifact/v1/import.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\x1ffreeagent/events/v1/build.proto\"Z\n" +
 	"\x0fTakeOverRequest\x121\n" +
 	"\x05files\x18\x01 \x03(\v2\x1b.freeagent.artifact.v1.FileR\x05files\x12\x14\n" +
-	"\x05check\x18\x02 \x01(\bR\x05check\"\xc6\x01\n" +
+	"\x05check\x18\x02 \x01(\bR\x05check\"\xdc\x01\n" +
 	"\x04File\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12/\n" +
@@ -286,12 +304,14 @@ const file_freeagent_artifact_v1_import_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x05 \x01(\tR\aproject\x12\x12\n" +
 	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x16\n" +
-	"\x06sha256\x18\a \x01(\tR\x06sha256\"H\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256\x12\x14\n" +
+	"\x05lines\x18\b \x01(\x03R\x05lines\"H\n" +
 	"\x10TakeOverResponse\x124\n" +
-	"\x06places\x18\x01 \x03(\v2\x1c.freeagent.artifact.v1.PlaceR\x06places\"s\n" +
+	"\x06places\x18\x01 \x03(\v2\x1c.freeagent.artifact.v1.PlaceR\x06places\"\x8d\x01\n" +
 	"\x05Place\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x122\n" +
-	"\x05grant\x18\x02 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grantBTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\x05grant\x18\x02 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\bR\aremovedBTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_import_proto_rawDescOnce sync.Once

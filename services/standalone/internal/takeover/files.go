@@ -130,7 +130,7 @@ func (r *run) bringSome(ctx context.Context, files []*file) error {
 	large.SetLimit(largeUploads)
 	for i, p := range resp.Places {
 		f := files[i]
-		if p.ObjectID != "" {
+		if p.ObjectID != "" || p.Removed {
 			r.report.count(f.counts, present, f.things)
 			continue
 		}

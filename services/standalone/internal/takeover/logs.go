@@ -42,9 +42,9 @@ func (r *run) prepareLog(ctx context.Context, i *item) error {
 	if i.lines == 0 {
 		return s.close()
 	}
-	i.to.LogSum, i.to.LogSize = hex.EncodeToString(s.hash.Sum(nil)), s.size
+	i.to.LogSum, i.to.LogSize, i.to.LogLines = hex.EncodeToString(s.hash.Sum(nil)), s.size, i.lines
 	i.files = append(i.files, &file{
-		FormerFile: api.FormerFile{BuildID: i.row.ID, Kind: "log", Name: "log.zst", Size: s.size, SHA256: i.to.LogSum},
+		FormerFile: api.FormerFile{BuildID: i.row.ID, Kind: "log", Name: "log.zst", Size: s.size, SHA256: i.to.LogSum, Lines: i.lines},
 		counts:     Lines, things: i.lines, open: s.open, drop: func() { _ = s.close() },
 	})
 	return nil
