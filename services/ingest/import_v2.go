@@ -159,7 +159,7 @@ type formerBatch struct {
 	logs   []*eventsv1.LogChunk
 	// archives are the logs of builds that ended.
 	archives []*artifactv1.RecordLogRequest
-	tokens map[string]string
+	tokens   map[string]string
 	// files are those that the builds name, and set says where each one's place goes.
 	files []*artifactv1.File
 	set   []func(*eventsv1.ObjectRef)
@@ -241,7 +241,9 @@ func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error 
 			return refuse(errConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
 		}
 		if p.GetObject() != nil {
-			b.refs = append(b.refs, p.GetObject())
+			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it
+				b.refs = append(b.refs, p.GetObject())
+			}
 			b.set[i](p.GetObject())
 		} else { // so that the answer is that of a build with all of its files
 			b.set[i](&eventsv1.ObjectRef{ObjectId: "to-be-brought"})

@@ -65,11 +65,14 @@ func (r *run) prepareFile(i *item, kind, counts, stored string, sum *string, siz
 		return nil
 	}
 	hash, n, err := r.hash(stored)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.report.leave(counts, i.row.ID, "the file is not there", 1)
+		return nil
+	case errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrPermission):
 		r.report.leave(counts, i.row.ID, err.Error(), 1)
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	*sum, *size = hash, n

@@ -3,6 +3,8 @@ package takeover
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -149,7 +151,44 @@ func (r *Report) differing() (n int64) {
 	return n
 }
 
-const shown = 20
+const (
+	// shownGroups and shownNames are how many reasons, and things of each, people are told.
+	shownGroups = 20
+	shownNames  = 3
+)
+
+// group is the exceptions of one kind that have one reason.
+type group struct {
+	first Exception
+	names []string
+	count int64
+}
+
+func (r *Report) groups() (all []*group) {
+	for _, e := range r.Exceptions {
+		i := slices.IndexFunc(all, func(g *group) bool {
+			return g.first.Kind == e.Kind && g.first.Reason == e.Reason && g.first.Differs == e.Differs
+		})
+		if i < 0 {
+			i, all = len(all), append(all, &group{first: e})
+		}
+		g := all[i]
+		g.names, g.count = append(g.names, e.What), g.count+e.Count
+	}
+	return all
+}
+
+func (g *group) String() string {
+	word := "Left out"
+	if g.first.Differs {
+		word = "There already, and different"
+	}
+	names := strings.Join(g.names[:min(len(g.names), shownNames)], ", ")
+	if more := len(g.names) - shownNames; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("%s: %d %s: %s (%s)", word, g.count, g.first.Kind, g.first.Reason, names)
+}
 
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) {
@@ -163,16 +202,12 @@ func (r *Report) Print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t\n", row.Kind, row.Found, row.TakenOver, row.Present, row.LeftOut, row.Differ)
 	}
 	_ = t.Flush() // w keeps its own errors
-	for i, e := range r.Exceptions {
-		if i == shown {
-			fmt.Fprintf(w, "and %d more; --json lists them\n", int64(len(r.Exceptions)-shown)+r.Untold)
+	for i, g := range r.groups() {
+		if i == shownGroups || r.Untold > 0 && i == len(r.groups())-1 {
+			fmt.Fprintln(w, "There is more; --json tells it one by one.")
 			break
 		}
-		word := "left out"
-		if e.Differs {
-			word = "differs"
-		}
-		fmt.Fprintf(w, "%s: %d %s (%s): %s\n", word, e.Count, e.Kind, e.What, e.Reason)
+		fmt.Fprintln(w, g)
 	}
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
 	switch {
