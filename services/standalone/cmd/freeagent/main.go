@@ -10,6 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli"
 	"github.com/expo-free-agent/freeagent/clients/worker/command"
 	"github.com/expo-free-agent/freeagent/services/standalone"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/handback"
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/takeover"
 )
 
@@ -21,6 +22,6 @@ func run() int {
 	streams := cli.NewStreams(os.Stdout, os.Stderr, os.Getenv)
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
 		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}),
-		takeover.New(streams))
+		takeover.New(streams), handback.New(streams))
 	return cli.Execute(ctx, root, os.Args[1:])
 }
