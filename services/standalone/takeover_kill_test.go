@@ -12,6 +12,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/takeover"
 )
 
+// importPatience is for the largest benchmark.
+const importPatience = time.Hour
+
 // importInto runs the command against a farm.
 func importInto(f *farm, in formertest.Installation, more ...string) *process {
 	f.t.Helper()
@@ -32,7 +35,7 @@ func ended(p *process) (*takeover.Report, error) {
 			p.t.Fatalf("%s: %v", out, e)
 		}
 		return &r, err
-	case <-time.After(2 * time.Minute):
+	case <-time.After(importPatience):
 		p.t.Fatal("the import does not end")
 		return nil, nil
 	}

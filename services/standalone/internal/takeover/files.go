@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// uploads is how many files go up at once, largeUploads how many of more than one piece: each of those holds two.
-	uploads      = 16
+	// uploads is how many files go up at once (each takes 8 MiB of the server's memory), largeUploads how many of more than one piece: each of those holds two.
+	uploads      = 8
 	largeUploads = 3
 	// smallFile is one that goes up in one request.
 	smallFile = 1 << 20
