@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -34,10 +35,14 @@ type Ingest struct {
 	samples *bus.Async
 	hooks   *hooks
 	keeper  *keeper.Keeper
+	// book reads logs, hub has them followed.
+	book *logbook.Book
+	hub  *logbook.Hub
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
 	stats          statsCache
+	logs           logCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -75,6 +80,8 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
+	g.book = logbook.NewBook(js, g.archivedLog, g.archiveSource)
+	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat, Log: g.log})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
 	}
