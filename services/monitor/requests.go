@@ -35,6 +35,7 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 			rpc.Handle(svc, "stats", m.Stats),
 			rpc.Handle(svc, "today", m.Today),
 			rpc.Handle(svc, "rebuild_stats", m.RebuildStats),
+			rpc.Handle(svc, "health", m.Health),
 		)
 	})
 }
