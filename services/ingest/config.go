@@ -42,7 +42,8 @@ type Config struct {
 	RepeatWindow time.Duration
 	// StatsOrigins are the web pages (scheme://host[:port]) whose scripts may read the public figures; "*" is any.
 	StatsOrigins []string
-	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
+	// MaxFollowers bounds the clients that one replica sends logs and events to at once. Those of one log share a reader of the
+	// bus; logs wait in 64 MiB of memory at most, and up to 512 KiB for each client that is slow.
 	MaxFollowers int
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
 	// 45 s of silence for a dead line.

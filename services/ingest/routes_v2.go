@@ -98,7 +98,8 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations())
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(),
+		g.formerOperations())
 }
 
 func (g *Ingest) buildOperations() []operation {

@@ -36,6 +36,10 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 			rpc.Handle(svc, "today", m.Today),
 			rpc.Handle(svc, "rebuild_stats", m.RebuildStats),
 			rpc.Handle(svc, "health", m.Health),
+			rpc.Handle(svc, "import_snapshots", m.ImportSnapshots),
+			rpc.Handle(svc, "import_reports", m.ImportReports),
+			rpc.Handle(svc, "export_snapshots", m.ExportSnapshots),
+			rpc.Handle(svc, "export_reports", m.ExportReports),
 		)
 	})
 }
@@ -44,22 +48,29 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 // critical and its checks are a JSON array of at most 256 KiB.
 func (m *Monitor) AddReport(ctx context.Context, req *monitorv1.AddReportRequest) (*monitorv1.AddReportResponse, error) {
 	r := req.GetReport()
-	var checks []json.RawMessage
-	switch {
-	case !build.ValidID(r.GetWorkerId()):
-		return nil, fmt.Errorf("%w: worker id %.80q", build.ErrInvalid, r.GetWorkerId())
-	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.GetStatus()):
-		return nil, fmt.Errorf("%w: status %.40q, want healthy, warning or critical", build.ErrInvalid, r.GetStatus())
-	case len(r.GetChecksJson()) > maxChecks:
-		return nil, fmt.Errorf("%w: checks of %d bytes, at most %d", build.ErrTooLarge, len(r.GetChecksJson()), maxChecks)
-	case json.Unmarshal(r.GetChecksJson(), &checks) != nil:
-		return nil, fmt.Errorf("%w: checks are not a JSON array", build.ErrInvalid)
+	if err := validReport(r); err != nil {
+		return nil, err
 	}
 	r.Id, r.RunAtMs = build.NewID(), m.now().UnixMilli()
 	if err := m.store.AddReport(ctx, r); err != nil {
 		return nil, err
 	}
 	return &monitorv1.AddReportResponse{Id: r.GetId()}, nil
+}
+
+func validReport(r *monitorv1.Report) error {
+	var checks []json.RawMessage
+	switch {
+	case !build.ValidID(r.GetWorkerId()):
+		return fmt.Errorf("%w: worker id %.80q", build.ErrInvalid, r.GetWorkerId())
+	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.GetStatus()):
+		return fmt.Errorf("%w: status %.40q, want healthy, warning or critical", build.ErrInvalid, r.GetStatus())
+	case len(r.GetChecksJson()) > maxChecks:
+		return fmt.Errorf("%w: checks of %d bytes, at most %d", build.ErrTooLarge, len(r.GetChecksJson()), maxChecks)
+	case json.Unmarshal(r.GetChecksJson(), &checks) != nil:
+		return fmt.Errorf("%w: checks are not a JSON array", build.ErrInvalid)
+	}
+	return nil
 }
 
 // ListReports gives a worker's, newest first.

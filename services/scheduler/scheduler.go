@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/outbox"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -28,13 +29,14 @@ type Deps struct {
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
 type Scheduler struct {
-	cfg   Config
-	store *store.Store
-	relay *database.Relay
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	log   *slog.Logger
-	now   func() time.Time
+	cfg    Config
+	store  *store.Store
+	relay  *database.Relay
+	keeper *keeper.Keeper
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	log    *slog.Logger
+	now    func() time.Time
 
 	woken   chan struct{}
 	waiting atomic.Int64
@@ -63,6 +65,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	if err := s.readTimeouts(ctx); err != nil {
 		return nil, err
 	}
+	s.keeper = keeper.New(d.Conn, log)
 	if err := s.ensureTopology(ctx); err != nil {
 		return nil, err
 	}
@@ -73,6 +76,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 func (s *Scheduler) Run(ctx context.Context) error {
 	g := lifecycle.New(s.log)
 	g.Go("relay", s.relay.Run)
+	g.Go("keeper", s.keeper.Run)
 	g.Go("release", s.releaseLoop)
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)

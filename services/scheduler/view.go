@@ -60,17 +60,12 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 			return nil, err
 		}
 	}
-	resp := &schedulerv1.GetResponse{Build: v}
 	for _, a := range attempts {
 		if a.Number == b.Attempt && a.WorkerID == b.WorkerID {
 			v.WorkerName = a.WorkerName
 		}
-		resp.Attempts = append(resp.Attempts, &schedulerv1.Attempt{
-			Number: a.Number, WorkerId: a.WorkerID, WorkerName: a.WorkerName, ClaimedAtMs: ms(a.ClaimedAt),
-			StartedAtMs: ms(a.StartedAt), EndedAtMs: ms(a.EndedAt), Outcome: string(a.Outcome), Error: a.Error,
-		})
 	}
-	return resp, nil
+	return &schedulerv1.GetResponse{Build: v, Attempts: attemptViews(attempts)}, nil
 }
 
 // waitingFor says for people why a build waits.

@@ -149,7 +149,7 @@ func (a *App) openServices(ctx context.Context) error {
 	return a.openIngest(ctx, keys)
 }
 
-func (a *App) openBus(keys secrets) error {
+func (a *App) openBus(keys keySet) error {
 	issuer, err := keys.issuer.PublicKey()
 	if err != nil {
 		return fmt.Errorf("the bus's signing key: %w", err)
@@ -198,7 +198,7 @@ func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Con
 	return db, nc, nil
 }
 
-func (a *App) openArtifact(ctx context.Context, keys secrets, store objects.Store) error {
+func (a *App) openArtifact(ctx context.Context, keys keySet, store objects.Store) error {
 	db, nc, err := a.service(ctx, "artifact")
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (a *App) openDeciders(ctx context.Context) error {
 	return err
 }
 
-func (a *App) openIngest(ctx context.Context, keys secrets) error {
+func (a *App) openIngest(ctx context.Context, keys keySet) error {
 	db, nc, err := a.service(ctx, "ingest")
 	if err != nil {
 		return err

@@ -21,6 +21,13 @@ const (
 	AppendBytes = 8 << 20
 )
 
+// SmallObject is the largest object, in bytes, that is kept in the database of the artifact service and not in the object
+// store: two syncs and a request over HTTP are what a put costs, and a row of this size costs less.
+const SmallObject = 64 << 10
+
+// SearchedHeader says up to which line a search in a log has come.
+const SearchedHeader = "Log-Searched-Through"
+
 // TicketHeader carries a Grant's secret.
 const TicketHeader = "X-Transfer-Ticket"
 
@@ -49,13 +56,24 @@ type Build struct {
 	FinishedAt  string  `json:"finished_at,omitempty"`
 	Source      *Object `json:"source,omitempty"`
 	Result      *Object `json:"result,omitempty"`
-	// Attempts is filled when one build is asked for, not in lists.
+	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
+	Log      *Log      `json:"log,omitempty"`
 	Attempts []Attempt `json:"attempts,omitempty"`
 }
 
 // Final says that the build has ended.
 func (b Build) Final() bool {
 	return b.Status == "completed" || b.Status == "failed" || b.Status == "cancelled"
+}
+
+// Log says what has become of a log.
+type Log struct {
+	// Lines that are archived; 0 while the log of a build that has just ended is being archived.
+	Lines      int64  `json:"lines,omitempty"`
+	ArchivedAt string `json:"archived_at,omitempty"`
+	// KeptUntil is absent for a log that is kept for ever, RemovedAt unless that time is over.
+	KeptUntil string `json:"kept_until,omitempty"`
+	RemovedAt string `json:"removed_at,omitempty"`
 }
 
 // Object is a stored file.
@@ -118,7 +136,9 @@ type Submitted struct {
 // LogLine is one line of a build's log, in the order of GET /builds/{id}/logs: as JSON array, or as server-sent events named
 // "log" (id: resume point for Last-Event-ID) that end with one named "end" (data: the Build) once the build is final.
 type LogLine struct {
-	At string `json:"at"`
+	// Line is the line's number in the build's log, from 1; it stays the same for ever.
+	Line int64  `json:"line,omitempty"`
+	At   string `json:"at"`
 	// Level is debug, info, warn or error.
 	Level   string `json:"level"`
 	Stage   string `json:"stage,omitempty"`

@@ -22,8 +22,10 @@ type settings struct {
 	Listen string `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
 	Cert   string `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
 	Key    string `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
+	Health string `env:"FREEAGENT_INGEST_HEALTH_LISTEN" help:"second address, without TLS, for probes of /livez and /readyz, which says the reason there (empty: none)"`
 	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
 	daemon.Connections
+	daemon.Stopping
 
 	BusURL  string `env:"FREEAGENT_WORKER_BUS_URL,required,notEmpty" help:"the bus as workers reach it"`
 	Issuer  string `env:"FREEAGENT_BUS_ISSUER_FILE,required,notEmpty" help:"seed of the account key with which workers' credentials are signed (auth callout)"`
@@ -96,7 +98,7 @@ func (s settings) check() error {
 	_, err1 := s.config()
 	_, err2 := s.deps()
 	_, err3 := tlsfiles.Server(s.Cert, s.Key)
-	return errors.Join(err1, err2, err3, s.Connections.Check())
+	return errors.Join(err1, err2, err3, s.Connections.Check(), s.Stopping.Check())
 }
 
 // deps are what needs no connection. The HTTP client has no time limit on the whole: transfers take as long as bytes move.

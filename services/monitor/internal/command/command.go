@@ -17,6 +17,7 @@ import (
 type settings struct {
 	Listen string `env:"FREEAGENT_MONITOR_LISTEN" help:"address of /livez and /readyz"`
 	daemon.Connections
+	daemon.Stopping
 	Grace     time.Duration                 `env:"FREEAGENT_GRACE" help:"wait between the expiry of a heartbeat and the verdict"`
 	WorkerTTL time.Duration                 `env:"FREEAGENT_WORKER_SILENCE" help:"silence forgiven to a worker before it counts as offline"`
 	Samples   time.Duration                 `env:"FREEAGENT_KEEP_SAMPLES" help:"how long samples of telemetry are kept as they came; then they become sums by the minute"`
@@ -46,7 +47,9 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return daemon.Program[settings]{
 		Name: "monitor", Defaults: defaults(), Run: serve,
 		About: "Runs one replica of the monitor until SIGTERM: it notices attempts and workers that went silent.",
-		Check: func(s settings) error { return errors.Join(s.Connections.Check(), s.config().Validate()) },
+		Check: func(s settings) error {
+			return errors.Join(s.Connections.Check(), s.Stopping.Check(), s.config().Validate())
+		},
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -60,5 +63,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen}, daemon.Health(ctx, service.Ready), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Stopping: s.Stopping}, daemon.Health(service.Ready), nil, service.Run, log)
 }

@@ -214,10 +214,10 @@ func (s *Store) condense(ctx context.Context, from, to int64) error {
 	})
 }
 
-// Sweep deletes the sums from before minutes and the reports from before reports.
+// Sweep deletes the sums from before minutes and the reports from before reports, none that were taken over.
 func (s *Store) Sweep(ctx context.Context, minutes, reports time.Time) error {
 	if err := s.exec(ctx, "sweep samples", `DELETE FROM sample_minutes WHERE minute < $1`, minutes.UnixMilli()); err != nil {
 		return err
 	}
-	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1`, reports.UnixMilli())
+	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1 AND former = 0`, reports.UnixMilli())
 }

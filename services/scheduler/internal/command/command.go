@@ -17,6 +17,7 @@ import (
 type settings struct {
 	Listen string `env:"FREEAGENT_SCHEDULER_LISTEN" help:"address of /livez and /readyz"`
 	daemon.Connections
+	daemon.Stopping
 	Replicas     int                           `env:"FREEAGENT_STREAM_REPLICAS" help:"copies of each stream: 1, or 3 or 5 on a cluster"`
 	MaxWaiting   int64                         `env:"FREEAGENT_MAX_WAITING" help:"builds that may wait; a submit beyond is refused"`
 	MaxAttempts  int32                         `env:"FREEAGENT_MAX_ATTEMPTS" help:"how often a build is handed out before failures of the infrastructure become its own"`
@@ -49,7 +50,9 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return daemon.Program[settings]{
 		Name: "scheduler", Defaults: defaults(), Run: serve,
 		About: "Runs one replica of the scheduler until SIGTERM: it owns the builds, decides what runs next and makes the streams of the bus.",
-		Check: func(s settings) error { return errors.Join(s.Connections.Check(), s.config().Validate()) },
+		Check: func(s settings) error {
+			return errors.Join(s.Connections.Check(), s.Stopping.Check(), s.config().Validate())
+		},
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -63,5 +66,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen}, daemon.Health(ctx, service.Ready), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Stopping: s.Stopping}, daemon.Health(service.Ready), nil, service.Run, log)
 }
