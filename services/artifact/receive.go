@@ -64,7 +64,7 @@ func (u *incoming) announced() error {
 		return refuse(build.ErrInvalid, "the upload has %d bytes, %d were declared", u.length, u.t.Size)
 	case u.length > u.t.MaxBytes:
 		return tooLarge(k, u.t.MaxBytes)
-	case u.length == 0 && k == artifactv1.Kind_KIND_SOURCE:
+	case u.length == 0 && u.judged():
 		return refuse(build.ErrBadArchive, "the file is empty")
 	}
 	return nil
@@ -131,24 +131,27 @@ func (u *incoming) progress(ctx context.Context, c *claim) func(int64) error {
 
 // plausible ends an upload that cannot be a source at its first bytes.
 func (u *incoming) plausible(head []byte) error {
-	if kindOf(u.row) != artifactv1.Kind_KIND_SOURCE {
+	if !u.judged() {
 		return nil
 	}
 	return sourceHead(head)
 }
 
+// judged says that the bytes must be a usable archive.
+func (u *incoming) judged() bool { return kindOf(u.row) == artifactv1.Kind_KIND_SOURCE && !u.t.AsIs }
+
 // store puts the bytes into the object store and judges them.
 func (u *incoming) store(ctx context.Context) (store.Content, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.s.cfg.StaleUploadAge)
 	defer cancel()
-	switch k := kindOf(u.row); {
-	case k == artifactv1.Kind_KIND_CERTS:
+	switch {
+	case kindOf(u.row) == artifactv1.Kind_KIND_CERTS:
 		return u.storeSealed(ctx)
 	case u.length >= 0 && u.length <= api.SmallObject:
 		return u.keepSmall(ctx)
-	case k == artifactv1.Kind_KIND_SOURCE && u.length >= 0 && u.length <= smallSource:
+	case u.judged() && u.length >= 0 && u.length <= smallSource:
 		return u.storeSmallSource(ctx)
-	case k == artifactv1.Kind_KIND_SOURCE:
+	case u.judged():
 		c, err := u.put(ctx, u.verified(), u.length)
 		if err == nil {
 			err = u.s.inspectStored(ctx, u.key, c)

@@ -27,6 +27,9 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 		rpc.Handle(r, "keep", public(s.keep)),
 		rpc.Handle(r, "discard", public(s.discard)),
 		rpc.Handle(r, "adopt", public(s.adopt)),
+		rpc.Handle(r, "take_over", public(s.takeOver)),
+		rpc.Handle(r, "log", public(s.logOf)),
+		rpc.Handle(r, "record_log", public(s.recordLog)),
 		rpc.HandleWorker(r, "grant",
 			func(ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest) (*artifactv1.WorkerGrantResponse, error) {
 				resp, err := s.grantWorker(ctx, worker, req)

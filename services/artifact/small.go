@@ -99,7 +99,7 @@ func (s *Service) storedBefore(ctx context.Context, o store.Object) (*artifactv1
 // keepSmall reads and judges an upload that fits into a row.
 func (u *incoming) keepSmall(ctx context.Context) (store.Content, error) {
 	data, err := u.readAll()
-	if err == nil && kindOf(u.row) == artifactv1.Kind_KIND_SOURCE {
+	if err == nil && u.judged() {
 		err = u.s.inspect(ctx, bytes.NewReader(data), int64(len(data)))
 	}
 	if err == nil && int64(len(data)) != u.length {

@@ -200,6 +200,8 @@ type artifact struct {
 	limit   int64 // of any object
 	mu      sync.Mutex
 	objects map[string]*object
+	// logs are the archived ones, by build.
+	logs map[string]*artifactv1.LogResponse
 	// arrived hears of each object whose first bytes came.
 	arrived chan string
 	headers http.Header // of the last transfer
@@ -217,11 +219,12 @@ type object struct {
 
 func startArtifact(t *testing.T, nc *nats.Conn) *artifact {
 	t.Helper()
-	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, arrived: make(chan string, 100)}
+	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, logs: map[string]*artifactv1.LogResponse{}, arrived: make(chan string, 100)}
 	serve(t, nc, "artifact", func(r *rpc.Service) error {
 		return errors.Join(
 			rpc.Handle(r, "upload", a.upload), rpc.Handle(r, "store", a.store), rpc.Handle(r, "download", a.download), rpc.Handle(r, "keep", a.keep),
 			rpc.Handle(r, "discard", a.discard), rpc.Handle(r, "adopt", a.adopt), rpc.Handle(r, "stat", a.stat),
+			rpc.Handle(r, "log", a.log),
 		)
 	})
 	server := httptest.NewServer(a)
@@ -337,6 +340,15 @@ func (a *artifact) adopt(_ context.Context, r *artifactv1.AdoptRequest) (*artifa
 		return resp, nil
 	}
 	return nil, build.ErrObjectNotFound
+}
+
+func (a *artifact) log(_ context.Context, r *artifactv1.LogRequest) (*artifactv1.LogResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l := a.logs[r.GetBuildId()]; l != nil {
+		return proto.CloneOf(l), nil
+	}
+	return &artifactv1.LogResponse{}, nil
 }
 
 func (a *artifact) stat(_ context.Context, r *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {

@@ -109,6 +109,7 @@ func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, r
 		}
 		if err := c.tell(ctx, bus.Completed, &eventsv1.BuildCompleted{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Result: result, FinishedAtMs: c.at.UnixMilli(),
+			Life: life(b),
 		}); err != nil {
 			return err
 		}
@@ -127,6 +128,7 @@ func (s *Scheduler) fail(
 		}
 		if err := c.tell(ctx, bus.Failed, &eventsv1.BuildFailed{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Error: why, FinishedAtMs: c.at.UnixMilli(),
+			Life: life(b),
 		}); err != nil {
 			return err
 		}

@@ -47,6 +47,8 @@ type Scheduler struct {
 	counting sync.Mutex
 	counted  time.Time
 	deck     deck
+
+	timeouts timeouts
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -67,6 +69,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 	}
+	if err := s.readTimeouts(ctx); err != nil {
+		return nil, err
+	}
 	s.keeper = keeper.New(d.Conn, log)
 	if err := s.ensureTopology(ctx); err != nil {
 		return nil, err
@@ -82,6 +87,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("release", s.releaseLoop)
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)
+	g.Go("timeouts", s.timeoutsLoop)
+	g.Go("waiting", s.waitingLoop)
 	g.Go("consume", s.consumeLoop)
 	g.Go("requests", func(ctx context.Context) error {
 		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)

@@ -33,6 +33,8 @@ const (
 	Kind_KIND_SOURCE      Kind = 1
 	Kind_KIND_CERTS       Kind = 2
 	Kind_KIND_RESULT      Kind = 3
+	// A build's log once it has ended, in the form of package logarchive.
+	Kind_KIND_LOG Kind = 4
 )
 
 // Enum value maps for Kind.
@@ -42,12 +44,14 @@ var (
 		1: "KIND_SOURCE",
 		2: "KIND_CERTS",
 		3: "KIND_RESULT",
+		4: "KIND_LOG",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_SOURCE":      1,
 		"KIND_CERTS":       2,
 		"KIND_RESULT":      3,
+		"KIND_LOG":         4,
 	}
 )
 
@@ -1144,6 +1148,237 @@ func (x *AdoptResponse) GetCerts() *v1.ObjectRef {
 	return nil
 }
 
+// LogRequest asks where the log of a build is. Only services ask.
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LogRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+type LogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The archive; absent while all of the log is in BUILD_LOGS, and when it was removed.
+	Object *v1.ObjectRef `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Lines  int64         `protobuf:"varint,2,opt,name=lines,proto3" json:"lines,omitempty"`
+	// What lies in BUILD_LOGS up to this place is in the archive; what lies behind it came later.
+	ThroughSeq   uint64 `protobuf:"varint,3,opt,name=through_seq,json=throughSeq,proto3" json:"through_seq,omitempty"`
+	ArchivedAtMs int64  `protobuf:"varint,4,opt,name=archived_at_ms,json=archivedAtMs,proto3" json:"archived_at_ms,omitempty"`
+	// 0: for ever.
+	KeptUntilMs int64 `protobuf:"varint,5,opt,name=kept_until_ms,json=keptUntilMs,proto3" json:"kept_until_ms,omitempty"`
+	// When the archive was removed by age; 0 if it was not.
+	RemovedAtMs   int64 `protobuf:"varint,6,opt,name=removed_at_ms,json=removedAtMs,proto3" json:"removed_at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogResponse) Reset() {
+	*x = LogResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogResponse) ProtoMessage() {}
+
+func (x *LogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
+func (*LogResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LogResponse) GetObject() *v1.ObjectRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LogResponse) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *LogResponse) GetThroughSeq() uint64 {
+	if x != nil {
+		return x.ThroughSeq
+	}
+	return 0
+}
+
+func (x *LogResponse) GetArchivedAtMs() int64 {
+	if x != nil {
+		return x.ArchivedAtMs
+	}
+	return 0
+}
+
+func (x *LogResponse) GetKeptUntilMs() int64 {
+	if x != nil {
+		return x.KeptUntilMs
+	}
+	return 0
+}
+
+func (x *LogResponse) GetRemovedAtMs() int64 {
+	if x != nil {
+		return x.RemovedAtMs
+	}
+	return 0
+}
+
+// RecordLogRequest makes an uploaded archive the log of a build that has none: for logs that come from elsewhere.
+type RecordLogRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	ObjectId string                 `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// When the build ended, from which its age counts.
+	EndedAtMs     int64 `protobuf:"varint,3,opt,name=ended_at_ms,json=endedAtMs,proto3" json:"ended_at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordLogRequest) Reset() {
+	*x = RecordLogRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordLogRequest) ProtoMessage() {}
+
+func (x *RecordLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordLogRequest.ProtoReflect.Descriptor instead.
+func (*RecordLogRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RecordLogRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *RecordLogRequest) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *RecordLogRequest) GetEndedAtMs() int64 {
+	if x != nil {
+		return x.EndedAtMs
+	}
+	return 0
+}
+
+type RecordLogResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordLogResponse) Reset() {
+	*x = RecordLogResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordLogResponse) ProtoMessage() {}
+
+func (x *RecordLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordLogResponse.ProtoReflect.Descriptor instead.
+func (*RecordLogResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{22}
+}
+
 var File_freeagent_artifact_v1_artifact_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
@@ -1217,13 +1452,30 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\vto_build_id\x18\x02 \x01(\tR\ttoBuildId\"}\n" +
 	"\rAdoptResponse\x126\n" +
 	"\x06source\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06source\x124\n" +
-	"\x05certs\x18\x02 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs*N\n" +
+	"\x05certs\x18\x02 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs\"'\n" +
+	"\n" +
+	"LogRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\"\xea\x01\n" +
+	"\vLogResponse\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x14\n" +
+	"\x05lines\x18\x02 \x01(\x03R\x05lines\x12\x1f\n" +
+	"\vthrough_seq\x18\x03 \x01(\x04R\n" +
+	"throughSeq\x12$\n" +
+	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
+	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs\"j\n" +
+	"\x10RecordLogRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x1b\n" +
+	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x1e\n" +
+	"\vended_at_ms\x18\x03 \x01(\x03R\tendedAtMs\"\x13\n" +
+	"\x11RecordLogResponse*\\\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"KIND_CERTS\x10\x02\x12\x0f\n" +
-	"\vKIND_RESULT\x10\x03BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\vKIND_RESULT\x10\x03\x12\f\n" +
+	"\bKIND_LOG\x10\x04BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once
@@ -1238,7 +1490,7 @@ func file_freeagent_artifact_v1_artifact_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_artifact_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(Kind)(0),                   // 0: freeagent.artifact.v1.Kind
 	(*Grant)(nil),               // 1: freeagent.artifact.v1.Grant
@@ -1260,28 +1512,33 @@ var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(*DiscardResponse)(nil),     // 17: freeagent.artifact.v1.DiscardResponse
 	(*AdoptRequest)(nil),        // 18: freeagent.artifact.v1.AdoptRequest
 	(*AdoptResponse)(nil),       // 19: freeagent.artifact.v1.AdoptResponse
-	nil,                         // 20: freeagent.artifact.v1.Grant.HeadersEntry
-	(*v1.ObjectRef)(nil),        // 21: freeagent.events.v1.ObjectRef
+	(*LogRequest)(nil),          // 20: freeagent.artifact.v1.LogRequest
+	(*LogResponse)(nil),         // 21: freeagent.artifact.v1.LogResponse
+	(*RecordLogRequest)(nil),    // 22: freeagent.artifact.v1.RecordLogRequest
+	(*RecordLogResponse)(nil),   // 23: freeagent.artifact.v1.RecordLogResponse
+	nil,                         // 24: freeagent.artifact.v1.Grant.HeadersEntry
+	(*v1.ObjectRef)(nil),        // 25: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_artifact_v1_artifact_proto_depIdxs = []int32{
-	20, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
-	21, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
+	24, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
+	25, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 2: freeagent.artifact.v1.UploadRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 3: freeagent.artifact.v1.UploadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 4: freeagent.artifact.v1.StoreRequest.kind:type_name -> freeagent.artifact.v1.Kind
-	21, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	25, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 6: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 7: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 8: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	21, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	25, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 10: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
-	21, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
-	21, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	25, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
+	25, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
+	25, // 13: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_artifact_v1_artifact_proto_init() }
@@ -1295,7 +1552,7 @@ func file_freeagent_artifact_v1_artifact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_artifact_proto_rawDesc), len(file_freeagent_artifact_v1_artifact_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

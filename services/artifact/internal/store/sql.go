@@ -38,12 +38,22 @@ func (s *SQL) Migrate(ctx context.Context) error {
 }
 
 // Stage implements Store.
-func (s *SQL) Stage(ctx context.Context, o Object) error {
-	_, err := s.change(ctx, "stage object "+o.ID, `INSERT INTO objects
-		(id, build_id, attempt, kind, project, name, prefix, state, created_ms, expires_ms)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 'staged', $8, $9)`,
-		o.ID, o.BuildID, o.Attempt, o.Kind, o.Project, o.Name, o.Prefix, millis(o.CreatedAt), millis(o.ExpiresAt))
-	return err
+func (s *SQL) Stage(ctx context.Context, all ...Object) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return s.tx(ctx, "stage object "+all[0].ID, func(tx *database.Tx) error {
+		for _, o := range all {
+			_, err := tx.ExecContext(ctx, `INSERT INTO objects
+				(id, build_id, attempt, kind, project, name, prefix, state, created_ms, expires_ms)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, 'staged', $8, $9)`,
+				o.ID, o.BuildID, o.Attempt, o.Kind, o.Project, o.Name, o.Prefix, millis(o.CreatedAt), millis(o.ExpiresAt))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // BeginUpload implements Store.

@@ -72,8 +72,8 @@ func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
 type Store interface {
 	// Migrate brings the table to this version.
 	Migrate(ctx context.Context) error
-	// Stage inserts a row that waits for bytes until o.ExpiresAt.
-	Stage(ctx context.Context, o Object) error
+	// Stage inserts rows that wait for bytes, each until its ExpiresAt: all or none.
+	Stage(ctx context.Context, o ...Object) error
 	// Put inserts a row with its bytes (Small) in one step; false if the id is there already, which changes nothing.
 	Put(ctx context.Context, o Object) (bool, error)
 	// Bytes reads those of a row that has no key; ErrNotFound if there are none.
