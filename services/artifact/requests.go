@@ -20,6 +20,7 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 	}
 	err = errors.Join(
 		rpc.Handle(r, "upload", public(s.upload)),
+		rpc.Handle(r, "store", public(s.storeWhole)),
 		rpc.Handle(r, "download", public(s.download)),
 		rpc.Handle(r, "stat", public(s.stat)),
 		rpc.Handle(r, "assign", public(s.assign)),

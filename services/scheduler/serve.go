@@ -25,6 +25,8 @@ func (s *Scheduler) serve(svc *rpc.Service) error {
 		rpc.Handle(svc, "import_workers", s.ImportWorkers),
 		rpc.Handle(svc, "export_builds", s.ExportBuilds),
 		rpc.Handle(svc, "export_workers", s.ExportWorkers),
+		rpc.Handle(svc, "set_timeouts", s.SetTimeouts),
+		rpc.Handle(svc, "get_timeouts", s.GetTimeouts),
 
 		rpc.HandleWorker(svc, "sync", s.Sync),
 		rpc.HandleWorker(svc, "claim", s.Claim),

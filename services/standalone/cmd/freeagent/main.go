@@ -21,7 +21,7 @@ func run() int {
 	defer stop()
 	streams := cli.NewStreams(os.Stdout, os.Stderr, os.Getenv)
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}),
-		takeover.New(streams), handback.New(streams))
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), standalone.NewSecrets(os.Stdout),
+		command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}), takeover.New(streams), handback.New(streams))
 	return cli.Execute(ctx, root, os.Args[1:])
 }
