@@ -47,6 +47,8 @@ type Config struct {
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
 	// 45 s of silence for a dead line.
 	FollowBeat time.Duration
+	// SessionTTL is how long somebody who logs in to the pages stays so.
+	SessionTTL time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
 	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
@@ -62,7 +64,7 @@ func DefaultConfig() Config {
 		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
 		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
 		StatsOrigins: []string{"https://expo-free-agent.pages.dev"},
-		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour, SessionTTL: 12 * time.Hour,
 	}
 }
 
@@ -104,6 +106,9 @@ func (c Config) Validate() error {
 	}
 	if c.FollowBeat <= 0 || c.FollowBeat > 30*time.Second {
 		faults = append(faults, errors.New("FollowBeat: want more than 0 and at most 30s"))
+	}
+	if c.SessionTTL < time.Minute {
+		faults = append(faults, errors.New("SessionTTL: want at least 1m"))
 	}
 	if c.WorkerTTL < time.Second {
 		faults = append(faults, errors.New("WorkerTTL: want at least 1s"))

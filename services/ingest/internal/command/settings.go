@@ -41,6 +41,7 @@ type settings struct {
 	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
+	SessionTTL   time.Duration                 `env:"FREEAGENT_SESSION_TTL" help:"how long somebody who logs in to the pages stays so"`
 	WorkerTTL    time.Duration                 `env:"FREEAGENT_WORKER_TTL" help:"how long a worker's bus connection lasts before it is judged again"`
 }
 
@@ -55,7 +56,7 @@ func defaults() settings {
 	return settings{
 		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
 		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
-		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
+		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL, SessionTTL: c.SessionTTL,
 	}
 }
 
@@ -64,7 +65,7 @@ func (s settings) config() (ingest.Config, error) {
 	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
 	cfg.MaxCertsAtOnce, cfg.RepeatWindow, cfg.StatsOrigins = s.MaxCerts, s.RepeatWindow, s.StatsOrigins
 	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
-	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
+	cfg.MaxFollowers, cfg.WorkerTTL, cfg.SessionTTL = s.MaxFollowers, s.WorkerTTL, s.SessionTTL
 	maps.Copy(cfg.StageTTLs, s.StageTTLs)
 	if s.TokenKey == "" {
 		return cfg, nil // that it is required has been said
