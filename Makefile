@@ -12,11 +12,13 @@ HELPERS := .bin/.helpers
 EXECUTOR ?= shell
 FUZZTIME ?= 20s
 ARGS     ?=
+IMAGES   ?= freeagent
+PUSH     ?=
 
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check fmt test tests-ci race cover bench fuzz generate verify build run demo clean tools
+.PHONY: help check fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +60,12 @@ build: ## dist/freeagent and one small binary for each service
 	cd services/scheduler && $(GOBUILD) -o ../../dist/freeagent-scheduler ./cmd/scheduler
 	cd services/monitor && $(GOBUILD) -o ../../dist/freeagent-monitor ./cmd/monitor
 	cd services/artifact && $(GOBUILD) -o ../../dist/freeagent-artifact ./cmd/artifact
+
+images: ## every container image, as IMAGES/<name>:VERSION; with PUSH=1 they are pushed; needs Docker
+	@for name in ingest scheduler monitor artifact freeagent worker; do \
+	  docker build -f deployments/images/Dockerfile --target $$name --build-arg VERSION=$(VERSION) -t $(IMAGES)/$$name:$(VERSION) . || exit 1; \
+	  [ -z "$(PUSH)" ] || docker push $(IMAGES)/$$name:$(VERSION) || exit 1; \
+	done
 
 dist/freeagent: FORCE
 	@mkdir -p dist

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds what a cluster of plain processes needs into .bin/cluster: our programs, nats-server and an S3 server.
+# Builds what a cluster of plain processes needs into .bin/cluster: our programs, nats-server with its
+# configuration, and an S3 server.
 # TAGS are Go build tags for the scheduler, with which the chaos checker is shown a broken one.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -15,3 +16,4 @@ cd "$ROOT/e2e"
 go build -o "$to/nats-server" github.com/nats-io/nats-server/v2
 go build -o "$to/versitygw" github.com/versity/versitygw/cmd/versitygw
 go build -o "$to/" ./cmd/...
+cp "$ROOT"/deployments/nats/*.conf "$to/"

@@ -37,7 +37,12 @@ type Config struct {
 	LogBuffer int
 	// LogLimits bound the log of one attempt: 2,000,000 lines and 200 MB unless set, and the last 1,000 lines besides.
 	LogLimits buildlog.Limits
+	// TelemetryEvery is how often what a build uses is measured and published; 0 is never.
+	TelemetryEvery time.Duration
 }
+
+// DefaultTelemetryEvery is often enough to see what a stage does, and 10,000 workers cost the bus 2,000 small messages a second.
+const DefaultTelemetryEvery = 5 * time.Second
 
 // maxSlots is the scheduler's bound too.
 const maxSlots = 64
@@ -67,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if c.LogLimits.Lines < 0 || c.LogLimits.Bytes < 0 || c.LogLimits.Last < 0 {
 		fault("limits of a log: %d lines, %d bytes, the last %d: want none below 0", c.LogLimits.Lines, c.LogLimits.Bytes, c.LogLimits.Last)
+	}
+	if c.TelemetryEvery != 0 && c.TelemetryEvery < 100*time.Millisecond {
+		fault("telemetry every %s: want 0 or at least 100ms", c.TelemetryEvery)
 	}
 	if c.DrainTimeout < 0 {
 		fault("drain timeout %s is negative", c.DrainTimeout)

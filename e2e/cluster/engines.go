@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,35 +13,10 @@ import (
 	"strings"
 	"syscall"
 
-	"crypto/rand"
-
-	"github.com/nats-io/nkeys"
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
-const (
-	servicesUser = "services"
-	account      = "FA"
-	s3User       = "freeagent"
-	dbUser       = "freeagent"
-)
-
-func (s *secrets) makeKeys() error {
-	issuer, err := nkeys.CreateAccount()
-	if err != nil {
-		return fmt.Errorf("issuer of the bus: %w", err)
-	}
-	seed, err1 := issuer.Seed()
-	public, err2 := issuer.PublicKey()
-	raw := make([]byte, 32)
-	_, err3 := rand.Read(raw)
-	s.issuerPublic = public
-	s.issuerSeed, s.key = filepath.Join(s.dir, "issuer"), filepath.Join(s.dir, "key")
-	return errors.Join(err1, err2, err3,
-		os.WriteFile(s.issuerSeed, seed, secretsMode),
-		os.WriteFile(s.key, []byte(base64.StdEncoding.EncodeToString(raw)), secretsMode),
-		os.WriteFile(filepath.Join(s.dir, "api-key"), []byte(s.apiKey+"\n"), secretsMode),
-	)
-}
+const dbUser = "freeagent"
 
 func (c *Cluster) addEngines() error {
 	for i := range natsNodes {
@@ -61,48 +35,18 @@ func (c *Cluster) busURL() string {
 	return strings.Join(urls, ",")
 }
 
-// addNATS starts a node. It syncs before it acknowledges (docs/decisions/0007), and tells clients of no other nodes: they know all.
+// addNATS starts a node with the configuration that deployments ship.
 func (c *Cluster) addNATS(n int) error {
 	name := fmt.Sprintf("nats-%d", n)
-	var routes []string
-	for i := range natsNodes {
-		if i+1 != n {
-			routes = append(routes, fmt.Sprintf("nats-route://routes:%s@%s:%d", c.secrets.routes,
-				c.net.address(fmt.Sprintf("nats-%d", i+1)), c.ports[fmt.Sprintf("routes-%d", i+1)]))
-		}
+	env := []string{
+		"NATS_NAME=" + name, "NATS_LISTEN=" + c.hostPort(name),
+		"NATS_ROUTES_LISTEN=" + c.routes()[n-1], "NATS_STORE=" + filepath.Join(c.cfg.Dir, name),
+		"NATS_MEMORY_STORE=256MB", "NATS_FILE_STORE=4GB",
 	}
-	config := fmt.Sprintf(`server_name: %s
-listen: %q
-max_payload: 1MB
-ping_interval: 10s
-ping_max: 2
-TLS
-jetstream { store_dir: %q, sync_interval: always, max_memory_store: 256MB, max_file_store: 4GB }
-cluster {
-  name: freeagent, listen: "%s:%d", no_advertise: true
-  authorization { user: routes, password: %q, timeout: 2 }
-  routes: [%s]
-TLS
-}
-accounts { FA { jetstream: enabled, users: [{user: %s, password: %q}] }, SYS { users: [{user: sys, password: %q}] } }
-system_account: SYS
-authorization { timeout: 5, auth_callout { issuer: %s, account: %s, auth_users: [%s] } }
-`, name, c.hostPort(name), filepath.Join(c.cfg.Dir, name), c.net.address(name), c.ports[fmt.Sprintf("routes-%d", n)],
-		c.secrets.routes, `"`+strings.Join(routes, `", "`)+`"`, servicesUser, c.secrets.busPassword, c.secrets.routes,
-		c.secrets.issuerPublic, account, servicesUser)
-	config = strings.ReplaceAll(config, "TLS\n", c.natsTLS())
-	file := filepath.Join(c.secrets.dir, name+".conf")
-	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
-		return err //nolint:wrapcheck // names the path
+	if c.tls != nil {
+		env = append(env, "NATS_CERT="+c.tls.cert, "NATS_KEY="+c.tls.key, "NATS_CA="+c.tls.ca)
 	}
-	return c.add(name, "nats", nil, filepath.Join(c.cfg.Bin, "nats-server"), "-c", file)
-}
-
-func (c *Cluster) natsTLS() string {
-	if c.tls == nil {
-		return ""
-	}
-	return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, timeout: 5 }\n", c.tls.cert, c.tls.key, c.tls.ca)
+	return c.add(name, "nats", env, filepath.Join(c.cfg.Bin, "nats-server"), "-c", c.secret("nats.conf"))
 }
 
 func (c *Cluster) addS3() error {
@@ -114,15 +58,24 @@ func (c *Cluster) addS3() error {
 	if c.tls != nil {
 		secure = []string{"--cert", c.tls.cert, "--key", c.tls.key}
 	}
-	env := []string{"ROOT_ACCESS_KEY=" + s3User, "ROOT_SECRET_KEY=" + c.secrets.s3Key}
+	var env []string
+	for variable, file := range map[string]string{"ROOT_ACCESS_KEY": secrets.S3AccessKey, "ROOT_SECRET_KEY": secrets.S3SecretKey} {
+		value, err := c.readSecret(file)
+		if err != nil {
+			return err
+		}
+		env = append(env, variable+"="+value)
+	}
 	argv := append([]string{filepath.Join(c.cfg.Bin, "versitygw"), "--port", c.hostPort("s3")}, secure...)
 	return c.add("s3", "s3", env, append(argv, "posix", root)...)
 }
 
 // addPostgres makes a database with passwords and starts it, durable as in production.
 func (c *Cluster) addPostgres() error {
-	dir, password := filepath.Join(c.cfg.Dir, "postgres"), filepath.Join(c.secrets.dir, "db-password")
-	err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(password, []byte(c.secrets.dbPassword), secretsMode))
+	dir := filepath.Join(c.cfg.Dir, "postgres")
+	password := filepath.Join(dir, secrets.DatabasePassword) // a copy, for its own user
+	secret, err := os.ReadFile(c.secret(secrets.DatabasePassword))
+	err = errors.Join(err, os.MkdirAll(dir, 0o700), os.WriteFile(password, secret, secretsMode))
 	if uid, gid, ok := postgresUser(); ok {
 		err = errors.Join(err, os.Chown(dir, uid, gid), os.Chown(password, uid, gid))
 	}
@@ -163,13 +116,13 @@ func (c *Cluster) addPostgres() error {
 	return c.add("postgres", "postgres", nil, argv...)
 }
 
+// databaseURL is without the password.
 func (c *Cluster) databaseURL() string {
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(dbUser, c.secrets.dbPassword), Host: c.hostPort("postgres"), Path: "postgres",
-		RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.User(dbUser), Host: c.hostPort("postgres"), Path: "postgres", RawQuery: "sslmode=disable",
 	}
-	if c.tls != nil {
-		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.tls.ca}}.Encode()
+	if c.cfg.TLS {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.secret(caFile)}}.Encode()
 	}
 	return u.String()
 }

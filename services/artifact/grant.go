@@ -47,12 +47,17 @@ func validTarget(buildID string, k artifactv1.Kind) error {
 
 // stage writes the row of an object that waits for bytes, before its first byte can arrive.
 func (s *Service) stage(ctx context.Context, o store.Object) (store.Object, error) {
+	o = s.staged(o)
+	return o, s.rows.Stage(ctx, o)
+}
+
+func (s *Service) staged(o store.Object) store.Object {
 	o.ID, o.State = build.NewID(), store.Staged
 	o.Name = displayName(o.Name, kindOf(o))
 	o.Prefix = keyPrefix(o)
 	o.CreatedAt = s.now()
 	o.ExpiresAt = o.CreatedAt.Add(s.cfg.StagedTTL)
-	return o, s.rows.Stage(ctx, o)
+	return o
 }
 
 func (s *Service) grantPut(ctx context.Context, o store.Object, t ticket.Ticket) (*artifactv1.Grant, error) {

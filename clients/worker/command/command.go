@@ -76,6 +76,7 @@ func New(streams IO) *cobra.Command {
 	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of more variables that builds get")
 	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build; beyond it only the last lines are kept")
 	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log; beyond them only the last are kept")
+	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often CPU, memory and disk of a build are measured; 0 is never")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every detail")
 	return cmd
 }

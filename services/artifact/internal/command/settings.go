@@ -16,7 +16,9 @@ type settings struct {
 	Listen string `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
 	Cert   string `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
 	Key    string `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
+	Health string `env:"FREEAGENT_ARTIFACT_HEALTH_LISTEN" help:"second address, without TLS, for probes of /livez and /readyz, which says the reason there (empty: none)"`
 	daemon.Connections
+	daemon.Stopping
 
 	S3Endpoint  string `env:"FREEAGENT_S3_ENDPOINT,required,notEmpty" help:"host:port of the object store"`
 	S3Bucket    string `env:"FREEAGENT_S3_BUCKET" help:"bucket, made if missing"`
@@ -94,7 +96,7 @@ func (s settings) withKeys() (artifact.Config, error) {
 func (s settings) check() error {
 	_, err := s.withKeys()
 	_, tlsErr := tlsfiles.Server(s.Cert, s.Key)
-	errs := []error{err, tlsErr, s.Connections.Check()}
+	errs := []error{err, tlsErr, s.Connections.Check(), s.Stopping.Check()}
 	if s.S3Endpoint != "" && s.S3AccessKey != "" && s.S3SecretKey != "" {
 		_, err := s.store()
 		errs = append(errs, err)

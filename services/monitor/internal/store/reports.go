@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
@@ -14,14 +15,11 @@ const maxReports = 500
 // AddReport stores a diagnostic report and forgets the worker's oldest beyond 500.
 func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(), bit(r.GetAutoFixed()), string(r.GetChecksJson()))
-		if err != nil {
+		if err := insertReport(ctx, tx, r, false); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM reports WHERE worker_id = $1 AND id IN (
-			SELECT id FROM reports WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT 1000 OFFSET $2)`, r.GetWorkerId(), maxReports)
+		_, err := tx.ExecContext(ctx, `DELETE FROM reports WHERE worker_id = $1 AND id IN (
+			SELECT id FROM reports WHERE worker_id = $1 AND former = 0 ORDER BY run_at DESC, id DESC LIMIT 1000 OFFSET $2)`, r.GetWorkerId(), maxReports)
 		return err
 	})
 	if err != nil {
@@ -30,12 +28,24 @@ func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
 	return nil
 }
 
+// insertReport stores one; former says that it comes from another controller.
+func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, former bool) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks, former)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(),
+		bit(r.GetAutoFixed()), string(r.GetChecksJson()), bit(former))
+	return err
+}
+
 // Reports gives a worker's, newest first.
 func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, worker_id, status, run_at, duration_ms, auto_fixed, checks FROM reports
 		WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT $2`, workerID, limit)
+	return collectReports(rows, err, "reports of worker "+workerID)
+}
+
+func collectReports(rows *sql.Rows, err error, doing string) ([]*monitorv1.Report, error) {
 	if err != nil {
-		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	defer rows.Close()
 	var all []*monitorv1.Report
@@ -44,7 +54,7 @@ func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*m
 		var fixed int64
 		var checks string
 		if err := rows.Scan(&r.Id, &r.WorkerId, &r.Status, &r.RunAtMs, &r.DurationMs, &fixed, &checks); err != nil {
-			return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 		r.AutoFixed, r.ChecksJson = fixed != 0, []byte(checks)
 		all = append(all, r)
