@@ -61,6 +61,11 @@ type (
 		To         string `query:"to" format:"date-time" description:"Before this time; left out to the last sample."`
 		Resolution int    `query:"resolution" minimum:"0" maximum:"86400" default:"0" description:"Seconds of a point; 0 chooses one that gives at most 500 points."`
 	}
+	someStats struct {
+		From    string `query:"from" format:"date" description:"First day, such as 2026-11-01; left out, 30 days up to the last."`
+		To      string `query:"to" format:"date" description:"Last day; left out, today. At most 400 days."`
+		Project string `query:"project" description:"Only builds of this project."`
+	}
 	oneProject struct {
 		Project string `query:"project" required:"true" description:"Name of the project."`
 	}
@@ -173,6 +178,10 @@ func (g *Ingest) workerOperations() []operation {
 			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.Worker{}, status: http.StatusOK, refusals: []int{404},
 		},
 		{
+			method: "GET", path: "/workers/{id}/reports", guard: read, handle: g.reportsV2, id: "listReports", summary: "Read a worker's diagnostic reports, newest first",
+			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.ReportList{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
 			method: "POST", path: "/workers", guard: worker, handle: g.join, id: "joinWorker", summary: "Join as a worker",
 			about: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
 			who:   anyKeyOf + "worker", asks: api.JoinRequest{}, gives: api.JoinResponse{}, status: http.StatusOK, refusals: []int{400},
@@ -183,6 +192,16 @@ func (g *Ingest) workerOperations() []operation {
 func (g *Ingest) projectOperations() []operation {
 	read, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeAdmin)
 	return []operation{
+		{
+			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",
+			about: "Builds by day, how long they and their stages took, how long they waited, what workers did. Counted from the events, a moment after they happen; days are UTC.",
+			who:   anyKeyOf + "read", asks: someStats{}, gives: api.Stats{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "POST", path: "/stats/rebuild", guard: admin, handle: g.rebuildStatsV2, id: "rebuildStats", summary: "Count the figures anew",
+			about: "From the events that there still are (30 days); earlier days stay as they are.",
+			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted,
+		},
 		{
 			method: "GET", path: "/timeouts", guard: read, handle: g.timeoutsV2, id: "getTimeouts", summary: "Read a project's timeouts",
 			about: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",

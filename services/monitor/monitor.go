@@ -70,6 +70,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	g.Go("reconcile", m.reconcileLoop)
 	g.Go("look", m.lookLoop)
 	g.Go("telemetry", m.telemetryLoop)
+	g.Go("stats", m.statsLoop)
 	g.Go("silences", m.silencesLoop)
 	g.Go("sweep", m.sweepLoop)
 	g.Go("requests", m.requestsLoop)

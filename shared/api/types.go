@@ -238,6 +238,8 @@ type Worker struct {
 	// Completed and Failed count its builds; filled when one worker is asked for, not in lists.
 	Completed int64 `json:"completed,omitempty"`
 	Failed    int64 `json:"failed,omitempty"`
+	// Health is absent of a worker that reported nothing in the last week.
+	Health *Health `json:"health,omitempty"`
 }
 
 // WorkerList is the workers, those online first; of those offline with one name, the last seen.
