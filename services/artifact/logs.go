@@ -60,7 +60,7 @@ func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogReques
 	if kindOf(o) != artifactv1.Kind_KIND_LOG || o.BuildID != req.GetBuildId() {
 		return nil, refuse(build.ErrInvalid, "object %s is no log of build %.80q", o.ID, req.GetBuildId())
 	}
-	r, err := logarchive.Open(ctx, stored{s, o})
+	r, err := logarchive.Open(ctx, storedLog{s, o})
 	if errors.Is(err, logarchive.ErrCorrupt) {
 		return nil, because(build.ErrInvalid, err, "object %s is no log archive", o.ID)
 	}
@@ -81,23 +81,23 @@ func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogReques
 	return &artifactv1.RecordLogResponse{}, err
 }
 
-// stored is an archive, in the table or in the object store.
-type stored struct {
-	s *Service
-	o store.Object
+// storedLog is an archive where its bytes lie.
+type storedLog struct {
+	s   *Service
+	row store.Object
 }
 
 // Size implements logarchive.Source.
-func (o stored) Size() int64 { return o.o.Size }
+func (o storedLog) Size() int64 { return o.row.Size }
 
 // ReadAt implements logarchive.Source.
-func (o stored) ReadAt(ctx context.Context, p []byte, offset int64) error {
-	r, _, err := o.s.stored(ctx, o.o, offset, int64(len(p)))
+func (o storedLog) ReadAt(ctx context.Context, p []byte, offset int64) error {
+	r, _, err := o.s.stored(ctx, o.row, offset, int64(len(p)))
 	if err != nil {
 		return err
 	}
 	if _, err := io.ReadFull(r, p); err != nil {
-		return errors.Join(fmt.Errorf("read object %s: %w", o.o.ID, err), r.Close())
+		return errors.Join(fmt.Errorf("read log %s: %w", o.row.ID, err), r.Close())
 	}
 	return r.Close()
 }

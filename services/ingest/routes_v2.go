@@ -34,6 +34,15 @@ type (
 	oneBuild struct {
 		ID string `path:"id" description:"Id of the build."`
 	}
+	someLines struct {
+		oneBuild
+
+		From   int64  `query:"from" description:"First line, from 1; negative: so many before the end."`
+		Limit  int64  `query:"limit" minimum:"1" maximum:"10000" description:"How many lines at most; all that follow if left out, 1000 of a search."`
+		Query  string `query:"q" maxLength:"200" description:"Words that a line must have, in any case."`
+		Format string `query:"format" enum:"json,text" description:"text is what Accept: text/plain asks for."`
+		LastID string `header:"Last-Event-ID" description:"The last line that a follower has had."`
+	}
 	oneWorker struct {
 		ID string `path:"id" description:"Id of the worker."`
 	}
@@ -51,6 +60,11 @@ type (
 		From       string `query:"from" format:"date-time" description:"From this time on (RFC 3339); left out from the first sample."`
 		To         string `query:"to" format:"date-time" description:"Before this time; left out to the last sample."`
 		Resolution int    `query:"resolution" minimum:"0" maximum:"86400" default:"0" description:"Seconds of a point; 0 chooses one that gives at most 500 points."`
+	}
+	someStats struct {
+		From    string `query:"from" format:"date" description:"First day, such as 2026-11-01; left out, 30 days up to the last."`
+		To      string `query:"to" format:"date" description:"Last day; left out, today. At most 400 days."`
+		Project string `query:"project" description:"Only builds of this project."`
 	}
 	oneProject struct {
 		Project string `query:"project" required:"true" description:"Name of the project."`
@@ -93,7 +107,8 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(), g.formerOperations())
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(),
+		g.formerOperations())
 }
 
 func (g *Ingest) buildOperations() []operation {
@@ -125,9 +140,9 @@ func (g *Ingest) buildOperations() []operation {
 			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404},
 		},
 		{
-			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read or follow a build's log",
-			about: "With Accept: text/event-stream it is followed live: events \"log\", whose id resumes by Last-Event-ID, and \"end\" with the build. Else all lines there are, oldest first.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{404},
+			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read, search or follow a build's log",
+			about: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404},
 		},
 		{
 			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",
@@ -163,6 +178,10 @@ func (g *Ingest) workerOperations() []operation {
 			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.Worker{}, status: http.StatusOK, refusals: []int{404},
 		},
 		{
+			method: "GET", path: "/workers/{id}/reports", guard: read, handle: g.reportsV2, id: "listReports", summary: "Read a worker's diagnostic reports, newest first",
+			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.ReportList{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
 			method: "POST", path: "/workers", guard: worker, handle: g.join, id: "joinWorker", summary: "Join as a worker",
 			about: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
 			who:   anyKeyOf + "worker", asks: api.JoinRequest{}, gives: api.JoinResponse{}, status: http.StatusOK, refusals: []int{400},
@@ -173,6 +192,16 @@ func (g *Ingest) workerOperations() []operation {
 func (g *Ingest) projectOperations() []operation {
 	read, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeAdmin)
 	return []operation{
+		{
+			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",
+			about: "Builds by day, how long they and their stages took, how long they waited, what workers did. Counted from the events, a moment after they happen; days are UTC.",
+			who:   anyKeyOf + "read", asks: someStats{}, gives: api.Stats{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "POST", path: "/stats/rebuild", guard: admin, handle: g.rebuildStatsV2, id: "rebuildStats", summary: "Count the figures anew",
+			about: "From the events that there still are (30 days); earlier days stay as they are.",
+			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted,
+		},
 		{
 			method: "GET", path: "/timeouts", guard: read, handle: g.timeoutsV2, id: "getTimeouts", summary: "Read a project's timeouts",
 			about: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",

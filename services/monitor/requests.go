@@ -31,11 +31,15 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 			rpc.Handle(svc, "add_report", m.AddReport),
 			rpc.Handle(svc, "list_reports", m.ListReports),
 			rpc.Handle(svc, "usage", m.Usage),
+			rpc.Handle(svc, "telemetry", m.Telemetry),
+			rpc.Handle(svc, "stats", m.Stats),
+			rpc.Handle(svc, "today", m.Today),
+			rpc.Handle(svc, "rebuild_stats", m.RebuildStats),
+			rpc.Handle(svc, "health", m.Health),
 			rpc.Handle(svc, "import_snapshots", m.ImportSnapshots),
 			rpc.Handle(svc, "import_reports", m.ImportReports),
 			rpc.Handle(svc, "export_snapshots", m.ExportSnapshots),
 			rpc.Handle(svc, "export_reports", m.ExportReports),
-			rpc.Handle(svc, "telemetry", m.Telemetry),
 		)
 	})
 }
@@ -110,5 +114,6 @@ func (m *Monitor) sweepLoop(ctx context.Context) error {
 func (m *Monitor) sweep(ctx context.Context) error {
 	now := m.now()
 	return errors.Join(m.store.Condense(ctx, now.Add(-m.cfg.KeepSamples)),
-		m.store.Sweep(ctx, now.Add(-m.cfg.KeepMinutes), now.Add(-m.cfg.KeepReports)))
+		m.store.Sweep(ctx, now.Add(-m.cfg.KeepMinutes), now.Add(-m.cfg.KeepReports)),
+		m.store.ForgetCounted(ctx, now.Add(-keepCounted)))
 }

@@ -21,12 +21,12 @@ const (
 	AppendBytes = 8 << 20
 )
 
-// SearchedHeader says up to which line a search in a log has come.
-const SearchedHeader = "Log-Searched-Through"
-
 // SmallObject is the largest object, in bytes, that is kept in the database of the artifact service and not in the object
 // store: two syncs and a request over HTTP are what a put costs, and a row of this size costs less.
 const SmallObject = 64 << 10
+
+// SearchedHeader says up to which line a search in a log has come.
+const SearchedHeader = "Log-Searched-Through"
 
 // TicketHeader carries a Grant's secret.
 const TicketHeader = "X-Transfer-Ticket"
@@ -238,6 +238,8 @@ type Worker struct {
 	// Completed and Failed count its builds; filled when one worker is asked for, not in lists.
 	Completed int64 `json:"completed,omitempty"`
 	Failed    int64 `json:"failed,omitempty"`
+	// Health is absent of a worker that reported nothing in the last week.
+	Health *Health `json:"health,omitempty"`
 }
 
 // WorkerList is the workers, those online first; of those offline with one name, the last seen.

@@ -73,6 +73,9 @@ func pour(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 		m, err := it.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			if ctx.Err() == nil { // not drained by us: somebody deleted the consumer
+				return errGone
+			}
 			return nil
 		case err != nil:
 			// A missed heartbeat or a lost connection: the iterator pulls again by itself.

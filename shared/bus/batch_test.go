@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,5 +149,28 @@ func TestAsync(t *testing.T) {
 	}
 	if n := s.CachedInfo().State.Msgs; n != 10 {
 		t.Errorf("%d messages in the stream, want 10", n)
+	}
+}
+
+// TestADeletedConsumerIsMadeAgain, and hears everything anew.
+func TestADeletedConsumerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(b.message("b1", "m1"))
+	for name, start := range map[string]func(bus.Consumer, chan int){
+		"one by one": func(c bus.Consumer, seen chan int) {
+			b.consume(c, func(context.Context, jetstream.Msg) error { seen <- 1; return nil })
+		},
+		"in batches": func(c bus.Consumer, seen chan int) {
+			b.consumeBatches(c, small, func(_ context.Context, msgs []jetstream.Msg) error { seen <- len(msgs); return nil })
+		},
+	} {
+		seen, cons := make(chan int, 10), events(strings.ReplaceAll(name, " ", "-"), 1)
+		start(cons, seen)
+		next(t, seen, name+": first time")
+		if err := b.js.DeleteConsumer(t.Context(), cons.Stream, cons.Durable); err != nil {
+			t.Fatal(err)
+		}
+		next(t, seen, name+": after the deletion")
 	}
 }

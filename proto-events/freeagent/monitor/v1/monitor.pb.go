@@ -1014,7 +1014,7 @@ func (x *WorkerStats) GetAttempts() int64 {
 	return 0
 }
 
-// Spread says how figures lie; the quantiles are right to a ninth.
+// Spread says how figures lie; the quantiles are right to a tenth.
 type Spread struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
@@ -1164,6 +1164,88 @@ func (x *TodayResponse) GetCompleted() int64 {
 	return 0
 }
 
+// RebuildStatsRequest has the figures counted anew from the events that there still are.
+type RebuildStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildStatsRequest) Reset() {
+	*x = RebuildStatsRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildStatsRequest) ProtoMessage() {}
+
+func (x *RebuildStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildStatsRequest.ProtoReflect.Descriptor instead.
+func (*RebuildStatsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+}
+
+type RebuildStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first day that is counted anew.
+	FromDay       string `protobuf:"bytes,1,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildStatsResponse) Reset() {
+	*x = RebuildStatsResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildStatsResponse) ProtoMessage() {}
+
+func (x *RebuildStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildStatsResponse.ProtoReflect.Descriptor instead.
+func (*RebuildStatsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RebuildStatsResponse) GetFromDay() string {
+	if x != nil {
+		return x.FromDay
+	}
+	return ""
+}
+
 // HealthRequest asks for the health of workers.
 type HealthRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1175,7 +1257,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1269,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1282,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HealthRequest) GetWorkerIds() []string {
@@ -1219,7 +1301,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1313,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1326,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HealthResponse) GetWorkers() []*Health {
@@ -1269,7 +1351,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1363,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1376,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Health) GetWorkerId() string {
@@ -1427,7 +1509,10 @@ const file_freeagent_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x06p95_ms\x18\x04 \x01(\x03R\x05p95Ms\"\x0e\n" +
 	"\fTodayRequest\"-\n" +
 	"\rTodayResponse\x12\x1c\n" +
-	"\tcompleted\x18\x01 \x01(\x03R\tcompleted\".\n" +
+	"\tcompleted\x18\x01 \x01(\x03R\tcompleted\"\x15\n" +
+	"\x13RebuildStatsRequest\"1\n" +
+	"\x14RebuildStatsResponse\x12\x19\n" +
+	"\bfrom_day\x18\x01 \x01(\tR\afromDay\".\n" +
 	"\rHealthRequest\x12\x1d\n" +
 	"\n" +
 	"worker_ids\x18\x01 \x03(\tR\tworkerIds\"H\n" +
@@ -1453,29 +1538,31 @@ func file_freeagent_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 	return file_freeagent_monitor_v1_monitor_proto_rawDescData
 }
 
-var file_freeagent_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_freeagent_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_freeagent_monitor_v1_monitor_proto_goTypes = []any{
-	(*Report)(nil),              // 0: freeagent.monitor.v1.Report
-	(*AddReportRequest)(nil),    // 1: freeagent.monitor.v1.AddReportRequest
-	(*AddReportResponse)(nil),   // 2: freeagent.monitor.v1.AddReportResponse
-	(*ListReportsRequest)(nil),  // 3: freeagent.monitor.v1.ListReportsRequest
-	(*ListReportsResponse)(nil), // 4: freeagent.monitor.v1.ListReportsResponse
-	(*UsageRequest)(nil),        // 5: freeagent.monitor.v1.UsageRequest
-	(*UsageResponse)(nil),       // 6: freeagent.monitor.v1.UsageResponse
-	(*TelemetryRequest)(nil),    // 7: freeagent.monitor.v1.TelemetryRequest
-	(*TelemetryResponse)(nil),   // 8: freeagent.monitor.v1.TelemetryResponse
-	(*TelemetryPoint)(nil),      // 9: freeagent.monitor.v1.TelemetryPoint
-	(*StatsRequest)(nil),        // 10: freeagent.monitor.v1.StatsRequest
-	(*StatsResponse)(nil),       // 11: freeagent.monitor.v1.StatsResponse
-	(*DayStats)(nil),            // 12: freeagent.monitor.v1.DayStats
-	(*StageStats)(nil),          // 13: freeagent.monitor.v1.StageStats
-	(*WorkerStats)(nil),         // 14: freeagent.monitor.v1.WorkerStats
-	(*Spread)(nil),              // 15: freeagent.monitor.v1.Spread
-	(*TodayRequest)(nil),        // 16: freeagent.monitor.v1.TodayRequest
-	(*TodayResponse)(nil),       // 17: freeagent.monitor.v1.TodayResponse
-	(*HealthRequest)(nil),       // 18: freeagent.monitor.v1.HealthRequest
-	(*HealthResponse)(nil),      // 19: freeagent.monitor.v1.HealthResponse
-	(*Health)(nil),              // 20: freeagent.monitor.v1.Health
+	(*Report)(nil),               // 0: freeagent.monitor.v1.Report
+	(*AddReportRequest)(nil),     // 1: freeagent.monitor.v1.AddReportRequest
+	(*AddReportResponse)(nil),    // 2: freeagent.monitor.v1.AddReportResponse
+	(*ListReportsRequest)(nil),   // 3: freeagent.monitor.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),  // 4: freeagent.monitor.v1.ListReportsResponse
+	(*UsageRequest)(nil),         // 5: freeagent.monitor.v1.UsageRequest
+	(*UsageResponse)(nil),        // 6: freeagent.monitor.v1.UsageResponse
+	(*TelemetryRequest)(nil),     // 7: freeagent.monitor.v1.TelemetryRequest
+	(*TelemetryResponse)(nil),    // 8: freeagent.monitor.v1.TelemetryResponse
+	(*TelemetryPoint)(nil),       // 9: freeagent.monitor.v1.TelemetryPoint
+	(*StatsRequest)(nil),         // 10: freeagent.monitor.v1.StatsRequest
+	(*StatsResponse)(nil),        // 11: freeagent.monitor.v1.StatsResponse
+	(*DayStats)(nil),             // 12: freeagent.monitor.v1.DayStats
+	(*StageStats)(nil),           // 13: freeagent.monitor.v1.StageStats
+	(*WorkerStats)(nil),          // 14: freeagent.monitor.v1.WorkerStats
+	(*Spread)(nil),               // 15: freeagent.monitor.v1.Spread
+	(*TodayRequest)(nil),         // 16: freeagent.monitor.v1.TodayRequest
+	(*TodayResponse)(nil),        // 17: freeagent.monitor.v1.TodayResponse
+	(*RebuildStatsRequest)(nil),  // 18: freeagent.monitor.v1.RebuildStatsRequest
+	(*RebuildStatsResponse)(nil), // 19: freeagent.monitor.v1.RebuildStatsResponse
+	(*HealthRequest)(nil),        // 20: freeagent.monitor.v1.HealthRequest
+	(*HealthResponse)(nil),       // 21: freeagent.monitor.v1.HealthResponse
+	(*Health)(nil),               // 22: freeagent.monitor.v1.Health
 }
 var file_freeagent_monitor_v1_monitor_proto_depIdxs = []int32{
 	0,  // 0: freeagent.monitor.v1.AddReportRequest.report:type_name -> freeagent.monitor.v1.Report
@@ -1488,7 +1575,7 @@ var file_freeagent_monitor_v1_monitor_proto_depIdxs = []int32{
 	15, // 7: freeagent.monitor.v1.DayStats.duration:type_name -> freeagent.monitor.v1.Spread
 	15, // 8: freeagent.monitor.v1.DayStats.queue_wait:type_name -> freeagent.monitor.v1.Spread
 	15, // 9: freeagent.monitor.v1.StageStats.duration:type_name -> freeagent.monitor.v1.Spread
-	20, // 10: freeagent.monitor.v1.HealthResponse.workers:type_name -> freeagent.monitor.v1.Health
+	22, // 10: freeagent.monitor.v1.HealthResponse.workers:type_name -> freeagent.monitor.v1.Health
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -1508,7 +1595,7 @@ func file_freeagent_monitor_v1_monitor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_monitor_proto_rawDesc), len(file_freeagent_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	"github.com/expo-free-agent/freeagent/shared/database"
@@ -58,6 +59,35 @@ func collectReports(rows *sql.Rows, err error, doing string) ([]*monitorv1.Repor
 		}
 		r.AutoFixed, r.ChecksJson = fixed != 0, []byte(checks)
 		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// Mark is what a report comes down to.
+type Mark struct {
+	Status string
+	At     time.Time
+}
+
+// mostMarks bounds what is read for all workers together: the newest.
+const mostMarks = 100_000
+
+// Marks gives those of every worker since a time.
+func (s *Store) Marks(ctx context.Context, since time.Time) (map[string][]Mark, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, status, run_at FROM reports WHERE run_at >= $1 ORDER BY run_at DESC LIMIT $2`,
+		since.UnixMilli(), mostMarks)
+	if err != nil {
+		return nil, fmt.Errorf("read reports: %w", err)
+	}
+	defer rows.Close()
+	all := map[string][]Mark{}
+	for rows.Next() {
+		var worker, status string
+		var at int64
+		if err := rows.Scan(&worker, &status, &at); err != nil {
+			return nil, fmt.Errorf("read reports: %w", err)
+		}
+		all[worker] = append(all[worker], Mark{Status: status, At: time.UnixMilli(at)})
 	}
 	return all, rows.Err()
 }

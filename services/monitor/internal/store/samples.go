@@ -214,7 +214,7 @@ func (s *Store) condense(ctx context.Context, from, to int64) error {
 	})
 }
 
-// Sweep deletes the sums from before minutes and the reports from before reports; none that were taken over.
+// Sweep deletes the sums from before minutes and the reports from before reports, none that were taken over.
 func (s *Store) Sweep(ctx context.Context, minutes, reports time.Time) error {
 	if err := s.exec(ctx, "sweep samples", `DELETE FROM sample_minutes WHERE minute < $1`, minutes.UnixMilli()); err != nil {
 		return err
