@@ -58,5 +58,5 @@ func measured(b *testing.B, f *farm, in formertest.Installation) (*takeover.Repo
 	if !ok {
 		b.Fatal("no figures of the process")
 	}
-	return r, time.Since(begun), int64(usage.Maxrss)
+	return r, time.Since(begun), usage.Maxrss
 }
