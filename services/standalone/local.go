@@ -27,6 +27,7 @@ type localWorker struct {
 	executor, fake string
 	slots          int
 	drain          time.Duration
+	telemetry      time.Duration
 	passEnv        []string
 }
 
@@ -36,6 +37,7 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.StringVar(&l.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.IntVar(&l.slots, "slots", 1, "builds at once on the local worker")
 	f.DurationVar(&l.drain, "drain-timeout", 10*time.Second, "how long a stop waits for the local worker's builds before it hands them back")
+	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
 }
 
@@ -56,7 +58,7 @@ func (l *localWorker) part(ctx context.Context, a *App, log *slog.Logger) (Part,
 	if err != nil || name == "" {
 		name = "local"
 	}
-	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain},
+	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain, TelemetryEvery: l.telemetry},
 		worker.Deps{Gateway: gateway, Executor: executor, Log: log, Dial: a.dialInside})
 	if err != nil {
 		return Part{}, err

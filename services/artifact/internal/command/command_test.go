@@ -49,7 +49,8 @@ func TestFaults(t *testing.T) {
 		"no secret":    {Env: with("FREEAGENT_S3_SECRET_KEY=", "FREEAGENT_S3_SECRET_KEY_FILE=/no/such"), Want: []string{"FREEAGENT_S3_SECRET_KEY_FILE"}},
 		"bad address":  {Env: with("FREEAGENT_ARTIFACT_LISTEN=nonsense"), Want: []string{"listen"}},
 		"bad database": {Env: with("FREEAGENT_DATABASE_URL=mysql://u:" + daemontest.Hush + "@h/d"), Want: []string{"scheme"}},
-		"limits":       {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1"), Want: []string{"MaxCertsBytes", "MaxSourceBytes"}},
+		"limits": {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1", "FREEAGENT_LOG_RETENTION=-1h", "FREEAGENT_LOG_PARALLEL=0"),
+			Want: []string{"MaxCertsBytes", "MaxSourceBytes", "LogRetention", "LogParallel"}},
 	})
 }
 

@@ -37,6 +37,9 @@ type settings struct {
 	MaxResultMB int64         `env:"FREEAGENT_MAX_RESULT_MB" help:"largest result"`
 	TicketTTL   time.Duration `env:"FREEAGENT_TICKET_TTL" help:"how long a transfer may wait to begin"`
 	Janitor     time.Duration `env:"FREEAGENT_JANITOR_INTERVAL" help:"how often expired objects are looked for"`
+	LogKeep     time.Duration `env:"FREEAGENT_LOG_RETENTION" help:"how long after its end a build's log is kept; 0: for ever"`
+	LogSettle   time.Duration `env:"FREEAGENT_LOG_SETTLE" help:"how long after its end a build's log is archived"`
+	LogParallel int           `env:"FREEAGENT_LOG_PARALLEL" help:"how many logs are archived at once"`
 }
 
 // about is the top of the help.
@@ -51,6 +54,7 @@ func defaults() settings {
 		Listen: "127.0.0.1:3002", S3Bucket: "freeagent", S3TLS: true,
 		MaxSourceMB: c.MaxSourceBytes >> 20, MaxCertsMB: c.MaxCertsBytes >> 20, MaxResultMB: c.MaxResultBytes >> 20,
 		TicketTTL: c.TicketTTL, Janitor: c.JanitorInterval,
+		LogKeep: c.LogRetention, LogSettle: c.LogSettle, LogParallel: c.LogParallel,
 	}
 }
 
@@ -59,6 +63,7 @@ func (s settings) config() artifact.Config {
 	cfg := artifact.DefaultConfig()
 	cfg.MaxSourceBytes, cfg.MaxCertsBytes, cfg.MaxResultBytes = s.MaxSourceMB<<20, s.MaxCertsMB<<20, s.MaxResultMB<<20
 	cfg.TicketTTL, cfg.JanitorInterval = s.TicketTTL, s.Janitor
+	cfg.LogRetention, cfg.LogSettle, cfg.LogParallel = s.LogKeep, s.LogSettle, s.LogParallel
 	cfg.StagedTTL = max(cfg.StagedTTL, 2*s.TicketTTL)
 	return cfg
 }

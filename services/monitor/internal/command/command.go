@@ -20,17 +20,24 @@ type settings struct {
 	daemon.Stopping
 	Grace     time.Duration                 `env:"FREEAGENT_GRACE" help:"wait between the expiry of a heartbeat and the verdict"`
 	WorkerTTL time.Duration                 `env:"FREEAGENT_WORKER_SILENCE" help:"silence forgiven to a worker before it counts as offline"`
+	Samples   time.Duration                 `env:"FREEAGENT_KEEP_SAMPLES" help:"how long samples of telemetry are kept as they came; then they become sums by the minute"`
+	Minutes   time.Duration                 `env:"FREEAGENT_KEEP_SAMPLE_MINUTES" help:"how long the sums by the minute are kept"`
+	Reports   time.Duration                 `env:"FREEAGENT_KEEP_REPORTS" help:"how long diagnostic reports are kept"`
 	StageTTLs map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 }
 
 func defaults() settings {
 	c := monitor.DefaultConfig()
-	return settings{Listen: "127.0.0.1:3003", Grace: c.Grace, WorkerTTL: c.WorkerTTL}
+	return settings{
+		Listen: "127.0.0.1:3003", Grace: c.Grace, WorkerTTL: c.WorkerTTL,
+		Samples: c.KeepSamples, Minutes: c.KeepMinutes, Reports: c.KeepReports,
+	}
 }
 
 func (s settings) config() monitor.Config {
 	c := monitor.DefaultConfig()
 	c.Grace, c.WorkerTTL = s.Grace, s.WorkerTTL
+	c.KeepSamples, c.KeepMinutes, c.KeepReports = s.Samples, s.Minutes, s.Reports
 	maps.Copy(c.StageTTLs, s.StageTTLs)
 	return c
 }
