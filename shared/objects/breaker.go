@@ -37,7 +37,7 @@ type breaker struct {
 var _ http.RoundTripper = (*breaker)(nil)
 
 func newBreaker(next http.RoundTripper, endpoint string, log *slog.Logger) *breaker {
-	return &breaker{next: next, circuit: gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
+	return &breaker{next: next, circuit: gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{ //nolint:bodyclose // passed on
 		Name: endpoint, MaxRequests: 1, Timeout: awayFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= awayAfter },
 		IsExcluded:  func(err error) bool { return errors.Is(err, errGivenUp) },
