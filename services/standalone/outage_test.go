@@ -26,6 +26,7 @@ type cable struct {
 	mu      sync.Mutex
 	l       net.Listener
 	conns   map[net.Conn]bool
+	down    bool          // shut: who was let in just before has to go, too
 	muffled chan struct{} // closed: bytes pass
 	wg      sync.WaitGroup
 }
@@ -50,7 +51,7 @@ func (g *cable) open() {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.l, g.at = l, l.Addr().String()
+	g.l, g.at, g.down = l, l.Addr().String(), false
 	g.wg.Go(func() {
 		for {
 			in, err := l.Accept()
@@ -70,8 +71,12 @@ func (g *cable) pass(in net.Conn) {
 	}
 	defer out.Close()
 	g.mu.Lock()
+	down := g.down
 	g.conns[in], g.conns[out] = true, true
 	g.mu.Unlock()
+	if down {
+		return
+	}
 	var back sync.WaitGroup
 	back.Go(func() { g.copy(in, out) })
 	g.copy(out, in)
@@ -101,6 +106,7 @@ func (g *cable) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.l.Close()
+	g.down = true
 	select {
 	case <-g.muffled:
 	default:
