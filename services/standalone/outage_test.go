@@ -2,6 +2,7 @@ package standalone_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -173,7 +174,9 @@ func (f *installation) submit(url string) (a answer) {
 	}
 	ctx, cancel := context.WithTimeout(f.t.Context(), 90*time.Second)
 	defer cancel()
-	_, a.err = c.Submit(ctx, api.Submit{Platform: "android", Project: "hello", Source: project(f.t)})
+	picture := make([]byte, 4*api.SmallObject) // more than is kept in the database
+	_, _ = rand.Read(picture)
+	_, a.err = c.Submit(ctx, api.Submit{Platform: "android", Project: "hello", Source: packed(f.t, map[string]string{"picture": string(picture)})})
 	var refused *api.Error
 	if errors.As(a.err, &refused) {
 		a.code = refused.Code

@@ -24,6 +24,11 @@ func Is(err error) bool {
 			return true
 		}
 	}
+	// The PostgreSQL driver's word for a connection that was gone before anything was sent.
+	var unsent interface{ SafeToRetry() bool }
+	if errors.As(err, &unsent) && unsent.SafeToRetry() {
+		return true
+	}
 	var answer interface{ SQLState() string }
 	return errors.As(err, &answer) && away(answer.SQLState())
 }

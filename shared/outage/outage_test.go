@@ -12,6 +12,11 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/outage"
 )
 
+// gone is like the driver's "conn closed", whose type is its own.
+type gone struct{ error }
+
+func (gone) SafeToRetry() bool { return true }
+
 func TestIs(t *testing.T) {
 	t.Parallel()
 	_, refused := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
@@ -24,6 +29,7 @@ func TestIs(t *testing.T) {
 		"end of a list": {io.EOF, false},
 		"refused":       {fmt.Errorf("ask: %w", refused), true},
 		"cut":           {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), true},
+		"gone":          {fmt.Errorf("begin: %w", gone{errors.New("conn closed")}), true},
 		"shutdown":      {&pgconn.PgError{Code: "57P01"}, true},
 		"starting":      {fmt.Errorf("begin: %w", &pgconn.PgError{Code: "57P03"}), true},
 		"crowded":       {&pgconn.PgError{Code: "53300"}, true},
