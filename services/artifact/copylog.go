@@ -168,7 +168,7 @@ func (c *logCopy) begin(ctx context.Context, w *logarchive.Writer) (*logstream.N
 	if err != nil {
 		return nil, err
 	}
-	r, err := logarchive.Open(ctx, stored{c.a.s.objects, o.Key, o.Size})
+	r, err := logarchive.Open(ctx, storedLog{c.a.s, o})
 	if err != nil {
 		return nil, fmt.Errorf("the log of %s: %w", c.old.BuildID, err)
 	}

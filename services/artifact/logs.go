@@ -11,7 +11,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
 // logOf says where a build's log is. One that nobody has archived is no error: all of it is in the stream.
@@ -61,7 +60,7 @@ func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogReques
 	if kindOf(o) != artifactv1.Kind_KIND_LOG || o.BuildID != req.GetBuildId() {
 		return nil, refuse(build.ErrInvalid, "object %s is no log of build %.80q", o.ID, req.GetBuildId())
 	}
-	r, err := logarchive.Open(ctx, stored{s.objects, o.Key, o.Size})
+	r, err := logarchive.Open(ctx, storedLog{s, o})
 	if errors.Is(err, logarchive.ErrCorrupt) {
 		return nil, because(build.ErrInvalid, err, "object %s is no log archive", o.ID)
 	}
@@ -82,24 +81,23 @@ func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogReques
 	return &artifactv1.RecordLogResponse{}, err
 }
 
-// stored is an archive in the object store.
-type stored struct {
-	objects objects.Store
-	key     string
-	size    int64
+// storedLog is an archive where its bytes lie.
+type storedLog struct {
+	s   *Service
+	row store.Object
 }
 
 // Size implements logarchive.Source.
-func (o stored) Size() int64 { return o.size }
+func (o storedLog) Size() int64 { return o.row.Size }
 
 // ReadAt implements logarchive.Source.
-func (o stored) ReadAt(ctx context.Context, p []byte, offset int64) error {
-	r, _, err := o.objects.Get(ctx, o.key, offset, int64(len(p)))
+func (o storedLog) ReadAt(ctx context.Context, p []byte, offset int64) error {
+	r, _, err := o.s.stored(ctx, o.row, offset, int64(len(p)))
 	if err != nil {
 		return err
 	}
 	if _, err := io.ReadFull(r, p); err != nil {
-		return errors.Join(fmt.Errorf("read %s: %w", o.key, err), r.Close())
+		return errors.Join(fmt.Errorf("read log %s: %w", o.row.ID, err), r.Close())
 	}
 	return r.Close()
 }
