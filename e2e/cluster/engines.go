@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 
 const (
 	servicesUser = "services"
+	sysUser      = "sys"
 	account      = "FA"
 	s3User       = "freeagent"
 	dbUser       = "freeagent"
@@ -61,6 +63,11 @@ func (c *Cluster) busURL() string {
 	return strings.Join(urls, ",")
 }
 
+// leafPort is where a node takes leaf nodes of regions.
+func (c *Cluster) leafPort(node string) string {
+	return net.JoinHostPort(c.net.address(node), strconv.Itoa(c.ports["leaves-"+node]))
+}
+
 // addNATS starts a node. It syncs before it acknowledges (docs/decisions/0007), and tells clients of no other nodes: they know all.
 func (c *Cluster) addNATS(n int) error {
 	name := fmt.Sprintf("nats-%d", n)
@@ -84,12 +91,25 @@ cluster {
   routes: [%s]
 TLS
 }
-accounts { FA { jetstream: enabled, users: [{user: %s, password: %q}] }, SYS { users: [{user: sys, password: %q}] } }
+leafnodes { listen: %q
+TLS
+}
+default_js_domain { FA: "" }
+accounts {
+  FA {
+    jetstream: enabled
+    users: [{user: %s, password: %q}, {user: %s, password: %q, permissions: %s}]
+    exports: [{service: "$SYS.REQ.USER.AUTH", accounts: [DOORS]}]
+  }
+  DOORS { users: [{user: %s, password: %q}], imports: [{service: {account: FA, subject: "$SYS.REQ.USER.AUTH"}}] }
+  SYS { users: [{user: %s, password: %q}] }
+}
 system_account: SYS
 authorization { timeout: 5, auth_callout { issuer: %s, account: %s, auth_users: [%s] } }
 `, name, c.hostPort(name), filepath.Join(c.cfg.Dir, name), c.net.address(name), c.ports[fmt.Sprintf("routes-%d", n)],
-		c.secrets.routes, `"`+strings.Join(routes, `", "`)+`"`, servicesUser, c.secrets.busPassword, c.secrets.routes,
-		c.secrets.issuerPublic, account, servicesUser)
+		c.secrets.routes, `"`+strings.Join(routes, `", "`)+`"`, c.leafPort(name),
+		servicesUser, c.secrets.busPassword, regionUser, c.secrets.region, regionPermissions, doorUser, c.secrets.region, sysUser, c.secrets.routes,
+		c.secrets.issuerPublic, account, strings.Join([]string{servicesUser, sysUser, regionUser, doorUser}, ", "))
 	config = strings.ReplaceAll(config, "TLS\n", c.natsTLS())
 	file := filepath.Join(c.secrets.dir, name+".conf")
 	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
@@ -103,20 +123,6 @@ func (c *Cluster) natsTLS() string {
 		return ""
 	}
 	return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, timeout: 5 }\n", c.tls.cert, c.tls.key, c.tls.ca)
-}
-
-func (c *Cluster) addS3() error {
-	root := filepath.Join(c.cfg.Dir, "s3")
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the path
-	}
-	var secure []string
-	if c.tls != nil {
-		secure = []string{"--cert", c.tls.cert, "--key", c.tls.key}
-	}
-	env := []string{"ROOT_ACCESS_KEY=" + s3User, "ROOT_SECRET_KEY=" + c.secrets.s3Key}
-	argv := append([]string{filepath.Join(c.cfg.Bin, "versitygw"), "--port", c.hostPort("s3")}, secure...)
-	return c.add("s3", "s3", env, append(argv, "posix", root)...)
 }
 
 // addPostgres makes a database with passwords and starts it, durable as in production.

@@ -35,5 +35,6 @@ func (p publisher) Publish(ctx context.Context, rows []database.Message) (int, e
 	for i, r := range rows {
 		msgs[i] = bus.Message(r)
 	}
-	return bus.PublishAll(ctx, p.js, msgs)
+	n, err := bus.PublishAll(ctx, p.js, msgs)
+	return settled(n, len(msgs), err)
 }

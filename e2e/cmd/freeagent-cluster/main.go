@@ -30,6 +30,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.StringVar(&cfg.Bin, "bin", ".bin/cluster", "directory of the programs")
 	flags.StringVar(&cfg.Dir, "dir", "", "directory of data, logs and secrets, new or empty; empty: a temporary one")
 	flags.IntVar(&cfg.Port, "port", 3000, "port of the gateway")
+	flags.StringVar(&cfg.S3, "s3", cluster.Versitygw, "object store: versitygw or minio (make cluster S3=minio builds it)")
 	flags.IntVar(&cfg.Replicas, "replicas", 2, "processes of each service")
 	flags.IntVar(&cfg.Workers, "workers", 1, "workers with the fake executor")
 	flags.StringVar(&cfg.Fake, "fake", "slow=2s", "what the fake builds are like")

@@ -37,5 +37,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key}, service.Handler(), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Drain: s.Drain}, service.Handler(), service.Run, log)
 }

@@ -21,7 +21,7 @@ func environ(t *testing.T) []string {
 	s3 := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(s3.Close)
 	return append(daemontest.BusEnv(t, daemontest.Bus(t, "artifact"), "artifact"),
-		"FREEAGENT_ARTIFACT_LISTEN=127.0.0.1:0",
+		"FREEAGENT_ARTIFACT_LISTEN=127.0.0.1:0", "FREEAGENT_DRAIN=10ms",
 		"FREEAGENT_DATABASE_URL=sqlite://"+filepath.Join(t.TempDir(), "a.db"),
 		"FREEAGENT_S3_ENDPOINT="+strings.TrimPrefix(s3.URL, "http://"), "FREEAGENT_S3_TLS=false",
 		"FREEAGENT_S3_ACCESS_KEY=access", "FREEAGENT_S3_SECRET_KEY=s3-secret",

@@ -13,9 +13,10 @@ import (
 
 // settings are the environment's variables.
 type settings struct {
-	Listen string `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
-	Cert   string `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
-	Key    string `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
+	Listen string        `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
+	Cert   string        `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string        `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
+	Drain  time.Duration `env:"FREEAGENT_DRAIN" help:"how long to go on serving after SIGTERM, not ready, until load balancers have turned away"`
 	daemon.Connections
 
 	S3Endpoint  string `env:"FREEAGENT_S3_ENDPOINT,required,notEmpty" help:"host:port of the object store"`
@@ -45,7 +46,7 @@ need the same keys; without the master key, stored certs are lost for good.`
 func defaults() settings {
 	c := artifact.DefaultConfig()
 	return settings{
-		Listen: "127.0.0.1:3002", S3Bucket: "freeagent", S3TLS: true,
+		Drain: daemon.DefaultDrain, Listen: "127.0.0.1:3002", S3Bucket: "freeagent", S3TLS: true,
 		MaxSourceMB: c.MaxSourceBytes >> 20, MaxCertsMB: c.MaxCertsBytes >> 20, MaxResultMB: c.MaxResultBytes >> 20,
 		TicketTTL: c.TicketTTL, Janitor: c.JanitorInterval,
 	}

@@ -35,5 +35,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key}, gateway.Handler(), gateway.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Drain: s.Drain}, gateway.Handler(), gateway.Run, log)
 }

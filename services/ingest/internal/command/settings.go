@@ -18,10 +18,11 @@ import (
 
 // settings are the environment's variables.
 type settings struct {
-	Listen string `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
-	Cert   string `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
-	Key    string `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
-	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
+	Listen string        `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
+	Cert   string        `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string        `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
+	Drain  time.Duration `env:"FREEAGENT_DRAIN" help:"how long to go on serving after SIGTERM, not ready, until load balancers have turned away"`
+	APIKey string        `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
 	daemon.Connections
 
 	BusURL  string `env:"FREEAGENT_WORKER_BUS_URL,required,notEmpty" help:"the bus as workers reach it"`
@@ -53,7 +54,7 @@ need the same keys.`
 func defaults() settings {
 	c := ingest.DefaultConfig()
 	return settings{
-		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
+		Drain: daemon.DefaultDrain, Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
 		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
 		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
 	}

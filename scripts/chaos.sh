@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Runs a distributed installation as plain processes of this machine, and breaks it.
+#   chaos.sh run [ARGS...]     freeagent-chaos: builds while processes are killed, paused, restarted and cut off
+#   chaos.sh cluster [ARGS...] freeagent-cluster: the installation alone, until Ctrl-C
+#   chaos.sh failover          a script of one fault for each part, one after the other
+#   chaos.sh selftest          shows that the checker catches two broken builds
+#   chaos.sh test              the tests of e2e that need the programs, a storm and the self-test
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+BIN=$ROOT/.bin/cluster
+
+binaries() { FREEAGENT_PG_BIN=$(TAGS=${2:-} "$ROOT/scripts/cluster-binaries.sh" "${1:-$BIN}") && export FREEAGENT_PG_BIN; }
+
+# caught TAG ARGS...: a build with that tag breaks a promise within the run, and the checker says so.
+caught() {
+  local tag=$1 bin=$BIN-$1 out
+  shift
+  out=$(mktemp)
+  binaries "$bin" "$tag"
+  echo "-- $tag: a broken build, which has to be caught"
+  if "$bin/freeagent-chaos" -bin "$bin" -forget "$@" >"$out" 2>&1; then
+    cat "$out"
+    rm -f "$out"
+    die "$tag was not caught: the checker cannot fail"
+  fi
+  # Some other error than a broken promise shows nothing.
+  grep -q 'promises were broken' "$out" || { cat "$out"; die "$tag: the run itself failed"; }
+  grep -A 4 'broken promises;' "$out"
+  rm -f "$out"
+  echo "-- $tag: caught"
+}
+
+# Workers that are paused longer than their leases come back and say they are done; nodes of the bus that are away for longer
+# than a publish waits have events refused.
+selftest() {
+  caught chaos_broken_fence -builds 24 -for 30s -workers 3 -slots 2 -fake "slow=2s,lines=10" -settle 60s -seed 1 \
+    -script pause:worker-1:10s,pause:worker-2:10s,pause:worker-3:10s
+  caught chaos_broken_outbox -builds 40 -for 30s -settle 20s -seed 1 -script pause:all-nats:6s,kill:all-nats:6s
+}
+
+# One fault each, long enough to be noticed and short enough that what is away is only away.
+FAILOVERS=kill:nats-leader:5s,kill:events-leader:5s,kill:queue-leader:5s,restart:nats:2s,pause:nats-leader:5s,kill:all-nats:2s
+FAILOVERS+=,kill:postgres:2s,restart:postgres:1s,kill:s3:2s,restart:s3:1s
+FAILOVERS+=,kill:scheduler:5s,restart:scheduler:1s,kill:monitor:5s,restart:monitor:1s,kill:artifact:5s,restart:artifact:1s
+FAILOVERS+=,kill:ingest:5s,restart:ingest:1s,kill:worker:5s
+
+case ${1:-} in
+  failover)
+    shift
+    binaries
+    exec "$BIN/freeagent-chaos" -bin "$BIN" -script "$FAILOVERS" -faults 19 -for 7m -builds 420 "$@"
+    ;;
+  run)
+    shift
+    binaries
+    exec "$BIN/freeagent-chaos" -bin "$BIN" "$@"
+    ;;
+  cluster)
+    shift
+    binaries
+    exec "$BIN/freeagent-cluster" -bin "$BIN" "$@"
+    ;;
+  selftest) selftest ;;
+  test)
+    binaries
+    export FREEAGENT_CLUSTER_BIN=$BIN GOWORK=off
+    cd "$ROOT/e2e" && go test -count=1 -timeout=20m -tags e2e "${@:2}" ./...
+    ;;
+  *) die "usage: chaos.sh run|cluster|failover|selftest|test [ARGS...]" ;;
+esac
