@@ -108,7 +108,11 @@ func (s *Scheduler) purgeStale(ctx context.Context, stream jetstream.Stream, has
 
 // ensureTopology makes what JetStream should hold and the consumer of each lane; a wiped server is whole again after it.
 func (s *Scheduler) ensureTopology(ctx context.Context) error {
-	if err := bus.Ensure(ctx, s.js, bus.NewTopology(s.cfg.Replicas)); err != nil {
+	topology := bus.NewTopology(s.cfg.Replicas)
+	if s.cfg.LazyLogs {
+		topology = topology.LazyLogs()
+	}
+	if err := bus.Ensure(ctx, s.js, topology); err != nil {
 		return err
 	}
 	lanes, err := s.store.Lanes(ctx)
