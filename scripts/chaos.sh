@@ -4,6 +4,8 @@
 #   chaos.sh cluster [ARGS...] freeagent-cluster: the installation alone, until Ctrl-C
 #   chaos.sh failover          a script of one fault for each part, one after the other
 #   chaos.sh selftest          shows that the checker catches two broken builds
+#   chaos.sh throughput        fake builds with one and with three processes of each service
+#   chaos.sh conformance DIR   a suite of API v1 (BASE_URL, API_KEY) against the installation, S3=minio for one with MinIO
 #   chaos.sh test              the tests of e2e that need the programs, a storm and the self-test
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -61,10 +63,28 @@ case ${1:-} in
     exec "$BIN/freeagent-cluster" -bin "$BIN" "$@"
     ;;
   selftest) selftest ;;
+  throughput)
+    binaries
+    for replicas in 1 3; do
+      echo "-- $replicas of each service"
+      "$BIN/freeagent-chaos" -bin "$BIN" -replicas $replicas -faults 0 -cancelled 0 -isolate=false -tls=false -builds 2000 -clients 16 \
+        -for 1ms -workers 4 -slots 16 -fake slow=1ms,lines=1 -seed 1 2>/dev/null
+    done
+    ;;
+  conformance)
+    binaries
+    suite=$(mktemp -d)
+    trap 'rm -rf "$suite"' EXIT
+    cp -R "${2:?the directory of the suite}/." "$suite" # it may be read-only
+    # shellcheck disable=SC2016 # for the inner shell
+    "$BIN/freeagent-cluster" -bin "$BIN" -port 0 -workers 0 -s3 "${S3:-versitygw}" sh -c \
+      'cd "$0" && BASE_URL=$FREEAGENT_URL API_KEY=$FREEAGENT_API_KEY STRICT=1 GOWORK=off GOFLAGS=-mod=mod go test -json -count=1 ./...' "$suite" |
+      "$ROOT/.bin/testsum"
+    ;;
   test)
     binaries
     export FREEAGENT_CLUSTER_BIN=$BIN GOWORK=off
     cd "$ROOT/e2e" && go test -count=1 -timeout=20m -tags e2e "${@:2}" ./...
     ;;
-  *) die "usage: chaos.sh run|cluster|failover|selftest|test [ARGS...]" ;;
+  *) die "usage: chaos.sh run|cluster|failover|selftest|throughput|conformance|test [ARGS...]" ;;
 esac

@@ -28,7 +28,9 @@ func (e Event) ends() bool { return e.Name != string(bus.Assigned) }
 func (e Event) final() bool { return e.ends() && e.Name != string(bus.Retried) }
 
 // logged are the events that are looked at.
-var logged = []bus.Event{bus.Assigned, bus.Retried, bus.Completed, bus.Failed, bus.Cancelled}
+func logged() []bus.Event {
+	return []bus.Event{bus.Assigned, bus.Retried, bus.Completed, bus.Failed, bus.Cancelled}
+}
 
 // eventLog reads what each build has had, each event once by its id: a stream whose memory of ids has run out may hold one twice.
 func eventLog(ctx context.Context, cl *cluster.Cluster) (map[string][]Event, error) {
@@ -69,7 +71,7 @@ func openLog(ctx context.Context, nc *nats.Conn) (it jetstream.MessagesContext, 
 		return nil, 0, err //nolint:wrapcheck // says what
 	}
 	var subjects []string
-	for _, e := range logged {
+	for _, e := range logged() {
 		subjects = append(subjects, bus.BuildSubjects(e))
 	}
 	cons, err := js.OrderedConsumer(ctx, bus.EventsStream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})

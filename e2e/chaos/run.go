@@ -60,6 +60,9 @@ type Report struct {
 	Faults []Fault        `json:"faults"`
 	// Recovery is the longest that a build whose attempt was lost waited for another worker, by the event log.
 	Recovery time.Duration `json:"longest_recovery_ns"`
+	// SubmitsPerSecond are those acknowledged, from the first to the last; BuildsPerSecond those ended, from the first submit on.
+	SubmitsPerSecond float64 `json:"submits_per_second"`
+	BuildsPerSecond  float64 `json:"builds_per_second"`
 	// EndedByThemselves are processes that a supervisor had to start again.
 	EndedByThemselves []string    `json:"ended_by_themselves,omitempty"`
 	Violations        []Violation `json:"violations"`
@@ -143,17 +146,39 @@ func (plan Plan) storm(ctx context.Context, c *cluster.Cluster, clients api.Conf
 
 func (r *Report) count(e Evidence) {
 	r.Calls, r.Builds, r.Ends = e.Calls, len(e.Builds), map[string]int{}
+	var first, lastSubmit, lastEnd time.Time
 	for _, call := range e.Calls {
-		if call.Kind == submit {
-			r.Submits++
-			if call.Acknowledged {
-				r.Acknowledged++
-			}
+		if call.Kind != submit {
+			continue
+		}
+		r.Submits++
+		if first.IsZero() || call.Begin.Before(first) {
+			first = call.Begin
+		}
+		if call.Acknowledged {
+			r.Acknowledged++
+			lastSubmit = later(lastSubmit, call.End)
 		}
 	}
 	for _, b := range e.Builds {
 		r.Ends[b.Status]++
 		r.Attempts += len(b.Attempts)
 		r.Recovery = max(r.Recovery, b.recovery())
+		for _, e := range b.Events {
+			if e.final() {
+				lastEnd = later(lastEnd, e.At)
+			}
+		}
 	}
+	if r.Acknowledged > 0 && lastEnd.After(first) {
+		r.SubmitsPerSecond = float64(r.Acknowledged) / lastSubmit.Sub(first).Seconds()
+		r.BuildsPerSecond = float64(r.Builds) / lastEnd.Sub(first).Seconds()
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -17,7 +17,7 @@ func TestStorm(t *testing.T) {
 	if bin == "" {
 		t.Fatal("FREEAGENT_CLUSTER_BIN names no directory with the programs: run make test-e2e")
 	}
-	dir, err := os.MkdirTemp("", "freeagent-storm-")
+	dir, err := os.MkdirTemp("", "freeagent-storm-") //nolint:usetesting // kept if the test fails, for its logs
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,17 +26,20 @@ const (
 )
 
 // targets are all names that a Strike's On may have, beside a single process's.
-var targets = []string{
-	"nats", busLeader, eventsLeader, queueLeader, wholeBus, "postgres", "s3", "scheduler", "monitor", "artifact", "ingest", "worker",
+func targets() []string {
+	return []string{
+		"nats", busLeader, eventsLeader, queueLeader, wholeBus, "postgres", "s3", "scheduler", "monitor", "artifact", "ingest", "worker",
+	}
 }
 
 // kinds are drawn with these weights.
-var kinds = []string{kill, kill, pause, restart, cut, cut}
+func kinds() []string { return []string{kill, kill, pause, restart, cut, cut} }
 
 // draw throws the dice always as often, so that a seed's faults are the same on every machine.
 func (n *nemesis) draw() Strike {
+	on, kind := targets(), kinds()
 	return Strike{
-		On: targets[n.rng.IntN(len(targets))], Kind: kinds[n.rng.IntN(len(kinds))],
+		On: on[n.rng.IntN(len(on))], Kind: kind[n.rng.IntN(len(kind))],
 		For: least + time.Duration(n.rng.Int64N(int64(most-least))),
 	}
 }
@@ -80,7 +83,7 @@ func ParseScript(text string) (script []Strike, err error) {
 	}
 	for word := range strings.SplitSeq(text, ",") {
 		parts := strings.Split(strings.TrimSpace(word), ":")
-		if len(parts) != 3 || !slices.Contains(kinds, parts[0]) {
+		if len(parts) != 3 || !slices.Contains(kinds(), parts[0]) {
 			return nil, fmt.Errorf("fault %q: want kind:on:duration, such as kill:scheduler:2s; kinds are kill, pause, restart and cut", word)
 		}
 		d, err := time.ParseDuration(parts[2])

@@ -22,7 +22,7 @@ func start(t *testing.T, change func(*cluster.Config)) *cluster.Cluster {
 	if bin == "" {
 		t.Fatal("FREEAGENT_CLUSTER_BIN names no directory with the programs: run make test-e2e")
 	}
-	dir, err := os.MkdirTemp("", "freeagent-e2e-")
+	dir, err := os.MkdirTemp("", "freeagent-e2e-") //nolint:usetesting // kept if the test fails, for its logs
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,8 +117,8 @@ func save(path string, report chaos.Report) error {
 
 // show prints what people want to know.
 func show(w io.Writer, r chaos.Report) {
-	fmt.Fprintf(w, "seed %d, %s\n%d submits, %d acknowledged, %d builds, %d attempts: %v\n\n",
-		r.Seed, r.Took.Round(time.Second), r.Submits, r.Acknowledged, r.Builds, r.Attempts, r.Ends)
+	fmt.Fprintf(w, "seed %d, %s\n%d submits, %d acknowledged, %d builds, %d attempts: %v\n%.1f submits/s, %.1f builds/s\n\n",
+		r.Seed, r.Took.Round(time.Second), r.Submits, r.Acknowledged, r.Builds, r.Attempts, r.Ends, r.SubmitsPerSecond, r.BuildsPerSecond)
 	showFaults(w, r.Faults)
 	for _, c := range r.Calls {
 		if c.Error != "" && !c.Refused {
