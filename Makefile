@@ -95,6 +95,7 @@ chaos-selftest: ## show that the checker catches two builds that are broken on p
 
 test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute among them, and the self-test of the checker
 	@scripts/chaos.sh test
+	@scripts/chaos.sh selftest
 
 clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
 	rm -rf dist coverage .bin/cluster-chaos_broken_fence .bin/cluster-chaos_broken_outbox .cache/test .cache/run examples/hello-expo/dist

@@ -6,10 +6,10 @@
 #   chaos.sh selftest          shows that the checker catches two broken builds
 #   chaos.sh throughput        fake builds with one and with three processes of each service
 #   chaos.sh conformance DIR   a suite of API v1 (BASE_URL, API_KEY) against the installation, S3=minio for one with MinIO
-#   chaos.sh test              the tests of e2e that need the programs, a storm and the self-test
+#   chaos.sh test [ARGS...]    the tests of e2e, a storm among them; ARGS go to go test
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-BIN=$ROOT/.bin/cluster
+BIN=${BIN:-$ROOT/.bin/cluster} # where the programs are
 
 binaries() { FREEAGENT_PG_BIN=$(TAGS=${2:-} "$ROOT/scripts/cluster-binaries.sh" "${1:-$BIN}") && export FREEAGENT_PG_BIN; }
 
@@ -35,7 +35,7 @@ caught() {
 # Workers that are paused longer than their leases come back and say they are done; nodes of the bus that are away for longer
 # than a publish waits have events refused.
 selftest() {
-  caught chaos_broken_fence -builds 24 -for 30s -workers 3 -slots 2 -fake "slow=2s,lines=10" -settle 60s -seed 1 \
+  caught chaos_broken_fence -builds 24 -for 40s -workers 3 -slots 2 -fake "slow=3s,lines=10" -settle 60s -seed 1 \
     -script pause:worker-1:10s,pause:worker-2:10s,pause:worker-3:10s
   caught chaos_broken_outbox -builds 40 -for 30s -settle 20s -seed 1 -script pause:all-nats:6s,kill:all-nats:6s
 }
@@ -84,7 +84,10 @@ case ${1:-} in
   test)
     binaries
     export FREEAGENT_CLUSTER_BIN=$BIN GOWORK=off
-    cd "$ROOT/e2e" && go test -count=1 -timeout=20m -tags e2e "${@:2}" ./...
+    mkdir -p "$ROOT/.cache/test"
+    # One package after the other: two clusters at once would only be slow.
+    { (cd "$ROOT/e2e" && go test -json -p 1 -count=1 -timeout=20m -tags e2e "${@:2}" ./...) || echo '{"Action":"module-fail","Package":"e2e"}'; } |
+      "$ROOT/.bin/testsum" -totals "$ROOT/.cache/test/e2e"
     ;;
   *) die "usage: chaos.sh run|cluster|failover|selftest|throughput|conformance|test [ARGS...]" ;;
 esac

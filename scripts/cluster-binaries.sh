@@ -9,7 +9,7 @@ need_go
 postgres=$("$ROOT/scripts/need-postgres.sh")
 export GOWORK=off CGO_ENABLED=0
 to=${1:-$ROOT/.bin/cluster}
-mkdir -p "$to"
+mkdir -p "$to" && to=$(cd "$to" && pwd)
 
 MINIO=v0.0.0-20260212201848-7aac2a2c5b7c # the last release of its community edition, as a module
 

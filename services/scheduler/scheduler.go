@@ -58,7 +58,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, log), now: func() time.Time { return time.Now().UTC() },
 	}
-	if err := s.ensureTopology(ctx); err != nil {
+	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -67,6 +68,15 @@ func NewTopology(replicas int) Topology {
 			LimitMarkerTTL: MarkerTTL, Storage: jetstream.MemoryStorage, Replicas: replicas,
 		}},
 	}
+}
+
+// Passing says of an error of Ensure that the bus could not answer now: it starts, or elects who leads.
+func Passing(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code == 503
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // LazyLogs has logs and telemetry acknowledged before they are written, for speed. The server fixes this when it makes a stream and
