@@ -23,11 +23,13 @@ SEED     ?=
 SCRIPT   ?=
 S3       ?= versitygw
 export S3
+IMAGES   ?= freeagent
+PUSH     ?=
 
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check cluster chaos failover chaos-selftest test-e2e fmt test tests-ci race cover bench fuzz generate verify build run demo clean tools
+.PHONY: help check cluster chaos failover chaos-selftest test-e2e fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +72,12 @@ build: ## dist/freeagent and one small binary for each service
 	cd services/monitor && $(GOBUILD) -o ../../dist/freeagent-monitor ./cmd/monitor
 	cd services/artifact && $(GOBUILD) -o ../../dist/freeagent-artifact ./cmd/artifact
 
+images: ## every container image, as IMAGES/<name>:VERSION; with PUSH=1 they are pushed; needs Docker
+	@for name in ingest scheduler monitor artifact freeagent worker; do \
+	  docker build -f deployments/images/Dockerfile --target $$name --build-arg VERSION=$(VERSION) -t $(IMAGES)/$$name:$(VERSION) . || exit 1; \
+	  [ -z "$(PUSH)" ] || docker push $(IMAGES)/$$name:$(VERSION) || exit 1; \
+	done
+
 dist/freeagent: FORCE
 	@mkdir -p dist
 	@cd services/standalone && $(GOBUILD) -o ../../dist/freeagent ./cmd/freeagent
@@ -90,7 +98,7 @@ chaos: ## break such an installation while it builds, and check it; BUILDS, FOR,
 failover: ## how long clients are not served when each part dies
 	@scripts/chaos.sh failover
 
-chaos-selftest: ## show that the checker catches two builds that are broken on purpose
+chaos-selftest: ## show that the checker catches a scheduler that is broken on purpose
 	@scripts/chaos.sh selftest
 
 test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute among them, and the self-test of the checker
@@ -98,7 +106,7 @@ test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute amo
 	@scripts/chaos.sh selftest
 
 clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
-	rm -rf dist coverage .bin/cluster-chaos_broken_fence .bin/cluster-chaos_broken_outbox .cache/test .cache/run examples/hello-expo/dist
+	rm -rf dist coverage .bin/cluster-chaos_broken_fence .cache/test .cache/run examples/hello-expo/dist
 	rm -f .bin/testsum .bin/covsum .bin/jsonfield $(HELPERS)
 
 tools: $(TOOLS) ## install the pinned tools into .bin (a few minutes, once)

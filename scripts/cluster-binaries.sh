@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what a cluster of plain processes needs into .bin/cluster, or into the directory named: our programs, nats-server and an
-# S3 server. Prints the directory of PostgreSQL's programs.
+# Builds what a cluster of plain processes needs into .bin/cluster, or into the directory named: our programs, nats-server
+# with its configuration, and an S3 server. Prints the directory of PostgreSQL's programs.
 #   TAGS=chaos_broken_fence   Go build tags of the services, with which the chaos checker is shown a broken one
 #   S3=minio                  builds MinIO besides (several minutes, once)
 set -euo pipefail
@@ -30,6 +30,7 @@ build() {
 }
 
 isolation >&2
+cp "$ROOT"/deployments/nats/*.conf "$to/"
 for service in ingest scheduler monitor artifact; do build "services/$service" "${TAGS:-}" "./cmd/$service"; done
 build services/standalone "" ./cmd/freeagent
 build e2e "" ./cmd/... github.com/nats-io/nats-server/v2 github.com/versity/versitygw/cmd/versitygw

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/expo-free-agent/freeagent/shared v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/sabhiram/go-gitignore v0.0.0-20210923224102-525f6e181f06
 	github.com/spf13/cobra v1.10.2

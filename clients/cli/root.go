@@ -20,6 +20,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/list"
 	"github.com/expo-free-agent/freeagent/clients/cli/logs"
 	"github.com/expo-free-agent/freeagent/clients/cli/retry"
+	"github.com/expo-free-agent/freeagent/clients/cli/shadow"
 	"github.com/expo-free-agent/freeagent/clients/cli/status"
 	"github.com/expo-free-agent/freeagent/clients/cli/submit"
 	"github.com/expo-free-agent/freeagent/shared/version"
@@ -28,7 +29,7 @@ import (
 // NewRoot gives the command with the verbs of a client; more are those of the binary that mounts it. out and errs are the
 // streams; a person is taken to look at those that are terminals.
 func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Command) *cobra.Command {
-	s := session.IO{Out: out, Err: errs, OutTTY: isTerminal(out), ErrTTY: isTerminal(errs), Getenv: getenv, Now: time.Now}
+	s := NewStreams(out, errs, getenv)
 	root := &cobra.Command{
 		Use:   "freeagent",
 		Short: "A build farm for Expo and React Native apps on machines you own",
@@ -46,10 +47,28 @@ Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), newVersion(s))
+	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), shadow.New(s), newVersion(s))
 	root.AddCommand(more...)
 	return root
 }
+
+// Streams is the world of a command, and Connection the flags that say where the server is: for verbs that are defined elsewhere.
+type (
+	Streams    = session.IO
+	Connection = session.Flags
+	ExitError  = session.ExitError
+)
+
+// ExitFailure is the exit code for what went wrong.
+const ExitFailure = session.ExitFailure
+
+// NewStreams looks which streams are terminals.
+func NewStreams(out, errs io.Writer, getenv func(string) string) Streams {
+	return Streams{Out: out, Err: errs, OutTTY: isTerminal(out), ErrTTY: isTerminal(errs), Getenv: getenv, Now: time.Now}
+}
+
+// Usage is a mistake in how a command was called.
+func Usage(format string, args ...any) error { return session.Usage(format, args...) }
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

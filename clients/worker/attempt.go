@@ -24,7 +24,11 @@ type attempt struct {
 	job      runtime.Job
 	source   *eventsv1.ObjectRef
 	timeout  time.Duration
-	log      *slog.Logger
+	limits   limits
+	began    time.Time
+	// clock ends the work when the timeout is over.
+	clock *time.Timer
+	log   *slog.Logger
 
 	keeper   *keeper
 	reporter *reporter
@@ -57,7 +61,7 @@ func (w *Worker) newAttempt(l lease, resp *schedulerv1.ClaimResponse, drop conte
 	log := w.log.With("build_id", l.build, "attempt", l.attempt)
 	a := &attempt{
 		worker: w, lease: l, workerID: id, source: b.GetSource(), log: log,
-		timeout: time.Duration(resp.GetTimeoutSeconds()) * time.Second,
+		timeout: time.Duration(resp.GetTimeoutSeconds()) * time.Second, limits: limitsOf(resp), began: time.Now(),
 		job: runtime.Job{
 			BuildID: l.build, Attempt: l.attempt, Project: b.GetProject(), Platform: build.Platform(b.GetPlatform()), Profile: b.GetProfile(),
 		},
@@ -102,8 +106,10 @@ func (a *attempt) run(hold, work context.Context) string {
 // work builds within the build's timeout and judges how that went. When it returns, nothing of the build runs and its
 // workspace is gone.
 func (a *attempt) work(ctx context.Context) *schedulerv1.FinishRequest {
-	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout, errTimedOut)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.clock = time.AfterFunc(a.timeout, func() { cancel(errTimedOut) })
+	defer a.clock.Stop()
 	id, err := a.inWorkspace(ctx)
 	return a.judge(ctx, id, err)
 }
@@ -118,6 +124,11 @@ func (a *attempt) inWorkspace(ctx context.Context) (id string, err error) {
 			a.log.ErrorContext(ctx, "workspace not removed", "err", err)
 		}
 	}()
+	measuring, stop := context.WithCancel(ctx)
+	var sampling sync.WaitGroup
+	defer sampling.Wait()
+	defer stop()
+	sampling.Go(func() { a.sample(measuring, ws) })
 	return a.build(ctx, ws)
 }
 

@@ -28,6 +28,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (id string, e
 	for _, warning := range plan.Warnings {
 		a.say(ctx, "warn", warning)
 	}
+	a.adopt(ctx, plan)
 	a.mask = buildlog.NewMask(append(slices.Clone(a.worker.deps.Executor.Secrets()), secretsOf(plan.Env)...))
 	for _, s := range plan.Stages {
 		if err := a.within(ctx, s.Name, s.Run, func() error { return a.command(ctx, ws, plan, s) }); err != nil {
@@ -58,7 +59,7 @@ func (a *attempt) within(ctx context.Context, stage, what string, f func() error
 	}
 	a.stage = stage
 	a.keeper.enter(stage)
-	a.reporter.enter(ctx, stage)
+	a.reporter.enter(ctx, stage, a.keeper.forgiven(stage))
 	begin := time.Now()
 	a.say(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, a.mask.Text(what)))
 	err := f()

@@ -36,7 +36,12 @@ type Config struct {
 	DrainTimeout time.Duration
 	// LogBuffer bounds the log lines of one build that wait in memory while the bus is away, in bytes; 0 means 64 MiB.
 	LogBuffer int
+	// TelemetryEvery is how often what a build uses is measured and published; 0 is never.
+	TelemetryEvery time.Duration
 }
+
+// DefaultTelemetryEvery is often enough to see what a stage does, and 10,000 workers cost the bus 2,000 small messages a second.
+const DefaultTelemetryEvery = 5 * time.Second
 
 // maxSlots is the scheduler's bound too.
 const maxSlots = 64
@@ -63,6 +68,9 @@ func (c Config) Validate() error {
 	}
 	if !filepath.IsAbs(c.StateDir) {
 		fault("state directory %q: want an absolute path", c.StateDir)
+	}
+	if c.TelemetryEvery != 0 && c.TelemetryEvery < 100*time.Millisecond {
+		fault("telemetry every %s: want 0 or at least 100ms", c.TelemetryEvery)
 	}
 	if c.DrainTimeout < 0 {
 		fault("drain timeout %s is negative", c.DrainTimeout)

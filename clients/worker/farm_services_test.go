@@ -32,7 +32,7 @@ func (f *farm) Check(c server.ClientAuthentication) bool {
 	}
 	id := o.Username
 	pub := []string{
-		bus.LogSubjectsBy(id), bus.KeySubject(bus.WorkerKey(id)), bus.KeySubject("build." + id + ".*.*"),
+		bus.LogSubjectsBy(id), bus.TelemetrySubject(id, "*"), bus.KeySubject(bus.WorkerKey(id)), bus.KeySubject("build." + id + ".*.*"),
 		bus.WorkerRequestSubject("artifact", "grant", id),
 	}
 	for _, verb := range []string{"sync", "claim", "stage", "finish"} {
@@ -82,6 +82,7 @@ func (f *farm) claim(_ context.Context, worker string, r *schedulerv1.ClaimReque
 	f.tell()
 	return &schedulerv1.ClaimResponse{
 		Build: b.spec, TimeoutSeconds: int64(f.timeout / time.Second), StageTtlSeconds: map[string]int32{"prepare": 4, "install": 8},
+		MaxTimeoutSeconds: 3600, MaxStageTtlSeconds: 30,
 	}, nil
 }
 
@@ -106,6 +107,7 @@ func (f *farm) stage(_ context.Context, worker string, r *schedulerv1.StageReque
 		return nil, err
 	}
 	b.stages = append(b.stages, r.GetStage())
+	b.asked = r
 	f.tell()
 	return &schedulerv1.StageResponse{}, nil
 }

@@ -73,6 +73,7 @@ type farmBuild struct {
 	spec    *schedulerv1.Build
 	holder  string
 	stages  []string
+	asked   *schedulerv1.StageRequest // the last
 	claims  int
 	claimed time.Time
 	finish  *schedulerv1.FinishRequest

@@ -24,8 +24,10 @@ type reporter struct {
 
 	mu    sync.Mutex
 	stage string
-	told  chan struct{}
-	woken chan struct{}
+	// ttl of the stage and timeout of the build are those of the build's own profile, 0 if it has none.
+	ttl, timeout time.Duration
+	told         chan struct{}
+	woken        chan struct{}
 }
 
 func newReporter(w *Worker, l lease, lost func(error), log *slog.Logger) *reporter {
@@ -33,10 +35,10 @@ func newReporter(w *Worker, l lease, lost func(error), log *slog.Logger) *report
 }
 
 // enter reports a stage and waits a little until that is heard.
-func (r *reporter) enter(ctx context.Context, stage string) {
+func (r *reporter) enter(ctx context.Context, stage string, ttl time.Duration) {
 	told := make(chan struct{})
 	r.mu.Lock()
-	r.stage, r.told = stage, told
+	r.stage, r.ttl, r.told = stage, ttl, told
 	r.mu.Unlock()
 	select {
 	case r.woken <- struct{}{}:
@@ -49,6 +51,13 @@ func (r *reporter) enter(ctx context.Context, stage string) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// asked has the timeout of the build's profile told with the next stage.
+func (r *reporter) asked(timeout time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timeout = timeout
 }
 
 // run reports until ctx ends.
@@ -70,7 +79,7 @@ func (r *reporter) run(ctx context.Context) {
 // report tells the latest stage; false if it was not heard.
 func (r *reporter) report(ctx context.Context) bool {
 	r.mu.Lock()
-	stage, told := r.stage, r.told
+	stage, ttl, timeout, told := r.stage, r.ttl, r.timeout, r.told
 	r.mu.Unlock()
 	if told == nil {
 		return true // told together with the one before: the wake-up came while that was on its way
@@ -78,6 +87,7 @@ func (r *reporter) report(ctx context.Context) bool {
 	c := r.worker.link.get()
 	err := r.worker.call(ctx, "scheduler", "stage", &schedulerv1.StageRequest{
 		WorkerId: c.id, BuildId: r.lease.build, Attempt: r.lease.attempt, Stage: stage,
+		TtlSeconds: int32(ttl / time.Second), TimeoutSeconds: int64(timeout / time.Second),
 	}, &schedulerv1.StageResponse{})
 	switch {
 	case err == nil:

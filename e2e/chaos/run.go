@@ -41,7 +41,7 @@ func DefaultPlan() Plan {
 			Services: []string{
 				"FREEAGENT_STAGE_TTLS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_GRACE=1s", "FREEAGENT_WORKER_SILENCE=8s",
 				// Soon enough for a worker that comes back to find another at its build.
-				"FREEAGENT_RETRY_BACKOFF=1s", "FREEAGENT_DRAIN=1s",
+				"FREEAGENT_RETRY_BACKOFF=1s", "FREEAGENT_DRAIN_DELAY=1s",
 			},
 		},
 		Builds: 100, Clients: 4, For: 2 * time.Minute, Faults: 1000, Cancelled: 0.1, Settle: 3 * time.Minute,

@@ -20,6 +20,8 @@ type certificates struct {
 	ca, cert, key string
 }
 
+const caFile = "ca.pem"
+
 // newCertificates signs for these addresses. The authority's key is forgotten.
 func newCertificates(dir string, addresses []string) (*certificates, error) {
 	caKey, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,7 +50,7 @@ func newCertificates(dir string, addresses []string) (*certificates, error) {
 			return nil, fmt.Errorf("make certificates: %w", err)
 		}
 	}
-	c := &certificates{ca: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	c := &certificates{ca: filepath.Join(dir, caFile), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
 	for _, f := range []struct {
 		path, kind string
 		der        []byte

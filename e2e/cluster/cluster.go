@@ -11,14 +11,15 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
 // Config of a cluster. Dir and Bin are required.
 type Config struct {
 	// Dir holds data, logs and secrets. It must be new or empty.
 	Dir string
-	// Bin holds the programs: freeagent, ingest, scheduler, monitor, artifact, nats-server, versitygw or minio.
+	// Bin holds the programs (freeagent, ingest, scheduler, monitor, artifact, nats-server, versitygw or minio) and the bus's
+	// configuration from deployments/nats, as scripts/cluster-binaries.sh puts them there.
 	Bin string
 	// PostgresBin holds initdb and postgres; empty looks where systems have them.
 	PostgresBin string
@@ -50,7 +51,9 @@ type Cluster struct {
 	processes []*Process
 	balancers []*balancer
 	links     []*Link
-	secrets   secrets
+	apiKey    string
+	busPass   string
+	region    string        // password of the regions
 	tls       *certificates // nil: none
 	url       string
 }
@@ -138,14 +141,14 @@ func (c *Cluster) prepare() error {
 		}
 		c.net = n
 	}
-	if c.secrets, err = newSecrets(filepath.Join(c.cfg.Dir, "secrets")); err != nil || !c.cfg.TLS {
+	if err := c.makeSecrets(); err != nil || !c.cfg.TLS {
 		return err
 	}
 	addresses := []string{c.net.address("")}
 	for _, name := range names {
 		addresses = append(addresses, c.net.address(name))
 	}
-	c.tls, err = newCertificates(c.secrets.dir, addresses)
+	c.tls, err = newCertificates(c.secretsDir(), addresses)
 	return err
 }
 
@@ -240,11 +243,11 @@ func (c *Cluster) CAFile() string {
 func (c *Cluster) URL() string { return c.url }
 
 // Key is an administrator's API key.
-func (c *Cluster) Key() string { return c.secrets.apiKey }
+func (c *Cluster) Key() string { return c.apiKey }
 
 // BusURL names all nodes; User and Password are the services'.
 func (c *Cluster) BusURL() (url, user, password string) {
-	return c.busURL(), servicesUser, c.secrets.busPassword
+	return c.busURL(), secrets.BusUser, c.busPass
 }
 
 // Processes are all there are, in the order in which they were started.
@@ -270,25 +273,4 @@ func (c *Cluster) Stop() error {
 	}
 	c.spawner.stop()
 	return errors.Join(append(errs, c.net.close())...)
-}
-
-const secretsMode = 0o600
-
-// secrets of one cluster, made anew for each.
-type secrets struct {
-	dir                                                    string
-	apiKey, busPassword, dbPassword, s3Key, routes, region string
-	key, issuerSeed, issuerPublic                          string // key: a file
-}
-
-func newSecrets(dir string) (secrets, error) {
-	s := secrets{
-		dir: dir, apiKey: identity.NewSecret(), busPassword: identity.NewSecret(), dbPassword: identity.NewSecret(),
-		s3Key: identity.NewSecret(), routes: identity.NewSecret(), region: identity.NewSecret(),
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's user reads its password here
-		return s, err //nolint:wrapcheck // names the path
-	}
-	err := s.makeKeys()
-	return s, err
 }

@@ -1,10 +1,8 @@
 package cluster
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,36 +13,10 @@ import (
 	"strings"
 	"syscall"
 
-	"crypto/rand"
-
-	"github.com/nats-io/nkeys"
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
-const (
-	servicesUser = "services"
-	sysUser      = "sys"
-	account      = "FA"
-	s3User       = "freeagent"
-	dbUser       = "freeagent"
-)
-
-func (s *secrets) makeKeys() error {
-	issuer, err := nkeys.CreateAccount()
-	if err != nil {
-		return fmt.Errorf("issuer of the bus: %w", err)
-	}
-	seed, err1 := issuer.Seed()
-	public, err2 := issuer.PublicKey()
-	raw := make([]byte, 32)
-	_, err3 := rand.Read(raw)
-	s.issuerPublic = public
-	s.issuerSeed, s.key = filepath.Join(s.dir, "issuer"), filepath.Join(s.dir, "key")
-	return errors.Join(err1, err2, err3,
-		os.WriteFile(s.issuerSeed, seed, secretsMode),
-		os.WriteFile(s.key, []byte(base64.StdEncoding.EncodeToString(raw)), secretsMode),
-		os.WriteFile(filepath.Join(s.dir, "api-key"), []byte(s.apiKey+"\n"), secretsMode),
-	)
-}
+const dbUser = "freeagent"
 
 func (c *Cluster) addEngines() error {
 	for i := range natsNodes {
@@ -63,72 +35,26 @@ func (c *Cluster) busURL() string {
 	return strings.Join(urls, ",")
 }
 
-// leafPort is where a node takes leaf nodes of regions.
-func (c *Cluster) leafPort(node string) string {
-	return net.JoinHostPort(c.net.address(node), strconv.Itoa(c.ports["leaves-"+node]))
-}
-
-// addNATS starts a node. It syncs before it acknowledges (docs/decisions/0007), and tells clients of no other nodes: they know all.
+// addNATS starts a node with the configuration that deployments ship.
 func (c *Cluster) addNATS(n int) error {
 	name := fmt.Sprintf("nats-%d", n)
-	var routes []string
-	for i := range natsNodes {
-		if i+1 != n {
-			routes = append(routes, fmt.Sprintf("nats-route://routes:%s@%s:%d", c.secrets.routes,
-				c.net.address(fmt.Sprintf("nats-%d", i+1)), c.ports[fmt.Sprintf("routes-%d", i+1)]))
-		}
+	env := []string{
+		"NATS_LEAVES_LISTEN=" + c.leafPort(name), "NATS_NAME=" + name, "NATS_LISTEN=" + c.hostPort(name),
+		"NATS_ROUTES_LISTEN=" + c.routes()[n-1], "NATS_STORE=" + filepath.Join(c.cfg.Dir, name),
+		"NATS_MEMORY_STORE=256MB", "NATS_FILE_STORE=4GB",
 	}
-	config := fmt.Sprintf(`server_name: %s
-listen: %q
-max_payload: 1MB
-ping_interval: 10s
-ping_max: 2
-TLS
-jetstream { store_dir: %q, sync_interval: always, max_memory_store: 256MB, max_file_store: 4GB }
-cluster {
-  name: freeagent, listen: "%s:%d", no_advertise: true
-  authorization { user: routes, password: %q, timeout: 2 }
-  routes: [%s]
-TLS
-}
-leafnodes { listen: %q
-TLS
-}
-default_js_domain { FA: "" }
-accounts {
-  FA {
-    jetstream: enabled
-    users: [{user: %s, password: %q}, {user: %s, password: %q, permissions: %s}]
-    exports: [{service: "$SYS.REQ.USER.AUTH", accounts: [DOORS]}]
-  }
-  DOORS { users: [{user: %s, password: %q}], imports: [{service: {account: FA, subject: "$SYS.REQ.USER.AUTH"}}] }
-  SYS { users: [{user: %s, password: %q}] }
-}
-system_account: SYS
-authorization { timeout: 5, auth_callout { issuer: %s, account: %s, auth_users: [%s] } }
-`, name, c.hostPort(name), filepath.Join(c.cfg.Dir, name), c.net.address(name), c.ports[fmt.Sprintf("routes-%d", n)],
-		c.secrets.routes, `"`+strings.Join(routes, `", "`)+`"`, c.leafPort(name),
-		servicesUser, c.secrets.busPassword, regionUser, c.secrets.region, regionPermissions, doorUser, c.secrets.region, sysUser, c.secrets.routes,
-		c.secrets.issuerPublic, account, strings.Join([]string{servicesUser, sysUser, regionUser, doorUser}, ", "))
-	config = strings.ReplaceAll(config, "TLS\n", c.natsTLS())
-	file := filepath.Join(c.secrets.dir, name+".conf")
-	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
-		return err //nolint:wrapcheck // names the path
+	if c.tls != nil {
+		env = append(env, "NATS_CERT="+c.tls.cert, "NATS_KEY="+c.tls.key, "NATS_CA="+c.tls.ca)
 	}
-	return c.add(name, "nats", nil, filepath.Join(c.cfg.Bin, "nats-server"), "-c", file)
-}
-
-func (c *Cluster) natsTLS() string {
-	if c.tls == nil {
-		return ""
-	}
-	return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, timeout: 5 }\n", c.tls.cert, c.tls.key, c.tls.ca)
+	return c.add(name, "nats", env, c.program("nats-server"), "-c", c.secret(busConfig))
 }
 
 // addPostgres makes a database with passwords and starts it, durable as in production.
 func (c *Cluster) addPostgres() error {
-	dir, password := filepath.Join(c.cfg.Dir, "postgres"), filepath.Join(c.secrets.dir, "db-password")
-	err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(password, []byte(c.secrets.dbPassword), secretsMode))
+	dir := filepath.Join(c.cfg.Dir, "postgres")
+	password := filepath.Join(dir, secrets.DatabasePassword) // a copy, for its own user
+	secret, err := os.ReadFile(c.secret(secrets.DatabasePassword))
+	err = errors.Join(err, os.MkdirAll(dir, 0o700), os.WriteFile(password, secret, secretsMode))
 	if uid, gid, ok := postgresUser(); ok {
 		err = errors.Join(err, os.Chown(dir, uid, gid), os.Chown(password, uid, gid))
 	}
@@ -169,13 +95,13 @@ func (c *Cluster) addPostgres() error {
 	return c.add("postgres", "postgres", nil, argv...)
 }
 
+// databaseURL is without the password.
 func (c *Cluster) databaseURL() string {
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(dbUser, c.secrets.dbPassword), Host: c.hostPort("postgres"), Path: "postgres",
-		RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.User(dbUser), Host: c.hostPort("postgres"), Path: "postgres", RawQuery: "sslmode=disable",
 	}
-	if c.tls != nil {
-		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.tls.ca}}.Encode()
+	if c.cfg.TLS {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.secret(caFile)}}.Encode()
 	}
 	return u.String()
 }

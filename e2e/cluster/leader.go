@@ -10,12 +10,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // Bus connects to all nodes as the services do. The caller closes the connection.
 func (c *Cluster) Bus(name string) (*nats.Conn, error) {
-	return c.connect(name, servicesUser, c.secrets.busPassword)
+	return c.connect(name, secrets.BusUser, c.busPass)
 }
 
 func (c *Cluster) connect(name, user, password string) (*nats.Conn, error) {
@@ -31,7 +32,11 @@ const leaderTimeout = 5 * time.Second
 
 // MetaLeader names the node that leads the bus: it decides where streams live. Killing it is the worst that one node can do.
 func (c *Cluster) MetaLeader(ctx context.Context) (string, error) {
-	nc, err := c.connect("leader", sysUser, c.secrets.routes)
+	password, err := c.readSecret(secrets.BusSystem)
+	if err != nil {
+		return "", err
+	}
+	nc, err := c.connect("leader", "sys", password)
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
 const (
@@ -21,6 +23,35 @@ const (
       "$JS.ACK.BUILD_QUEUE.>", "$JS.ACK.*.*.BUILD_QUEUE.>"
     ] }, subscribe: { deny: ["fa.builds.>", "fa.queue.>"] } }`
 )
+
+// withRegions has the bus take leaf nodes, as docs/regions.md says.
+func (c *Cluster) withRegions(config []byte) ([]byte, error) {
+	c.region = identity.NewSecret()
+	text := string(config)
+	for _, change := range [][2]string{
+		{"{ user: services, password: $BUS_PASSWORD }]", fmt.Sprintf(`{ user: services, password: $BUS_PASSWORD }, { user: %s, password: %q, permissions: %s }]
+    exports: [{ service: "$SYS.REQ.USER.AUTH", accounts: [DOORS] }]`, regionUser, c.region, regionPermissions)},
+		{"  SYS {", fmt.Sprintf(`  DOORS { users: [{ user: %s, password: %q }], imports: [{ service: { account: FA, subject: "$SYS.REQ.USER.AUTH" } }] }
+  SYS {`, doorUser, c.region)},
+		{"auth_users: [", fmt.Sprintf("auth_users: [%s, %s, ", regionUser, doorUser)},
+	} {
+		if !strings.Contains(text, change[0]) {
+			return nil, fmt.Errorf("regions: there is no %q to change", change[0])
+		}
+		text = strings.Replace(text, change[0], change[1], 1)
+	}
+	return []byte(text + `default_js_domain { FA: "" }
+leafnodes {
+  listen: $NATS_LEAVES_LISTEN
+  include bus-tls.conf
+}
+`), nil
+}
+
+// leafPort is where a node takes leaf nodes.
+func (c *Cluster) leafPort(node string) string {
+	return net.JoinHostPort(c.net.address(node), strconv.Itoa(c.ports["leaves-"+node]))
+}
 
 // Region is a site of its own: workers, a leaf node that they talk to, and one line to the farm.
 type Region struct{ links []*Link }
@@ -63,7 +94,7 @@ func (c *Cluster) AddRegion(ctx context.Context, name string, workers int) (*Reg
 	}
 	for i := range workers {
 		worker := fmt.Sprintf("%s-worker-%d", name, i+1)
-		env := []string{"FREEAGENT_API_KEY=" + c.secrets.apiKey, "FREEAGENT_CA_FILE=" + c.CAFile(), "FREEAGENT_BUS_URL=" + c.scheme("nats") + "://" + c.hostPort(leaf)}
+		env := []string{"FREEAGENT_API_KEY=" + c.apiKey, "FREEAGENT_CA_FILE=" + c.CAFile(), "FREEAGENT_BUS_URL=" + c.scheme("nats") + "://" + c.hostPort(leaf)}
 		err := c.add(worker, "worker", env, c.program("freeagent"), "worker", "--server", c.scheme("http")+"://"+door, "--name", worker,
 			"--pool", name, "--state-dir", filepath.Join(c.cfg.Dir, worker), "--executor", "fake", "--fake", c.cfg.Fake)
 		if err != nil {
@@ -94,35 +125,35 @@ func (r *Region) link(c *Cluster, to string) (string, error) {
 // as the account's default (else a leaf node keeps $JS and $KV to itself). It asks the farm's gateway who its workers are through an
 // account of its own (DOORS there), since the account that the gateway listens in takes no such question from a leaf node.
 func (c *Cluster) addLeaf(name, hub string) error {
-	config := fmt.Sprintf(`server_name: %[1]s
+	remoteTLS := ""
+	if c.tls != nil {
+		remoteTLS = fmt.Sprintf("tls { ca_file: %q }", c.tls.ca)
+	}
+	config := fmt.Sprintf(`include bus-secrets.conf
+server_name: %[1]s
 listen: %[2]q
-TLS
+include bus-tls.conf
 default_js_domain { FA: "" }
 accounts {
   FA {}
-  DOORS { users: [{user: local, password: %[3]q}] }
+  DOORS { users: [{ user: local, password: %[3]q }] }
 }
-authorization { timeout: 5, auth_callout { issuer: %[4]s, account: DOORS, auth_users: [local] } }
+authorization { timeout: 5, auth_callout { issuer: $ISSUER, account: DOORS, auth_users: [local], xkey: $XKEY } }
 leafnodes {
   reconnect: "1s"
   remotes: [
-    { url: "%[5]s://%[6]s:%[3]s@%[7]s", account: FA, TLS }
-    { url: "%[5]s://%[8]s:%[3]s@%[7]s", account: DOORS, TLS }
+    { url: "%[4]s://%[5]s:%[3]s@%[6]s", account: FA, %[8]s }
+    { url: "%[4]s://%[7]s:%[3]s@%[6]s", account: DOORS, %[8]s }
   ]
 }
-`, name, c.hostPort(name), c.secrets.region, c.secrets.issuerPublic, c.scheme("nats"), regionUser, hub, doorUser)
-	config = strings.ReplaceAll(config, "TLS\n", c.natsTLS())
-	config = strings.ReplaceAll(config, ", TLS }", c.remoteTLS())
-	file := filepath.Join(c.secrets.dir, name+".conf")
+`, name, c.hostPort(name), c.region, c.scheme("nats"), regionUser, hub, doorUser, remoteTLS)
+	file := c.secret(name + ".conf")
 	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
 		return err //nolint:wrapcheck // names the path
 	}
-	return c.add(name, "leaf", nil, c.program("nats-server"), "-c", file)
-}
-
-func (c *Cluster) remoteTLS() string {
-	if c.tls == nil {
-		return " }"
+	var env []string
+	if c.tls != nil {
+		env = []string{"NATS_CERT=" + c.tls.cert, "NATS_KEY=" + c.tls.key, "NATS_CA=" + c.tls.ca}
 	}
-	return fmt.Sprintf(", tls { ca_file: %q } }", c.tls.ca)
+	return c.add(name, "leaf", env, c.program("nats-server"), "-c", file)
 }

@@ -17,7 +17,7 @@ import (
 // TestRollingRestart restarts every process of every service, one after the other, while clients call without a second try for
 // anything: none of their calls fails, and every build completes at its first attempt.
 func TestRollingRestart(t *testing.T) {
-	c := start(t, func(cfg *cluster.Config) { cfg.Services = []string{"FREEAGENT_DRAIN=2s"} })
+	c := start(t, func(cfg *cluster.Config) { cfg.Services = []string{"FREEAGENT_DRAIN_DELAY=2s"} })
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	u := &users{t: t, client: client(t, c, time.Nanosecond)}

@@ -5,18 +5,22 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
-// servicesEnv is what all services are told; each reads its part.
+// servicesEnv is what all services are told; each reads its part. Secrets are in files.
 func (c *Cluster) servicesEnv() []string {
 	return append([]string{
-		"FREEAGENT_DATABASE_URL=" + c.databaseURL(), "FREEAGENT_NATS_URL=" + c.busURL(),
-		"FREEAGENT_NATS_USER=" + servicesUser, "FREEAGENT_NATS_PASSWORD=" + c.secrets.busPassword,
+		"FREEAGENT_DATABASE_URL_FILE=" + c.secret(secrets.DatabaseURL), "FREEAGENT_NATS_URL=" + c.busURL(),
+		"FREEAGENT_NATS_USER=" + secrets.BusUser, "FREEAGENT_NATS_PASSWORD_FILE=" + c.secret(secrets.BusPassword),
 		"FREEAGENT_STREAM_REPLICAS=3",
 		"FREEAGENT_S3_ENDPOINT=" + c.hostPort("s3"), "FREEAGENT_S3_TLS=" + strconv.FormatBool(c.tls != nil),
-		"FREEAGENT_S3_ACCESS_KEY=" + s3User, "FREEAGENT_S3_SECRET_KEY=" + c.secrets.s3Key,
-		"FREEAGENT_TICKET_KEY_FILE=" + c.secrets.key, "FREEAGENT_MASTER_KEY_FILE=" + c.secrets.key, "FREEAGENT_TOKEN_KEY_FILE=" + c.secrets.key,
-		"FREEAGENT_API_KEY=" + c.secrets.apiKey, "FREEAGENT_BUS_ISSUER_FILE=" + c.secrets.issuerSeed, "FREEAGENT_BUS_ACCOUNT=" + account,
+		"FREEAGENT_S3_ACCESS_KEY_FILE=" + c.secret(secrets.S3AccessKey), "FREEAGENT_S3_SECRET_KEY_FILE=" + c.secret(secrets.S3SecretKey),
+		"FREEAGENT_TICKET_KEY_FILE=" + c.secret(secrets.TicketKey), "FREEAGENT_MASTER_KEY_FILE=" + c.secret(secrets.MasterKey),
+		"FREEAGENT_TOKEN_KEY_FILE=" + c.secret(secrets.TokenKey), "FREEAGENT_API_KEY_FILE=" + c.secret(secrets.APIKey),
+		"FREEAGENT_BUS_ISSUER_FILE=" + c.secret(secrets.BusIssuer), "FREEAGENT_BUS_XKEY_FILE=" + c.secret(secrets.BusXKey),
+		"FREEAGENT_BUS_ACCOUNT=" + secrets.BusAccount,
 		"FREEAGENT_WORKER_BUS_URL=" + c.busURL(),
 		"FREEAGENT_ARTIFACT_URL=" + c.scheme("http") + "://" + c.net.address("") + ":" + strconv.Itoa(c.ports["artifacts"]),
 	}, append(c.tlsEnv(), c.cfg.Services...)...)
@@ -52,7 +56,7 @@ func (c *Cluster) addServices() error {
 func (c *Cluster) addWorkers() error {
 	for i := range c.cfg.Workers {
 		name := fmt.Sprintf("worker-%d", i+1)
-		env := []string{"FREEAGENT_API_KEY=" + c.secrets.apiKey, "FREEAGENT_CA_FILE=" + c.CAFile()}
+		env := []string{"FREEAGENT_API_KEY=" + c.apiKey, "FREEAGENT_CA_FILE=" + c.CAFile()}
 		err := c.add(name, "worker", env, filepath.Join(c.cfg.Bin, "freeagent"), "worker",
 			"--server", c.url, "--name", name, "--state-dir", filepath.Join(c.cfg.Dir, name), "--slots", strconv.Itoa(c.cfg.Slots),
 			"--executor", "fake", "--fake", c.cfg.Fake)

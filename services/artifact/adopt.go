@@ -67,7 +67,7 @@ func (s *Service) submitted(ctx context.Context, buildID string, k artifactv1.Ki
 	return store.Object{}, store.ErrNotFound
 }
 
-// copyTo copies inside the object store. The copy expires unless it is kept.
+// copyTo copies inside the object store or the table. The copy expires unless it is kept.
 func (s *Service) copyTo(ctx context.Context, from store.Object, buildID string) (store.Object, error) {
 	claim, err := s.space.claim(from.Size)
 	if err != nil {
@@ -78,18 +78,26 @@ func (s *Service) copyTo(ctx context.Context, from store.Object, buildID string)
 	if err != nil {
 		return o, err
 	}
-	o.Content, o.Key = from.Content, newKey(o)
+	o.Content = from.Content
+	if from.Key != "" {
+		o.Key = newKey(o)
+	}
 	if len(o.WrappedKey) > 0 {
 		if o.WrappedKey, err = s.box.Rewrap(from.WrappedKey, from.ID, o.ID); err != nil {
 			return o, errors.Join(err, s.rows.GiveUp(ctx, o.ID, false))
 		}
 	}
-	if err := s.objects.Copy(ctx, from.Key, o.Key); err != nil {
+	if from.Key == "" {
+		o.Small, err = s.small(ctx, from)
+	} else {
+		err = s.objects.Copy(ctx, from.Key, o.Key)
+	}
+	if err != nil {
 		return o, errors.Join(err, s.undo(ctx, o, o.Key, false, false))
 	}
 	now := s.now()
 	err = s.rows.Commit(ctx, o.ID, o.Key, o.Content, now, now.Add(s.cfg.StagedTTL))
-	if errors.Is(err, store.ErrNotStaged) { // discarded meanwhile
+	if errors.Is(err, store.ErrNotStaged) && o.Key != "" { // discarded meanwhile
 		err = errors.Join(err, s.objects.Delete(ctx, o.Key))
 	}
 	return o, err

@@ -175,6 +175,38 @@ func (f *farm) rows() (n int) {
 	return n
 }
 
+// small counts the objects that lie in the table.
+func (f *farm) small() (n int) {
+	f.t.Helper()
+	if err := f.db.Read().QueryRowContext(f.t.Context(), "SELECT count(*) FROM small_objects").Scan(&n); err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// raw gives an object's bytes as they lie.
+func (f *farm) raw(id string) (data []byte) {
+	f.t.Helper()
+	var key string
+	err := f.db.Read().QueryRowContext(f.t.Context(), "SELECT s3_key FROM objects WHERE id = $1", id).Scan(&key)
+	if err == nil && key == "" {
+		err = f.db.Read().QueryRowContext(f.t.Context(), "SELECT bytes FROM small_objects WHERE object_id = $1", id).Scan(&data)
+	} else if err == nil {
+		var r io.ReadCloser
+		if r, _, err = f.store.Get(f.t.Context(), key, 0, -1); err == nil {
+			data, err = io.ReadAll(r)
+			err = errors.Join(err, r.Close())
+		}
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return data
+}
+
+// large is noise that goes to the object store.
+func large() []byte { return noise(api.SmallObject + 1) }
+
 // nothingLeft waits until there is no row and no object.
 func (f *farm) nothingLeft() {
 	f.t.Helper()
@@ -193,7 +225,7 @@ func (f *farm) discard(id string) {
 // noBytesLeft waits until there is no object, finished or not.
 func (f *farm) noBytesLeft() {
 	f.t.Helper()
-	f.eventually("no object", func() bool { return len(f.keys()) == 0 })
+	f.eventually("no object", func() bool { return f.small() == 0 && len(f.keys()) == 0 })
 	n, err := f.store.AbortStale(f.t.Context(), -time.Hour)
 	if errors.Is(err, objects.ErrNoUpload) {
 		err = nil // how this endpoint says that there is none

@@ -9,6 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // Secret is a key that does not show itself in logs or messages.
@@ -51,6 +52,19 @@ type Config struct {
 	MaxUploads int
 	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0 is none.
 	ReserveBytes int64
+	// MaxLogBytes is the largest archive of a log, compressed; default 1 GiB.
+	MaxLogBytes int64
+
+	// LogSettle is how long the last lines of a build may take after its end, before its log is archived; default 30 s.
+	LogSettle time.Duration
+	// LogGrace is how long lines stay in the stream after they were archived; readers rely on the default, logstream.Grace.
+	LogGrace time.Duration
+	// LogRetention is how long after a build's end its log is kept; 0: for ever. Default 365 days.
+	LogRetention time.Duration
+	// LogSweep is how often lines are looked for that no event led to; default 10 min.
+	LogSweep time.Duration
+	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
+	LogParallel int
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
 	Unpack archive.Limits
 }
@@ -64,7 +78,8 @@ func DefaultConfig() Config {
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
 		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second,
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
-		MaxUploads: 64, ReserveBytes: 512 << 20,
+		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
+		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogParallel: 2,
 	}
 }
 
@@ -84,6 +99,7 @@ func (c Config) Validate() error {
 	}{
 		{"TicketTTL", c.TicketTTL}, {"StagedTTL", c.StagedTTL}, {"StallTimeout", c.StallTimeout},
 		{"StaleUploadAge", c.StaleUploadAge}, {"JanitorInterval", c.JanitorInterval}, {"DrainTimeout", c.DrainTimeout},
+		{"LogSettle", c.LogSettle}, {"LogGrace", c.LogGrace}, {"LogSweep", c.LogSweep},
 	} {
 		fault(d.value <= 0, "%s is %s, it must be positive", d.name, d.value)
 	}
@@ -92,12 +108,13 @@ func (c Config) Validate() error {
 		value int64
 	}{
 		{"MaxSourceBytes", c.MaxSourceBytes}, {"MaxCertsBytes", c.MaxCertsBytes}, {"MaxResultBytes", c.MaxResultBytes},
-		{"MaxUploads", int64(c.MaxUploads)},
+		{"MaxUploads", int64(c.MaxUploads)}, {"MaxLogBytes", c.MaxLogBytes}, {"LogParallel", int64(c.LogParallel)},
 	} {
 		fault(n.value <= 0, "%s is %d, it must be positive", n.name, n.value)
 	}
 	fault(c.MaxCertsBytes > maxCertsMemory, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, maxCertsMemory)
 	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
+	fault(c.LogRetention < 0, "LogRetention is %s, it must not be negative", c.LogRetention)
 	// The row of an upload under way is extended after a quarter of StagedTTL, and the upload may begin as late as TicketTTL.
 	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)
 	fault(c.StallTimeout >= c.StaleUploadAge, "StallTimeout %s is not shorter than StaleUploadAge %s", c.StallTimeout, c.StaleUploadAge)

@@ -47,12 +47,17 @@ func validTarget(buildID string, k artifactv1.Kind) error {
 
 // stage writes the row of an object that waits for bytes, before its first byte can arrive.
 func (s *Service) stage(ctx context.Context, o store.Object) (store.Object, error) {
+	o = s.staged(o)
+	return o, s.rows.Stage(ctx, o)
+}
+
+func (s *Service) staged(o store.Object) store.Object {
 	o.ID, o.State = build.NewID(), store.Staged
 	o.Name = displayName(o.Name, kindOf(o))
 	o.Prefix = keyPrefix(o)
 	o.CreatedAt = s.now()
 	o.ExpiresAt = o.CreatedAt.Add(s.cfg.StagedTTL)
-	return o, s.rows.Stage(ctx, o)
+	return o
 }
 
 func (s *Service) grantPut(ctx context.Context, o store.Object, t ticket.Ticket) (*artifactv1.Grant, error) {
@@ -147,6 +152,8 @@ func (s *Service) validGrant(worker string, req *artifactv1.WorkerGrantRequest) 
 		return refuse(build.ErrInvalid, "worker %s asks in the name of another", worker)
 	case req.GetKind() == artifactv1.Kind_KIND_CERTS:
 		return refuse(build.ErrInvalid, "workers do not get certs this way yet")
+	case req.GetKind() == artifactv1.Kind_KIND_LOG:
+		return refuse(build.ErrInvalid, "workers send logs over the bus")
 	case req.GetKind() == artifactv1.Kind_KIND_SOURCE:
 		return nil
 	case req.GetSize() <= 0 || !validSHA256(req.GetSha256()):

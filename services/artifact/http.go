@@ -235,24 +235,25 @@ const readyTimeout = 2 * time.Second
 func (s *Service) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	if why := s.notReady(ctx); why != "" {
-		http.Error(w, why, http.StatusServiceUnavailable)
+	if err := s.Check(ctx); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-func (s *Service) notReady(ctx context.Context) string {
+// Check says why transfers would not be served now, nil if they would. It is safe for concurrent use.
+func (s *Service) Check(ctx context.Context) error {
 	var one int
 	switch {
 	case !s.isReady():
-		return "starting"
+		return errors.New("starting")
 	case s.transfers.isClosed():
-		return "stopping"
+		return errors.New("stopping")
 	case !s.conn.IsConnected():
-		return "no connection to the bus"
+		return errors.New("no connection to the bus")
 	case s.db.Read().QueryRowContext(ctx, "SELECT 1").Scan(&one) != nil:
-		return "the database does not answer"
+		return errors.New("the database does not answer")
 	}
-	return ""
+	return nil
 }

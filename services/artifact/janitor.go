@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -90,8 +91,11 @@ func (s *Service) rescue(ctx context.Context, o store.Object) error {
 	return err
 }
 
-// isNamed asks the scheduler, the owner of builds; an error means that it is not known.
+// isNamed asks the scheduler, the owner of builds, and of a log our own table; an error means that it is not known.
 func (s *Service) isNamed(ctx context.Context, o store.Object) (bool, error) {
+	if kindOf(o) == artifactv1.Kind_KIND_LOG {
+		return s.logNamed(ctx, o)
+	}
 	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
 	defer cancel()
 	var resp schedulerv1.GetResponse

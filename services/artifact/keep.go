@@ -108,18 +108,28 @@ func (s *Service) condemnAndDestroy(ctx context.Context, seen store.Object) (boo
 			return false, err
 		}
 	}
-	// Every key with the prefix, since a crashed upload may have left one that the row does not know.
-	for info, err := range s.objects.List(ctx, seen.Prefix+"-") {
-		if err != nil {
-			return false, err
-		}
-		if err := s.objects.Delete(ctx, info.Key); err != nil {
-			return false, err
-		}
+	if err := s.deleteKeys(ctx, seen); err != nil {
+		return false, err
 	}
 	if err := s.rows.Remove(ctx, seen.ID); err != nil {
 		return false, err
 	}
 	s.log.InfoContext(ctx, "object removed", "object_id", seen.ID, "build_id", seen.BuildID, "kind", kindWord(kindOf(seen)), "size", seen.Size)
 	return true, nil
+}
+
+// deleteKeys deletes every key with the row's prefix, since a crashed upload may have left one that the row does not know.
+func (s *Service) deleteKeys(ctx context.Context, o store.Object) error {
+	if o.Prefix == "" { // its bytes came with the row
+		return nil
+	}
+	for info, err := range s.objects.List(ctx, o.Prefix+"-") {
+		if err != nil {
+			return err
+		}
+		if err := s.objects.Delete(ctx, info.Key); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -82,8 +82,8 @@ func TestJanitorKeepsWhatABuildNames(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	src := f.uploaded("b1", source, zipOf(t, "a", nil))
-	crt := f.uploaded("b1", certs, []byte("c"))
-	res := f.uploaded("b1", result, []byte("r"))
+	crt := f.uploaded("b1", certs, large())
+	res := f.uploaded("b1", result, large())
 	f.scheduler.set(&schedulerv1.Build{
 		Id: "b1", Source: &eventsv1.ObjectRef{ObjectId: src}, Certs: &eventsv1.ObjectRef{ObjectId: crt}, Result: &eventsv1.ObjectRef{ObjectId: res},
 	}, "")
@@ -93,8 +93,8 @@ func TestJanitorKeepsWhatABuildNames(t *testing.T) {
 		err := f.db.Read().QueryRowContext(t.Context(), "SELECT count(*) FROM objects WHERE state = 'kept'").Scan(&n)
 		return err == nil && n == 3
 	})
-	if got := len(f.keys()); got != 3 {
-		t.Errorf("%d keys, want 3", got)
+	if got := len(f.keys()); got != 2 || f.small() != 1 {
+		t.Errorf("%d keys and %d small ones, want 2 and 1", got, f.small())
 	}
 }
 
@@ -102,10 +102,11 @@ func TestJanitorDeletesNothingWhileTheSchedulerIsSilent(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.scheduler.fail(fmt.Errorf("%w: it rests", build.ErrUnavailable))
+	f.uploaded("b1", result, large())
 	f.uploaded("b1", result, []byte("x"))
 	f.expire()
 	f.eventually("a sweep was given up", func() bool { return bytes.Contains([]byte(f.log.String()), []byte("it rests")) })
-	if f.rows() != 1 || len(f.keys()) != 1 {
+	if f.rows() != 2 || len(f.keys()) != 1 || f.small() != 1 {
 		t.Error("something was deleted")
 	}
 	f.scheduler.fail(nil)
@@ -116,7 +117,7 @@ func TestJanitorDeletesNothingWhileTheSchedulerIsSilent(t *testing.T) {
 func TestJanitorFindsKeysOfACrash(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	id := f.uploaded("b1", result, []byte("x"))
+	id := f.uploaded("b1", result, large())
 	f.sqlExec("UPDATE objects SET state = 'staged', s3_key = '' WHERE id = $1", id)
 	key := f.keys()[0]
 	if err := f.store.Copy(t.Context(), key, key+"x"); err != nil {
@@ -189,7 +190,7 @@ func TestAdopt(t *testing.T) {
 func TestAdoptWithoutCertsAndWithoutBytes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.stored("b1", source, zipOf(t, "a", nil))
+	f.stored("b1", source, zipOf(t, "a", large()))
 	var resp artifactv1.AdoptResponse
 	if err := f.call("adopt", &artifactv1.AdoptRequest{FromBuildId: "b1", ToBuildId: "b2"}, &resp); err != nil || resp.GetCerts() != nil {
 		t.Errorf("adopt = %v, %v", &resp, err)

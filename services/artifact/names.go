@@ -22,6 +22,8 @@ func kindWord(k artifactv1.Kind) string {
 		return "certs"
 	case artifactv1.Kind_KIND_RESULT:
 		return "result"
+	case artifactv1.Kind_KIND_LOG:
+		return "log"
 	}
 	return ""
 }
@@ -32,6 +34,8 @@ func (c Config) limit(k artifactv1.Kind) int64 {
 		return c.MaxSourceBytes
 	case artifactv1.Kind_KIND_CERTS:
 		return c.MaxCertsBytes
+	case artifactv1.Kind_KIND_LOG:
+		return c.MaxLogBytes
 	default:
 		return c.MaxResultBytes
 	}

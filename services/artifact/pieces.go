@@ -13,7 +13,6 @@ import (
 	"slices"
 	"sync"
 
-	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/archive"
@@ -163,9 +162,8 @@ func (u *incoming) readBack(ctx context.Context, want store.Content) (kind strin
 	}
 	kind = contentType(head[:n])
 	all := io.TeeReader(io.MultiReader(bytes.NewReader(head[:n]), r), h)
-	isSource := kindOf(u.row) == artifactv1.Kind_KIND_SOURCE
 	var verdict error
-	if isSource && kind == "application/gzip" {
+	if u.judged() && kind == "application/gzip" {
 		_, err := archive.InspectTarGz(ctx, all, u.s.cfg.Unpack)
 		verdict = badArchive(err)
 	}
@@ -175,7 +173,7 @@ func (u *incoming) readBack(ctx context.Context, want store.Content) (kind strin
 	if got := hex.EncodeToString(h.Sum(nil)); got != want.SHA256 {
 		return "", fmt.Errorf("%w: its pieces were %s, it reads as %s", objects.ErrCorrupt, want.SHA256, got)
 	}
-	if isSource && kind != "application/gzip" {
+	if u.judged() && kind != "application/gzip" {
 		verdict = u.s.inspectStored(ctx, u.key, store.Content{ContentType: kind})
 	}
 	return kind, verdict

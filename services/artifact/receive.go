@@ -65,7 +65,7 @@ func (u *incoming) announced() error {
 		return refuse(build.ErrInvalid, "the upload has %d bytes, %d were declared", u.length, u.t.Size)
 	case u.length > u.t.MaxBytes:
 		return tooLarge(k, u.t.MaxBytes)
-	case u.length == 0 && k == artifactv1.Kind_KIND_SOURCE:
+	case u.length == 0 && u.judged():
 		return refuse(build.ErrBadArchive, "the file is empty")
 	}
 	return nil
@@ -132,22 +132,27 @@ func (u *incoming) progress(ctx context.Context, c *claim) func(int64) error {
 
 // plausible ends an upload that cannot be a source at its first bytes.
 func (u *incoming) plausible(head []byte) error {
-	if kindOf(u.row) != artifactv1.Kind_KIND_SOURCE {
+	if !u.judged() {
 		return nil
 	}
 	return sourceHead(head)
 }
 
+// judged says that the bytes must be a usable archive.
+func (u *incoming) judged() bool { return kindOf(u.row) == artifactv1.Kind_KIND_SOURCE && !u.t.AsIs }
+
 // store puts the bytes into the object store and judges them.
 func (u *incoming) store(ctx context.Context) (store.Content, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.s.cfg.StaleUploadAge)
 	defer cancel()
-	switch k := kindOf(u.row); {
-	case k == artifactv1.Kind_KIND_CERTS:
+	switch {
+	case kindOf(u.row) == artifactv1.Kind_KIND_CERTS:
 		return u.storeSealed(ctx)
-	case k == artifactv1.Kind_KIND_SOURCE && u.length >= 0 && u.length <= smallSource:
+	case u.length >= 0 && u.length <= api.SmallObject:
+		return u.keepSmall(ctx)
+	case u.judged() && u.length >= 0 && u.length <= smallSource:
 		return u.storeSmallSource(ctx)
-	case k == artifactv1.Kind_KIND_SOURCE:
+	case u.judged():
 		c, err := u.put(ctx, u.verified(), u.length)
 		if err == nil {
 			err = u.s.inspectStored(ctx, u.key, c)
@@ -232,13 +237,16 @@ func (u *incoming) storeSealed(ctx context.Context) (store.Content, error) {
 	if err != nil {
 		return store.Content{}, err
 	}
-	if _, err := u.s.objects.Put(ctx, u.key, bytes.NewReader(sealed), int64(len(sealed)), 0); err != nil {
-		return store.Content{}, err
-	}
 	sum := sha256.Sum256(plain)
-	return store.Content{
+	c := store.Content{
 		Size: int64(len(plain)), SHA256: hex.EncodeToString(sum[:]), ContentType: contentType(u.body.head), WrappedKey: wrapped,
-	}, nil
+	}
+	if len(sealed) <= api.SmallObject {
+		c.Small, u.key = sealed, ""
+		return c, nil
+	}
+	_, err = u.s.objects.Put(ctx, u.key, bytes.NewReader(sealed), int64(len(sealed)), 0)
+	return c, err
 }
 
 // commit makes the upload the object's content, unless another one did.
@@ -254,11 +262,17 @@ func (u *incoming) commit(ctx context.Context, c store.Content) (api.Uploaded, e
 		// It may have been written: the bytes must stay. If it was not, the row expires and takes them along.
 		return api.Uploaded{}, err
 	}
-	u.s.meter.stored.Add(ctx, 1)
-	u.s.meter.storedBytes.Add(ctx, c.Size)
-	u.s.log.InfoContext(ctx, "object stored", "object_id", u.row.ID, "build_id", u.row.BuildID,
-		"kind", kindWord(kindOf(u.row)), "size", c.Size, "sha256", c.SHA256)
+	stored := u.row
+	stored.Content = c
+	u.s.noteStored(ctx, stored)
 	return api.Uploaded{ObjectID: u.row.ID, Size: c.Size, SHA256: c.SHA256}, nil
+}
+
+func (s *Service) noteStored(ctx context.Context, o store.Object) {
+	s.meter.stored.Add(ctx, 1)
+	s.meter.storedBytes.Add(ctx, o.Size)
+	s.log.InfoContext(ctx, "object stored", "object_id", o.ID, "build_id", o.BuildID,
+		"kind", kindWord(kindOf(o)), "size", o.Size, "sha256", o.SHA256)
 }
 
 // lost ends an upload that another one, or a discard, overtook.
@@ -266,8 +280,10 @@ func (u *incoming) lost(ctx context.Context, c store.Content) (api.Uploaded, err
 	if row, err := u.s.readable(ctx, u.row.ID); err == nil && row.Key == u.key { // the same pieces, joined by a repeat
 		return sameOrConflict(row, c.Size, c.SHA256)
 	}
-	if err := u.s.objects.Delete(ctx, u.key); err != nil {
-		return api.Uploaded{}, err
+	if u.key != "" {
+		if err := u.s.objects.Delete(ctx, u.key); err != nil {
+			return api.Uploaded{}, err
+		}
 	}
 	row, err := u.s.readable(ctx, u.row.ID)
 	if err != nil {
@@ -296,8 +312,10 @@ func mayComeAgain(err error) bool {
 func (s *Service) undo(ctx context.Context, row store.Object, key string, counted, keep bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	if err := s.objects.Delete(ctx, key); err != nil {
-		return err
+	if key != "" {
+		if err := s.objects.Delete(ctx, key); err != nil {
+			return err
+		}
 	}
 	if keep {
 		return s.rows.EndUpload(ctx, row.ID, counted)

@@ -20,12 +20,16 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 	}
 	err = errors.Join(
 		rpc.Handle(r, "upload", public(s.upload)),
+		rpc.Handle(r, "store", public(s.storeWhole)),
 		rpc.Handle(r, "download", public(s.download)),
 		rpc.Handle(r, "stat", public(s.stat)),
 		rpc.Handle(r, "assign", public(s.assign)),
 		rpc.Handle(r, "keep", public(s.keep)),
 		rpc.Handle(r, "discard", public(s.discard)),
 		rpc.Handle(r, "adopt", public(s.adopt)),
+		rpc.Handle(r, "take_over", public(s.takeOver)),
+		rpc.Handle(r, "log", public(s.logOf)),
+		rpc.Handle(r, "record_log", public(s.recordLog)),
 		rpc.HandleWorker(r, "grant",
 			func(ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest) (*artifactv1.WorkerGrantResponse, error) {
 				resp, err := s.grantWorker(ctx, worker, req)

@@ -22,12 +22,12 @@ func (s *Service) open(ctx context.Context, o store.Object, part byteRange) (io.
 	if o.WrappedKey != nil {
 		return s.openSealed(ctx, o, part)
 	}
-	r, info, err := s.objects.Get(ctx, o.Key, part.start, part.length)
+	r, size, err := s.stored(ctx, o, part.start, part.length)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size != o.Size {
-		return nil, errors.Join(fmt.Errorf("%w: %d bytes are stored instead of %d", objects.ErrCorrupt, info.Size, o.Size), r.Close())
+	if size != o.Size {
+		return nil, errors.Join(fmt.Errorf("%w: %d bytes are stored instead of %d", objects.ErrCorrupt, size, o.Size), r.Close())
 	}
 	if part.length == o.Size {
 		return objects.Verify(r, o.SHA256, o.Size), nil
@@ -37,15 +37,15 @@ func (s *Service) open(ctx context.Context, o store.Object, part byteRange) (io.
 
 // openSealed decrypts into memory: MaxCertsBytes at most.
 func (s *Service) openSealed(ctx context.Context, o store.Object, part byteRange) (io.ReadCloser, error) {
-	r, info, err := s.objects.Get(ctx, o.Key, 0, -1)
+	r, size, err := s.stored(ctx, o, 0, -1)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	if info.Size > 2*maxCertsMemory {
-		return nil, fmt.Errorf("%w: %d bytes are too many for certs", objects.ErrCorrupt, info.Size)
+	if size > 2*maxCertsMemory {
+		return nil, fmt.Errorf("%w: %d bytes are too many for certs", objects.ErrCorrupt, size)
 	}
-	sealed, err := io.ReadAll(io.LimitReader(r, info.Size))
+	sealed, err := io.ReadAll(io.LimitReader(r, size))
 	if err != nil {
 		return nil, fmt.Errorf("read certs: %w", err)
 	}

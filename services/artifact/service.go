@@ -31,7 +31,7 @@ type Deps struct {
 // Service is one replica. Make it with New; Run and Handler belong together.
 type Service struct {
 	cfg     Config
-	rows    store.Store
+	rows    *store.SQL
 	objects objects.Store
 	conn    *nats.Conn
 	db      *database.DB
@@ -42,6 +42,10 @@ type Service struct {
 	slots   chan struct{} // one an upload
 	meter   *meter
 	now     func() time.Time
+
+	// logLease and logRetry are the constants of these names; logFault breaks off after a step. Tests set them.
+	logLease, logRetry time.Duration
+	logFault           func(step string) error
 
 	ready     chan struct{}
 	readyOnce sync.Once
@@ -69,6 +73,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, rows: store.New(deps.DB), objects: deps.Store, conn: deps.Conn, db: deps.DB, log: deps.Log,
 		tickets: tickets, box: box, meter: meter, now: time.Now,
 		space: &space{free: deps.FreeSpace, reserve: cfg.ReserveBytes}, slots: make(chan struct{}, cfg.MaxUploads),
+		logLease: logLease, logRetry: logRetry, logFault: func(string) error { return nil },
 		ready: make(chan struct{}), transfers: newGate(),
 	}, nil
 }
@@ -98,9 +103,21 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	archivist, err := newArchivist(s)
+	if err != nil {
+		return err
+	}
+	archived := make(chan struct{})
+	go func() {
+		defer close(archived)
+		if err := archivist.run(ctx); err != nil { // its parts end with ctx only
+			s.log.ErrorContext(ctx, "logs are not archived any more", "err", err)
+		}
+	}()
 	s.readyOnce.Do(func() { close(s.ready) })
 	s.log.InfoContext(ctx, "artifact service is ready")
 	s.sweepUntil(ctx)
+	<-archived
 	return s.drain(requests)
 }
 

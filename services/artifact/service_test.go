@@ -21,7 +21,7 @@ import (
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := artifact.Config{ReserveBytes: -1}.Validate()
+	err := artifact.Config{ReserveBytes: -1, LogRetention: -1}.Validate()
 	if err == nil {
 		t.Fatal("an empty configuration is valid")
 	}

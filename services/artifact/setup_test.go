@@ -40,13 +40,16 @@ type farm struct {
 	url       string
 	log       *logBuffer
 	cfg       artifact.Config
+	prepare   []func(*artifact.Service)
 	stop      func() error
 }
 
 type option struct {
 	config func(*artifact.Config)
 	free   func() (uint64, error)
-	wrap   func(objects.Store) objects.Store
+	// prepare is done to the service before it runs.
+	prepare func(*artifact.Service)
+	wrap    func(objects.Store) objects.Store
 }
 
 func setup(t *testing.T, opts ...option) *farm {
@@ -68,6 +71,9 @@ func setup(t *testing.T, opts ...option) *farm {
 			deps.Store = o.wrap(f.store)
 		}
 		deps.FreeSpace = o.free
+		if o.prepare != nil {
+			f.prepare = append(f.prepare, o.prepare)
+		}
 	}
 	f.start(deps)
 	return f
@@ -80,6 +86,9 @@ func (f *farm) start(deps artifact.Deps) {
 	service, err := artifact.New(f.cfg, deps)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	for _, prepare := range f.prepare {
+		prepare(service)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -72,7 +72,7 @@ func TestSourceThereAndBack(t *testing.T) {
 func TestKeysHoldNoUsersText(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	ref := f.stored("b1", source, zipOf(t, "a", nil))
+	ref := f.stored("b1", source, zipOf(t, "a", large()))
 	want := regexp.MustCompile(`^my-shop----x/b1/0/source-` + ref.GetObjectId() + `-[a-z2-7]{26}$`)
 	if keys := f.keys(); len(keys) != 1 || !want.MatchString(keys[0]) {
 		t.Errorf("keys = %q, want one like %s", keys, want)
@@ -143,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	set := func(n uint64) { mu.Lock(); defer mu.Unlock(); free = n }
 	data := noise(40 << 20)
-	if a := f.put(f.grantUpload("b1", result), data[:1000]); a.status != http.StatusOK {
+	if a := f.put(f.grantUpload("b1", result), large()); a.status != http.StatusOK {
 		t.Fatalf("PUT that fits = %d %s", a.status, a.body)
 	}
 	f.sqlExec("DELETE FROM objects")
@@ -232,7 +232,7 @@ func TestStoreFailsDuringUpload(t *testing.T) {
 			return nil
 		})
 	}})
-	a := f.put(f.grantUpload("b1", result), []byte("x"))
+	a := f.put(f.grantUpload("b1", result), large())
 	if a.status != http.StatusInsufficientStorage || a.code() != "no_space" || strings.Contains(a.detail(), "disk:") {
 		t.Errorf("PUT = %d %s, want 507 without the cause", a.status, a.body)
 	}
@@ -251,7 +251,7 @@ func TestStoreIsAwayDuringUpload(t *testing.T) {
 			return nil
 		})
 	}})
-	for _, data := range [][]byte{noise(100), noise(20 << 20)} {
+	for _, data := range [][]byte{noise(2 << 20), noise(20 << 20)} {
 		g := f.grantUpload("b1", result)
 		away.Store(true)
 		if a := f.put(g, data); a.status < 500 {
@@ -342,8 +342,8 @@ func TestRepeatedPut(t *testing.T) {
 			t.Errorf("%s bytes = %d %s, want 409 object_exists", name, a.status, a.body)
 		}
 	}
-	if keys := f.keys(); len(keys) != 1 {
-		t.Errorf("keys = %q, want one", keys)
+	if keys := f.keys(); len(keys) != 0 || f.small() != 1 {
+		t.Errorf("keys = %q and %d in the table, want none and one", keys, f.small())
 	}
 }
 

@@ -52,6 +52,7 @@ func (g *Ingest) cancel(ctx context.Context, id string) (*schedulerv1.Build, err
 	if err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
 		return nil, fmt.Errorf("cancel %s: %w", id, err)
 	}
+	g.holders.forget(id)
 	return resp.GetBuild(), nil
 }
 

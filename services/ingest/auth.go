@@ -52,13 +52,28 @@ func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.H
 			case token == "":
 				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKeyOrToken)
 				return
-			case !g.validToken(chi.URLParam(r, "id"), token):
-				say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongToken)
+			case !g.checkToken(w, r, say, token):
 				return
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// checkToken answers the request itself if the token is not the build's: ours, or the one that another controller gave.
+func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say dialect, token string) bool {
+	id := chi.URLParam(r, "id")
+	if g.validToken(id, token) {
+		return true
+	}
+	former, err := g.store.FormerToken(r.Context(), id, token)
+	switch {
+	case err != nil:
+		g.fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
+	case !former:
+		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongToken)
+	}
+	return err == nil && former
 }
 
 // checkKey answers the request itself if the key does not let it on.

@@ -147,7 +147,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 	h := withKey()
 	h["X-Request-Id"] = "traced-7"
-	f.postForm("/api/builds/submit", h, source(), platform("ios")).want(t, 200)
+	f.postForm("/api/builds/submit", h, large(), platform("ios")).want(t, 200)
 	if got := f.artifact.headers.Get("X-Request-Id"); got != "traced-7" {
 		t.Errorf("the artifact service was told %q", got)
 	}

@@ -58,12 +58,3 @@ func TestTracked(t *testing.T) {
 		t.Errorf("a cut body: %v, broken %v", err, cut.broken())
 	}
 }
-
-func TestPositions(t *testing.T) {
-	t.Parallel()
-	for _, p := range []position{{1, 0}, {1 << 60, 12}} {
-		if got := parsePosition(p.String()); got != p {
-			t.Errorf("parsePosition(%s) = %v", p, got)
-		}
-	}
-}

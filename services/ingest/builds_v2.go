@@ -71,7 +71,11 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	writeTagged(w, r, viewV2(resp.GetBuild(), resp.GetAttempts()))
+	v := viewV2(resp.GetBuild(), resp.GetAttempts())
+	if v.Final() {
+		v.Log = g.logV2(r.Context(), v.ID)
+	}
+	writeTagged(w, r, v)
 }
 
 func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {

@@ -267,7 +267,7 @@ func TestCertsAtOnce(t *testing.T) {
 	go submit(pr, form.FormDataContentType(), first)
 	// The profile comes before the certs, so all that certs may need stays reserved until they have come.
 	sendPart(t, form, "profile", "PROFILE")
-	sendPart(t, form, "source", "the source")
+	sendPart(t, form, "source", large().content)
 	<-f.artifact.arrived
 
 	var body bytes.Buffer

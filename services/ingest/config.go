@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -41,11 +42,25 @@ type Config struct {
 	RepeatWindow time.Duration
 	// StatsOrigins are the web pages (scheme://host[:port]) whose scripts may read the public figures; "*" is any.
 	StatsOrigins []string
-	// MaxFollowers bounds the logs that one replica sends live at once: each holds a consumer on the bus.
+	// MaxFollowers bounds the clients that one replica sends logs and events to at once. Those of one log share a reader of the
+	// bus; logs wait in 64 MiB of memory at most, and up to 512 KiB for each client that is slow.
 	MaxFollowers int
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
 	// 45 s of silence for a dead line.
 	FollowBeat time.Duration
+	// MaxSamples bounds the samples of telemetry that wait for the bus; more are left out, and counted in the log.
+	MaxSamples int
+	// PublicURL is where people reach this gateway, for links in webhooks; empty leaves them out.
+	PublicURL string
+	// WebhookNetworks are networks of our own that webhooks may be sent to, besides the public internet.
+	WebhookNetworks []netip.Prefix
+	// WebhookTimeout bounds one try. After WebhookAttempts of them a delivery is dead. WebhookPause is between the first two, and
+	// doubles up to WebhookMaxPause.
+	WebhookTimeout                time.Duration
+	WebhookAttempts               int
+	WebhookPause, WebhookMaxPause time.Duration
+	// WebhookDisableAfter disables a webhook of which no delivery has succeeded for so long.
+	WebhookDisableAfter time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
 	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
@@ -60,8 +75,9 @@ func DefaultConfig() Config {
 	return Config{
 		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
 		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
-		StatsOrigins: []string{"https://expo-free-agent.pages.dev"},
-		MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+		StatsOrigins:   []string{"https://expo-free-agent.pages.dev"},
+		WebhookTimeout: 10 * time.Second, WebhookAttempts: 12, WebhookPause: 5 * time.Second, WebhookMaxPause: time.Hour, WebhookDisableAfter: 72 * time.Hour,
+		MaxSamples: 20_000, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
 	}
 }
 
@@ -98,14 +114,32 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("RepeatWindow: want more than 0"))
 	}
 	faults = append(faults, validOrigins(c.StatsOrigins))
+	faults = append(faults, c.validWebhooks())
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
+	}
+	if c.MaxSamples <= 0 {
+		faults = append(faults, errors.New("MaxSamples: want more than 0"))
 	}
 	if c.FollowBeat <= 0 || c.FollowBeat > 30*time.Second {
 		faults = append(faults, errors.New("FollowBeat: want more than 0 and at most 30s"))
 	}
 	if c.WorkerTTL < time.Second {
 		faults = append(faults, errors.New("WorkerTTL: want at least 1s"))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) validWebhooks() error {
+	var faults []error
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		faults = append(faults, errors.New("PublicURL: want http:// or https:// and a host"))
+	}
+	if c.WebhookTimeout < time.Second || c.WebhookTimeout > time.Minute {
+		faults = append(faults, errors.New("WebhookTimeout: want 1s to 1m"))
+	}
+	if c.WebhookAttempts < 1 || c.WebhookPause <= 0 || c.WebhookPause > c.WebhookMaxPause || c.WebhookMaxPause > 24*time.Hour || c.WebhookDisableAfter <= 0 {
+		faults = append(faults, errors.New("webhooks: want at least 1 attempt, pauses of more than 0 and at most a day, and a time until one is disabled"))
 	}
 	return errors.Join(faults...)
 }

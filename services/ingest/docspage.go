@@ -75,7 +75,7 @@ func page(document []byte) ([]byte, error) {
 // calls are in the order of their paths, and for each path as people use them.
 func (d apiDoc) calls() (all []callDoc) {
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
-		for _, method := range []string{"get", "head", "post", "put", "patch"} {
+		for _, method := range []string{"get", "head", "post", "put", "patch", "delete"} {
 			if c, ok := d.Paths[path][method]; ok {
 				c.Method, c.Path = strings.ToUpper(method), path
 				all = append(all, c)

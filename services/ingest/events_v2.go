@@ -32,12 +32,12 @@ func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.stopping, cancel)()
-	t, err := g.open(ctx, bus.EventsStream, bus.BuildSubjectsOf(id), jetstream.DeliverNewPolicy, 0)
+	t, err := bus.OpenTail(ctx, g.js, bus.EventsStream, bus.BuildSubjectsOf(id), jetstream.DeliverNewPolicy, 0)
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
-	defer t.close(ctx)
+	defer t.Close(ctx)
 	out := openSSE(w)
 	defer out.close()
 	if err := g.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
@@ -46,7 +46,7 @@ func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admitFollower takes one of the places of clients that hold a consumer on the bus.
+// admitFollower takes one of the places of clients that follow something.
 func (g *Ingest) admitFollower() (leave func(), err error) {
 	select {
 	case g.followers <- struct{}{}:
@@ -57,7 +57,7 @@ func (g *Ingest) admitFollower() (leave func(), err error) {
 }
 
 // sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
-func (g *Ingest) sendLife(ctx context.Context, out *sse, t *tail, id string) error {
+func (g *Ingest) sendLife(ctx context.Context, out *sse, t *bus.Tail, id string) error {
 	for seq := ""; ; {
 		resp, err := g.getBuild(ctx, id)
 		if err != nil {
@@ -83,9 +83,9 @@ func sendBuild(out *sse, seq string, resp *schedulerv1.GetResponse) (ended bool,
 
 // happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
 // whether the build has ended: the event that says so may have been lost with a stream.
-func (g *Ingest) happening(ctx context.Context, out *sse, t *tail, id string) (seq string, err error) {
+func (g *Ingest) happening(ctx context.Context, out *sse, t *bus.Tail, id string) (seq string, err error) {
 	for {
-		m, err := t.message(ctx, g.cfg.FollowBeat)
+		m, err := t.Next(ctx, g.cfg.FollowBeat)
 		if err == nil {
 			md, err := m.Metadata()
 			if err != nil {
@@ -93,7 +93,7 @@ func (g *Ingest) happening(ctx context.Context, out *sse, t *tail, id string) (s
 			}
 			return strconv.FormatUint(md.Sequence.Stream, 10), nil
 		}
-		if !quiet(ctx, err) {
+		if !bus.Quiet(ctx, err) {
 			return "", err
 		}
 		if err := errors.Join(out.comment("still here"), out.flush()); err != nil {

@@ -200,6 +200,8 @@ type artifact struct {
 	limit   int64 // of any object
 	mu      sync.Mutex
 	objects map[string]*object
+	// logs are the archived ones, by build.
+	logs map[string]*artifactv1.LogResponse
 	// arrived hears of each object whose first bytes came.
 	arrived chan string
 	headers http.Header // of the last transfer
@@ -217,11 +219,12 @@ type object struct {
 
 func startArtifact(t *testing.T, nc *nats.Conn) *artifact {
 	t.Helper()
-	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, arrived: make(chan string, 100)}
+	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, logs: map[string]*artifactv1.LogResponse{}, arrived: make(chan string, 100)}
 	serve(t, nc, "artifact", func(r *rpc.Service) error {
 		return errors.Join(
-			rpc.Handle(r, "upload", a.upload), rpc.Handle(r, "download", a.download), rpc.Handle(r, "keep", a.keep),
+			rpc.Handle(r, "upload", a.upload), rpc.Handle(r, "store", a.store), rpc.Handle(r, "download", a.download), rpc.Handle(r, "keep", a.keep),
 			rpc.Handle(r, "discard", a.discard), rpc.Handle(r, "adopt", a.adopt), rpc.Handle(r, "stat", a.stat),
+			rpc.Handle(r, "log", a.log),
 		)
 	})
 	server := httptest.NewServer(a)
@@ -259,11 +262,38 @@ func (a *artifact) of(buildID string, kind artifactv1.Kind) *object {
 	return nil
 }
 
+// kept says whether an object of a build was kept; who submits is answered before.
+func (a *artifact) kept(buildID string, kind artifactv1.Kind) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects {
+		if o.build == buildID && o.kind == kind {
+			return o.kept
+		}
+	}
+	return false
+}
+
 func (a *artifact) upload(_ context.Context, r *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
 	id := a.add(&object{build: r.GetBuildId(), name: r.GetName(), kind: r.GetKind()})
 	g := grant(http.MethodPut, id)
 	g.MaxBytes = a.limit
 	return &artifactv1.UploadResponse{Grant: g}, nil
+}
+
+// store takes what comes with the request.
+func (a *artifact) store(_ context.Context, r *artifactv1.StoreRequest) (*artifactv1.StoreResponse, error) {
+	if int64(len(r.GetData())) > a.limit {
+		return nil, build.ErrTooLarge
+	}
+	a.arrived <- r.GetObjectId()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.objects[r.GetObjectId()] = &object{build: r.GetBuildId(), name: r.GetName(), kind: r.GetKind(), data: r.GetData(), stored: true}
+	sum := sha256.Sum256(r.GetData())
+	return &artifactv1.StoreResponse{Object: &eventsv1.ObjectRef{
+		ObjectId: r.GetObjectId(), Size: int64(len(r.GetData())), Sha256: hex.EncodeToString(sum[:]), Name: r.GetName(),
+	}}, nil
 }
 
 func (a *artifact) download(_ context.Context, r *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
@@ -310,6 +340,15 @@ func (a *artifact) adopt(_ context.Context, r *artifactv1.AdoptRequest) (*artifa
 		return resp, nil
 	}
 	return nil, build.ErrObjectNotFound
+}
+
+func (a *artifact) log(_ context.Context, r *artifactv1.LogRequest) (*artifactv1.LogResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l := a.logs[r.GetBuildId()]; l != nil {
+		return proto.CloneOf(l), nil
+	}
+	return &artifactv1.LogResponse{}, nil
 }
 
 func (a *artifact) stat(_ context.Context, r *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {

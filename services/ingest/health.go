@@ -61,9 +61,9 @@ func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// ready says whether a submit would be taken now.
+// ready says whether a submit would be taken now. The reason is for operators: it goes to the log.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
-	if err := g.readiness(r.Context()); err != nil {
+	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
@@ -71,7 +71,8 @@ func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-func (g *Ingest) readiness(ctx context.Context) error {
+// Ready says why a submit would not be taken now, nil if it would. It is safe for concurrent use.
+func (g *Ingest) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if err := g.stopping.Err(); err != nil {

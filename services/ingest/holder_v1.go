@@ -29,6 +29,13 @@ func heldBuild(ctx context.Context) *schedulerv1.Build {
 // is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
 // is told so in other words.
 func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
+	return g.requireHolderBy(alsoBuild, g.held)
+}
+
+// askHeld gives a build if the worker holds it.
+type askHeld func(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error)
+
+func (g *Ingest) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
 	sayOther := sayNotHolder
 	if alsoBuild {
 		sayOther = sayNotAssigned
@@ -47,7 +54,7 @@ func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
 				v1.refuse(w, r, http.StatusForbidden, codeWrongKey, sayOtherBuild)
 				return
 			}
-			b, err := g.held(r.Context(), id, worker, sayOther)
+			b, err := held(r.Context(), id, worker, sayOther)
 			if err != nil {
 				g.fail(w, r, v1, err)
 				return

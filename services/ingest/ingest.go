@@ -10,9 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
@@ -28,10 +30,19 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	holders   holders
+	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
+	samples *bus.Async
+	hooks   *hooks
+	keeper  *keeper.Keeper
+	// book reads logs, hub has them followed.
+	book *logbook.Book
+	hub  *logbook.Hub
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
 	stats          statsCache
+	logs           logCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -61,7 +72,16 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		certs: newCertsMemory(cfg),
 		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
+	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
+		return nil, err
+	}
+	if g.hooks, err = newHooks(cfg); err != nil {
+		return nil, err
+	}
+	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
+	g.book = logbook.NewBook(js, g.archivedLog, g.archiveSource)
+	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat, Log: g.log})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
 	}
@@ -82,8 +102,14 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
+	group.Go("keeper", g.keeper.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
+	group.Go("samples", g.samples.Run)
+	group.Go("builds", g.hearBuilds)
+	group.Go("webhooks", g.hooksLoop)
+	group.Go("deliveries", g.sendLoop)
+	group.Go("old deliveries", g.sweepHooksLoop)
 	return group.Run(ctx)
 }
 

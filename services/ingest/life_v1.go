@@ -26,25 +26,39 @@ const (
 	maxBeats = 20_000
 )
 
-// beats remembers which keys were written a moment ago, so that a chatty build costs no write for each of its lines.
+// beats remembers which keys were written a moment ago, so that a chatty build costs no write for each of its lines, and how
+// long their owners were silent since. Of a build whose calls come to several gateways each sees some, and takes the silences
+// for longer than they are.
 type beats struct {
 	mu   sync.Mutex
-	last map[string]time.Time
+	last map[string]pulse
 }
 
-// due says whether a key is to be written, and notes that it is.
-func (b *beats) due(key string, ttl time.Duration) bool {
+// pulse is when a key was written, when its owner was last heard, and the longest it was not heard since the key was written.
+type pulse struct {
+	written, heard time.Time
+	silence        time.Duration
+}
+
+// due says whether a key is to be written, and notes that it is. silence is the longest since it was written before, 0 on the
+// first.
+func (b *beats) due(key string, ttl time.Duration) (silence time.Duration, due bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if now.Sub(b.last[key]) < ttl/beatShare {
-		return false
+	p, known := b.last[key]
+	if known {
+		p.silence = max(p.silence, now.Sub(p.heard))
 	}
-	if b.last == nil || len(b.last) >= maxBeats {
-		b.last = map[string]time.Time{}
+	p.heard = now
+	if due = now.Sub(p.written) >= ttl/beatShare; due {
+		silence, p.silence, p.written = p.silence, 0, now
 	}
-	b.last[key] = now
-	return true
+	if b.last == nil || !known && len(b.last) >= maxBeats {
+		b.last = map[string]pulse{}
+	}
+	b.last[key] = p
+	return silence, due
 }
 
 // forget has the key written again with the next sign of life.
@@ -61,7 +75,11 @@ func (g *Ingest) alive(ctx context.Context, b *schedulerv1.Build) {
 	if stage == "" {
 		stage = string(build.StagePrepare)
 	}
-	g.beat(ctx, bus.LeaseKey(b.GetWorkerId(), b.GetId(), b.GetAttempt()), build.Stage(stage).TTL(g.cfg.StageTTLs), &eventsv1.Heartbeat{
+	ttl := build.Stage(stage).TTL(g.cfg.StageTTLs)
+	if own := time.Duration(b.GetStageTtlSeconds()) * time.Second; own > 0 { // its project's
+		ttl = own
+	}
+	g.beat(ctx, bus.LeaseKey(b.GetWorkerId(), b.GetId(), b.GetAttempt()), ttl, &eventsv1.Heartbeat{
 		WorkerId: b.GetWorkerId(), BuildId: b.GetId(), Attempt: b.GetAttempt(), Stage: stage,
 	})
 }
@@ -74,10 +92,11 @@ func (g *Ingest) workerAlive(ctx context.Context, worker string) {
 // is lost is said again with the next sign of life.
 func (g *Ingest) beat(ctx context.Context, key string, ttl time.Duration, h *eventsv1.Heartbeat) {
 	noted := key + " " + h.GetStage()
-	if !g.beats.due(noted, ttl) {
+	silence, due := g.beats.due(noted, ttl)
+	if !due {
 		return
 	}
-	h.TtlSeconds, h.AtMs = int32(ttl/time.Second), time.Now().UnixMilli()
+	h.TtlSeconds, h.AtMs, h.SilenceMs = int32(ttl/time.Second), time.Now().UnixMilli(), silence.Milliseconds()
 	data, err := proto.Marshal(h)
 	if err == nil {
 		m := nats.NewMsg(bus.KeySubject(key))

@@ -113,8 +113,10 @@ func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	list := api.WorkerList{Workers: make([]api.Worker, len(resp.GetWorkers()))}
+	health := g.workersHealth(r.Context())
 	for i, worker := range resp.GetWorkers() {
 		list.Workers[i] = viewWorker(worker)
+		list.Workers[i].Health = health[worker.GetId()]
 	}
 	writeTagged(w, r, list)
 }
@@ -127,6 +129,7 @@ func (g *Ingest) getWorkerV2(w http.ResponseWriter, r *http.Request) {
 	}
 	v := viewWorker(resp.GetWorker())
 	v.Completed, v.Failed = resp.GetCompleted(), resp.GetFailed()
+	v.Health = g.workersHealth(r.Context(), v.ID)[v.ID]
 	writeTagged(w, r, v)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -55,7 +56,7 @@ func (g *Ingest) logRequests(next http.Handler) http.Handler {
 		begin, out := time.Now(), middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			level := slog.LevelDebug
-			if r.Method != http.MethodGet && r.Method != http.MethodHead || out.Status() >= http.StatusInternalServerError {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead && !routine(r.URL.Path) || out.Status() >= http.StatusInternalServerError {
 				level = slog.LevelInfo
 			}
 			g.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", out.Status(),
@@ -63,6 +64,11 @@ func (g *Ingest) logRequests(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(out, r)
 	})
+}
+
+// routine is what a worker says of its build many times a minute.
+func routine(path string) bool {
+	return strings.HasSuffix(path, "/telemetry") || strings.HasSuffix(path, "/heartbeat") || strings.HasSuffix(path, "/logs")
 }
 
 // recoverPanics answers 500 and logs, except for the panic that net/http itself means to cut a connection with.

@@ -76,7 +76,7 @@ func TestArtifactServiceAway(t *testing.T) {
 	other.serve(g.Handler())
 	before := f.artifact.count()
 	for name, r := range map[string]reply{
-		"submit":   other.postForm("/api/builds/submit", withKey(), source(), platform("ios")),
+		"submit":   other.postForm("/api/builds/submit", withKey(), large(), platform("ios")),
 		"download": other.get("/api/builds/" + done + "/download"),
 		"transfer": other.do("PUT", api.ObjectsPath, strings.NewReader("x"), hdr{api.TicketHeader: "t"}),
 	} {

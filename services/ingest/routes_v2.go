@@ -45,6 +45,25 @@ type (
 		Platform string   `query:"platform" enum:"ios,android" description:"Only builds for this platform."`
 		Worker   string   `query:"worker" description:"Only builds that this worker has, or had last."`
 	}
+	someTelemetry struct {
+		oneBuild
+
+		From       string `query:"from" format:"date-time" description:"From this time on (RFC 3339); left out from the first sample."`
+		To         string `query:"to" format:"date-time" description:"Before this time; left out to the last sample."`
+		Resolution int    `query:"resolution" minimum:"0" maximum:"86400" default:"0" description:"Seconds of a point; 0 chooses one that gives at most 500 points."`
+	}
+	someStats struct {
+		From    string `query:"from" format:"date" description:"First day, such as 2026-11-01; left out, 30 days up to the last."`
+		To      string `query:"to" format:"date" description:"Last day; left out, today. At most 400 days."`
+		Project string `query:"project" description:"Only builds of this project."`
+	}
+	oneProject struct {
+		Project string `query:"project" required:"true" description:"Name of the project."`
+	}
+	newTimeouts struct {
+		oneProject
+		api.Timeouts
+	}
 	retryBuild struct {
 		oneBuild
 
@@ -79,7 +98,8 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.byteOperations())
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(),
+		g.formerOperations())
 }
 
 func (g *Ingest) buildOperations() []operation {
@@ -116,6 +136,11 @@ func (g *Ingest) buildOperations() []operation {
 			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{404},
 		},
 		{
+			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",
+			about: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
 			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: g.resultV2, id: "downloadResult", summary: "Download a completed build's result",
 			about: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
 			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 416},
@@ -144,9 +169,39 @@ func (g *Ingest) workerOperations() []operation {
 			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.Worker{}, status: http.StatusOK, refusals: []int{404},
 		},
 		{
+			method: "GET", path: "/workers/{id}/reports", guard: read, handle: g.reportsV2, id: "listReports", summary: "Read a worker's diagnostic reports, newest first",
+			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.ReportList{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
 			method: "POST", path: "/workers", guard: worker, handle: g.join, id: "joinWorker", summary: "Join as a worker",
 			about: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
 			who:   anyKeyOf + "worker", asks: api.JoinRequest{}, gives: api.JoinResponse{}, status: http.StatusOK, refusals: []int{400},
+		},
+	}
+}
+
+func (g *Ingest) projectOperations() []operation {
+	read, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeAdmin)
+	return []operation{
+		{
+			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",
+			about: "Builds by day, how long they and their stages took, how long they waited, what workers did. Counted from the events, a moment after they happen; days are UTC.",
+			who:   anyKeyOf + "read", asks: someStats{}, gives: api.Stats{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "POST", path: "/stats/rebuild", guard: admin, handle: g.rebuildStatsV2, id: "rebuildStats", summary: "Count the figures anew",
+			about: "From the events that there still are (30 days); earlier days stay as they are.",
+			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted,
+		},
+		{
+			method: "GET", path: "/timeouts", guard: read, handle: g.timeoutsV2, id: "getTimeouts", summary: "Read a project's timeouts",
+			about: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",
+			who:   anyKeyOf + "read", asks: oneProject{}, gives: api.ProjectTimeouts{}, status: http.StatusOK,
+		},
+		{
+			method: "PUT", path: "/timeouts", guard: admin, handle: g.setTimeoutsV2, id: "setTimeouts", summary: "Replace a project's timeouts",
+			about: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
+			who:   anyKeyOf + "admin", asks: newTimeouts{}, gives: api.ProjectTimeouts{}, status: http.StatusOK, refusals: []int{400},
 		},
 	}
 }
@@ -191,7 +246,7 @@ func (g *Ingest) routesV2(r chi.Router) {
 // methodNotAllowed names the methods that a path has.
 func methodNotAllowed(routes chi.Router) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			if routes.Match(chi.NewRouteContext(), method, r.URL.Path[len(api.Path):]) {
 				w.Header().Add("Allow", method)
 			}

@@ -21,6 +21,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest"
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
 	"github.com/expo-free-agent/freeagent/shared/database"
@@ -172,8 +173,11 @@ func (f *farm) post(path string) reply {
 type part struct{ name, file, content string }
 
 func platform(p string) part { return part{name: "platform", content: p} }
-func source() part           { return part{"source", "project.tar.gz", "the source"} }
-func certs() part            { return part{"certs", "certs.zip", certsZip()} }
+
+// large is a source that is streamed; a smaller one goes with a request.
+func large() part  { return part{"source", "project.tar.gz", noise(api.SmallObject + 1)} }
+func source() part { return part{"source", "project.tar.gz", "the source"} }
+func certs() part  { return part{"certs", "certs.zip", certsZip()} }
 
 // certsZip is what a submitter signs with.
 func certsZip() string {

@@ -4,28 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 )
-
-// position is a place in the log that a follower can go on from: message and line.
-type position struct {
-	seq  uint64
-	line int
-}
-
-func (p position) String() string { return fmt.Sprintf("%d.%d", p.seq, p.line) }
-
-// parsePosition reads what String wrote; anything else is the beginning.
-func parsePosition(s string) position {
-	a, b, _ := strings.Cut(s, ".")
-	seq, err1 := strconv.ParseUint(a, 10, 64)
-	line, err2 := strconv.Atoi(b)
-	if err1 != nil || err2 != nil || seq == 0 || line < 0 {
-		return position{}
-	}
-	return position{seq, line}
-}
 
 // sse writes server-sent events. A client that takes nothing is given up by the deadline of each write.
 type sse struct {
@@ -45,8 +24,10 @@ func openSSE(w http.ResponseWriter) *sse {
 
 func (s *sse) close() { s.w.done() }
 
-func (s *sse) write(text string) error {
-	if _, err := s.w.Write([]byte(text)); err != nil {
+func (s *sse) write(text string) error { return s.bytes([]byte(text)) }
+
+func (s *sse) bytes(p []byte) error {
+	if _, err := s.w.Write(p); err != nil {
 		return fmt.Errorf("send events: %w", err)
 	}
 	return nil

@@ -47,14 +47,14 @@ func (c *statsCache) fresh() (statsV1, bool) {
 	return c.stats, !c.at.IsZero() && time.Since(c.at) < statsAge
 }
 
-func (c *statsCache) put(s *schedulerv1.StatsResponse, usage *monitorv1.UsageResponse) statsV1 {
+func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monitorv1.UsageResponse) statsV1 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if usage != nil {
 		c.cpuPercent = usage.GetMeanCpuPercent()
 	}
 	c.at, c.stats = time.Now(), statsV1{
-		NodesOnline: s.GetWorkersOnline(), BuildsQueued: s.GetWaiting(), ActiveBuilds: s.GetActive(), BuildsToday: s.GetCompletedToday(),
+		NodesOnline: s.GetWorkersOnline(), BuildsQueued: s.GetWaiting(), ActiveBuilds: s.GetActive(), BuildsToday: today,
 		TotalBuilds: s.GetEnded(), TotalBuildTimeMs: s.GetBuildMs(),
 		TotalCPUCycles: c.cpuPercent / 100 * float64(s.GetBuildMs()) / 1000,
 	}
@@ -92,13 +92,29 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	defer cancel()
 	usage := make(chan *monitorv1.UsageResponse, 1)
 	go func() { usage <- g.askUsage(ctx) }()
+	today, counted := g.askToday(ctx)
 	var s schedulerv1.StatsResponse
-	err := g.ask(ctx, "scheduler", "stats", &schedulerv1.StatsRequest{}, &s)
+	err := g.ask(ctx, "scheduler", "stats", &schedulerv1.StatsRequest{WithoutToday: counted}, &s)
 	u := <-usage
 	if err != nil {
 		return statsV1{}, err
 	}
-	return g.stats.put(&s, u), nil
+	if !counted {
+		today = s.GetCompletedToday()
+	}
+	return g.stats.put(&s, today, u), nil
+}
+
+// askToday gives what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
+func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	var t monitorv1.TodayResponse
+	if err := g.ask(ctx, "monitor", "today", &monitorv1.TodayRequest{}, &t); err != nil {
+		g.log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
+		return 0, false
+	}
+	return t.GetCompleted(), true
 }
 
 // askUsage gives nil if the monitor does not answer.

@@ -174,11 +174,7 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 			drop = append(drop, id)
 		}
 	}
-	if len(keep) > 0 {
-		if err := g.ask(ctx, "artifact", "keep", &artifactv1.KeepRequest{ObjectIds: keep}, &artifactv1.KeepResponse{}); err != nil {
-			g.log.WarnContext(ctx, "upload not marked as kept yet", "build_id", b.GetId(), "err", err)
-		}
-	}
+	g.keeper.Keep(keep...)
 	if len(drop) > 0 {
 		if err := g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: drop}, &artifactv1.DiscardResponse{}); err != nil {
 			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)

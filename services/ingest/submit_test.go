@@ -37,9 +37,12 @@ func TestSubmitInAnyOrder(t *testing.T) {
 				t.Errorf("answer = %v", m)
 			}
 			src, crt := f.artifact.of(id, artifactv1.Kind_KIND_SOURCE), f.artifact.of(id, artifactv1.Kind_KIND_CERTS)
-			if src == nil || crt == nil || string(src.data) != "the source" || string(crt.data) != certsZip() || !src.kept || !crt.kept {
-				t.Errorf("source = %+v, certs = %+v", src, crt)
+			if src == nil || crt == nil || string(src.data) != "the source" || string(crt.data) != certsZip() {
+				t.Fatalf("source = %+v, certs = %+v", src, crt)
 			}
+			eventually(t, "both are kept", func() bool {
+				return f.artifact.kept(id, artifactv1.Kind_KIND_SOURCE) && f.artifact.kept(id, artifactv1.Kind_KIND_CERTS)
+			})
 			f.scheduler.set(id, func(b *schedulerv1.Build) {
 				if b.GetPlatform() != "android" || b.GetSource().GetSize() != 10 || len(b.GetSource().GetSha256()) != 64 || b.GetCerts().GetObjectId() == "" || b.GetPriority() != 0 {
 					t.Errorf("submitted = %v", b)
@@ -271,9 +274,7 @@ func TestRetry(t *testing.T) {
 	if again == id || m["original_build_id"] != id || m["status"] != "pending" || m["access_token"] == token {
 		t.Errorf("retry = %v", m)
 	}
-	if o := f.artifact.of(again, artifactv1.Kind_KIND_SOURCE); o == nil || !o.kept {
-		t.Errorf("its source = %+v", o)
-	}
+	eventually(t, "its source is kept", func() bool { return f.artifact.kept(again, artifactv1.Kind_KIND_SOURCE) })
 	f.postForm("/api/builds/nonexistent/retry", withKey()).want(t, 404, "Build not found")
 
 	f.scheduler.fail(build.ErrQueueFull)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,9 +22,35 @@ import (
 // maxProblem bounds what is read of a refusal.
 const maxProblem = 64 << 10
 
-// upload streams a file to the artifact service, which stores and hashes it on the way. The object is noted in s before a
-// byte moves, so that it is discarded whatever happens.
+// upload brings a file to the artifact service, which stores and hashes it. The object is noted in s before a byte moves, so
+// that it is discarded whatever happens. A small one goes with the request, a larger one is streamed. Certs are streamed
+// whatever their size: they do not travel over the bus.
 func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
+	if req.GetKind() == artifactv1.Kind_KIND_CERTS {
+		return g.stream(ctx, s, req, file)
+	}
+	head, err := io.ReadAll(io.LimitReader(file, api.SmallObject+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the file: %w", err)
+	}
+	if len(head) > api.SmallObject {
+		return g.stream(ctx, s, req, io.MultiReader(bytes.NewReader(head), file))
+	}
+	id := build.NewID()
+	s.objects = append(s.objects, id)
+	var resp artifactv1.StoreResponse
+	err = g.ask(ctx, "artifact", "store", &artifactv1.StoreRequest{
+		ObjectId: id, BuildId: req.GetBuildId(), Kind: req.GetKind(), Project: req.GetProject(), Name: req.GetName(),
+		Attempt: req.GetAttempt(), Data: head,
+	}, &resp)
+	if err != nil {
+		return nil, err
+	}
+	ref := resp.GetObject()
+	return &eventsv1.ObjectRef{ObjectId: ref.GetObjectId(), Size: ref.GetSize(), Sha256: ref.GetSha256(), Name: req.GetName()}, nil
+}
+
+func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
 	var resp artifactv1.UploadResponse
 	if err := g.ask(ctx, "artifact", "upload", req, &resp); err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)

@@ -174,6 +174,7 @@ func (d *delivery) finish() (status string, err error) {
 		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
+	d.g.holders.forget(b.GetId())
 	if status == "failed" {
 		d.g.discard(ctx, &d.objects)
 	}

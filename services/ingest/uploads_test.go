@@ -46,9 +46,7 @@ func TestUploadIsOneBuild(t *testing.T) {
 	}
 	id, _ := first["id"].(string)
 	for _, kind := range []artifactv1.Kind{artifactv1.Kind_KIND_SOURCE, artifactv1.Kind_KIND_CERTS} {
-		if o := f.artifact.of(id, kind); o == nil || !o.kept {
-			t.Errorf("%v of build %s = %+v, want it kept", kind, id, o)
-		}
+		eventually(t, "it is kept", func() bool { return f.artifact.kept(id, kind) })
 	}
 	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android")).want(t, 409)
 }

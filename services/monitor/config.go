@@ -20,6 +20,9 @@ type Config struct {
 	StageTTLs map[build.Stage]time.Duration
 	// ReconcileEvery compares what is watched with the scheduler's leases, besides at start and after a reconnection.
 	ReconcileEvery time.Duration
+	// KeepSamples is how long samples of telemetry are kept as they came, KeepMinutes how long their sums by the minute are,
+	// KeepReports how long diagnostic reports are.
+	KeepSamples, KeepMinutes, KeepReports time.Duration
 }
 
 // DefaultConfig detects a dead worker its stage's TTL and less than a second after its last beat.
@@ -27,14 +30,18 @@ func DefaultConfig() Config {
 	return Config{
 		Grace: 500 * time.Millisecond, Tick: 100 * time.Millisecond, WorkerTTL: 15 * time.Second,
 		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 10 * time.Minute,
+		KeepSamples: 7 * day, KeepMinutes: 90 * day, KeepReports: 30 * day,
 	}
 }
+
+const day = 24 * time.Hour
 
 // Validate names every fault at once.
 func (c Config) Validate() error {
 	var faults []error
 	for name, d := range map[string]time.Duration{
 		"grace": c.Grace, "tick": c.Tick, "worker TTL": c.WorkerTTL, "reconcile every": c.ReconcileEvery,
+		"keep samples": c.KeepSamples, "keep minutes": c.KeepMinutes, "keep reports": c.KeepReports,
 	} {
 		if d <= 0 {
 			faults = append(faults, fmt.Errorf("%s = %s, want more than 0", name, d))
@@ -44,6 +51,9 @@ func (c Config) Validate() error {
 		if ttl < time.Second || ttl > maxTTL {
 			faults = append(faults, fmt.Errorf("TTL of stage %s = %s, want 1s to %s", stage, ttl, maxTTL))
 		}
+	}
+	if c.KeepMinutes < c.KeepSamples {
+		faults = append(faults, fmt.Errorf("sums by the minute kept for %s, samples for %s: want the sums for longer", c.KeepMinutes, c.KeepSamples))
 	}
 	return errors.Join(faults...)
 }

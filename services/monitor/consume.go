@@ -28,8 +28,12 @@ func (m *Monitor) eventsLoop(ctx context.Context) error {
 
 // consume waits for a stream that is not there yet: services start in any order, and the scheduler makes the streams.
 func (m *Monitor) consume(ctx context.Context, c bus.Consumer, h bus.Handler) error {
+	return m.retried(ctx, func() error { return bus.Consume(ctx, m.js, c, h, m.log) })
+}
+
+func (m *Monitor) retried(ctx context.Context, consume func() error) error {
 	for {
-		err := bus.Consume(ctx, m.js, c, h, m.log)
+		err := consume()
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // we stop
 		}
@@ -53,11 +57,17 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	switch event {
 	case bus.Assigned:
 		return decode(msg, func(e *eventsv1.BuildAssigned) error {
-			return m.watch(ctx, e.GetBuildId(), e.GetAttempt(), e.GetWorkerId(), string(build.StagePrepare))
+			return m.watch(ctx, store.Lease{
+				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: string(build.StagePrepare),
+				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
+			})
 		})
 	case bus.Stage:
 		return decode(msg, func(e *eventsv1.BuildStageChanged) error {
-			return m.watch(ctx, e.GetBuildId(), e.GetAttempt(), e.GetWorkerId(), e.GetStage())
+			return m.watch(ctx, store.Lease{
+				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: e.GetStage(),
+				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
+			})
 		})
 	case bus.Completed:
 		return decode(msg, func(e *eventsv1.BuildCompleted) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
@@ -88,16 +98,22 @@ func decode[E any, P interface {
 	return f(e)
 }
 
-// watch expects a beat within the stage's TTL: a worker that dies before its first beat is found, too.
-func (m *Monitor) watch(ctx context.Context, buildID string, attempt int32, workerID, stage string) error {
-	now, ttl := m.now(), build.Stage(stage).TTL(m.cfg.StageTTLs)
-	return m.store.Watch(ctx, store.Lease{
-		BuildID: buildID, Attempt: attempt, WorkerID: workerID, Stage: stage, TTL: ttl, Since: now,
-		LookAt: now.Add(ttl + m.cfg.Grace),
-	})
+func seconds(n int32) time.Duration { return min(time.Duration(max(0, n))*time.Second, maxTTL) }
+
+// watch expects a beat within the stage's TTL: a worker that dies before its first beat is found, too. A TTL of 0 is the
+// configuration's.
+func (m *Monitor) watch(ctx context.Context, l store.Lease) error {
+	if l.TTL == 0 {
+		l.TTL = build.Stage(l.Stage).TTL(m.cfg.StageTTLs)
+	}
+	l.Since = m.now()
+	l.LookAt = l.Since.Add(l.TTL + m.cfg.Grace)
+	m.silences.belongs(l.BuildID, l.Project)
+	return m.store.Watch(ctx, l)
 }
 
-// markersLoop hears the bucket's stream: a beat is skipped, an expiry marker makes its key due after the grace period.
+// markersLoop hears the bucket's stream: of a beat it takes the silence that it ends, an expiry marker makes its key due after
+// the grace period.
 func (m *Monitor) markersLoop(ctx context.Context) error {
 	return m.consume(ctx, bus.Consumer{
 		Stream: bus.HeartbeatStream, Durable: "monitor-markers", Filters: []string{bus.KeySubject(">")}, Parallel: 64,
@@ -107,12 +123,17 @@ func (m *Monitor) markersLoop(ctx context.Context) error {
 func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
 	// A key that was deleted is as absent as one that expired.
 	h := msg.Headers()
-	if h.Get(jetstream.MarkerReasonHeader) == "" && h.Get(operationHeader) == "" {
-		return nil
-	}
+	expired := h.Get(jetstream.MarkerReasonHeader) != "" || h.Get(operationHeader) != ""
 	worker, buildID, attempt, err := bus.ParseKey(msg.Subject()[len(bus.KeySubject("")):])
-	if err != nil {
+	switch {
+	case err != nil && expired:
 		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
+	case err != nil, !expired && buildID == "":
+		return nil
+	case !expired:
+		return decode(msg, func(h *eventsv1.Heartbeat) error {
+			return m.observe(ctx, buildID, h.GetStage(), time.Duration(h.GetSilenceMs())*time.Millisecond)
+		})
 	}
 	at := m.now().Add(m.cfg.Grace)
 	if buildID == "" {

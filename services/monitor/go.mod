@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/expo-free-agent/freeagent/proto-events v0.0.0
 	github.com/expo-free-agent/freeagent/shared v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	google.golang.org/protobuf v1.36.12

@@ -109,7 +109,7 @@ func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, due st
 		return err
 	}
 	if h == nil {
-		return m.stall(ctx, due)
+		return m.lookFurther(ctx, due)
 	}
 	now, seen := m.now(), due
 	seen.Since = now
@@ -118,6 +118,29 @@ func (m *Monitor) lookAtLease(ctx context.Context, kv jetstream.KeyValue, due st
 	}
 	seen.LookAt = now.Add(seen.TTL + margin)
 	return m.store.Alive(ctx, due, seen)
+}
+
+// lookFurther is for a lease whose key is gone. Telemetry may have been heard within its TTL, or its project and stage may be
+// known for longer silences than that: the key's own TTL is as old as its last beat.
+func (m *Monitor) lookFurther(ctx context.Context, due store.Lease) error {
+	now := m.now()
+	if heard := due.Heard.Add(due.TTL); heard.After(now) {
+		seen := due
+		seen.Since, seen.LookAt = due.Heard, heard.Add(m.cfg.Grace)
+		return m.store.Alive(ctx, due, seen)
+	}
+	if !due.Extended {
+		patience, err := m.patience(ctx, due.Project, due.Stage)
+		if err != nil {
+			return err
+		}
+		if more := patience - due.TTL; more > 0 {
+			m.log.InfoContext(ctx, "attempt silent for longer than its stage forgives, and not longer than its project's often are",
+				"build_id", due.BuildID, "attempt", due.Attempt, "stage", due.Stage, "waiting", more.Round(time.Second))
+			return m.store.Extend(ctx, due, now.Add(more))
+		}
+	}
+	return m.stall(ctx, due)
 }
 
 // maxTTL bounds what a heartbeat may say: no verdict falls within one TTL of a restart.

@@ -33,7 +33,8 @@ type Monitor struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	sight sight
+	sight    sight
+	silences silences
 	// back wakes the reconciliation after a reconnection.
 	back chan struct{}
 }
@@ -69,6 +70,8 @@ func (m *Monitor) Run(ctx context.Context) error {
 	g.Go("reconcile", m.reconcileLoop)
 	g.Go("look", m.lookLoop)
 	g.Go("telemetry", m.telemetryLoop)
+	g.Go("stats", m.statsLoop)
+	g.Go("silences", m.silencesLoop)
 	g.Go("sweep", m.sweepLoop)
 	g.Go("requests", m.requestsLoop)
 	return g.Run(ctx)

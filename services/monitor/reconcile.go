@@ -6,6 +6,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -46,7 +47,11 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 		if attempts[id] == b.GetAttempt() {
 			continue
 		}
-		if err := m.watch(ctx, id, b.GetAttempt(), b.GetWorkerId(), stageOf(b)); err != nil {
+		err := m.watch(ctx, store.Lease{
+			BuildID: id, Attempt: b.GetAttempt(), WorkerID: b.GetWorkerId(), Stage: stageOf(b), Project: b.GetProject(),
+			TTL: seconds(b.GetStageTtlSeconds()),
+		})
+		if err != nil {
 			return err
 		}
 	}

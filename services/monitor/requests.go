@@ -20,10 +20,8 @@ const (
 	// defaultReports and mostReports are how many a list gives.
 	defaultReports = 10
 	mostReports    = 100
-	// keepSamples and keepReports are how long they are kept, swept every sweepEvery.
-	keepSamples = 7 * 24 * time.Hour
-	keepReports = 30 * 24 * time.Hour
-	sweepEvery  = time.Hour
+	// sweepEvery is how often what is old is condensed or deleted.
+	sweepEvery = time.Hour
 )
 
 // requestsLoop answers on fa.monitor.*.
@@ -33,6 +31,15 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 			rpc.Handle(svc, "add_report", m.AddReport),
 			rpc.Handle(svc, "list_reports", m.ListReports),
 			rpc.Handle(svc, "usage", m.Usage),
+			rpc.Handle(svc, "telemetry", m.Telemetry),
+			rpc.Handle(svc, "stats", m.Stats),
+			rpc.Handle(svc, "today", m.Today),
+			rpc.Handle(svc, "rebuild_stats", m.RebuildStats),
+			rpc.Handle(svc, "health", m.Health),
+			rpc.Handle(svc, "import_snapshots", m.ImportSnapshots),
+			rpc.Handle(svc, "import_reports", m.ImportReports),
+			rpc.Handle(svc, "export_snapshots", m.ExportSnapshots),
+			rpc.Handle(svc, "export_reports", m.ExportReports),
 		)
 	})
 }
@@ -41,22 +48,29 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 // critical and its checks are a JSON array of at most 256 KiB.
 func (m *Monitor) AddReport(ctx context.Context, req *monitorv1.AddReportRequest) (*monitorv1.AddReportResponse, error) {
 	r := req.GetReport()
-	var checks []json.RawMessage
-	switch {
-	case !build.ValidID(r.GetWorkerId()):
-		return nil, fmt.Errorf("%w: worker id %.80q", build.ErrInvalid, r.GetWorkerId())
-	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.GetStatus()):
-		return nil, fmt.Errorf("%w: status %.40q, want healthy, warning or critical", build.ErrInvalid, r.GetStatus())
-	case len(r.GetChecksJson()) > maxChecks:
-		return nil, fmt.Errorf("%w: checks of %d bytes, at most %d", build.ErrTooLarge, len(r.GetChecksJson()), maxChecks)
-	case json.Unmarshal(r.GetChecksJson(), &checks) != nil:
-		return nil, fmt.Errorf("%w: checks are not a JSON array", build.ErrInvalid)
+	if err := validReport(r); err != nil {
+		return nil, err
 	}
 	r.Id, r.RunAtMs = build.NewID(), m.now().UnixMilli()
 	if err := m.store.AddReport(ctx, r); err != nil {
 		return nil, err
 	}
 	return &monitorv1.AddReportResponse{Id: r.GetId()}, nil
+}
+
+func validReport(r *monitorv1.Report) error {
+	var checks []json.RawMessage
+	switch {
+	case !build.ValidID(r.GetWorkerId()):
+		return fmt.Errorf("%w: worker id %.80q", build.ErrInvalid, r.GetWorkerId())
+	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.GetStatus()):
+		return fmt.Errorf("%w: status %.40q, want healthy, warning or critical", build.ErrInvalid, r.GetStatus())
+	case len(r.GetChecksJson()) > maxChecks:
+		return fmt.Errorf("%w: checks of %d bytes, at most %d", build.ErrTooLarge, len(r.GetChecksJson()), maxChecks)
+	case json.Unmarshal(r.GetChecksJson(), &checks) != nil:
+		return fmt.Errorf("%w: checks are not a JSON array", build.ErrInvalid)
+	}
+	return nil
 }
 
 // ListReports gives a worker's, newest first.
@@ -74,19 +88,19 @@ func (m *Monitor) ListReports(ctx context.Context, req *monitorv1.ListReportsReq
 
 // Usage gives what the samples of all builds say together.
 func (m *Monitor) Usage(ctx context.Context, _ *monitorv1.UsageRequest) (*monitorv1.UsageResponse, error) {
-	mean, n, err := m.store.Usage(ctx)
+	mean, n, dropped, err := m.store.Usage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &monitorv1.UsageResponse{MeanCpuPercent: mean, Samples: n}, nil
+	return &monitorv1.UsageResponse{MeanCpuPercent: mean, Samples: n, Dropped: dropped}, nil
 }
 
-// sweepLoop deletes what is old.
+// sweepLoop condenses and deletes what is old.
 func (m *Monitor) sweepLoop(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if err := m.store.Sweep(ctx, m.now().Add(-keepSamples), m.now().Add(-keepReports)); err != nil && ctx.Err() == nil {
+		if err := m.sweep(ctx); err != nil && ctx.Err() == nil {
 			m.log.WarnContext(ctx, "old samples and reports not deleted, the next round tries again", "err", err)
 		}
 		select {
@@ -95,4 +109,11 @@ func (m *Monitor) sweepLoop(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func (m *Monitor) sweep(ctx context.Context) error {
+	now := m.now()
+	return errors.Join(m.store.Condense(ctx, now.Add(-m.cfg.KeepSamples)),
+		m.store.Sweep(ctx, now.Add(-m.cfg.KeepMinutes), now.Add(-m.cfg.KeepReports)),
+		m.store.ForgetCounted(ctx, now.Add(-keepCounted)))
 }

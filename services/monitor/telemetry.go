@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,108 +15,114 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
+// Samples are stored a hundred together, or after a tenth of a second; whoever has fallen behind takes two thousand.
 const (
-	// batchSize and batchWait collect samples for one transaction.
 	batchSize = 100
+	batchMost = 2000
 	batchWait = 100 * time.Millisecond
-	// maxCPU in percent of one core and maxMemory in MB are what a sample may say; more is a fault of the machine's.
-	maxCPU    = 1000
-	maxMemory = 1e6
 )
 
-// batch joins samples that arrive at the same time into one transaction. Each handler waits for the one of its own, so that
-// no message is acknowledged before it is stored.
-type batch struct {
-	store *store.Store
-	in    chan entry
-}
+// maxCPU in percent of one core and maxMemory in MB are what a sample may say; more is a fault of the machine's. Those of API v1
+// are written down in its contract.
+const (
+	maxCPU      = 100 * 1024
+	maxMemory   = 1e7
+	maxCPUV1    = 1000
+	maxMemoryV1 = 1e6
+	// maxStage is what the scheduler takes of a stage's name, in bytes.
+	maxStage = 64
+)
 
-type entry struct {
-	sample store.Sample
-	done   chan error
-}
-
+// telemetryLoop stores samples, and takes them for signs of life.
 func (m *Monitor) telemetryLoop(ctx context.Context) error {
-	b := &batch{store: m.store, in: make(chan entry)}
-	ended := make(chan struct{})
-	// It outlives ctx until the handlers, which wait for it, have returned.
-	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { defer close(ended); b.run(writing) }()
-	defer func() { stop(); <-ended }()
-	return m.consume(ctx, bus.Consumer{
-		Stream: bus.TelemetryStream, Durable: "monitor-telemetry", Parallel: batchSize, Filters: []string{bus.TelemetrySubjects()},
-	}, func(ctx context.Context, msg jetstream.Msg) error { return b.add(ctx, msg) })
+	return m.retried(ctx, func() error {
+		return bus.ConsumeBatches(ctx, m.js, bus.Consumer{
+			Stream: bus.TelemetryStream, Durable: "monitor-telemetry", Filters: []string{bus.TelemetrySubjects()},
+		}, bus.Batch{Size: batchSize, Most: batchMost, Wait: batchWait}, m.hearSamples, m.log)
+	})
 }
 
-func (b *batch) add(ctx context.Context, msg jetstream.Msg) error {
-	var t eventsv1.Telemetry
+func (m *Monitor) hearSamples(ctx context.Context, msgs []jetstream.Msg) error {
+	samples, dropped := make([]store.Sample, 0, len(msgs)), int64(0)
+	for _, msg := range msgs {
+		s, err := sampleOf(msg)
+		if err != nil {
+			dropped++
+			m.log.DebugContext(ctx, "sample dropped", "subject", msg.Subject(), "err", err)
+			continue
+		}
+		samples = append(samples, s)
+	}
+	if err := m.store.Hear(ctx, words(samples)); err != nil {
+		return err
+	}
+	return m.store.AddSamples(ctx, samples, dropped)
+}
+
+// sampleOf reads a message. Its time is that of the stream, so that a repeat has the same.
+func sampleOf(msg jetstream.Msg) (store.Sample, error) {
+	t := &eventsv1.Telemetry{}
 	meta, err := msg.Metadata()
 	if err == nil {
-		err = proto.Unmarshal(msg.Data(), &t)
+		err = proto.Unmarshal(msg.Data(), t)
 	}
 	if err == nil {
-		err = judge(msg.Subject(), &t)
+		err = judge(msg.Subject(), t)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
+		return store.Sample{}, err
 	}
-	e := entry{sample: store.Sample{Telemetry: &t, Seq: meta.Sequence.Stream}, done: make(chan error, 1)}
-	select {
-	case b.in <- e:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return <-e.done
+	t.AtMs = meta.Timestamp.UnixMilli()
+	return store.Sample{Telemetry: t, Seq: meta.Sequence.Stream}, nil
 }
 
 // judge refuses what cannot be, and what is said in another's name.
 func judge(subject string, t *eventsv1.Telemetry) error {
 	worker, buildID, err := bus.ParseTelemetry(subject)
+	mostCPU, mostMemory := float64(maxCPU), float64(maxMemory)
+	if t.GetMemoryUnreliable() {
+		mostCPU, mostMemory = maxCPUV1, maxMemoryV1
+	}
 	switch {
 	case err != nil:
 		return err
 	case t.GetWorkerId() != worker || t.GetBuildId() != buildID:
-		return fmt.Errorf("%w: a sample of %s by %s on %s", build.ErrInvalid, t.GetBuildId(), t.GetWorkerId(), subject)
-	case t.GetCpuPercent() < 0 || t.GetCpuPercent() > maxCPU, t.GetMemoryMb() < 0 || t.GetMemoryMb() > maxMemory:
-		return fmt.Errorf("%w: %v %% CPU, %v MB", build.ErrInvalid, t.GetCpuPercent(), t.GetMemoryMb())
+		return fmt.Errorf("%w: a sample of %.80q by %.80q on %s", build.ErrInvalid, t.GetBuildId(), t.GetWorkerId(), subject)
+	case len(t.GetStage()) > maxStage || t.GetAttempt() < 1:
+		return fmt.Errorf("%w: stage %.80q, attempt %d", build.ErrInvalid, t.GetStage(), t.GetAttempt())
+	case !within(t.CpuPercent, mostCPU) || !within(t.MemoryMb, mostMemory) || !within(t.DiskPercent, 100):
+		return fmt.Errorf("%w: %v %% CPU, %v MB, %v %% disk", build.ErrInvalid, t.GetCpuPercent(), t.GetMemoryMb(), t.GetDiskPercent())
+	case t.GetProcesses() < 0:
+		return fmt.Errorf("%w: %d processes", build.ErrInvalid, t.GetProcesses())
 	}
 	return nil
 }
 
-func (b *batch) run(ctx context.Context) {
-	for {
-		select {
-		case first := <-b.in:
-			b.write(ctx, b.collect(first))
-		case <-ctx.Done():
-			return
-		}
-	}
+// within says whether a figure, if there is one, is a number from 0 to most.
+func within(v *float64, most float64) bool {
+	return v == nil || !math.IsNaN(*v) && *v >= 0 && *v <= most
 }
 
-// collect waits a little for more.
-func (b *batch) collect(first entry) []entry {
-	all := []entry{first}
-	t := time.NewTimer(batchWait)
-	defer t.Stop()
-	for len(all) < batchSize {
-		select {
-		case e := <-b.in:
-			all = append(all, e)
-		case <-t.C:
-			return all
+// words gives the newest sign of life of each attempt.
+func words(samples []store.Sample) []store.Word {
+	type attempt struct {
+		build, worker string
+		number        int32
+	}
+	place := map[attempt]int{}
+	var all []store.Word
+	for _, s := range samples {
+		w := store.Word{
+			BuildID: s.GetBuildId(), Attempt: s.GetAttempt(), WorkerID: s.GetWorkerId(), At: time.UnixMilli(s.GetAtMs()), Stage: s.GetStage(),
+			TTL: min(time.Duration(max(0, s.GetTtlSeconds()))*time.Second, maxTTL),
 		}
+		key := attempt{s.GetBuildId(), s.GetWorkerId(), s.GetAttempt()}
+		if i, ok := place[key]; ok {
+			all[i] = w // they come in the stream's order
+			continue
+		}
+		place[key] = len(all)
+		all = append(all, w)
 	}
 	return all
-}
-
-func (b *batch) write(ctx context.Context, all []entry) {
-	samples := make([]store.Sample, len(all))
-	for i, e := range all {
-		samples[i] = e.sample
-	}
-	err := b.store.AddSamples(ctx, samples)
-	for _, e := range all {
-		e.done <- err
-	}
 }

@@ -1,16 +1,22 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -39,7 +45,7 @@ func TestSamplesAreCountedOnce(t *testing.T) {
 		b.usageBecomes(0, 0)
 		sample := func(worker string, cpu float64) {
 			b.tell(bus.TelemetrySubject("mac1", "b1"), &eventsv1.Telemetry{
-				BuildId: "b1", Attempt: 1, WorkerId: worker, AtMs: 1000, CpuPercent: &cpu, MemoryMb: proto.Float64(100),
+				BuildId: "b1", Attempt: 1, WorkerId: worker, CpuPercent: &cpu, MemoryMb: proto.Float64(100), MemoryUnreliable: true,
 			})
 		}
 		for i := range 250 {
@@ -48,14 +54,211 @@ func TestSamplesAreCountedOnce(t *testing.T) {
 		sample("mac2", 1000) // in another's name
 		sample("mac1", 1001)
 		sample("mac1", -1)
+		sample("mac1", math.NaN())
 		b.tell(bus.TelemetrySubject("mac1", "b1"), &eventsv1.Telemetry{BuildId: "b1", Attempt: 1, WorkerId: "mac1"}) // nothing measured
 		sample("mac1", 150)
 		b.usageBecomes(150, 251)
-		if err := b.store.Sweep(t.Context(), time.UnixMilli(2000), time.Now()); err != nil {
+		usage, err := b.Usage(t.Context(), &monitorv1.UsageRequest{})
+		if err != nil || usage.GetDropped() != 4 {
+			t.Errorf("usage = %v, %v, want 4 dropped", usage, err)
+		}
+		if err := b.store.Condense(t.Context(), time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		b.usageBecomes(150, 251) // the totals outlive the samples
 	})
+}
+
+// TestSamplesStoredAgain: a batch whose acknowledgement was lost, and that comes again among others, is there once.
+func TestSamplesStoredAgain(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		base, samples := time.Now().UnixMilli(), make([]store.Sample, 700)
+		for i := range samples {
+			samples[i] = store.Sample{Seq: uint64(i + 1), Telemetry: &eventsv1.Telemetry{
+				BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + int64(i), CpuPercent: proto.Float64(float64(i)), Processes: proto.Int64(3),
+			}}
+		}
+		for _, part := range [][]store.Sample{samples[:400], samples[:400], samples[300:], samples} {
+			if err := b.store.AddSamples(t.Context(), part, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.usageBecomes(349.5, 700)
+	})
+}
+
+// TestPoints: means and maxima in steps, the same while samples are as they came, when half of them are condensed, and when all
+// are.
+func TestPoints(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		base := time.Now().Add(-time.Hour).Truncate(10 * time.Minute).UnixMilli()
+		var samples []store.Sample
+		for i := range 600 { // ten minutes, a sample each second
+			x := &eventsv1.Telemetry{BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + int64(i)*1000, Stage: "install"}
+			if i >= 300 {
+				x.Stage = "compile"
+			}
+			if i%2 == 0 {
+				x.CpuPercent = proto.Float64(float64(i))
+			}
+			x.MemoryMb = proto.Float64(float64(600 - i))
+			samples = append(samples, store.Sample{Telemetry: x, Seq: uint64(i + 1)})
+		}
+		if err := b.store.AddSamples(t.Context(), samples, 0); err != nil {
+			t.Fatal(err)
+		}
+		ask := func(r *monitorv1.TelemetryRequest) *monitorv1.TelemetryResponse {
+			t.Helper()
+			r.BuildId = "b1"
+			resp, err := b.Telemetry(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp
+		}
+		before := ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120})
+		if n := len(before.GetPoints()); n != 6 { // five steps, the third in two stages
+			t.Fatalf("%d points, want 6: %v", n, before)
+		}
+		p := before.GetPoints()[0]
+		if p.GetSamples() != 120 || p.GetCpuPercent() != 59 || p.GetCpuPercentMax() != 118 || p.GetMemoryMbMax() != 600 || p.Processes != nil {
+			t.Errorf("first point = %v", p)
+		}
+		if r := ask(&monitorv1.TelemetryRequest{}); r.GetResolutionSeconds() != 5 || len(r.GetPoints()) != 120 {
+			t.Errorf("of itself: %d points of %d s, want 120 of 5", len(r.GetPoints()), r.GetResolutionSeconds())
+		}
+		if r := ask(&monitorv1.TelemetryRequest{FromMs: base + 60_000, ToMs: base + 62_000, ResolutionSeconds: 1}); len(r.GetPoints()) != 2 {
+			t.Errorf("a window of two seconds has %v", r)
+		}
+		for _, until := range []int64{300_000, 300_000, 600_000} {
+			if err := b.store.Condense(t.Context(), time.UnixMilli(base+until)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}), protocmp.Transform()); diff != "" {
+				t.Errorf("condensed until %d: %s", until, diff)
+			}
+		}
+		// A sample that comes late joins the minute that is there.
+		late := store.Sample{Seq: 9999, Telemetry: &eventsv1.Telemetry{
+			BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + 500, Stage: "install", CpuPercent: proto.Float64(1000),
+		}}
+		if err := b.store.AddSamples(t.Context(), []store.Sample{late}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.store.Condense(t.Context(), time.UnixMilli(base+600_000)); err != nil {
+			t.Fatal(err)
+		}
+		if p := ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}).GetPoints()[0]; p.GetSamples() != 121 || p.GetCpuPercentMax() != 1000 {
+			t.Errorf("with a late sample: %v", p)
+		}
+		if err := b.store.Sweep(t.Context(), time.UnixMilli(base+240_000), time.UnixMilli(0)); err != nil {
+			t.Fatal(err)
+		}
+		if r := ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}); len(r.GetPoints()) != 4 {
+			t.Errorf("after the sweep: %v", r)
+		}
+	})
+}
+
+// TestTelemetryIsLife: an attempt without heartbeats lives while samples of its holder come, and of nobody else.
+func TestTelemetryIsLife(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		sub := b.listen(bus.BuildSubject("b1", bus.Stalled))
+		b.assign("b1", 1)
+		ctx, stop := context.WithCancel(t.Context())
+		var talking sync.WaitGroup
+		defer talking.Wait()
+		defer stop()
+		sample := func(worker string) {
+			m, err := bus.NewMessage(ctx, "worker", bus.TelemetrySubject(worker, "b1"), time.Now(), &eventsv1.Telemetry{
+				BuildId: "b1", Attempt: 1, WorkerId: worker, Stage: "install", TtlSeconds: int32(ttl / time.Second),
+			})
+			if err == nil {
+				_, _ = bus.PublishAll(ctx, b.js, []bus.Message{m})
+			}
+		}
+		worker := &atomic.Value{}
+		worker.Store(holder)
+		talking.Go(func() {
+			for ctx.Err() == nil {
+				sample(worker.Load().(string))
+				select {
+				case <-ctx.Done():
+				case <-time.After(ttl / 10):
+				}
+			}
+		})
+		b.watched("b1", func(l *store.Lease) bool { return l != nil && l.Stage == "install" && l.TTL == ttl })
+		b.lifetimes(3)
+		b.silent("b1")
+		worker.Store("mac2") // a stranger says that it builds it
+		if e := b.stalled(sub); e.GetAttempt() != 1 || e.GetStage() != "install" {
+			t.Errorf("stalled = %v", e)
+		}
+	})
+}
+
+// TestKnownSilenceIsForgiven: a stage in which a project's builds are often silent for longer than its TTL gets three times
+// that.
+func TestKnownSilenceIsForgiven(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		b.stage("quiet", 1, build.StageInstall)
+		b.watched("quiet", func(l *store.Lease) bool { return l != nil })
+		for range certain - 1 {
+			b.silences.add("", "prepare", 900*time.Millisecond)
+		}
+		b.writeSilences(t.Context())
+		if p, err := b.patience(t.Context(), "", "prepare"); p != 0 || err != nil {
+			t.Errorf("patience = %s, %v, want none: too little is known", p, err)
+		}
+		b.beat(bus.LeaseKey(holder, "quiet", 1), long, &eventsv1.Heartbeat{
+			WorkerId: holder, BuildId: "quiet", Attempt: 1, Stage: "prepare", TtlSeconds: 60, SilenceMs: 900,
+		})
+		b.eventually("silences", func() bool {
+			p, err := b.patience(t.Context(), "", "prepare")
+			return err == nil && p > 0
+		})
+		p, err := b.patience(t.Context(), "", "prepare")
+		if err != nil || p < 2700*time.Millisecond || p > 3300*time.Millisecond {
+			t.Fatalf("patience = %s, %v, want three times 900 ms, a fifth more at most", p, err)
+		}
+		sub := b.listen(bus.BuildSubject("b1", bus.Stalled))
+		b.assign("b1", 1)
+		last := b.beat(bus.LeaseKey(holder, "b1", 1), short, &eventsv1.Heartbeat{
+			WorkerId: holder, BuildId: "b1", Attempt: 1, Stage: "prepare", TtlSeconds: 1,
+		})
+		b.stalled(sub)
+		if after := time.Since(last); after < p {
+			t.Errorf("stalled %s after the last beat, want no earlier than %s", after, p)
+		}
+	})
+}
+
+func TestPatienceIsOfTheLongest(t *testing.T) {
+	t.Parallel()
+	at := func(d time.Duration, n float64) store.Silence { return store.Silence{Bucket: bucketOf(d), Count: n} }
+	for name, c := range map[string]struct {
+		all         []store.Silence
+		least, most time.Duration
+	}{
+		"nothing known":    {nil, 0, 0},
+		"too little known": {[]store.Silence{at(time.Minute, 99)}, 0, 0},
+		"all alike":        {[]store.Silence{at(time.Second, 1000)}, 3 * time.Second, 3600 * time.Millisecond},
+		"one in a hundred": {[]store.Silence{at(time.Second, 99), at(time.Hour, 1)}, 3 * time.Second, 3600 * time.Millisecond},
+		"two in a hundred": {[]store.Silence{at(time.Second, 98), at(time.Minute, 2)}, 3 * time.Minute, 216 * time.Second},
+	} {
+		if got := patienceOf(c.all); got < c.least || got > c.most {
+			t.Errorf("%s: patience = %s, want %s to %s", name, got, c.least, c.most)
+		}
+	}
 }
 
 func TestReports(t *testing.T) {

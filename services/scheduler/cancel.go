@@ -40,6 +40,7 @@ func (s *Scheduler) cancel(ctx context.Context, tx *store.Tx, b store.Build, why
 		}
 		if err := c.tell(ctx, bus.Cancelled, &eventsv1.BuildCancelled{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, FinishedAtMs: c.at.UnixMilli(),
+			Life: life(b),
 		}); err != nil {
 			return err
 		}

@@ -20,14 +20,18 @@ func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.C
 	}
 	s.flush(ctx, "claim", b.ID)
 	return &schedulerv1.ClaimResponse{
-		Build: view(b), TimeoutSeconds: int64(s.cfg.BuildTimeout / time.Second), StageTtlSeconds: s.stageSeconds(),
+		Build: view(b), TimeoutSeconds: int64(s.timeout(b) / time.Second), StageTtlSeconds: s.stageSeconds(b.Project),
+		MaxTimeoutSeconds: int64(s.cfg.MaxBuildTimeout / time.Second), MaxStageTtlSeconds: int32(s.cfg.MaxStageTTL / time.Second),
 	}, nil
 }
 
-func (s *Scheduler) stageSeconds() map[string]int32 {
+// stageSeconds is the silence forgiven to a project's builds by stage.
+func (s *Scheduler) stageSeconds(project string) map[string]int32 {
 	ttls := make(map[string]int32, len(s.cfg.StageTTLs))
-	for stage, d := range s.cfg.StageTTLs {
-		ttls[string(stage)] = int32(d / time.Second)
+	for _, some := range []map[build.Stage]time.Duration{s.cfg.StageTTLs, s.timeouts.of(project).StageTTLs} {
+		for stage, d := range some {
+			ttls[string(stage)] = int32(d / time.Second)
+		}
 	}
 	return ttls
 }
@@ -77,7 +81,8 @@ func (s *Scheduler) eligible(ctx context.Context, tx *store.Tx, w store.Worker, 
 
 func (s *Scheduler) assign(ctx context.Context, tx *store.Tx, w store.Worker, b store.Build) (store.Build, error) {
 	return s.step(ctx, tx, b, build.Claim, func(c *change) error {
-		c.now.WorkerID, c.now.AssignedAt, c.now.Stage = w.ID, c.at, ""
+		c.now.WorkerID, c.now.AssignedAt, c.now.Stage, c.now.StageAt = w.ID, c.at, "", time.Time{}
+		c.now.Timeout, c.now.StageTTL = 0, 0 // the last attempt's plan may not be this one's
 		err := tx.InsertAttempt(ctx, store.Attempt{
 			BuildID: b.ID, Number: b.Attempt, WorkerID: w.ID, WorkerName: w.Name, ClaimedAt: c.at, Outcome: store.Running,
 		})
@@ -86,6 +91,7 @@ func (s *Scheduler) assign(ctx context.Context, tx *store.Tx, w store.Worker, b 
 		}
 		if err := c.tell(ctx, bus.Assigned, &eventsv1.BuildAssigned{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: w.ID, AssignedAtMs: c.at.UnixMilli(),
+			Project: b.Project, SubmittedAtMs: b.SubmittedAt.UnixMilli(), TtlSeconds: int32(s.ttl(b, string(build.StagePrepare)) / time.Second),
 		}); err != nil {
 			return err
 		}
@@ -95,14 +101,22 @@ func (s *Scheduler) assign(ctx context.Context, tx *store.Tx, w store.Worker, b 
 
 // Stage records that the holder entered a stage; the first one starts the build.
 func (s *Scheduler) Stage(ctx context.Context, workerID string, r *schedulerv1.StageRequest) (*schedulerv1.StageResponse, error) {
-	if r.GetStage() == "" || len(r.GetStage()) > 64 {
-		return nil, fmt.Errorf("%w: stage %.80q", build.ErrInvalid, r.GetStage())
+	if r.GetStage() == "" || len(r.GetStage()) > 64 || r.GetTimeoutSeconds() < 0 || r.GetTtlSeconds() < 0 {
+		return nil, fmt.Errorf("%w: stage %.80q, timeout %d s, TTL %d s", build.ErrInvalid, r.GetStage(), r.GetTimeoutSeconds(), r.GetTtlSeconds())
 	}
 	_, err := s.update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (store.Build, error) {
 		if !b.HeldBy(workerID, r.GetAttempt()) {
 			return b, leaseLost(b, r.GetAttempt())
 		}
-		return s.step(ctx, tx, b, build.Start, func(c *change) error { return c.enter(ctx, tx, r.GetStage()) })
+		if b.State == build.Building && b.Stage == r.GetStage() {
+			return b, nil // told before; its answer was lost
+		}
+		return s.step(ctx, tx, b, build.Start, func(c *change) error {
+			c.now.Timeout = min(time.Duration(r.GetTimeoutSeconds())*time.Second, s.cfg.MaxBuildTimeout)
+			c.now.StageTTL = min(time.Duration(r.GetTtlSeconds())*time.Second, s.cfg.MaxStageTTL)
+			c.now.Stage, c.now.StageAt = r.GetStage(), c.at
+			return c.enter(ctx, tx, s.ttl(c.now, r.GetStage()))
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -110,8 +124,7 @@ func (s *Scheduler) Stage(ctx context.Context, workerID string, r *schedulerv1.S
 	return &schedulerv1.StageResponse{}, nil
 }
 
-func (c *change) enter(ctx context.Context, tx *store.Tx, stage string) error {
-	c.now.Stage = stage
+func (c *change) enter(ctx context.Context, tx *store.Tx, ttl time.Duration) error {
 	if c.was.State == build.Assigned {
 		c.now.StartedAt = c.at
 		if err := tx.SaveAttempt(ctx, c.now, store.Running, 0, ""); err != nil {
@@ -124,7 +137,8 @@ func (c *change) enter(ctx context.Context, tx *store.Tx, stage string) error {
 		}
 	}
 	return c.tell(ctx, bus.Stage, &eventsv1.BuildStageChanged{
-		BuildId: c.now.ID, Attempt: c.now.Attempt, WorkerId: c.now.WorkerID, Stage: stage, AtMs: c.at.UnixMilli(),
+		BuildId: c.now.ID, Attempt: c.now.Attempt, WorkerId: c.now.WorkerID, Stage: c.now.Stage, AtMs: c.at.UnixMilli(),
+		Project: c.now.Project, TtlSeconds: int32(ttl / time.Second), EndedStage: c.was.Stage, EndedStageAtMs: ms(c.was.StageAt),
 	})
 }
 

@@ -20,6 +20,10 @@ type Config struct {
 	BuildTimeout time.Duration
 	// StageTTLs is the silence forgiven by stage, told to workers at the claim. Whole seconds, at least 1.
 	StageTTLs map[build.Stage]time.Duration
+	// MaxBuildTimeout and MaxStageTTL are the most that a project or a build's profile may ask for.
+	MaxBuildTimeout, MaxStageTTL time.Duration
+	// WaitAlert is after how long of waiting an event and a line in the build's log say so; 0 is never.
+	WaitAlert time.Duration
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
@@ -33,6 +37,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
+		MaxBuildTimeout: 12 * time.Hour, MaxStageTTL: time.Hour, WaitAlert: 15 * time.Minute,
 		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1,
 	}
 }
@@ -49,6 +54,9 @@ func (c Config) Validate() error {
 	need(c.MaxAttempts > 0, "max attempts = %d, want at least 1", c.MaxAttempts)
 	need(c.Backoff >= 0, "backoff = %s, want 0 or more", c.Backoff)
 	need(c.BuildTimeout >= time.Second, "build timeout = %s, want at least 1s", c.BuildTimeout)
+	need(c.MaxBuildTimeout >= c.BuildTimeout, "longest build timeout = %s, want at least the build timeout, %s", c.MaxBuildTimeout, c.BuildTimeout)
+	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "longest TTL of a stage = %s, want 1s to 1h", c.MaxStageTTL)
+	need(c.WaitAlert >= 0, "alert of long waits = %s, want 0 or more", c.WaitAlert)
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
 	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)

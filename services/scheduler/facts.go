@@ -40,6 +40,14 @@ func (c *change) add(ctx context.Context, subject string, fact proto.Message) er
 	return nil
 }
 
+// life is what an ended build was.
+func life(b store.Build) *eventsv1.Life {
+	return &eventsv1.Life{
+		Project: b.Project, Platform: string(b.Platform), Pool: b.Pool, Profile: b.Profile, SubmittedAtMs: ms(b.SubmittedAt),
+		AssignedAtMs: ms(b.AssignedAt), StartedAtMs: ms(b.StartedAt), Stage: b.Stage, StageAtMs: ms(b.StageAt),
+	}
+}
+
 func logLine(ctx context.Context, buildID string, attempt int32, at time.Time, level, text string, last bool) (bus.Message, error) {
 	return bus.NewMessage(ctx, source, bus.LogSubject(bus.System, buildID, attempt), at, &eventsv1.LogChunk{
 		BuildId: buildID, Attempt: attempt, Last: last,

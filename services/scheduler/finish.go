@@ -37,7 +37,7 @@ func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.
 		return nil, err
 	}
 	if result != nil {
-		s.keep(ctx, b)
+		s.keeper.Keep(b.Result.GetObjectId())
 	}
 	return &schedulerv1.FinishResponse{Build: view(b)}, nil
 }
@@ -109,6 +109,7 @@ func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, r
 		}
 		if err := c.tell(ctx, bus.Completed, &eventsv1.BuildCompleted{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Result: result, FinishedAtMs: c.at.UnixMilli(),
+			Life: life(b),
 		}); err != nil {
 			return err
 		}
@@ -127,17 +128,10 @@ func (s *Scheduler) fail(
 		}
 		if err := c.tell(ctx, bus.Failed, &eventsv1.BuildFailed{
 			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Error: why, FinishedAtMs: c.at.UnixMilli(),
+			Life: life(b),
 		}); err != nil {
 			return err
 		}
 		return c.say(ctx, "error", why)
 	})
-}
-
-// keep tells the artifact service that the result stays. If the word is lost, its janitor asks before it deletes.
-func (s *Scheduler) keep(ctx context.Context, b store.Build) {
-	req := &artifactv1.KeepRequest{ObjectIds: []string{b.Result.GetObjectId()}}
-	if err := rpc.Call(ctx, s.nc, bus.RequestSubject("artifact", "keep"), req, &artifactv1.KeepResponse{}); err != nil {
-		s.log.WarnContext(ctx, "result not marked as kept yet", "build_id", b.ID, "err", err)
-	}
 }

@@ -57,12 +57,12 @@ func (c *change) again(ctx context.Context, tx *store.Tx, o store.Outcome, wait 
 		return err
 	}
 	c.now.Attempt++
-	c.now.WorkerID, c.now.Stage = "", ""
+	c.now.WorkerID, c.now.Stage, c.now.StageAt = "", "", time.Time{}
 	c.now.QueuedAt, c.now.AssignedAt, c.now.StartedAt = time.Time{}, time.Time{}, time.Time{}
 	c.now.NotBefore = c.at.Add(wait)
 	if err := c.tell(ctx, bus.Retried, &eventsv1.BuildRetried{
 		BuildId: c.now.ID, LostAttempt: c.was.Attempt, NextAttempt: c.now.Attempt, WorkerId: c.was.WorkerID, Reason: why,
-		AtMs: c.at.UnixMilli(),
+		AtMs: c.at.UnixMilli(), Project: c.was.Project, AssignedAtMs: ms(c.was.AssignedAt),
 	}); err != nil {
 		return err
 	}

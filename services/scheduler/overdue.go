@@ -30,17 +30,22 @@ func (s *Scheduler) overdueLoop(ctx context.Context) error {
 }
 
 func (s *Scheduler) failOverdue(ctx context.Context) error {
-	overdue, err := s.store.Overdue(ctx, s.now().Add(-s.cfg.BuildTimeout-overdueGrace))
+	now := s.now()
+	least := s.timeouts.least(s.cfg.BuildTimeout, func(t store.Timeouts) time.Duration { return t.Build })
+	overdue, err := s.store.Overdue(ctx, now, now.Add(-least-overdueGrace), overdueGrace)
 	if err != nil {
 		return err
 	}
 	for _, old := range overdue {
+		if now.Sub(old.AssignedAt) < s.timeout(old)+overdueGrace {
+			continue
+		}
 		holder := old.WorkerID
 		b, err := s.update(ctx, old.ID, func(tx *store.Tx, b store.Build) (store.Build, error) {
 			if !b.HeldBy(old.WorkerID, old.Attempt) {
 				return b, leaseLost(b, old.Attempt)
 			}
-			return s.fail(ctx, tx, b, build.Fail, store.Failed, fmt.Sprintf("Build timed out after %s", s.cfg.BuildTimeout))
+			return s.fail(ctx, tx, b, build.Fail, store.Failed, fmt.Sprintf("Build timed out after %s", s.timeout(b)))
 		})
 		if errors.Is(err, build.ErrLeaseLost) {
 			continue

@@ -56,7 +56,7 @@ func (s *Scheduler) given(held []store.Build) *schedulerv1.PollResponse {
 		return &schedulerv1.PollResponse{}
 	}
 	return &schedulerv1.PollResponse{
-		Build: view(held[0]), TimeoutSeconds: int64(s.cfg.BuildTimeout / time.Second), StageTtlSeconds: s.stageSeconds(),
+		Build: s.viewTTL(held[0]), TimeoutSeconds: int64(s.timeout(held[0]) / time.Second), StageTtlSeconds: s.stageSeconds(held[0].Project),
 	}
 }
 

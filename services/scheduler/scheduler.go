@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
+	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/outbox"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -28,16 +29,19 @@ type Deps struct {
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
 type Scheduler struct {
-	cfg   Config
-	store *store.Store
-	relay *database.Relay
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	log   *slog.Logger
-	now   func() time.Time
+	cfg    Config
+	store  *store.Store
+	relay  *database.Relay
+	keeper *keeper.Keeper
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	log    *slog.Logger
+	now    func() time.Time
 
 	woken   chan struct{}
 	waiting atomic.Int64
+
+	timeouts timeouts
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -58,6 +62,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, log), now: func() time.Time { return time.Now().UTC() },
 	}
+	if err := s.readTimeouts(ctx); err != nil {
+		return nil, err
+	}
+	s.keeper = keeper.New(d.Conn, log)
 	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
@@ -68,9 +76,12 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 func (s *Scheduler) Run(ctx context.Context) error {
 	g := lifecycle.New(s.log)
 	g.Go("relay", s.relay.Run)
+	g.Go("keeper", s.keeper.Run)
 	g.Go("release", s.releaseLoop)
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)
+	g.Go("timeouts", s.timeoutsLoop)
+	g.Go("waiting", s.waitingLoop)
 	g.Go("consume", s.consumeLoop)
 	g.Go("requests", func(ctx context.Context) error {
 		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)

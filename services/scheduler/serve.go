@@ -21,6 +21,12 @@ func (s *Scheduler) serve(svc *rpc.Service) error {
 		rpc.Handle(svc, "list_workers", s.ListWorkers),
 		rpc.Handle(svc, "stats", s.Stats),
 		rpc.Handle(svc, "poll", s.Poll),
+		rpc.Handle(svc, "set_timeouts", s.SetTimeouts),
+		rpc.Handle(svc, "get_timeouts", s.GetTimeouts),
+		rpc.Handle(svc, "import_builds", s.ImportBuilds),
+		rpc.Handle(svc, "import_workers", s.ImportWorkers),
+		rpc.Handle(svc, "export_builds", s.ExportBuilds),
+		rpc.Handle(svc, "export_workers", s.ExportWorkers),
 
 		rpc.HandleWorker(svc, "sync", s.Sync),
 		rpc.HandleWorker(svc, "claim", s.Claim),

@@ -116,11 +116,7 @@ func (s *Scheduler) insert(ctx context.Context, b store.Build, notes []string) (
 
 func (c *change) tellSubmitted(ctx context.Context, warnings []string) error {
 	b := c.now
-	err := c.tell(ctx, bus.Submitted, &eventsv1.BuildSubmitted{
-		BuildId: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool,
-		SubmittedAtMs: c.at.UnixMilli(), RetryOf: b.RetryOf,
-	})
-	if err != nil {
+	if err := c.tell(ctx, bus.Submitted, c.submitted()); err != nil {
 		return err
 	}
 	first := "Build submitted"
@@ -136,6 +132,14 @@ func (c *change) tellSubmitted(ctx context.Context, warnings []string) error {
 		}
 	}
 	return nil
+}
+
+func (c *change) submitted() *eventsv1.BuildSubmitted {
+	b := c.now
+	return &eventsv1.BuildSubmitted{
+		BuildId: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool,
+		SubmittedAtMs: b.SubmittedAt.UnixMilli(), RetryOf: b.RetryOf,
+	}
 }
 
 // sayRetried adds a line to the log of the build that b repeats, if we know it.

@@ -21,6 +21,16 @@ func view(b store.Build) *schedulerv1.Build {
 	}
 }
 
+// viewTTL is view with the silence forgiven, if the build has another than the configuration's.
+func (s *Scheduler) viewTTL(b store.Build) *schedulerv1.Build {
+	v, stage := view(b), b.Stage
+	if stage == "" {
+		stage = string(build.StagePrepare)
+	}
+	v.StageTtlSeconds = int32(s.ownTTL(b, stage) / time.Second)
+	return v
+}
+
 func ms(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -34,7 +44,7 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 	if err != nil {
 		return nil, err
 	}
-	v := view(b)
+	v := s.viewTTL(b)
 	if r.GetBrief() {
 		return &schedulerv1.GetResponse{Build: v}, nil
 	}
@@ -50,17 +60,12 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 			return nil, err
 		}
 	}
-	resp := &schedulerv1.GetResponse{Build: v}
 	for _, a := range attempts {
 		if a.Number == b.Attempt && a.WorkerID == b.WorkerID {
 			v.WorkerName = a.WorkerName
 		}
-		resp.Attempts = append(resp.Attempts, &schedulerv1.Attempt{
-			Number: a.Number, WorkerId: a.WorkerID, WorkerName: a.WorkerName, ClaimedAtMs: ms(a.ClaimedAt),
-			StartedAtMs: ms(a.StartedAt), EndedAtMs: ms(a.EndedAt), Outcome: string(a.Outcome), Error: a.Error,
-		})
 	}
-	return resp, nil
+	return &schedulerv1.GetResponse{Build: v, Attempts: attemptViews(attempts)}, nil
 }
 
 // waitingFor says for people why a build waits.
@@ -115,7 +120,7 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 		resp.NextBeforeSeq = builds[limit-1].Seq
 	}
 	for _, b := range builds {
-		resp.Builds = append(resp.Builds, view(b))
+		resp.Builds = append(resp.Builds, s.viewTTL(b))
 	}
 	return resp, nil
 }

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +28,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // App is an installation that has opened everything it needs. Make it with Open, then Run it once.
@@ -35,8 +37,10 @@ type App struct {
 	key    string
 	dir    *dataDir
 	http   net.Listener
-	memory *memnet.Listener
-	bus    *embedbus.Server
+	secure *tls.Config // nil: no TLS
+	// memory is how the gateway reaches artifact, local how a worker of this process reaches the gateway.
+	memory, local *memnet.Listener
+	bus           *embedbus.Server
 
 	artifact  *artifact.Service
 	scheduler *scheduler.Scheduler
@@ -61,7 +65,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, memory: memnet.Listen()}
+	a := &App{cfg: cfg, memory: memnet.Listen(), local: memnet.Listen()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -101,6 +105,9 @@ func (a *App) openDir(context.Context) (err error) {
 }
 
 func (a *App) listen(ctx context.Context) (err error) {
+	if a.secure, err = tlsfiles.Server(a.cfg.TLSCert, a.cfg.TLSKey); err != nil {
+		return err
+	}
 	a.http, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is taken by another process; stop it or choose another port with --port", a.cfg.Listen)
@@ -114,6 +121,9 @@ func (a *App) listen(ctx context.Context) (err error) {
 		}
 		return nil
 	})
+	if a.secure != nil {
+		a.http = tls.NewListener(a.http, a.secure)
+	}
 	return nil
 }
 
@@ -139,12 +149,12 @@ func (a *App) openServices(ctx context.Context) error {
 	return a.openIngest(ctx, keys)
 }
 
-func (a *App) openBus(keys secrets) error {
+func (a *App) openBus(keys keySet) error {
 	issuer, err := keys.issuer.PublicKey()
 	if err != nil {
 		return fmt.Errorf("the bus's signing key: %w", err)
 	}
-	a.bus, err = embedbus.Start(embedbus.Config{Dir: a.dir.join("bus"), Listen: a.cfg.BusListen, Issuer: issuer, Log: a.cfg.Log})
+	a.bus, err = embedbus.Start(embedbus.Config{Dir: a.dir.join("bus"), Listen: a.cfg.BusListen, Issuer: issuer, TLS: a.secure, Log: a.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -188,7 +198,7 @@ func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Con
 	return db, nc, nil
 }
 
-func (a *App) openArtifact(ctx context.Context, keys secrets, store objects.Store) error {
+func (a *App) openArtifact(ctx context.Context, keys keySet, store objects.Store) error {
 	db, nc, err := a.service(ctx, "artifact")
 	if err != nil {
 		return err
@@ -216,7 +226,7 @@ func (a *App) openDeciders(ctx context.Context) error {
 	return err
 }
 
-func (a *App) openIngest(ctx context.Context, keys secrets) error {
+func (a *App) openIngest(ctx context.Context, keys keySet) error {
 	db, nc, err := a.service(ctx, "ingest")
 	if err != nil {
 		return err
@@ -248,11 +258,15 @@ func (a *App) busURL(r *http.Request) string {
 
 // URL is the address that HTTP is really bound to.
 func (a *App) URL() string {
+	scheme := "http://"
+	if a.secure != nil {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(a.http.Addr().String())
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		return "http://" + net.JoinHostPort("localhost", port)
+		return scheme + net.JoinHostPort("localhost", port)
 	}
-	return "http://" + a.http.Addr().String()
+	return scheme + a.http.Addr().String()
 }
 
 // Key is the admin API key.
@@ -276,6 +290,9 @@ func (a *App) Run(ctx context.Context, ready func(), more ...Part) error {
 	g.Go("monitor", a.monitor.Run)
 	g.Go("HTTP", func(ctx context.Context) error {
 		return httpserver.Run(ctx, a.http, a.ingest.Handler(), a.cfg.Log)
+	})
+	g.Go("local HTTP", func(ctx context.Context) error {
+		return httpserver.Run(ctx, a.local, a.ingest.Handler(), a.cfg.Log)
 	})
 	// After HTTP, so that it stops before: the logs that are being followed end with it.
 	g.Go("ingest", a.ingest.Run)

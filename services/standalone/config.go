@@ -23,6 +23,8 @@ type Config struct {
 	BusListen string
 	// Key is the admin API key; empty: the one in Dir/admin.key, made at the first start.
 	Key string
+	// TLSCert and TLSKey are files of a certificate and its key, with which HTTP and the bus are served; both empty: no TLS.
+	TLSCert, TLSKey string
 
 	Ingest    ingest.Config
 	Scheduler scheduler.Config
@@ -42,7 +44,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// validate makes the directory absolute, before the S3 endpoint changes the process's working directory.
+// validate makes paths absolute, before the S3 endpoint changes the process's working directory.
 func (c *Config) validate() error {
 	var faults []error
 	if c.Dir == "" {
@@ -53,6 +55,14 @@ func (c *Config) validate() error {
 		faults = append(faults, fmt.Errorf("data directory: %w", err))
 	}
 	c.Dir = dir
+	for _, file := range []*string{&c.TLSCert, &c.TLSKey} {
+		if *file == "" {
+			continue
+		}
+		if *file, err = filepath.Abs(*file); err != nil {
+			faults = append(faults, fmt.Errorf("TLS: %w", err))
+		}
+	}
 	if c.Key != "" {
 		if err := identity.ValidKey(c.Key); err != nil {
 			faults = append(faults, fmt.Errorf("FREEAGENT_API_KEY: %w", err))

@@ -63,19 +63,19 @@ func (d *dataDir) join(elem ...string) string {
 // database is the URL of a service's own file.
 func (d *dataDir) database(service string) string { return "sqlite://" + d.join(service+".db") }
 
-// secrets are the keys of an installation, each in a file of its own that only the owner reads.
-type secrets struct {
+// keySet holds the keys of an installation, each in a file of its own that only the owner reads.
+type keySet struct {
 	token, ticket, master []byte
 	issuer                nkeys.KeyPair
 }
 
 const keyBytes = 32
 
-func (d *dataDir) secrets() (secrets, error) {
+func (d *dataDir) secrets() (keySet, error) {
 	if err := os.MkdirAll(d.join("secrets"), 0o700); err != nil {
-		return secrets{}, fmt.Errorf("directory for keys: %w", err)
+		return keySet{}, fmt.Errorf("directory for keys: %w", err)
 	}
-	var s secrets
+	var s keySet
 	var err error
 	for name, key := range map[string]*[]byte{"token": &s.token, "ticket": &s.ticket, "master": &s.master} {
 		if *key, err = d.secret(filepath.Join("secrets", name+".key"), randomKey); err != nil {

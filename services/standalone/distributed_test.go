@@ -245,7 +245,7 @@ func (f *installation) start(name string, more ...string) *service {
 	f.t.Helper()
 	p := &service{f: f, name: name, log: &lockedBuffer{}, ended: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(f.bin, name)) // without a context: it is terminated, or killed by the cleanup
-	p.cmd.Env = append(append(f.environ[:len(f.environ):len(f.environ)], "FREEAGENT_"+strings.ToUpper(name)+"_LISTEN=127.0.0.1:0", "FREEAGENT_DRAIN=0s"), more...)
+	p.cmd.Env = append(append(f.environ[:len(f.environ):len(f.environ)], "FREEAGENT_"+strings.ToUpper(name)+"_LISTEN=127.0.0.1:0"), more...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		f.t.Fatal(err)

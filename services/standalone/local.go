@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/pflag"
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
@@ -15,14 +17,17 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// localWorker is the worker of `freeagent up --with-worker`: the same agent as everywhere, over HTTP and the bus's TCP port.
+// localWorker is the worker of `freeagent up --with-worker`: the same agent as everywhere, with the same rights. It talks to
+// the gateway and the bus without a socket, so no certificate has to name this machine's own addresses.
 type localWorker struct {
 	enabled        bool
 	executor, fake string
 	slots          int
 	drain          time.Duration
+	telemetry      time.Duration
 	passEnv        []string
 }
 
@@ -32,6 +37,7 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.StringVar(&l.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.IntVar(&l.slots, "slots", 1, "builds at once on the local worker")
 	f.DurationVar(&l.drain, "drain-timeout", 10*time.Second, "how long a stop waits for the local worker's builds before it hands them back")
+	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
 }
 
@@ -42,7 +48,9 @@ func (l *localWorker) part(ctx context.Context, a *App, log *slog.Logger) (Part,
 	if err != nil {
 		return Part{}, err
 	}
-	gateway, err := api.New(api.Config{BaseURL: a.URL(), Key: a.Key()})
+	gateway, err := api.New(api.Config{
+		BaseURL: "http://localhost", Key: a.Key(), Transport: &http.Transport{DialContext: a.local.DialContext, DisableCompression: true},
+	})
 	if err != nil {
 		return Part{}, err
 	}
@@ -50,12 +58,18 @@ func (l *localWorker) part(ctx context.Context, a *App, log *slog.Logger) (Part,
 	if err != nil || name == "" {
 		name = "local"
 	}
-	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain},
-		worker.Deps{Gateway: gateway, Executor: executor, Log: log})
+	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain, TelemetryEvery: l.telemetry},
+		worker.Deps{Gateway: gateway, Executor: executor, Log: log, Dial: a.dialInside})
 	if err != nil {
 		return Part{}, err
 	}
 	return Part{Name: "worker", Run: w.Run}, nil
+}
+
+// dialInside connects to the bus of this process.
+func (a *App) dialInside(cfg bus.Config, log *slog.Logger) (*nats.Conn, error) {
+	cfg.URL, cfg.TLS, cfg.InProcess = "", nil, a.bus.InProcess()
+	return bus.Connect(cfg, log)
 }
 
 func (l *localWorker) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {

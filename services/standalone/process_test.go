@@ -19,8 +19,12 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// binary is the true command, built once for the tests that kill processes.
+// binary is the true command, built once for the tests that kill processes. FREEAGENT_BINARY names another one, so that a
+// benchmark can measure an older build by the same means.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("FREEAGENT_BINARY"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "freeagent-test-")
 	if err != nil {
 		return "", err
@@ -36,7 +40,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.Load() {
+	if built.Load() && os.Getenv("FREEAGENT_BINARY") == "" {
 		path, _ := binary()
 		_ = os.RemoveAll(filepath.Dir(path))
 	}

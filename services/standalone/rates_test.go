@@ -18,49 +18,22 @@ func BenchmarkV1(b *testing.B) {
 	held := f.submit()
 	w.poll()
 	idle := f.v1("ios")
-	source := project(b).Bytes()
+	worker := []string{"X-Worker-Id", w.id, "X-Build-Id", held}
+	form, formType := submitForm(b, project(b).Bytes())
 	logs := `{"logs":[` + strings.TrimSuffix(strings.Repeat(`{"level":"info","message":"> Task :app:compileReleaseKotlin"},`, 100), ",") + `]}`
-	for _, c := range []struct{ name, method, path, contentType, body string }{
-		{"status", http.MethodGet, "/api/builds/" + held + "/status", "", ""},
-		{"idle poll", http.MethodGet, "/api/workers/poll?worker_id=" + idle.id, "", ""},
-		{"telemetry", http.MethodPost, "/api/builds/" + held + "/telemetry", "application/json",
-			`{"type":"cpu_snapshot","timestamp":"2026-01-28T10:00:00Z","data":{"cpu_percent":99.5,"memory_mb":1024}}`},
-		{"100 log lines", http.MethodPost, "/api/builds/" + held + "/logs", "application/json", logs},
-		{"submit", http.MethodPost, "/api/builds/submit", "", string(source)},
+	for _, c := range []struct {
+		name    string
+		request []byte
+	}{
+		{"status", request(http.MethodGet, "/api/builds/"+held+"/status", "", nil)},
+		{"idle poll", request(http.MethodGet, "/api/workers/poll?worker_id="+idle.id, "", nil)},
+		{"telemetry", request(http.MethodPost, "/api/builds/"+held+"/telemetry", "application/json",
+			[]byte(`{"type":"cpu_snapshot","timestamp":"2026-01-28T10:00:00Z","data":{"cpu_percent":99.5,"memory_mb":1024}}`), worker...)},
+		{"100 log lines", request(http.MethodPost, "/api/builds/"+held+"/logs", "application/json", []byte(logs), worker...)},
+		{"submit", request(http.MethodPost, "/api/builds/submit", formType, form)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
-			defer client.CloseIdleConnections()
-			b.SetParallelism(8) // 16 on two cores
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					body, contentType := []byte(c.body), c.contentType
-					if c.name == "submit" {
-						body, contentType = submitForm(b, source)
-					}
-					req, err := http.NewRequestWithContext(b.Context(), c.method, f.url()+c.path, bytes.NewReader(body))
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					req.Header.Set("X-API-Key", farmKey)
-					req.Header.Set("X-Worker-Id", w.id)
-					req.Header.Set("X-Build-Id", held)
-					req.Header.Set("Content-Type", contentType)
-					resp, err := client.Do(req)
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					_, _ = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-					if resp.StatusCode != http.StatusOK {
-						b.Errorf("%s = %s", c.name, resp.Status)
-						return
-					}
-				}
-			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+			load(b, "127.0.0.1:"+f.port, 16, func(int64) []byte { return c.request })
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type upOptions struct {
 	getenv   func(string) string
 
 	host, busListen, dir, readyFile string
+	tlsCert, tlsKey                 string
 	port                            int
 	stageTTL                        map[string]string
 	verbose, json                   bool
@@ -49,6 +51,7 @@ It listens on this machine only; --host 0.0.0.0 lets other machines in. Ctrl-C s
 that were acknowledged go on when it is started again.`,
 		Example: `  freeagent up --with-worker
   freeagent up --port 8080 --data-dir /srv/freeagent --host 0.0.0.0
+  freeagent up --host 0.0.0.0 --bus-listen 0.0.0.0:4222 --tls-cert farm.pem --tls-key farm.key
   freeagent up --with-worker --executor fake         # tries everything out without Node`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -58,6 +61,8 @@ that were acknowledged go on when it is started again.`,
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; 0.0.0.0 for every network this machine is in")
 	f.StringVar(&o.busListen, "bus-listen", "", "host:port where workers reach the bus (default: the host, at a free port that is kept)")
 	f.StringVar(&o.dir, "data-dir", "", "where everything is kept (FREEAGENT_DATA_DIR; default: the user's data directory)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTP and the bus with TLS: file of the certificate and its chain (FREEAGENT_TLS_CERT_FILE); a renewed one is used without a restart")
+	f.StringVar(&o.tlsKey, "tls-key", "", "file of its key (FREEAGENT_TLS_KEY_FILE)")
 	f.StringToStringVar(&o.stageTTL, "stage-ttl", nil,
 		"silence forgiven in a stage before its build goes to another worker, such as pods=15m; all=… for every stage")
 	f.StringVar(&o.readyFile, "ready-file", "", "write {url, key_file} as JSON here once builds are taken")
@@ -91,6 +96,8 @@ func (o *upOptions) config() (Config, error) {
 		}
 		cfg.Dir = dir
 	}
+	cfg.TLSCert = cmp.Or(o.tlsCert, o.getenv("FREEAGENT_TLS_CERT_FILE"))
+	cfg.TLSKey = cmp.Or(o.tlsKey, o.getenv("FREEAGENT_TLS_KEY_FILE"))
 	if cfg.Key = o.getenv("FREEAGENT_API_KEY"); cfg.Key == "" {
 		cfg.Key = o.getenv("CONTROLLER_API_KEY")
 	}

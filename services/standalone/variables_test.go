@@ -48,7 +48,7 @@ func TestVariablesAreKnown(t *testing.T) {
 	// Those of package daemon itself, which names wrong ones in its tests.
 	for _, name := range []string{
 		"CONFIG_FILE", "LOG_FORMAT", "LOG_LEVEL", "DATABASE_URL_FILE", "NATS_USER", "NATS_PASSWORD_FILE", "NATS_CREDS_FILE",
-		"DATABASE_CONNS", "NATS_CA_FILE", "NATS_CERT_FILE", "NATS_KEY_FILE",
+		"DATABASE_CONNS", "NATS_CA_FILE", "NATS_CERT_FILE", "NATS_KEY_FILE", "DRAIN_DELAY",
 	} {
 		read["FREEAGENT_"+name] = true
 	}

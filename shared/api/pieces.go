@@ -39,7 +39,7 @@ func (p *pieces) read(ctx context.Context, body io.Reader) {
 			return
 		}
 		if buf == nil { // made when it is needed: most uploads have one piece
-			buf = make([]byte, AppendBytes)
+			buf = make([]byte, room(body))
 		}
 		n, err := fill(body, buf)
 		next := piece{data: buf[:n], last: errors.Is(err, io.EOF)}
@@ -53,6 +53,15 @@ func (p *pieces) read(ctx context.Context, body io.Reader) {
 			return
 		}
 	}
+}
+
+// room is how much a piece may have: no more than the body says that it holds, and one byte to meet its end. Then many small
+// uploads at once cost what they are.
+func room(body io.Reader) int {
+	if sized, ok := body.(interface{ Len() int }); ok {
+		return min(sized.Len()+1, AppendBytes)
+	}
+	return AppendBytes
 }
 
 // fill reads until buf is full or the body ends. It is not io.ReadFull because only the body's own io.EOF is its end.

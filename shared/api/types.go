@@ -21,6 +21,13 @@ const (
 	AppendBytes = 8 << 20
 )
 
+// SmallObject is the largest object, in bytes, that is kept in the database of the artifact service and not in the object
+// store: two syncs and a request over HTTP are what a put costs, and a row of this size costs less.
+const SmallObject = 64 << 10
+
+// SearchedHeader says up to which line a search in a log has come.
+const SearchedHeader = "Log-Searched-Through"
+
 // TicketHeader carries a Grant's secret.
 const TicketHeader = "X-Transfer-Ticket"
 
@@ -49,13 +56,24 @@ type Build struct {
 	FinishedAt  string  `json:"finished_at,omitempty"`
 	Source      *Object `json:"source,omitempty"`
 	Result      *Object `json:"result,omitempty"`
-	// Attempts is filled when one build is asked for, not in lists.
+	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
+	Log      *Log      `json:"log,omitempty"`
 	Attempts []Attempt `json:"attempts,omitempty"`
 }
 
 // Final says that the build has ended.
 func (b Build) Final() bool {
 	return b.Status == "completed" || b.Status == "failed" || b.Status == "cancelled"
+}
+
+// Log says what has become of a log.
+type Log struct {
+	// Lines that are archived; 0 while the log of a build that has just ended is being archived.
+	Lines      int64  `json:"lines,omitempty"`
+	ArchivedAt string `json:"archived_at,omitempty"`
+	// KeptUntil is absent for a log that is kept for ever, RemovedAt unless that time is over.
+	KeptUntil string `json:"kept_until,omitempty"`
+	RemovedAt string `json:"removed_at,omitempty"`
 }
 
 // Object is a stored file.
@@ -118,12 +136,59 @@ type Submitted struct {
 // LogLine is one line of a build's log, in the order of GET /builds/{id}/logs: as JSON array, or as server-sent events named
 // "log" (id: resume point for Last-Event-ID) that end with one named "end" (data: the Build) once the build is final.
 type LogLine struct {
-	At string `json:"at"`
+	// Line is the line's number in the build's log, from 1; it stays the same for ever.
+	Line int64  `json:"line,omitempty"`
+	At   string `json:"at"`
 	// Level is debug, info, warn or error.
 	Level   string `json:"level"`
 	Stage   string `json:"stage,omitempty"`
 	Attempt int    `json:"attempt"`
 	Text    string `json:"text"`
+}
+
+// Telemetry is what a build used: GET /builds/{id}/telemetry.
+type Telemetry struct {
+	// Resolution is how many seconds a point covers.
+	Resolution int `json:"resolution"`
+	// Cut: there was more than fits, the points end before the time asked for.
+	Cut    bool             `json:"cut,omitempty"`
+	Points []TelemetryPoint `json:"points"`
+}
+
+// TelemetryPoint is the mean of the samples from At on, and the most of them. What was not measured is left out.
+type TelemetryPoint struct {
+	At      string `json:"at"`
+	Attempt int    `json:"attempt"`
+	Stage   string `json:"stage,omitempty"`
+	Samples int64  `json:"samples"`
+	// CPUPercent is of one core: 400 is four cores busy.
+	CPUPercent    *float64 `json:"cpu_percent,omitempty"`
+	CPUPercentMax *float64 `json:"cpu_percent_max,omitempty"`
+	MemoryMB      *float64 `json:"memory_mb,omitempty"`
+	MemoryMBMax   *float64 `json:"memory_mb_max,omitempty"`
+	// MemoryUnreliable: the scripts of API v1 say a quarter of what is used.
+	MemoryUnreliable bool     `json:"memory_unreliable,omitempty"`
+	DiskPercent      *float64 `json:"disk_percent,omitempty"`
+	Processes        *float64 `json:"processes,omitempty"`
+}
+
+// Timeouts are what a project has instead of the farm's; what is left out is the farm's.
+type Timeouts struct {
+	// SilenceSeconds is the silence forgiven by stage, before an attempt goes to another worker.
+	SilenceSeconds map[string]int32 `json:"silence_seconds,omitempty"`
+	// BuildSeconds ends a build whatever it does.
+	BuildSeconds int64 `json:"build_seconds,omitempty"`
+	// WaitAlertSeconds of waiting, and an event says so; -1 is never.
+	WaitAlertSeconds int64 `json:"wait_alert_seconds,omitempty"`
+}
+
+// ProjectTimeouts is the answer to GET and PUT /timeouts?project=.
+type ProjectTimeouts struct {
+	Project           string   `json:"project"`
+	Own               Timeouts `json:"own"`
+	Effective         Timeouts `json:"effective"`
+	MaxBuildSeconds   int64    `json:"max_build_seconds"`
+	MaxSilenceSeconds int32    `json:"max_silence_seconds"`
 }
 
 // JoinRequest makes a worker known: POST /workers with a key of scope admin or worker.
@@ -173,6 +238,8 @@ type Worker struct {
 	// Completed and Failed count its builds; filled when one worker is asked for, not in lists.
 	Completed int64 `json:"completed,omitempty"`
 	Failed    int64 `json:"failed,omitempty"`
+	// Health is absent of a worker that reported nothing in the last week.
+	Health *Health `json:"health,omitempty"`
 }
 
 // WorkerList is the workers, those online first; of those offline with one name, the last seen.

@@ -119,6 +119,9 @@ func feed(
 		m, err := it.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			if ctx.Err() == nil { // not drained by us: somebody deleted the consumer
+				return errGone
+			}
 			return nil
 		case err != nil:
 			// A missed heartbeat or a lost connection: the iterator pulls again by itself.

@@ -28,6 +28,8 @@ const (
 	Cancelled Event = "cancelled"
 	Stalled   Event = "stalled"
 	Retried   Event = "retried"
+	// Waiting: a build has waited for long.
+	Waiting Event = "waiting"
 
 	Registered Event = "registered"
 	Online     Event = "online"

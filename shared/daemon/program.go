@@ -53,6 +53,9 @@ func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, st
 		_, err := fmt.Fprintln(stdout, version.Version)
 		return err
 	}
+	if line.probe != "" {
+		return probe(ctx, line.probe)
+	}
 	if err := p.settle(line, environ, &all); err != nil {
 		return err
 	}
@@ -70,7 +73,7 @@ func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, st
 // commandLine is what was asked for there.
 type commandLine struct {
 	vars           map[string]string
-	config         string
+	config, probe  string
 	check, version bool
 }
 
@@ -82,6 +85,7 @@ func (p Program[S]) parse(args []string, all *everything[S], stderr io.Writer) (
 	flags.BoolVar(&line.version, "version", false, "")
 	flags.BoolVar(&line.check, "check-config", false, "")
 	flags.StringVar(&line.config, "config", "", "")
+	flags.StringVar(&line.probe, "probe", "", "")
 	define(flags, settingsOf(all), line.vars)
 	err := flags.Parse(args)
 	switch {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,81 +21,62 @@ type Listen struct {
 	Address string
 	// Cert and Key are files of a certificate and its key; both empty: no TLS.
 	Cert, Key string
-	// Drain is how long requests are served after the stop was asked for, while /readyz says no: the time that load balancers take
-	// to notice. 0 for services that are asked over the bus alone: there they are signed off at once.
-	Drain time.Duration
+	// Health is a second address, without TLS, for probes; empty: none.
+	Health string
+	// Stopping says how long it goes on working once it is to stop.
+	Stopping Stopping
 }
 
-// DefaultDrain suits a balancer that looks every second or two.
-const DefaultDrain = 5 * time.Second
-
-// Serve runs a service and its HTTP until stopping ends and what is under way is done: not ready first, then, after Drain, no new work,
-// then no HTTP. The listener opens first, so that a taken port is told at once, and
-// closes last, so that probes see "stopping" while work is finished.
-func Serve(stopping context.Context, l Listen, h http.Handler, run lifecycle.Loop, log *slog.Logger) error {
-	ctx, end := after(stopping, l.Drain)
-	defer end()
-	secure, err := tlsfiles.Server(l.Cert, l.Key)
+// Serve runs a service and its HTTP until ctx ends, and then as long as Stopping says. The listeners open first, so that a
+// taken port is told at once, and close last, so that probes see "stopping" while work is finished. ready is for probes at
+// the second address.
+func Serve(ctx context.Context, l Listen, h http.Handler, ready func(context.Context) error, run lifecycle.Loop, log *slog.Logger) error {
+	main, err := l.open(ctx, log)
 	if err != nil {
 		return err
 	}
+	group := lifecycle.New(log)
+	if l.Health != "" {
+		probes, err := Listen{Address: l.Health}.open(ctx, log)
+		if err != nil {
+			return errors.Join(err, main.Close())
+		}
+		group.Go("probes", func(lctx context.Context) error {
+			return httpserver.Run(lctx, probes, leaving(ctx, Health(ready)), log)
+		})
+	}
+	group.Go("HTTP", func(lctx context.Context) error { return httpserver.Run(lctx, main, leaving(ctx, h), log) })
+	group.Go("service", run)
+	work, cancel := after(ctx, l.Stopping.DrainDelay)
+	defer cancel()
+	return group.Run(work)
+}
+
+func (l Listen) open(ctx context.Context, log *slog.Logger) (net.Listener, error) {
+	secure, err := tlsfiles.Server(l.Cert, l.Key)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Address)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
 	log.InfoContext(ctx, "listening", "address", listener.Addr().String(), "tls", secure != nil)
 	if secure != nil {
 		listener = tls.NewListener(listener, secure)
 	}
-	group := lifecycle.New(log)
-	group.Go("HTTP", func(ctx context.Context) error { return httpserver.Run(ctx, listener, leaving(stopping, h), log) })
-	group.Go("service", run)
-	return group.Run(ctx)
-}
-
-// after gives a context that ends some time after ctx; end releases it.
-func after(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	later, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			end()
-		case <-later.Done():
-		}
-	})
-	return later, func() { stop(); end() }
-}
-
-// leaving serves as ever, but once stopping has ended it says that it is not ready, and ends each connection with its answer, so
-// that clients open their next one elsewhere.
-func leaving(stopping context.Context, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if stopping.Err() != nil {
-			w.Header().Set("Connection", "close")
-			if r.URL.Path == "/readyz" {
-				answer(w, http.StatusServiceUnavailable, "stopping")
-				return
-			}
-		}
-		h.ServeHTTP(w, r)
-	})
+	return listener, nil
 }
 
 // readyTimeout keeps a probe short.
 const readyTimeout = 2 * time.Second
 
-// Health answers /livez, and /readyz with 503 and the reason while ready gives one or after stopping has ended. It is for
-// services whose only HTTP this is.
-func Health(stopping context.Context, ready func(context.Context) error) http.Handler {
+// Health answers /livez, and /readyz with 503 and the reason while ready gives one. It is for services whose only HTTP this
+// is, and for addresses that only operators reach.
+func Health(ready func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if stopping.Err() != nil {
-			answer(w, http.StatusServiceUnavailable, "stopping")
-			return
-		}
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if err := ready(ctx); err != nil {

@@ -9,7 +9,8 @@ import (
 const configHelp = `
 Settings come from the command line, else from the environment, else from a file of lines NAME=value (--config FILE or
 FREEAGENT_CONFIG_FILE). A name that no program of Free Agent knows is refused. --check-config names every fault and ends
-without connecting to anything; the exit code is 0 if there is none. -version prints the version.
+without connecting to anything; the exit code is 0 if there is none. --probe URL asks a running one, such as
+http://127.0.0.1:3001/readyz; the exit code is 0 if it answers 200. -version prints the version.
 `
 
 // usage is made of the settings themselves.

@@ -43,6 +43,7 @@ type DB struct {
 	session *pgx.ConnConfig // for connections outside of the pool; nil on SQLite
 	rebound sync.Map        // query text -> rewritten; as many as the program has texts
 	readers statements
+	commits *committer // nil on PostgreSQL
 
 	emits emits
 }
@@ -109,6 +110,9 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Close closes every connection.
 func (db *DB) Close() error {
 	db.readers.close()
+	if db.commits != nil {
+		db.commits.close()
+	}
 	if db.read == db.write {
 		return db.write.Close()
 	}

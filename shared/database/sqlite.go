@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -26,7 +27,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	write.SetMaxOpenConns(1)
+	write.SetMaxOpenConns(2) // the committer's, which it keeps, and one for migrations
 	read, err := sql.Open("sqlite", dsn("query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), write.Close())
@@ -36,7 +37,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if _, err := write.ExecContext(ctx, outboxSQLite); err != nil {
 		return nil, errors.Join(explainSQLite(path, err), read.Close(), write.Close())
 	}
-	return &DB{dialect: SQLite, write: write, read: read}, nil
+	return &DB{dialect: SQLite, write: write, read: read, commits: newCommitter(write)}, nil
 }
 
 // explainSQLite names the cause and the cure of the faults that people meet.
@@ -56,6 +57,11 @@ func explainSQLite(path string, err error) error {
 		return fmt.Errorf("open %s: the file is not a usable SQLite database: %w", path, err)
 	}
 	return fmt.Errorf("open %s: %w", path, err)
+}
+
+// noTransaction: there is nothing to roll back, SQLite has done so.
+func noTransaction(err error) bool {
+	return strings.Contains(err.Error(), "no transaction is active")
 }
 
 func busySQLite(err error) bool {

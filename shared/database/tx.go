@@ -9,19 +9,32 @@ import (
 	"time"
 )
 
+// executor runs the statements of a transaction.
+type executor interface {
+	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+}
+
+var (
+	_ executor = (*sql.Tx)(nil)
+	_ executor = (*committer)(nil)
+)
+
 // Tx is a write transaction. It is not safe for concurrent use.
 type Tx struct {
 	db      *DB
-	tx      *sql.Tx
+	tx      executor
 	emitted int64
 }
 
 // txTries is how often a transaction runs that the database refuses for its timing.
 const txTries = 6
 
-// WithTx runs f in a write transaction: committed if f returns nil, else rolled back. After a serialization failure, a
-// deadlock or a busy file it runs again, so f must change nothing outside of the database. Messages emitted by f are on
-// their way once it returns nil.
+// WithTx runs f in a write transaction: committed, and on disk, if it returns nil, else rolled back. After a serialization
+// failure, a deadlock or a busy file it runs again, so f must change nothing outside of the database. Messages emitted by f
+// are on their way once it returns nil. On SQLite transactions that run at once are committed together; f sees what those
+// before it did, and must not wait for anything but the database.
 func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 	var err error
 	for try := range txTries {
@@ -30,11 +43,26 @@ func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 				return err
 			}
 		}
-		if err = db.once(ctx, f); err == nil || !conflictPostgres(err) && !busySQLite(err) {
+		tx := &Tx{db: db}
+		if db.commits != nil {
+			tx.tx = db.commits
+			err = db.commits.do(ctx, func() error { return f(tx) })
+		} else {
+			err = tx.alone(ctx, f)
+		}
+		if err == nil && tx.emitted > 0 {
+			db.emits.committed(tx.emitted)
+		}
+		if err == nil || !passing(err) {
 			return err
 		}
 	}
 	return fmt.Errorf("after %d tries: %w", txTries, err)
+}
+
+// passing says that a transaction may succeed when it runs again.
+func passing(err error) bool {
+	return conflictPostgres(err) || busySQLite(err) || errors.Is(err, errUndone)
 }
 
 func pause(ctx context.Context, try int) error {
@@ -47,12 +75,13 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-func (db *DB) once(ctx context.Context, f func(*Tx) error) (err error) {
-	raw, err := db.write.BeginTx(ctx, nil)
+// alone is a transaction with a commit of its own; the server's own group commit joins the syncs.
+func (t *Tx) alone(ctx context.Context, f func(*Tx) error) (err error) {
+	raw, err := t.db.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	tx := &Tx{db: db, tx: raw}
+	t.tx = raw
 	committed := false
 	defer func() {
 		if !committed { // also when f panics
@@ -61,16 +90,13 @@ func (db *DB) once(ctx context.Context, f func(*Tx) error) (err error) {
 			}
 		}
 	}()
-	if err := f(tx); err != nil {
+	if err := f(t); err != nil {
 		return err
 	}
 	if err := raw.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	committed = true
-	if tx.emitted > 0 {
-		db.emits.committed(tx.emitted)
-	}
 	return nil
 }
 

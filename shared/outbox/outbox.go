@@ -35,6 +35,5 @@ func (p publisher) Publish(ctx context.Context, rows []database.Message) (int, e
 	for i, r := range rows {
 		msgs[i] = bus.Message(r)
 	}
-	n, err := bus.PublishAll(ctx, p.js, msgs)
-	return settled(n, len(msgs), err)
+	return bus.PublishAll(ctx, p.js, msgs)
 }

@@ -1,16 +1,8 @@
 package tlsfiles_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,41 +12,8 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
+	"github.com/expo-free-agent/freeagent/shared/tlsfiles/tlsfilestest"
 )
-
-// files are a certificate that signs itself, and its key.
-type files struct{ cert, key string }
-
-func newFiles(t *testing.T, dir, name string) files {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := files{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
-	write(t, f.cert, "CERTIFICATE", der)
-	write(t, f.key, "PRIVATE KEY", keyDER)
-	return f
-}
-
-func write(t *testing.T, path, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // serve answers with the name on the client's certificate.
 func serve(t *testing.T, c *tls.Config) string {
@@ -88,14 +47,14 @@ func get(t *testing.T, url string, c *tls.Config) (http.Header, error) {
 
 func TestBothSidesShowCertificates(t *testing.T) {
 	t.Parallel()
-	server, client := newFiles(t, t.TempDir(), "server"), newFiles(t, t.TempDir(), "client")
-	sc, err := tlsfiles.Server(server.cert, server.key)
+	server, client := tlsfilestest.New(t, t.TempDir(), "server"), tlsfilestest.New(t, t.TempDir(), "client")
+	sc, err := tlsfiles.Server(server.Cert, server.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sc.ClientAuth = tls.RequireAnyClientCert
 	url := serve(t, sc)
-	cc, err := tlsfiles.Client(server.cert, client.cert, client.key)
+	cc, err := tlsfiles.Client(server.Cert, client.Cert, client.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +62,7 @@ func TestBothSidesShowCertificates(t *testing.T) {
 	if err != nil || header.Get("Client") != "client" {
 		t.Fatalf("get = %v, %v, want the client's certificate seen", header, err)
 	}
-	other, err := tlsfiles.Client(client.cert, "", "")
+	other, err := tlsfiles.Client(client.Cert, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,9 +75,9 @@ func TestBothSidesShowCertificates(t *testing.T) {
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := newFiles(t, dir, "first")
+	first := tlsfilestest.New(t, dir, "first")
 	renewals := tlsfiles.LookEvery(0)
-	sc, err := renewals.Server(first.cert, first.key)
+	sc, err := renewals.Server(first.Cert, first.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,13 +88,15 @@ func TestRenewal(t *testing.T) {
 		}
 		return c.Leaf.Subject.CommonName
 	}
-	write(t, first.cert, "CERTIFICATE", []byte("half"))
+	if err := os.WriteFile(first.Cert, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if got := served(); got != "first" {
 		t.Errorf("served %q while the renewal is under way, want the first", got)
 	}
-	newFiles(t, dir, "second")
+	tlsfilestest.New(t, dir, "second")
 	future := time.Now().Add(time.Minute) // file systems' clocks may be coarse
-	if err := os.Chtimes(first.cert, future, future); err != nil {
+	if err := os.Chtimes(first.Cert, future, future); err != nil {
 		t.Fatal(err)
 	}
 	if got := served(); got != "second" {
@@ -145,8 +106,8 @@ func TestRenewal(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	f := newFiles(t, t.TempDir(), "x")
-	other := newFiles(t, t.TempDir(), "y")
+	f := tlsfilestest.New(t, t.TempDir(), "x")
+	other := tlsfilestest.New(t, t.TempDir(), "y")
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("hush"), 0o600); err != nil {
 		t.Fatal(err)
@@ -154,10 +115,10 @@ func TestFaults(t *testing.T) {
 	for name, get := range map[string]func() error{
 		"no authority":   func() error { _, err := tlsfiles.Client("/no/such", "", ""); return err },
 		"no PEM":         func() error { _, err := tlsfiles.Client(text, "", ""); return err },
-		"no key":         func() error { _, err := tlsfiles.Client("", f.cert, ""); return err },
-		"no certificate": func() error { _, err := tlsfiles.Server("", f.key); return err },
-		"another's key":  func() error { _, err := tlsfiles.Server(f.cert, other.key); return err },
-		"missing key":    func() error { _, err := tlsfiles.Server(f.cert, "/no/such"); return err },
+		"no key":         func() error { _, err := tlsfiles.Client("", f.Cert, ""); return err },
+		"no certificate": func() error { _, err := tlsfiles.Server("", f.Key); return err },
+		"another's key":  func() error { _, err := tlsfiles.Server(f.Cert, other.Key); return err },
+		"missing key":    func() error { _, err := tlsfiles.Server(f.Cert, "/no/such"); return err },
 		"HTTP":           func() error { _, err := tlsfiles.HTTP("/no/such"); return err },
 	} {
 		if err := get(); !errors.Is(err, tlsfiles.ErrFiles) || strings.Contains(err.Error(), "hush") {

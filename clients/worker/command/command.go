@@ -74,6 +74,7 @@ func New(streams IO) *cobra.Command {
 	f.StringVar(&o.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "how long running builds may finish after a signal")
 	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of more variables that builds get")
+	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often CPU, memory and disk of a build are measured; 0 is never")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every detail")
 	return cmd
 }

@@ -25,7 +25,7 @@ type options struct {
 	server, bus, keyFile, name, pool, stateDir, executor, fake string
 	platforms, passEnv                                         []string
 	slots                                                      int
-	drain                                                      time.Duration
+	drain, telemetry                                           time.Duration
 	verbose                                                    bool
 }
 
@@ -55,7 +55,7 @@ func (o options) config() (worker.Config, error) {
 	if err != nil || o.stateDir == "" {
 		return worker.Config{}, fmt.Errorf("%w: where may the worker keep its state? Give --state-dir", errUsage)
 	}
-	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, BusURL: o.bus}
+	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry, BusURL: o.bus}
 	if o.slots < 1 {
 		return cfg, fmt.Errorf("%w: --slots %d: at least 1", errUsage, o.slots)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -26,6 +27,27 @@ type profile struct {
 	Env     map[string]string `json:"env"`
 	Result  string            `json:"result"`
 	Stages  []Stage           `json:"stages"`
+	// Timeouts are asked for; the farm has its limits.
+	Timeouts timeouts `json:"timeouts"`
+}
+
+type timeouts struct {
+	// Build ends the build, whatever it does; Silence ends an attempt that is not heard of in a stage.
+	Build   duration            `json:"build"`
+	Silence map[string]duration `json:"silence"`
+}
+
+// duration is written as "90s", "20m" or "1h30m".
+type duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < time.Second || v%time.Second != 0 {
+		return fmt.Errorf("timeout %.40q: want whole seconds, such as \"90s\" or \"20m\"", text)
+	}
+	*d = duration(v)
+	return nil
 }
 
 // readFile is strict: a typo in a key would otherwise be a setting that silently does nothing.
@@ -82,7 +104,7 @@ func (f file) names() string {
 // maxDepth of profiles that extend each other.
 const maxDepth = 5
 
-// resolve merges a profile over those that it extends: env by key, the rest as a whole.
+// resolve merges a profile over those that it extends: env and silences by key, the rest as a whole.
 func (f file) resolve(name string, seen []string) (profile, error) {
 	if slices.Contains(seen, name) {
 		return profile{}, problem{fmt.Sprintf("%s: profiles extend each other in a circle: %s", FileName, strings.Join(append(seen, name), " -> "))}
@@ -113,6 +135,15 @@ func (f file) resolve(name string, seen []string) (profile, error) {
 	if p.Result == "" {
 		p.Result = base.Result
 	}
+	if p.Timeouts.Build == 0 {
+		p.Timeouts.Build = base.Timeouts.Build
+	}
+	silence := maps.Clone(base.Timeouts.Silence)
+	if silence == nil {
+		silence = map[string]duration{}
+	}
+	maps.Copy(silence, p.Timeouts.Silence)
+	p.Timeouts.Silence = silence
 	return p, nil
 }
 
@@ -140,6 +171,11 @@ func (p profile) check(name string) error {
 		return problem{where + `has stages and no "result": name the file or directory to deliver`}
 	case len(p.Stages) == 0 && p.Result != "":
 		return problem{where + `has a "result" and no stages: the built-in pipeline knows its own result`}
+	}
+	for stage := range p.Timeouts.Silence {
+		if !build.ValidID(stage) {
+			return problem{fmt.Sprintf("%stimeouts: %q is not a stage's name", where, stage)}
+		}
 	}
 	if err := checkEnv(where, p.Env); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -23,6 +24,9 @@ type Plan struct {
 	Result string
 	// Name is the result's file name without an extension.
 	Name string
+	// Timeout and Silences are what the profile asks for: of the build, and of silence by stage; 0 and none if nothing.
+	Timeout  time.Duration
+	Silences map[string]time.Duration
 	// Warnings for the build's log.
 	Warnings []string
 }
@@ -61,6 +65,13 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 		return Plan{}, err
 	}
 	plan.Profile, plan.Env, plan.Stages, plan.Result = name, p.Env, p.Stages, p.Result
+	plan.Timeout = time.Duration(p.Timeouts.Build)
+	for stage, d := range p.Timeouts.Silence {
+		if plan.Silences == nil {
+			plan.Silences = map[string]time.Duration{}
+		}
+		plan.Silences[stage] = time.Duration(d)
+	}
 	if len(plan.Stages) > 0 {
 		return plan, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -85,8 +86,9 @@ func TestNative(t *testing.T) {
 func TestOwnStages(t *testing.T) {
 	t.Parallel()
 	dir := project(t, "wrapped/freeagent.json", `{"profiles": {
-		"base": {"env": {"A": "1", "B": "1"}, "result": "out/*.zip", "stages": [{"name": "make", "run": "make zip"}]},
-		"preview": {"extends": "base", "env": {"B": "2"}}}}`)
+		"base": {"env": {"A": "1", "B": "1"}, "result": "out/*.zip", "stages": [{"name": "make", "run": "make zip"}],
+			"timeouts": {"build": "45m", "silence": {"make": "90s", "pods": "20m"}}},
+		"preview": {"extends": "base", "env": {"B": "2"}, "timeouts": {"silence": {"make": "2m"}}}}}`)
 	got, err := pipeline.Load(dir, build.IOS, "preview", pipeline.Toolchain{})
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +96,7 @@ func TestOwnStages(t *testing.T) {
 	want := pipeline.Plan{
 		Root: filepath.Join(dir, "wrapped"), Profile: "preview", Env: map[string]string{"A": "1", "B": "2"}, Name: "app-ios",
 		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}},
+		Timeout: 45 * time.Minute, Silences: map[string]time.Duration{"make": 2 * time.Minute, "pods": 20 * time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -122,6 +125,9 @@ func TestProblemsAreNamed(t *testing.T) {
 		"many stars":     {"a", `{"profiles": {"a": {"result": "**/a/**", "stages": [{"name": "x", "run": "y"}]}}}`, "more than one **"},
 		"bad pattern":    {"a", `{"profiles": {"a": {"result": "[", "stages": [{"name": "x", "run": "y"}]}}}`, "not a pattern"},
 		"bad env":        {"a", `{"profiles": {"a": {"env": {"A=B": ""}}}}`, "environment variable"},
+		"no timeout":     {"a", `{"profiles": {"a": {"timeouts": {"build": "soon"}}}}`, "want whole seconds"},
+		"short timeout":  {"a", `{"profiles": {"a": {"timeouts": {"silence": {"pods": "100ms"}}}}}`, "want whole seconds"},
+		"no such stage":  {"a", `{"profiles": {"a": {"timeouts": {"silence": {"a b": "1m"}}}}}`, "not a stage's name"},
 		"our env":        {"a", `{"profiles": {"a": {"env": {"FREEAGENT_API_KEY": ""}}}}`, "worker's own"},
 	} {
 		dir := project(t, "package.json", expoPackage, "freeagent.json", tt.file)

@@ -120,6 +120,13 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	})
 }
 
+// Usage is that of the attempt's processes.
+func (w *workspace) Usage() (process.Usage, error) {
+	return process.Measure(w.job.Key()) //nolint:wrapcheck // says what it did
+}
+
+var _ runtime.Measurer = (*workspace)(nil)
+
 func (w *workspace) Close() error {
 	// Kill first: who still runs would write into what is being removed.
 	return errors.Join(process.Kill(w.job.Key()), remove(w.dir))

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: freeagent/artifact/v1/artifact.proto
 
-// Requests to the artifact service, the only writer of objects. Bytes travel over HTTP with a Grant; these messages
-// only say who may move which bytes.
+// Requests to the artifact service, the only writer of objects. Bytes travel over HTTP with a Grant, and these messages
+// only say who may move which bytes; but for small ones, which come with the request.
 
 package artifactv1
 
@@ -33,6 +33,8 @@ const (
 	Kind_KIND_SOURCE      Kind = 1
 	Kind_KIND_CERTS       Kind = 2
 	Kind_KIND_RESULT      Kind = 3
+	// A build's log once it has ended, in the form of package logarchive.
+	Kind_KIND_LOG Kind = 4
 )
 
 // Enum value maps for Kind.
@@ -42,12 +44,14 @@ var (
 		1: "KIND_SOURCE",
 		2: "KIND_CERTS",
 		3: "KIND_RESULT",
+		4: "KIND_LOG",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_SOURCE":      1,
 		"KIND_CERTS":       2,
 		"KIND_RESULT":      3,
+		"KIND_LOG":         4,
 	}
 )
 
@@ -298,6 +302,146 @@ func (x *UploadResponse) GetGrant() *Grant {
 	return nil
 }
 
+// StoreRequest brings a small object (64 KiB at most) as a whole. Only services ask, and never with certs. Sent again, it is
+// the same object.
+type StoreRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the asker.
+	ObjectId string `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	BuildId  string `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Kind     Kind   `protobuf:"varint,3,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
+	Project  string `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
+	Name     string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a result; 0 for what the submitter sent.
+	Attempt       int32  `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Data          []byte `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreRequest) Reset() {
+	*x = StoreRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreRequest) ProtoMessage() {}
+
+func (x *StoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreRequest.ProtoReflect.Descriptor instead.
+func (*StoreRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StoreRequest) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *StoreRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *StoreRequest) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *StoreRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *StoreRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StoreRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *StoreRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type StoreResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Object        *v1.ObjectRef          `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreResponse) Reset() {
+	*x = StoreResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreResponse) ProtoMessage() {}
+
+func (x *StoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreResponse.ProtoReflect.Descriptor instead.
+func (*StoreResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StoreResponse) GetObject() *v1.ObjectRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
 // DownloadRequest asks to read an object. Only services ask.
 type DownloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -308,7 +452,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[3]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +464,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[3]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +477,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DownloadRequest) GetObjectId() string {
@@ -352,7 +496,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[4]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +508,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[4]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +521,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DownloadResponse) GetGrant() *Grant {
@@ -404,7 +548,7 @@ type WorkerGrantRequest struct {
 
 func (x *WorkerGrantRequest) Reset() {
 	*x = WorkerGrantRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[5]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +560,7 @@ func (x *WorkerGrantRequest) String() string {
 func (*WorkerGrantRequest) ProtoMessage() {}
 
 func (x *WorkerGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[5]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +573,7 @@ func (x *WorkerGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerGrantRequest.ProtoReflect.Descriptor instead.
 func (*WorkerGrantRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WorkerGrantRequest) GetWorkerId() string {
@@ -490,7 +634,7 @@ type WorkerGrantResponse struct {
 
 func (x *WorkerGrantResponse) Reset() {
 	*x = WorkerGrantResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[6]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +646,7 @@ func (x *WorkerGrantResponse) String() string {
 func (*WorkerGrantResponse) ProtoMessage() {}
 
 func (x *WorkerGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[6]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +659,7 @@ func (x *WorkerGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerGrantResponse.ProtoReflect.Descriptor instead.
 func (*WorkerGrantResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkerGrantResponse) GetGrant() *Grant {
@@ -535,7 +679,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[7]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +691,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[7]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +704,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StatRequest) GetObjectId() string {
@@ -583,7 +727,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[8]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +739,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[8]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +752,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StatResponse) GetObject() *v1.ObjectRef {
@@ -652,7 +796,7 @@ type AssignRequest struct {
 
 func (x *AssignRequest) Reset() {
 	*x = AssignRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +808,7 @@ func (x *AssignRequest) String() string {
 func (*AssignRequest) ProtoMessage() {}
 
 func (x *AssignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +821,7 @@ func (x *AssignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignRequest.ProtoReflect.Descriptor instead.
 func (*AssignRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AssignRequest) GetObjectId() string {
@@ -709,7 +853,7 @@ type AssignResponse struct {
 
 func (x *AssignResponse) Reset() {
 	*x = AssignResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +865,7 @@ func (x *AssignResponse) String() string {
 func (*AssignResponse) ProtoMessage() {}
 
 func (x *AssignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +878,7 @@ func (x *AssignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignResponse.ProtoReflect.Descriptor instead.
 func (*AssignResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
 }
 
 // KeepRequest makes uploads permanent that would otherwise be swept away.
@@ -747,7 +891,7 @@ type KeepRequest struct {
 
 func (x *KeepRequest) Reset() {
 	*x = KeepRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +903,7 @@ func (x *KeepRequest) String() string {
 func (*KeepRequest) ProtoMessage() {}
 
 func (x *KeepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +916,7 @@ func (x *KeepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepRequest.ProtoReflect.Descriptor instead.
 func (*KeepRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *KeepRequest) GetObjectIds() []string {
@@ -790,7 +934,7 @@ type KeepResponse struct {
 
 func (x *KeepResponse) Reset() {
 	*x = KeepResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +946,7 @@ func (x *KeepResponse) String() string {
 func (*KeepResponse) ProtoMessage() {}
 
 func (x *KeepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +959,7 @@ func (x *KeepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepResponse.ProtoReflect.Descriptor instead.
 func (*KeepResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
 }
 
 // DiscardRequest removes objects; unknown ones are no error.
@@ -828,7 +972,7 @@ type DiscardRequest struct {
 
 func (x *DiscardRequest) Reset() {
 	*x = DiscardRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +984,7 @@ func (x *DiscardRequest) String() string {
 func (*DiscardRequest) ProtoMessage() {}
 
 func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +997,7 @@ func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardRequest.ProtoReflect.Descriptor instead.
 func (*DiscardRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DiscardRequest) GetObjectIds() []string {
@@ -871,7 +1015,7 @@ type DiscardResponse struct {
 
 func (x *DiscardResponse) Reset() {
 	*x = DiscardResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1027,7 @@ func (x *DiscardResponse) String() string {
 func (*DiscardResponse) ProtoMessage() {}
 
 func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1040,7 @@ func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardResponse.ProtoReflect.Descriptor instead.
 func (*DiscardResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{16}
 }
 
 // AdoptRequest copies what one build was submitted with to another (retry).
@@ -910,7 +1054,7 @@ type AdoptRequest struct {
 
 func (x *AdoptRequest) Reset() {
 	*x = AdoptRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1066,7 @@ func (x *AdoptRequest) String() string {
 func (*AdoptRequest) ProtoMessage() {}
 
 func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1079,7 @@ func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptRequest.ProtoReflect.Descriptor instead.
 func (*AdoptRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AdoptRequest) GetFromBuildId() string {
@@ -962,7 +1106,7 @@ type AdoptResponse struct {
 
 func (x *AdoptResponse) Reset() {
 	*x = AdoptResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1118,7 @@ func (x *AdoptResponse) String() string {
 func (*AdoptResponse) ProtoMessage() {}
 
 func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1131,7 @@ func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptResponse.ProtoReflect.Descriptor instead.
 func (*AdoptResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AdoptResponse) GetSource() *v1.ObjectRef {
@@ -1002,6 +1146,237 @@ func (x *AdoptResponse) GetCerts() *v1.ObjectRef {
 		return x.Certs
 	}
 	return nil
+}
+
+// LogRequest asks where the log of a build is. Only services ask.
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LogRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+type LogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The archive; absent while all of the log is in BUILD_LOGS, and when it was removed.
+	Object *v1.ObjectRef `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Lines  int64         `protobuf:"varint,2,opt,name=lines,proto3" json:"lines,omitempty"`
+	// What lies in BUILD_LOGS up to this place is in the archive; what lies behind it came later.
+	ThroughSeq   uint64 `protobuf:"varint,3,opt,name=through_seq,json=throughSeq,proto3" json:"through_seq,omitempty"`
+	ArchivedAtMs int64  `protobuf:"varint,4,opt,name=archived_at_ms,json=archivedAtMs,proto3" json:"archived_at_ms,omitempty"`
+	// 0: for ever.
+	KeptUntilMs int64 `protobuf:"varint,5,opt,name=kept_until_ms,json=keptUntilMs,proto3" json:"kept_until_ms,omitempty"`
+	// When the archive was removed by age; 0 if it was not.
+	RemovedAtMs   int64 `protobuf:"varint,6,opt,name=removed_at_ms,json=removedAtMs,proto3" json:"removed_at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogResponse) Reset() {
+	*x = LogResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogResponse) ProtoMessage() {}
+
+func (x *LogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
+func (*LogResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LogResponse) GetObject() *v1.ObjectRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LogResponse) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *LogResponse) GetThroughSeq() uint64 {
+	if x != nil {
+		return x.ThroughSeq
+	}
+	return 0
+}
+
+func (x *LogResponse) GetArchivedAtMs() int64 {
+	if x != nil {
+		return x.ArchivedAtMs
+	}
+	return 0
+}
+
+func (x *LogResponse) GetKeptUntilMs() int64 {
+	if x != nil {
+		return x.KeptUntilMs
+	}
+	return 0
+}
+
+func (x *LogResponse) GetRemovedAtMs() int64 {
+	if x != nil {
+		return x.RemovedAtMs
+	}
+	return 0
+}
+
+// RecordLogRequest makes an uploaded archive the log of a build that has none: for logs that come from elsewhere.
+type RecordLogRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	ObjectId string                 `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// When the build ended, from which its age counts.
+	EndedAtMs     int64 `protobuf:"varint,3,opt,name=ended_at_ms,json=endedAtMs,proto3" json:"ended_at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordLogRequest) Reset() {
+	*x = RecordLogRequest{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordLogRequest) ProtoMessage() {}
+
+func (x *RecordLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordLogRequest.ProtoReflect.Descriptor instead.
+func (*RecordLogRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RecordLogRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *RecordLogRequest) GetObjectId() string {
+	if x != nil {
+		return x.ObjectId
+	}
+	return ""
+}
+
+func (x *RecordLogRequest) GetEndedAtMs() int64 {
+	if x != nil {
+		return x.EndedAtMs
+	}
+	return 0
+}
+
+type RecordLogResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordLogResponse) Reset() {
+	*x = RecordLogResponse{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordLogResponse) ProtoMessage() {}
+
+func (x *RecordLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordLogResponse.ProtoReflect.Descriptor instead.
+func (*RecordLogResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{22}
 }
 
 var File_freeagent_artifact_v1_artifact_proto protoreflect.FileDescriptor
@@ -1027,7 +1402,17 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\x05R\aattempt\"D\n" +
 	"\x0eUploadResponse\x122\n" +
-	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\".\n" +
+	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"\xd3\x01\n" +
+	"\fStoreRequest\x12\x1b\n" +
+	"\tobject_id\x18\x01 \x01(\tR\bobjectId\x12\x19\n" +
+	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12/\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1b.freeagent.artifact.v1.KindR\x04kind\x12\x18\n" +
+	"\aproject\x18\x04 \x01(\tR\aproject\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n" +
+	"\aattempt\x18\x06 \x01(\x05R\aattempt\x12\x12\n" +
+	"\x04data\x18\a \x01(\fR\x04data\"G\n" +
+	"\rStoreResponse\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\".\n" +
 	"\x0fDownloadRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"F\n" +
 	"\x10DownloadResponse\x122\n" +
@@ -1067,13 +1452,30 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\vto_build_id\x18\x02 \x01(\tR\ttoBuildId\"}\n" +
 	"\rAdoptResponse\x126\n" +
 	"\x06source\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06source\x124\n" +
-	"\x05certs\x18\x02 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs*N\n" +
+	"\x05certs\x18\x02 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs\"'\n" +
+	"\n" +
+	"LogRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\"\xea\x01\n" +
+	"\vLogResponse\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x14\n" +
+	"\x05lines\x18\x02 \x01(\x03R\x05lines\x12\x1f\n" +
+	"\vthrough_seq\x18\x03 \x01(\x04R\n" +
+	"throughSeq\x12$\n" +
+	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
+	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs\"j\n" +
+	"\x10RecordLogRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x1b\n" +
+	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x1e\n" +
+	"\vended_at_ms\x18\x03 \x01(\x03R\tendedAtMs\"\x13\n" +
+	"\x11RecordLogResponse*\\\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"KIND_CERTS\x10\x02\x12\x0f\n" +
-	"\vKIND_RESULT\x10\x03BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\vKIND_RESULT\x10\x03\x12\f\n" +
+	"\bKIND_LOG\x10\x04BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once
@@ -1088,46 +1490,55 @@ func file_freeagent_artifact_v1_artifact_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_artifact_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(Kind)(0),                   // 0: freeagent.artifact.v1.Kind
 	(*Grant)(nil),               // 1: freeagent.artifact.v1.Grant
 	(*UploadRequest)(nil),       // 2: freeagent.artifact.v1.UploadRequest
 	(*UploadResponse)(nil),      // 3: freeagent.artifact.v1.UploadResponse
-	(*DownloadRequest)(nil),     // 4: freeagent.artifact.v1.DownloadRequest
-	(*DownloadResponse)(nil),    // 5: freeagent.artifact.v1.DownloadResponse
-	(*WorkerGrantRequest)(nil),  // 6: freeagent.artifact.v1.WorkerGrantRequest
-	(*WorkerGrantResponse)(nil), // 7: freeagent.artifact.v1.WorkerGrantResponse
-	(*StatRequest)(nil),         // 8: freeagent.artifact.v1.StatRequest
-	(*StatResponse)(nil),        // 9: freeagent.artifact.v1.StatResponse
-	(*AssignRequest)(nil),       // 10: freeagent.artifact.v1.AssignRequest
-	(*AssignResponse)(nil),      // 11: freeagent.artifact.v1.AssignResponse
-	(*KeepRequest)(nil),         // 12: freeagent.artifact.v1.KeepRequest
-	(*KeepResponse)(nil),        // 13: freeagent.artifact.v1.KeepResponse
-	(*DiscardRequest)(nil),      // 14: freeagent.artifact.v1.DiscardRequest
-	(*DiscardResponse)(nil),     // 15: freeagent.artifact.v1.DiscardResponse
-	(*AdoptRequest)(nil),        // 16: freeagent.artifact.v1.AdoptRequest
-	(*AdoptResponse)(nil),       // 17: freeagent.artifact.v1.AdoptResponse
-	nil,                         // 18: freeagent.artifact.v1.Grant.HeadersEntry
-	(*v1.ObjectRef)(nil),        // 19: freeagent.events.v1.ObjectRef
+	(*StoreRequest)(nil),        // 4: freeagent.artifact.v1.StoreRequest
+	(*StoreResponse)(nil),       // 5: freeagent.artifact.v1.StoreResponse
+	(*DownloadRequest)(nil),     // 6: freeagent.artifact.v1.DownloadRequest
+	(*DownloadResponse)(nil),    // 7: freeagent.artifact.v1.DownloadResponse
+	(*WorkerGrantRequest)(nil),  // 8: freeagent.artifact.v1.WorkerGrantRequest
+	(*WorkerGrantResponse)(nil), // 9: freeagent.artifact.v1.WorkerGrantResponse
+	(*StatRequest)(nil),         // 10: freeagent.artifact.v1.StatRequest
+	(*StatResponse)(nil),        // 11: freeagent.artifact.v1.StatResponse
+	(*AssignRequest)(nil),       // 12: freeagent.artifact.v1.AssignRequest
+	(*AssignResponse)(nil),      // 13: freeagent.artifact.v1.AssignResponse
+	(*KeepRequest)(nil),         // 14: freeagent.artifact.v1.KeepRequest
+	(*KeepResponse)(nil),        // 15: freeagent.artifact.v1.KeepResponse
+	(*DiscardRequest)(nil),      // 16: freeagent.artifact.v1.DiscardRequest
+	(*DiscardResponse)(nil),     // 17: freeagent.artifact.v1.DiscardResponse
+	(*AdoptRequest)(nil),        // 18: freeagent.artifact.v1.AdoptRequest
+	(*AdoptResponse)(nil),       // 19: freeagent.artifact.v1.AdoptResponse
+	(*LogRequest)(nil),          // 20: freeagent.artifact.v1.LogRequest
+	(*LogResponse)(nil),         // 21: freeagent.artifact.v1.LogResponse
+	(*RecordLogRequest)(nil),    // 22: freeagent.artifact.v1.RecordLogRequest
+	(*RecordLogResponse)(nil),   // 23: freeagent.artifact.v1.RecordLogResponse
+	nil,                         // 24: freeagent.artifact.v1.Grant.HeadersEntry
+	(*v1.ObjectRef)(nil),        // 25: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_artifact_v1_artifact_proto_depIdxs = []int32{
-	18, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
-	19, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
+	24, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
+	25, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 2: freeagent.artifact.v1.UploadRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 3: freeagent.artifact.v1.UploadResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	1,  // 4: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	0,  // 5: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
-	1,  // 6: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	19, // 7: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
-	0,  // 8: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
-	19, // 9: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
-	19, // 10: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	0,  // 4: freeagent.artifact.v1.StoreRequest.kind:type_name -> freeagent.artifact.v1.Kind
+	25, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	1,  // 6: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
+	0,  // 7: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
+	1,  // 8: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
+	25, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	0,  // 10: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
+	25, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
+	25, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
+	25, // 13: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_artifact_v1_artifact_proto_init() }
@@ -1141,7 +1552,7 @@ func file_freeagent_artifact_v1_artifact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_artifact_proto_rawDesc), len(file_freeagent_artifact_v1_artifact_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -189,11 +189,16 @@ func (x *BuildQueued) GetQueuedAtMs() int64 {
 
 // BuildAssigned: a worker claimed the attempt and holds its lease from now on.
 type BuildAssigned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	WorkerId      string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	AssignedAtMs  int64                  `protobuf:"varint,4,opt,name=assigned_at_ms,json=assignedAtMs,proto3" json:"assigned_at_ms,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	BuildId      string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt      int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	WorkerId     string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	AssignedAtMs int64                  `protobuf:"varint,4,opt,name=assigned_at_ms,json=assignedAtMs,proto3" json:"assigned_at_ms,omitempty"`
+	Project      string                 `protobuf:"bytes,20,opt,name=project,proto3" json:"project,omitempty"`
+	// When the build was submitted: the difference is how long it waited, if this is its first attempt.
+	SubmittedAtMs int64 `protobuf:"varint,21,opt,name=submitted_at_ms,json=submittedAtMs,proto3" json:"submitted_at_ms,omitempty"`
+	// Seconds of silence forgiven until the holder names a stage; 0 from schedulers that do not say.
+	TtlSeconds    int32 `protobuf:"varint,22,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +257,27 @@ func (x *BuildAssigned) GetWorkerId() string {
 func (x *BuildAssigned) GetAssignedAtMs() int64 {
 	if x != nil {
 		return x.AssignedAtMs
+	}
+	return 0
+}
+
+func (x *BuildAssigned) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *BuildAssigned) GetSubmittedAtMs() int64 {
+	if x != nil {
+		return x.SubmittedAtMs
+	}
+	return 0
+}
+
+func (x *BuildAssigned) GetTtlSeconds() int32 {
+	if x != nil {
+		return x.TtlSeconds
 	}
 	return 0
 }
@@ -327,14 +353,20 @@ func (x *BuildStarted) GetStartedAtMs() int64 {
 
 // BuildStageChanged: the holder entered a stage (prepare, install, ...).
 type BuildStageChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	WorkerId      string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	Stage         string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
-	AtMs          int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt  int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	WorkerId string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Stage    string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	AtMs     int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Project  string                 `protobuf:"bytes,20,opt,name=project,proto3" json:"project,omitempty"`
+	// Seconds of silence forgiven in this stage; 0 from schedulers that do not say.
+	TtlSeconds int32 `protobuf:"varint,21,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	// The stage that ended with it, and when that began; empty for the first.
+	EndedStage     string `protobuf:"bytes,22,opt,name=ended_stage,json=endedStage,proto3" json:"ended_stage,omitempty"`
+	EndedStageAtMs int64  `protobuf:"varint,23,opt,name=ended_stage_at_ms,json=endedStageAtMs,proto3" json:"ended_stage_at_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BuildStageChanged) Reset() {
@@ -402,6 +434,145 @@ func (x *BuildStageChanged) GetAtMs() int64 {
 	return 0
 }
 
+func (x *BuildStageChanged) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *BuildStageChanged) GetTtlSeconds() int32 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *BuildStageChanged) GetEndedStage() string {
+	if x != nil {
+		return x.EndedStage
+	}
+	return ""
+}
+
+func (x *BuildStageChanged) GetEndedStageAtMs() int64 {
+	if x != nil {
+		return x.EndedStageAtMs
+	}
+	return 0
+}
+
+// Life is what an ended build was: enough to count it without asking anybody.
+type Life struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`
+	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Profile       string                 `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	SubmittedAtMs int64                  `protobuf:"varint,5,opt,name=submitted_at_ms,json=submittedAtMs,proto3" json:"submitted_at_ms,omitempty"`
+	// Of the last attempt; 0 if it never came to that.
+	AssignedAtMs int64 `protobuf:"varint,6,opt,name=assigned_at_ms,json=assignedAtMs,proto3" json:"assigned_at_ms,omitempty"`
+	StartedAtMs  int64 `protobuf:"varint,7,opt,name=started_at_ms,json=startedAtMs,proto3" json:"started_at_ms,omitempty"`
+	// The last stage and when it began; empty if none was named.
+	Stage         string `protobuf:"bytes,8,opt,name=stage,proto3" json:"stage,omitempty"`
+	StageAtMs     int64  `protobuf:"varint,9,opt,name=stage_at_ms,json=stageAtMs,proto3" json:"stage_at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Life) Reset() {
+	*x = Life{}
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Life) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Life) ProtoMessage() {}
+
+func (x *Life) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Life.ProtoReflect.Descriptor instead.
+func (*Life) Descriptor() ([]byte, []int) {
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Life) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *Life) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Life) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Life) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Life) GetSubmittedAtMs() int64 {
+	if x != nil {
+		return x.SubmittedAtMs
+	}
+	return 0
+}
+
+func (x *Life) GetAssignedAtMs() int64 {
+	if x != nil {
+		return x.AssignedAtMs
+	}
+	return 0
+}
+
+func (x *Life) GetStartedAtMs() int64 {
+	if x != nil {
+		return x.StartedAtMs
+	}
+	return 0
+}
+
+func (x *Life) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Life) GetStageAtMs() int64 {
+	if x != nil {
+		return x.StageAtMs
+	}
+	return 0
+}
+
 // BuildCompleted: final; the result is durable.
 type BuildCompleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -410,13 +581,14 @@ type BuildCompleted struct {
 	WorkerId      string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	Result        *ObjectRef             `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
 	FinishedAtMs  int64                  `protobuf:"varint,5,opt,name=finished_at_ms,json=finishedAtMs,proto3" json:"finished_at_ms,omitempty"`
+	Life          *Life                  `protobuf:"bytes,20,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BuildCompleted) Reset() {
 	*x = BuildCompleted{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[5]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +600,7 @@ func (x *BuildCompleted) String() string {
 func (*BuildCompleted) ProtoMessage() {}
 
 func (x *BuildCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[5]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +613,7 @@ func (x *BuildCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildCompleted.ProtoReflect.Descriptor instead.
 func (*BuildCompleted) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BuildCompleted) GetBuildId() string {
@@ -479,6 +651,13 @@ func (x *BuildCompleted) GetFinishedAtMs() int64 {
 	return 0
 }
 
+func (x *BuildCompleted) GetLife() *Life {
+	if x != nil {
+		return x.Life
+	}
+	return nil
+}
+
 // BuildFailed: final; the build failed by itself or its attempts are used up.
 type BuildFailed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -487,13 +666,14 @@ type BuildFailed struct {
 	WorkerId      string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	FinishedAtMs  int64                  `protobuf:"varint,5,opt,name=finished_at_ms,json=finishedAtMs,proto3" json:"finished_at_ms,omitempty"`
+	Life          *Life                  `protobuf:"bytes,20,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BuildFailed) Reset() {
 	*x = BuildFailed{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[6]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +685,7 @@ func (x *BuildFailed) String() string {
 func (*BuildFailed) ProtoMessage() {}
 
 func (x *BuildFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[6]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +698,7 @@ func (x *BuildFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildFailed.ProtoReflect.Descriptor instead.
 func (*BuildFailed) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BuildFailed) GetBuildId() string {
@@ -556,6 +736,13 @@ func (x *BuildFailed) GetFinishedAtMs() int64 {
 	return 0
 }
 
+func (x *BuildFailed) GetLife() *Life {
+	if x != nil {
+		return x.Life
+	}
+	return nil
+}
+
 // BuildCancelled: final.
 type BuildCancelled struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -564,13 +751,14 @@ type BuildCancelled struct {
 	// The worker that held it, empty if none did.
 	WorkerId      string `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	FinishedAtMs  int64  `protobuf:"varint,4,opt,name=finished_at_ms,json=finishedAtMs,proto3" json:"finished_at_ms,omitempty"`
+	Life          *Life  `protobuf:"bytes,20,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BuildCancelled) Reset() {
 	*x = BuildCancelled{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[7]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +770,7 @@ func (x *BuildCancelled) String() string {
 func (*BuildCancelled) ProtoMessage() {}
 
 func (x *BuildCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[7]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +783,7 @@ func (x *BuildCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildCancelled.ProtoReflect.Descriptor instead.
 func (*BuildCancelled) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BuildCancelled) GetBuildId() string {
@@ -626,6 +814,13 @@ func (x *BuildCancelled) GetFinishedAtMs() int64 {
 	return 0
 }
 
+func (x *BuildCancelled) GetLife() *Life {
+	if x != nil {
+		return x.Life
+	}
+	return nil
+}
+
 // BuildStalled: the monitor confirmed that the holder of this attempt is silent for longer than its stage allows.
 type BuildStalled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +835,7 @@ type BuildStalled struct {
 
 func (x *BuildStalled) Reset() {
 	*x = BuildStalled{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[8]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +847,7 @@ func (x *BuildStalled) String() string {
 func (*BuildStalled) ProtoMessage() {}
 
 func (x *BuildStalled) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[8]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +860,7 @@ func (x *BuildStalled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildStalled.ProtoReflect.Descriptor instead.
 func (*BuildStalled) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BuildStalled) GetBuildId() string {
@@ -705,20 +900,23 @@ func (x *BuildStalled) GetSilentSinceMs() int64 {
 
 // BuildRetried: an attempt was lost to the infrastructure and the next one waits.
 type BuildRetried struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	LostAttempt   int32                  `protobuf:"varint,2,opt,name=lost_attempt,json=lostAttempt,proto3" json:"lost_attempt,omitempty"`
-	NextAttempt   int32                  `protobuf:"varint,3,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
-	WorkerId      string                 `protobuf:"bytes,4,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	AtMs          int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	BuildId     string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	LostAttempt int32                  `protobuf:"varint,2,opt,name=lost_attempt,json=lostAttempt,proto3" json:"lost_attempt,omitempty"`
+	NextAttempt int32                  `protobuf:"varint,3,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
+	WorkerId    string                 `protobuf:"bytes,4,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Reason      string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	AtMs        int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Project     string                 `protobuf:"bytes,20,opt,name=project,proto3" json:"project,omitempty"`
+	// When the lost attempt was assigned.
+	AssignedAtMs  int64 `protobuf:"varint,21,opt,name=assigned_at_ms,json=assignedAtMs,proto3" json:"assigned_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BuildRetried) Reset() {
 	*x = BuildRetried{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[9]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +928,7 @@ func (x *BuildRetried) String() string {
 func (*BuildRetried) ProtoMessage() {}
 
 func (x *BuildRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[9]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +941,7 @@ func (x *BuildRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildRetried.ProtoReflect.Descriptor instead.
 func (*BuildRetried) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BuildRetried) GetBuildId() string {
@@ -788,6 +986,114 @@ func (x *BuildRetried) GetAtMs() int64 {
 	return 0
 }
 
+func (x *BuildRetried) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *BuildRetried) GetAssignedAtMs() int64 {
+	if x != nil {
+		return x.AssignedAtMs
+	}
+	return 0
+}
+
+// BuildWaiting: a build has waited for longer than the alert's time. Told once for each build.
+type BuildWaiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Project       string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
+	Platform      string                 `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
+	Pool          string                 `protobuf:"bytes,4,opt,name=pool,proto3" json:"pool,omitempty"`
+	SubmittedAtMs int64                  `protobuf:"varint,5,opt,name=submitted_at_ms,json=submittedAtMs,proto3" json:"submitted_at_ms,omitempty"`
+	AtMs          int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	// Why it waits, for people.
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildWaiting) Reset() {
+	*x = BuildWaiting{}
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildWaiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildWaiting) ProtoMessage() {}
+
+func (x *BuildWaiting) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildWaiting.ProtoReflect.Descriptor instead.
+func (*BuildWaiting) Descriptor() ([]byte, []int) {
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BuildWaiting) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *BuildWaiting) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *BuildWaiting) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *BuildWaiting) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *BuildWaiting) GetSubmittedAtMs() int64 {
+	if x != nil {
+		return x.SubmittedAtMs
+	}
+	return 0
+}
+
+func (x *BuildWaiting) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *BuildWaiting) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ObjectRef names stored bytes: the owner of the place is the artifact service.
 type ObjectRef struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -804,7 +1110,7 @@ type ObjectRef struct {
 
 func (x *ObjectRef) Reset() {
 	*x = ObjectRef{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[10]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1122,7 @@ func (x *ObjectRef) String() string {
 func (*ObjectRef) ProtoMessage() {}
 
 func (x *ObjectRef) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[10]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1135,7 @@ func (x *ObjectRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRef.ProtoReflect.Descriptor instead.
 func (*ObjectRef) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ObjectRef) GetObjectId() string {
@@ -885,53 +1191,86 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bplatform\x18\x04 \x01(\tR\bplatform\x12 \n" +
 	"\fqueued_at_ms\x18\x05 \x01(\x03R\n" +
-	"queuedAtMs\"\x87\x01\n" +
+	"queuedAtMs\"\xea\x01\n" +
 	"\rBuildAssigned\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12$\n" +
-	"\x0eassigned_at_ms\x18\x04 \x01(\x03R\fassignedAtMs\"\x84\x01\n" +
+	"\x0eassigned_at_ms\x18\x04 \x01(\x03R\fassignedAtMs\x12\x18\n" +
+	"\aproject\x18\x14 \x01(\tR\aproject\x12&\n" +
+	"\x0fsubmitted_at_ms\x18\x15 \x01(\x03R\rsubmittedAtMs\x12\x1f\n" +
+	"\vttl_seconds\x18\x16 \x01(\x05R\n" +
+	"ttlSeconds\"\x84\x01\n" +
 	"\fBuildStarted\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\"\n" +
-	"\rstarted_at_ms\x18\x04 \x01(\x03R\vstartedAtMs\"\x90\x01\n" +
+	"\rstarted_at_ms\x18\x04 \x01(\x03R\vstartedAtMs\"\x97\x02\n" +
 	"\x11BuildStageChanged\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12\x13\n" +
-	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\"\xc0\x01\n" +
+	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\x12\x18\n" +
+	"\aproject\x18\x14 \x01(\tR\aproject\x12\x1f\n" +
+	"\vttl_seconds\x18\x15 \x01(\x05R\n" +
+	"ttlSeconds\x12\x1f\n" +
+	"\vended_stage\x18\x16 \x01(\tR\n" +
+	"endedStage\x12)\n" +
+	"\x11ended_stage_at_ms\x18\x17 \x01(\x03R\x0eendedStageAtMs\"\x92\x02\n" +
+	"\x04Life\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12&\n" +
+	"\x0fsubmitted_at_ms\x18\x05 \x01(\x03R\rsubmittedAtMs\x12$\n" +
+	"\x0eassigned_at_ms\x18\x06 \x01(\x03R\fassignedAtMs\x12\"\n" +
+	"\rstarted_at_ms\x18\a \x01(\x03R\vstartedAtMs\x12\x14\n" +
+	"\x05stage\x18\b \x01(\tR\x05stage\x12\x1e\n" +
+	"\vstage_at_ms\x18\t \x01(\x03R\tstageAtMs\"\xef\x01\n" +
 	"\x0eBuildCompleted\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x126\n" +
 	"\x06result\x18\x04 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06result\x12$\n" +
-	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\"\x9b\x01\n" +
+	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\x12-\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\xca\x01\n" +
 	"\vBuildFailed\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12$\n" +
-	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\"\x88\x01\n" +
+	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\x12-\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\xb7\x01\n" +
 	"\x0eBuildCancelled\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12$\n" +
-	"\x0efinished_at_ms\x18\x04 \x01(\x03R\ffinishedAtMs\"\x9e\x01\n" +
+	"\x0efinished_at_ms\x18\x04 \x01(\x03R\ffinishedAtMs\x12-\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\x9e\x01\n" +
 	"\fBuildStalled\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12&\n" +
-	"\x0fsilent_since_ms\x18\x05 \x01(\x03R\rsilentSinceMs\"\xb9\x01\n" +
+	"\x0fsilent_since_ms\x18\x05 \x01(\x03R\rsilentSinceMs\"\xf9\x01\n" +
 	"\fBuildRetried\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12!\n" +
 	"\flost_attempt\x18\x02 \x01(\x05R\vlostAttempt\x12!\n" +
 	"\fnext_attempt\x18\x03 \x01(\x05R\vnextAttempt\x12\x1b\n" +
 	"\tworker_id\x18\x04 \x01(\tR\bworkerId\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\x8b\x01\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x18\n" +
+	"\aproject\x18\x14 \x01(\tR\aproject\x12$\n" +
+	"\x0eassigned_at_ms\x18\x15 \x01(\x03R\fassignedAtMs\"\xc8\x01\n" +
+	"\fBuildWaiting\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
+	"\bplatform\x18\x03 \x01(\tR\bplatform\x12\x12\n" +
+	"\x04pool\x18\x04 \x01(\tR\x04pool\x12&\n" +
+	"\x0fsubmitted_at_ms\x18\x05 \x01(\x03R\rsubmittedAtMs\x12\x13\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"\x8b\x01\n" +
 	"\tObjectRef\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
@@ -951,27 +1290,32 @@ func file_freeagent_events_v1_build_proto_rawDescGZIP() []byte {
 	return file_freeagent_events_v1_build_proto_rawDescData
 }
 
-var file_freeagent_events_v1_build_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_freeagent_events_v1_build_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_freeagent_events_v1_build_proto_goTypes = []any{
 	(*BuildSubmitted)(nil),    // 0: freeagent.events.v1.BuildSubmitted
 	(*BuildQueued)(nil),       // 1: freeagent.events.v1.BuildQueued
 	(*BuildAssigned)(nil),     // 2: freeagent.events.v1.BuildAssigned
 	(*BuildStarted)(nil),      // 3: freeagent.events.v1.BuildStarted
 	(*BuildStageChanged)(nil), // 4: freeagent.events.v1.BuildStageChanged
-	(*BuildCompleted)(nil),    // 5: freeagent.events.v1.BuildCompleted
-	(*BuildFailed)(nil),       // 6: freeagent.events.v1.BuildFailed
-	(*BuildCancelled)(nil),    // 7: freeagent.events.v1.BuildCancelled
-	(*BuildStalled)(nil),      // 8: freeagent.events.v1.BuildStalled
-	(*BuildRetried)(nil),      // 9: freeagent.events.v1.BuildRetried
-	(*ObjectRef)(nil),         // 10: freeagent.events.v1.ObjectRef
+	(*Life)(nil),              // 5: freeagent.events.v1.Life
+	(*BuildCompleted)(nil),    // 6: freeagent.events.v1.BuildCompleted
+	(*BuildFailed)(nil),       // 7: freeagent.events.v1.BuildFailed
+	(*BuildCancelled)(nil),    // 8: freeagent.events.v1.BuildCancelled
+	(*BuildStalled)(nil),      // 9: freeagent.events.v1.BuildStalled
+	(*BuildRetried)(nil),      // 10: freeagent.events.v1.BuildRetried
+	(*BuildWaiting)(nil),      // 11: freeagent.events.v1.BuildWaiting
+	(*ObjectRef)(nil),         // 12: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_events_v1_build_proto_depIdxs = []int32{
-	10, // 0: freeagent.events.v1.BuildCompleted.result:type_name -> freeagent.events.v1.ObjectRef
-	1,  // [1:1] is the sub-list for method output_type
-	1,  // [1:1] is the sub-list for method input_type
-	1,  // [1:1] is the sub-list for extension type_name
-	1,  // [1:1] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	12, // 0: freeagent.events.v1.BuildCompleted.result:type_name -> freeagent.events.v1.ObjectRef
+	5,  // 1: freeagent.events.v1.BuildCompleted.life:type_name -> freeagent.events.v1.Life
+	5,  // 2: freeagent.events.v1.BuildFailed.life:type_name -> freeagent.events.v1.Life
+	5,  // 3: freeagent.events.v1.BuildCancelled.life:type_name -> freeagent.events.v1.Life
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_events_v1_build_proto_init() }
@@ -985,7 +1329,7 @@ func file_freeagent_events_v1_build_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_events_v1_build_proto_rawDesc), len(file_freeagent_events_v1_build_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,7 +27,7 @@ type Telemetry struct {
 	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt  int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	WorkerId string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	// When it was received; the clock of a build machine is not believed.
+	// When it was sent. The clock of a build machine is not believed: what counts is when the stream took it.
 	AtMs  int64  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	Stage string `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"`
 	// Percent of one core: 400 is four cores busy. Absent if it was not measured.
@@ -38,8 +38,10 @@ type Telemetry struct {
 	DiskPercent      *float64 `protobuf:"fixed64,9,opt,name=disk_percent,json=diskPercent,proto3,oneof" json:"disk_percent,omitempty"`
 	Processes        *int64   `protobuf:"varint,10,opt,name=processes,proto3,oneof" json:"processes,omitempty"`
 	UptimeSeconds    int64    `protobuf:"varint,11,opt,name=uptime_seconds,json=uptimeSeconds,proto3" json:"uptime_seconds,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Seconds of silence forgiven in this stage; 0 from senders that do not know the stage for certain.
+	TtlSeconds    int32 `protobuf:"varint,20,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Telemetry) Reset() {
@@ -149,11 +151,18 @@ func (x *Telemetry) GetUptimeSeconds() int64 {
 	return 0
 }
 
+func (x *Telemetry) GetTtlSeconds() int32 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
 var File_freeagent_events_v1_telemetry_proto protoreflect.FileDescriptor
 
 const file_freeagent_events_v1_telemetry_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/events/v1/telemetry.proto\x12\x13freeagent.events.v1\"\xac\x03\n" +
+	"#freeagent/events/v1/telemetry.proto\x12\x13freeagent.events.v1\"\xcd\x03\n" +
 	"\tTelemetry\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
@@ -167,7 +176,9 @@ const file_freeagent_events_v1_telemetry_proto_rawDesc = "" +
 	"\fdisk_percent\x18\t \x01(\x01H\x02R\vdiskPercent\x88\x01\x01\x12!\n" +
 	"\tprocesses\x18\n" +
 	" \x01(\x03H\x03R\tprocesses\x88\x01\x01\x12%\n" +
-	"\x0euptime_seconds\x18\v \x01(\x03R\ruptimeSecondsB\x0e\n" +
+	"\x0euptime_seconds\x18\v \x01(\x03R\ruptimeSeconds\x12\x1f\n" +
+	"\vttl_seconds\x18\x14 \x01(\x05R\n" +
+	"ttlSecondsB\x0e\n" +
 	"\f_cpu_percentB\f\n" +
 	"\n" +
 	"_memory_mbB\x0f\n" +

@@ -221,8 +221,10 @@ type Heartbeat struct {
 	Attempt int32  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Stage   string `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
 	// Seconds for which silence is forgiven: the TTL the key was written with.
-	TtlSeconds    int32 `protobuf:"varint,5,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
-	AtMs          int64 `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	TtlSeconds int32 `protobuf:"varint,5,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	AtMs       int64 `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	// The longest time without a sign of life that this beat ends, by the sender's own clock; 0 on the first.
+	SilenceMs     int64 `protobuf:"varint,20,opt,name=silence_ms,json=silenceMs,proto3" json:"silence_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +297,13 @@ func (x *Heartbeat) GetTtlSeconds() int32 {
 func (x *Heartbeat) GetAtMs() int64 {
 	if x != nil {
 		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetSilenceMs() int64 {
+	if x != nil {
+		return x.SilenceMs
 	}
 	return 0
 }
@@ -645,7 +654,7 @@ const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"A\n" +
 	"\rWorkerOffline\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xa9\x01\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xc8\x01\n" +
 	"\tHeartbeat\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
@@ -653,7 +662,9 @@ const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12\x1f\n" +
 	"\vttl_seconds\x18\x05 \x01(\x05R\n" +
 	"ttlSeconds\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\xa6\x01\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x1d\n" +
+	"\n" +
+	"silence_ms\x18\x14 \x01(\x03R\tsilenceMs\"\xa6\x01\n" +
 	"\bLogChunk\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1d\n" +

@@ -349,8 +349,10 @@ type UsageResponse struct {
 	// Mean of all samples, in percent of one core; 0 without samples.
 	MeanCpuPercent float64 `protobuf:"fixed64,1,opt,name=mean_cpu_percent,json=meanCpuPercent,proto3" json:"mean_cpu_percent,omitempty"`
 	Samples        int64   `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Samples that said what cannot be, or spoke in another's name, and were not stored.
+	Dropped       int64 `protobuf:"varint,20,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageResponse) Reset() {
@@ -397,6 +399,1021 @@ func (x *UsageResponse) GetSamples() int64 {
 	return 0
 }
 
+func (x *UsageResponse) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+// TelemetryRequest asks for what a build used.
+type TelemetryRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	// Milliseconds since the epoch, from inclusive, to exclusive; 0 leaves the side open.
+	FromMs int64 `protobuf:"varint,2,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
+	ToMs   int64 `protobuf:"varint,3,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"`
+	// Seconds for one point; 0 chooses one that gives at most 500 points.
+	ResolutionSeconds int32 `protobuf:"varint,4,opt,name=resolution_seconds,json=resolutionSeconds,proto3" json:"resolution_seconds,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *TelemetryRequest) Reset() {
+	*x = TelemetryRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TelemetryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TelemetryRequest) ProtoMessage() {}
+
+func (x *TelemetryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TelemetryRequest.ProtoReflect.Descriptor instead.
+func (*TelemetryRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TelemetryRequest) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *TelemetryRequest) GetFromMs() int64 {
+	if x != nil {
+		return x.FromMs
+	}
+	return 0
+}
+
+func (x *TelemetryRequest) GetToMs() int64 {
+	if x != nil {
+		return x.ToMs
+	}
+	return 0
+}
+
+func (x *TelemetryRequest) GetResolutionSeconds() int32 {
+	if x != nil {
+		return x.ResolutionSeconds
+	}
+	return 0
+}
+
+type TelemetryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of time, at most 2,000.
+	Points            []*TelemetryPoint `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	ResolutionSeconds int32             `protobuf:"varint,2,opt,name=resolution_seconds,json=resolutionSeconds,proto3" json:"resolution_seconds,omitempty"`
+	// There was more than fits: the points stop before to_ms.
+	Cut           bool `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TelemetryResponse) Reset() {
+	*x = TelemetryResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TelemetryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TelemetryResponse) ProtoMessage() {}
+
+func (x *TelemetryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TelemetryResponse.ProtoReflect.Descriptor instead.
+func (*TelemetryResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TelemetryResponse) GetPoints() []*TelemetryPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *TelemetryResponse) GetResolutionSeconds() int32 {
+	if x != nil {
+		return x.ResolutionSeconds
+	}
+	return 0
+}
+
+func (x *TelemetryResponse) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+// TelemetryPoint is the mean, and the most, of the samples from at_ms on.
+type TelemetryPoint struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AtMs    int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Attempt int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Stage   string                 `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	Samples int64                  `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`
+	// Percent of one core.
+	CpuPercent       *float64 `protobuf:"fixed64,5,opt,name=cpu_percent,json=cpuPercent,proto3,oneof" json:"cpu_percent,omitempty"`
+	CpuPercentMax    *float64 `protobuf:"fixed64,6,opt,name=cpu_percent_max,json=cpuPercentMax,proto3,oneof" json:"cpu_percent_max,omitempty"`
+	MemoryMb         *float64 `protobuf:"fixed64,7,opt,name=memory_mb,json=memoryMb,proto3,oneof" json:"memory_mb,omitempty"`
+	MemoryMbMax      *float64 `protobuf:"fixed64,8,opt,name=memory_mb_max,json=memoryMbMax,proto3,oneof" json:"memory_mb_max,omitempty"`
+	MemoryUnreliable bool     `protobuf:"varint,9,opt,name=memory_unreliable,json=memoryUnreliable,proto3" json:"memory_unreliable,omitempty"`
+	DiskPercent      *float64 `protobuf:"fixed64,10,opt,name=disk_percent,json=diskPercent,proto3,oneof" json:"disk_percent,omitempty"`
+	Processes        *float64 `protobuf:"fixed64,11,opt,name=processes,proto3,oneof" json:"processes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *TelemetryPoint) Reset() {
+	*x = TelemetryPoint{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TelemetryPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TelemetryPoint) ProtoMessage() {}
+
+func (x *TelemetryPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TelemetryPoint.ProtoReflect.Descriptor instead.
+func (*TelemetryPoint) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TelemetryPoint) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *TelemetryPoint) GetSamples() int64 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetCpuPercent() float64 {
+	if x != nil && x.CpuPercent != nil {
+		return *x.CpuPercent
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetCpuPercentMax() float64 {
+	if x != nil && x.CpuPercentMax != nil {
+		return *x.CpuPercentMax
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetMemoryMb() float64 {
+	if x != nil && x.MemoryMb != nil {
+		return *x.MemoryMb
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetMemoryMbMax() float64 {
+	if x != nil && x.MemoryMbMax != nil {
+		return *x.MemoryMbMax
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetMemoryUnreliable() bool {
+	if x != nil {
+		return x.MemoryUnreliable
+	}
+	return false
+}
+
+func (x *TelemetryPoint) GetDiskPercent() float64 {
+	if x != nil && x.DiskPercent != nil {
+		return *x.DiskPercent
+	}
+	return 0
+}
+
+func (x *TelemetryPoint) GetProcesses() float64 {
+	if x != nil && x.Processes != nil {
+		return *x.Processes
+	}
+	return 0
+}
+
+// StatsRequest asks for the figures of whole days, UTC.
+type StatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2026-11-26; both inclusive, at most 400 days.
+	FromDay string `protobuf:"bytes,1,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"`
+	ToDay   string `protobuf:"bytes,2,opt,name=to_day,json=toDay,proto3" json:"to_day,omitempty"`
+	// Empty means all projects.
+	Project       string `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StatsRequest) GetFromDay() string {
+	if x != nil {
+		return x.FromDay
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetToDay() string {
+	if x != nil {
+		return x.ToDay
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+type StatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Days  []*DayStats            `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	// All days together.
+	Total *DayStats `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
+	// By stage, all days together.
+	Stages        []*StageStats  `protobuf:"bytes,3,rep,name=stages,proto3" json:"stages,omitempty"`
+	Workers       []*WorkerStats `protobuf:"bytes,4,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsResponse) Reset() {
+	*x = StatsResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsResponse) ProtoMessage() {}
+
+func (x *StatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
+func (*StatsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StatsResponse) GetDays() []*DayStats {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *StatsResponse) GetTotal() *DayStats {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *StatsResponse) GetStages() []*StageStats {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+func (x *StatsResponse) GetWorkers() []*WorkerStats {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+type DayStats struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Day       string                 `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	Submitted int64                  `protobuf:"varint,2,opt,name=submitted,proto3" json:"submitted,omitempty"`
+	Completed int64                  `protobuf:"varint,3,opt,name=completed,proto3" json:"completed,omitempty"`
+	Failed    int64                  `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	Cancelled int64                  `protobuf:"varint,5,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Attempts that the infrastructure lost.
+	LostAttempts int64 `protobuf:"varint,6,opt,name=lost_attempts,json=lostAttempts,proto3" json:"lost_attempts,omitempty"`
+	// From assignment to the end, of builds that completed or failed.
+	Duration *Spread `protobuf:"bytes,7,opt,name=duration,proto3" json:"duration,omitempty"`
+	// From submit to the first claim.
+	QueueWait     *Spread `protobuf:"bytes,8,opt,name=queue_wait,json=queueWait,proto3" json:"queue_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DayStats) Reset() {
+	*x = DayStats{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DayStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DayStats) ProtoMessage() {}
+
+func (x *DayStats) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
+func (*DayStats) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DayStats) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *DayStats) GetSubmitted() int64 {
+	if x != nil {
+		return x.Submitted
+	}
+	return 0
+}
+
+func (x *DayStats) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+func (x *DayStats) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *DayStats) GetCancelled() int64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *DayStats) GetLostAttempts() int64 {
+	if x != nil {
+		return x.LostAttempts
+	}
+	return 0
+}
+
+func (x *DayStats) GetDuration() *Spread {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *DayStats) GetQueueWait() *Spread {
+	if x != nil {
+		return x.QueueWait
+	}
+	return nil
+}
+
+type StageStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Duration      *Spread                `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageStats) Reset() {
+	*x = StageStats{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageStats) ProtoMessage() {}
+
+func (x *StageStats) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageStats.ProtoReflect.Descriptor instead.
+func (*StageStats) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StageStats) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *StageStats) GetDuration() *Spread {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+type WorkerStats struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	// How long it held builds, in all.
+	BusyMs        int64 `protobuf:"varint,2,opt,name=busy_ms,json=busyMs,proto3" json:"busy_ms,omitempty"`
+	Attempts      int64 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerStats) Reset() {
+	*x = WorkerStats{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerStats) ProtoMessage() {}
+
+func (x *WorkerStats) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerStats.ProtoReflect.Descriptor instead.
+func (*WorkerStats) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WorkerStats) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *WorkerStats) GetBusyMs() int64 {
+	if x != nil {
+		return x.BusyMs
+	}
+	return 0
+}
+
+func (x *WorkerStats) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+// Spread says how figures lie; the quantiles are right to a tenth.
+type Spread struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	MeanMs        int64                  `protobuf:"varint,2,opt,name=mean_ms,json=meanMs,proto3" json:"mean_ms,omitempty"`
+	P50Ms         int64                  `protobuf:"varint,3,opt,name=p50_ms,json=p50Ms,proto3" json:"p50_ms,omitempty"`
+	P95Ms         int64                  `protobuf:"varint,4,opt,name=p95_ms,json=p95Ms,proto3" json:"p95_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Spread) Reset() {
+	*x = Spread{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Spread) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Spread) ProtoMessage() {}
+
+func (x *Spread) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Spread.ProtoReflect.Descriptor instead.
+func (*Spread) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Spread) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Spread) GetMeanMs() int64 {
+	if x != nil {
+		return x.MeanMs
+	}
+	return 0
+}
+
+func (x *Spread) GetP50Ms() int64 {
+	if x != nil {
+		return x.P50Ms
+	}
+	return 0
+}
+
+func (x *Spread) GetP95Ms() int64 {
+	if x != nil {
+		return x.P95Ms
+	}
+	return 0
+}
+
+// TodayRequest asks how many builds completed since midnight UTC.
+type TodayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TodayRequest) Reset() {
+	*x = TodayRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TodayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TodayRequest) ProtoMessage() {}
+
+func (x *TodayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TodayRequest.ProtoReflect.Descriptor instead.
+func (*TodayRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
+}
+
+type TodayResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Completed     int64                  `protobuf:"varint,1,opt,name=completed,proto3" json:"completed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TodayResponse) Reset() {
+	*x = TodayResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TodayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TodayResponse) ProtoMessage() {}
+
+func (x *TodayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TodayResponse.ProtoReflect.Descriptor instead.
+func (*TodayResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TodayResponse) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+// RebuildStatsRequest has the figures counted anew from the events that there still are.
+type RebuildStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildStatsRequest) Reset() {
+	*x = RebuildStatsRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildStatsRequest) ProtoMessage() {}
+
+func (x *RebuildStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildStatsRequest.ProtoReflect.Descriptor instead.
+func (*RebuildStatsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+}
+
+type RebuildStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first day that is counted anew.
+	FromDay       string `protobuf:"bytes,1,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildStatsResponse) Reset() {
+	*x = RebuildStatsResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildStatsResponse) ProtoMessage() {}
+
+func (x *RebuildStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildStatsResponse.ProtoReflect.Descriptor instead.
+func (*RebuildStatsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RebuildStatsResponse) GetFromDay() string {
+	if x != nil {
+		return x.FromDay
+	}
+	return ""
+}
+
+// HealthRequest asks for the health of workers.
+type HealthRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// None means all that ever reported.
+	WorkerIds     []string `protobuf:"bytes,1,rep,name=worker_ids,json=workerIds,proto3" json:"worker_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthRequest) Reset() {
+	*x = HealthRequest{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthRequest) ProtoMessage() {}
+
+func (x *HealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
+func (*HealthRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *HealthRequest) GetWorkerIds() []string {
+	if x != nil {
+		return x.WorkerIds
+	}
+	return nil
+}
+
+type HealthResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Health              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthResponse) Reset() {
+	*x = HealthResponse{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthResponse) ProtoMessage() {}
+
+func (x *HealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
+func (*HealthResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *HealthResponse) GetWorkers() []*Health {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// Health is drawn from a worker's reports of the last week, the newer the heavier.
+type Health struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	// 0 to 100.
+	Score         int32  `protobuf:"varint,2,opt,name=score,proto3" json:"score,omitempty"`
+	LatestStatus  string `protobuf:"bytes,3,opt,name=latest_status,json=latestStatus,proto3" json:"latest_status,omitempty"`
+	LatestAtMs    int64  `protobuf:"varint,4,opt,name=latest_at_ms,json=latestAtMs,proto3" json:"latest_at_ms,omitempty"`
+	Reports       int32  `protobuf:"varint,5,opt,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Health) Reset() {
+	*x = Health{}
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Health) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Health) ProtoMessage() {}
+
+func (x *Health) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_monitor_v1_monitor_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Health.ProtoReflect.Descriptor instead.
+func (*Health) Descriptor() ([]byte, []int) {
+	return file_freeagent_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Health) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Health) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Health) GetLatestStatus() string {
+	if x != nil {
+		return x.LatestStatus
+	}
+	return ""
+}
+
+func (x *Health) GetLatestAtMs() int64 {
+	if x != nil {
+		return x.LatestAtMs
+	}
+	return 0
+}
+
+func (x *Health) GetReports() int32 {
+	if x != nil {
+		return x.Reports
+	}
+	return 0
+}
+
 var File_freeagent_monitor_v1_monitor_proto protoreflect.FileDescriptor
 
 const file_freeagent_monitor_v1_monitor_proto_rawDesc = "" +
@@ -422,10 +1439,92 @@ const file_freeagent_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"M\n" +
 	"\x13ListReportsResponse\x126\n" +
 	"\areports\x18\x01 \x03(\v2\x1c.freeagent.monitor.v1.ReportR\areports\"\x0e\n" +
-	"\fUsageRequest\"S\n" +
+	"\fUsageRequest\"m\n" +
 	"\rUsageResponse\x12(\n" +
 	"\x10mean_cpu_percent\x18\x01 \x01(\x01R\x0emeanCpuPercent\x12\x18\n" +
-	"\asamples\x18\x02 \x01(\x03R\asamplesBRZPgithub.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1;monitorv1b\x06proto3"
+	"\asamples\x18\x02 \x01(\x03R\asamples\x12\x18\n" +
+	"\adropped\x18\x14 \x01(\x03R\adropped\"\x8a\x01\n" +
+	"\x10TelemetryRequest\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x17\n" +
+	"\afrom_ms\x18\x02 \x01(\x03R\x06fromMs\x12\x13\n" +
+	"\x05to_ms\x18\x03 \x01(\x03R\x04toMs\x12-\n" +
+	"\x12resolution_seconds\x18\x04 \x01(\x05R\x11resolutionSeconds\"\x92\x01\n" +
+	"\x11TelemetryResponse\x12<\n" +
+	"\x06points\x18\x01 \x03(\v2$.freeagent.monitor.v1.TelemetryPointR\x06points\x12-\n" +
+	"\x12resolution_seconds\x18\x02 \x01(\x05R\x11resolutionSeconds\x12\x10\n" +
+	"\x03cut\x18\x03 \x01(\bR\x03cut\"\xe8\x03\n" +
+	"\x0eTelemetryPoint\x12\x13\n" +
+	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x14\n" +
+	"\x05stage\x18\x03 \x01(\tR\x05stage\x12\x18\n" +
+	"\asamples\x18\x04 \x01(\x03R\asamples\x12$\n" +
+	"\vcpu_percent\x18\x05 \x01(\x01H\x00R\n" +
+	"cpuPercent\x88\x01\x01\x12+\n" +
+	"\x0fcpu_percent_max\x18\x06 \x01(\x01H\x01R\rcpuPercentMax\x88\x01\x01\x12 \n" +
+	"\tmemory_mb\x18\a \x01(\x01H\x02R\bmemoryMb\x88\x01\x01\x12'\n" +
+	"\rmemory_mb_max\x18\b \x01(\x01H\x03R\vmemoryMbMax\x88\x01\x01\x12+\n" +
+	"\x11memory_unreliable\x18\t \x01(\bR\x10memoryUnreliable\x12&\n" +
+	"\fdisk_percent\x18\n" +
+	" \x01(\x01H\x04R\vdiskPercent\x88\x01\x01\x12!\n" +
+	"\tprocesses\x18\v \x01(\x01H\x05R\tprocesses\x88\x01\x01B\x0e\n" +
+	"\f_cpu_percentB\x12\n" +
+	"\x10_cpu_percent_maxB\f\n" +
+	"\n" +
+	"_memory_mbB\x10\n" +
+	"\x0e_memory_mb_maxB\x0f\n" +
+	"\r_disk_percentB\f\n" +
+	"\n" +
+	"_processes\"Z\n" +
+	"\fStatsRequest\x12\x19\n" +
+	"\bfrom_day\x18\x01 \x01(\tR\afromDay\x12\x15\n" +
+	"\x06to_day\x18\x02 \x01(\tR\x05toDay\x12\x18\n" +
+	"\aproject\x18\x03 \x01(\tR\aproject\"\xf0\x01\n" +
+	"\rStatsResponse\x122\n" +
+	"\x04days\x18\x01 \x03(\v2\x1e.freeagent.monitor.v1.DayStatsR\x04days\x124\n" +
+	"\x05total\x18\x02 \x01(\v2\x1e.freeagent.monitor.v1.DayStatsR\x05total\x128\n" +
+	"\x06stages\x18\x03 \x03(\v2 .freeagent.monitor.v1.StageStatsR\x06stages\x12;\n" +
+	"\aworkers\x18\x04 \x03(\v2!.freeagent.monitor.v1.WorkerStatsR\aworkers\"\xaa\x02\n" +
+	"\bDayStats\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12\x1c\n" +
+	"\tsubmitted\x18\x02 \x01(\x03R\tsubmitted\x12\x1c\n" +
+	"\tcompleted\x18\x03 \x01(\x03R\tcompleted\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x03R\x06failed\x12\x1c\n" +
+	"\tcancelled\x18\x05 \x01(\x03R\tcancelled\x12#\n" +
+	"\rlost_attempts\x18\x06 \x01(\x03R\flostAttempts\x128\n" +
+	"\bduration\x18\a \x01(\v2\x1c.freeagent.monitor.v1.SpreadR\bduration\x12;\n" +
+	"\n" +
+	"queue_wait\x18\b \x01(\v2\x1c.freeagent.monitor.v1.SpreadR\tqueueWait\"\\\n" +
+	"\n" +
+	"StageStats\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x128\n" +
+	"\bduration\x18\x02 \x01(\v2\x1c.freeagent.monitor.v1.SpreadR\bduration\"_\n" +
+	"\vWorkerStats\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x17\n" +
+	"\abusy_ms\x18\x02 \x01(\x03R\x06busyMs\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\x03R\battempts\"e\n" +
+	"\x06Spread\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x17\n" +
+	"\amean_ms\x18\x02 \x01(\x03R\x06meanMs\x12\x15\n" +
+	"\x06p50_ms\x18\x03 \x01(\x03R\x05p50Ms\x12\x15\n" +
+	"\x06p95_ms\x18\x04 \x01(\x03R\x05p95Ms\"\x0e\n" +
+	"\fTodayRequest\"-\n" +
+	"\rTodayResponse\x12\x1c\n" +
+	"\tcompleted\x18\x01 \x01(\x03R\tcompleted\"\x15\n" +
+	"\x13RebuildStatsRequest\"1\n" +
+	"\x14RebuildStatsResponse\x12\x19\n" +
+	"\bfrom_day\x18\x01 \x01(\tR\afromDay\".\n" +
+	"\rHealthRequest\x12\x1d\n" +
+	"\n" +
+	"worker_ids\x18\x01 \x03(\tR\tworkerIds\"H\n" +
+	"\x0eHealthResponse\x126\n" +
+	"\aworkers\x18\x01 \x03(\v2\x1c.freeagent.monitor.v1.HealthR\aworkers\"\x9c\x01\n" +
+	"\x06Health\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x05R\x05score\x12#\n" +
+	"\rlatest_status\x18\x03 \x01(\tR\flatestStatus\x12 \n" +
+	"\flatest_at_ms\x18\x04 \x01(\x03R\n" +
+	"latestAtMs\x12\x18\n" +
+	"\areports\x18\x05 \x01(\x05R\areportsBRZPgithub.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1;monitorv1b\x06proto3"
 
 var (
 	file_freeagent_monitor_v1_monitor_proto_rawDescOnce sync.Once
@@ -439,24 +1538,49 @@ func file_freeagent_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 	return file_freeagent_monitor_v1_monitor_proto_rawDescData
 }
 
-var file_freeagent_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_freeagent_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_freeagent_monitor_v1_monitor_proto_goTypes = []any{
-	(*Report)(nil),              // 0: freeagent.monitor.v1.Report
-	(*AddReportRequest)(nil),    // 1: freeagent.monitor.v1.AddReportRequest
-	(*AddReportResponse)(nil),   // 2: freeagent.monitor.v1.AddReportResponse
-	(*ListReportsRequest)(nil),  // 3: freeagent.monitor.v1.ListReportsRequest
-	(*ListReportsResponse)(nil), // 4: freeagent.monitor.v1.ListReportsResponse
-	(*UsageRequest)(nil),        // 5: freeagent.monitor.v1.UsageRequest
-	(*UsageResponse)(nil),       // 6: freeagent.monitor.v1.UsageResponse
+	(*Report)(nil),               // 0: freeagent.monitor.v1.Report
+	(*AddReportRequest)(nil),     // 1: freeagent.monitor.v1.AddReportRequest
+	(*AddReportResponse)(nil),    // 2: freeagent.monitor.v1.AddReportResponse
+	(*ListReportsRequest)(nil),   // 3: freeagent.monitor.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),  // 4: freeagent.monitor.v1.ListReportsResponse
+	(*UsageRequest)(nil),         // 5: freeagent.monitor.v1.UsageRequest
+	(*UsageResponse)(nil),        // 6: freeagent.monitor.v1.UsageResponse
+	(*TelemetryRequest)(nil),     // 7: freeagent.monitor.v1.TelemetryRequest
+	(*TelemetryResponse)(nil),    // 8: freeagent.monitor.v1.TelemetryResponse
+	(*TelemetryPoint)(nil),       // 9: freeagent.monitor.v1.TelemetryPoint
+	(*StatsRequest)(nil),         // 10: freeagent.monitor.v1.StatsRequest
+	(*StatsResponse)(nil),        // 11: freeagent.monitor.v1.StatsResponse
+	(*DayStats)(nil),             // 12: freeagent.monitor.v1.DayStats
+	(*StageStats)(nil),           // 13: freeagent.monitor.v1.StageStats
+	(*WorkerStats)(nil),          // 14: freeagent.monitor.v1.WorkerStats
+	(*Spread)(nil),               // 15: freeagent.monitor.v1.Spread
+	(*TodayRequest)(nil),         // 16: freeagent.monitor.v1.TodayRequest
+	(*TodayResponse)(nil),        // 17: freeagent.monitor.v1.TodayResponse
+	(*RebuildStatsRequest)(nil),  // 18: freeagent.monitor.v1.RebuildStatsRequest
+	(*RebuildStatsResponse)(nil), // 19: freeagent.monitor.v1.RebuildStatsResponse
+	(*HealthRequest)(nil),        // 20: freeagent.monitor.v1.HealthRequest
+	(*HealthResponse)(nil),       // 21: freeagent.monitor.v1.HealthResponse
+	(*Health)(nil),               // 22: freeagent.monitor.v1.Health
 }
 var file_freeagent_monitor_v1_monitor_proto_depIdxs = []int32{
-	0, // 0: freeagent.monitor.v1.AddReportRequest.report:type_name -> freeagent.monitor.v1.Report
-	0, // 1: freeagent.monitor.v1.ListReportsResponse.reports:type_name -> freeagent.monitor.v1.Report
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	0,  // 0: freeagent.monitor.v1.AddReportRequest.report:type_name -> freeagent.monitor.v1.Report
+	0,  // 1: freeagent.monitor.v1.ListReportsResponse.reports:type_name -> freeagent.monitor.v1.Report
+	9,  // 2: freeagent.monitor.v1.TelemetryResponse.points:type_name -> freeagent.monitor.v1.TelemetryPoint
+	12, // 3: freeagent.monitor.v1.StatsResponse.days:type_name -> freeagent.monitor.v1.DayStats
+	12, // 4: freeagent.monitor.v1.StatsResponse.total:type_name -> freeagent.monitor.v1.DayStats
+	13, // 5: freeagent.monitor.v1.StatsResponse.stages:type_name -> freeagent.monitor.v1.StageStats
+	14, // 6: freeagent.monitor.v1.StatsResponse.workers:type_name -> freeagent.monitor.v1.WorkerStats
+	15, // 7: freeagent.monitor.v1.DayStats.duration:type_name -> freeagent.monitor.v1.Spread
+	15, // 8: freeagent.monitor.v1.DayStats.queue_wait:type_name -> freeagent.monitor.v1.Spread
+	15, // 9: freeagent.monitor.v1.StageStats.duration:type_name -> freeagent.monitor.v1.Spread
+	22, // 10: freeagent.monitor.v1.HealthResponse.workers:type_name -> freeagent.monitor.v1.Health
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_monitor_v1_monitor_proto_init() }
@@ -464,13 +1588,14 @@ func file_freeagent_monitor_v1_monitor_proto_init() {
 	if File_freeagent_monitor_v1_monitor_proto != nil {
 		return
 	}
+	file_freeagent_monitor_v1_monitor_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_monitor_proto_rawDesc), len(file_freeagent_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

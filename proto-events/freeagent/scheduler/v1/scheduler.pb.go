@@ -118,9 +118,11 @@ type Build struct {
 	// A pending build is not handed out before this time (back-off after a lost attempt).
 	NotBeforeMs int64 `protobuf:"varint,24,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"`
 	// Increases by one with each submit; pages of a list continue below it.
-	Seq           int64 `protobuf:"varint,25,opt,name=seq,proto3" json:"seq,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Seq int64 `protobuf:"varint,25,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Seconds of silence forgiven in its present stage, if that is not the configuration's.
+	StageTtlSeconds int32 `protobuf:"varint,40,opt,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Build) Reset() {
@@ -324,6 +326,13 @@ func (x *Build) GetNotBeforeMs() int64 {
 func (x *Build) GetSeq() int64 {
 	if x != nil {
 		return x.Seq
+	}
+	return 0
+}
+
+func (x *Build) GetStageTtlSeconds() int32 {
+	if x != nil {
+		return x.StageTtlSeconds
 	}
 	return 0
 }
@@ -1729,7 +1738,9 @@ func (x *ListWorkersResponse) GetWorkers() []*Worker {
 
 // StatsRequest asks for the figures of the whole farm.
 type StatsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller knows from elsewhere how many completed today: the one figure that takes long to count.
+	WithoutToday  bool `protobuf:"varint,20,opt,name=without_today,json=withoutToday,proto3" json:"without_today,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1762,6 +1773,13 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StatsRequest) GetWithoutToday() bool {
+	if x != nil {
+		return x.WithoutToday
+	}
+	return false
 }
 
 type StatsResponse struct {
@@ -2087,8 +2105,11 @@ type ClaimResponse struct {
 	TimeoutSeconds int64 `protobuf:"varint,2,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
 	// Stage name to seconds of silence forgiven.
 	StageTtlSeconds map[string]int32 `protobuf:"bytes,3,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What a build's own profile may ask for at most, in seconds; 0 from schedulers that do not say: then it may ask for nothing.
+	MaxTimeoutSeconds  int64 `protobuf:"varint,20,opt,name=max_timeout_seconds,json=maxTimeoutSeconds,proto3" json:"max_timeout_seconds,omitempty"`
+	MaxStageTtlSeconds int32 `protobuf:"varint,21,opt,name=max_stage_ttl_seconds,json=maxStageTtlSeconds,proto3" json:"max_stage_ttl_seconds,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ClaimResponse) Reset() {
@@ -2142,13 +2163,31 @@ func (x *ClaimResponse) GetStageTtlSeconds() map[string]int32 {
 	return nil
 }
 
+func (x *ClaimResponse) GetMaxTimeoutSeconds() int64 {
+	if x != nil {
+		return x.MaxTimeoutSeconds
+	}
+	return 0
+}
+
+func (x *ClaimResponse) GetMaxStageTtlSeconds() int32 {
+	if x != nil {
+		return x.MaxStageTtlSeconds
+	}
+	return 0
+}
+
 // StageRequest says that the holder entered a stage. The first one starts the build.
 type StageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	BuildId       string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Stage         string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	BuildId  string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Stage    string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	// The build's own timeout, which its profile asked for, in seconds; 0 if it asked for none.
+	TimeoutSeconds int64 `protobuf:"varint,20,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// Seconds of silence that its profile asked to be forgiven in this stage; 0 if it asked for none.
+	TtlSeconds    int32 `protobuf:"varint,21,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2209,6 +2248,20 @@ func (x *StageRequest) GetStage() string {
 		return x.Stage
 	}
 	return ""
+}
+
+func (x *StageRequest) GetTimeoutSeconds() int64 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *StageRequest) GetTtlSeconds() int32 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
 }
 
 type StageResponse struct {
@@ -2550,11 +2603,287 @@ func (x *HandOut) GetPlatform() string {
 	return ""
 }
 
+// Timeouts are what one project has instead of the configuration's. An absent figure leaves the configuration's.
+type Timeouts struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	// Stage name to seconds of silence forgiven.
+	StageTtlSeconds map[string]int32 `protobuf:"bytes,2,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Seconds after which a build is killed, whatever it does; 0 leaves the configuration's.
+	TimeoutSeconds int64 `protobuf:"varint,3,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// Seconds of waiting after which an alert is told; 0 leaves the configuration's, -1 is never.
+	WaitAlertSeconds int64 `protobuf:"varint,4,opt,name=wait_alert_seconds,json=waitAlertSeconds,proto3" json:"wait_alert_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Timeouts) Reset() {
+	*x = Timeouts{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timeouts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timeouts) ProtoMessage() {}
+
+func (x *Timeouts) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
+func (*Timeouts) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Timeouts) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *Timeouts) GetStageTtlSeconds() map[string]int32 {
+	if x != nil {
+		return x.StageTtlSeconds
+	}
+	return nil
+}
+
+func (x *Timeouts) GetTimeoutSeconds() int64 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *Timeouts) GetWaitAlertSeconds() int64 {
+	if x != nil {
+		return x.WaitAlertSeconds
+	}
+	return 0
+}
+
+// SetTimeoutsRequest replaces a project's timeouts; one without any figure removes them.
+type SetTimeoutsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Timeouts      *Timeouts              `protobuf:"bytes,1,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTimeoutsRequest) Reset() {
+	*x = SetTimeoutsRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTimeoutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTimeoutsRequest) ProtoMessage() {}
+
+func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
+func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
+	if x != nil {
+		return x.Timeouts
+	}
+	return nil
+}
+
+type SetTimeoutsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Timeouts      *Timeouts              `protobuf:"bytes,1,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTimeoutsResponse) Reset() {
+	*x = SetTimeoutsResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTimeoutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTimeoutsResponse) ProtoMessage() {}
+
+func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
+func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
+	if x != nil {
+		return x.Timeouts
+	}
+	return nil
+}
+
+type GetTimeoutsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTimeoutsRequest) Reset() {
+	*x = GetTimeoutsRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTimeoutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTimeoutsRequest) ProtoMessage() {}
+
+func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
+func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GetTimeoutsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+type GetTimeoutsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The project's own.
+	Own *Timeouts `protobuf:"bytes,1,opt,name=own,proto3" json:"own,omitempty"`
+	// What its builds have, the configuration's figures filled in.
+	Effective *Timeouts `protobuf:"bytes,2,opt,name=effective,proto3" json:"effective,omitempty"`
+	// The most that may be asked for, in seconds.
+	MaxTimeoutSeconds  int64 `protobuf:"varint,3,opt,name=max_timeout_seconds,json=maxTimeoutSeconds,proto3" json:"max_timeout_seconds,omitempty"`
+	MaxStageTtlSeconds int32 `protobuf:"varint,4,opt,name=max_stage_ttl_seconds,json=maxStageTtlSeconds,proto3" json:"max_stage_ttl_seconds,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GetTimeoutsResponse) Reset() {
+	*x = GetTimeoutsResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTimeoutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTimeoutsResponse) ProtoMessage() {}
+
+func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
+func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *GetTimeoutsResponse) GetEffective() *Timeouts {
+	if x != nil {
+		return x.Effective
+	}
+	return nil
+}
+
+func (x *GetTimeoutsResponse) GetMaxTimeoutSeconds() int64 {
+	if x != nil {
+		return x.MaxTimeoutSeconds
+	}
+	return 0
+}
+
+func (x *GetTimeoutsResponse) GetMaxStageTtlSeconds() int32 {
+	if x != nil {
+		return x.MaxStageTtlSeconds
+	}
+	return 0
+}
+
 var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"\x9f\x06\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"\xcb\x06\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -2584,7 +2913,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"waitingFor\x12\x1a\n" +
 	"\bposition\x18\x17 \x01(\x05R\bposition\x12\"\n" +
 	"\rnot_before_ms\x18\x18 \x01(\x03R\vnotBeforeMs\x12\x10\n" +
-	"\x03seq\x18\x19 \x01(\x03R\x03seq\"\xc9\x02\n" +
+	"\x03seq\x18\x19 \x01(\x03R\x03seq\x12*\n" +
+	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\"\xc9\x02\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -2693,8 +3023,9 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x12ListWorkersRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\"O\n" +
 	"\x13ListWorkersResponse\x128\n" +
-	"\aworkers\x18\x01 \x03(\v2\x1e.freeagent.scheduler.v1.WorkerR\aworkers\"\x0e\n" +
-	"\fStatsRequest\"\xc2\x01\n" +
+	"\aworkers\x18\x01 \x03(\v2\x1e.freeagent.scheduler.v1.WorkerR\aworkers\"3\n" +
+	"\fStatsRequest\x12#\n" +
+	"\rwithout_today\x18\x14 \x01(\bR\fwithoutToday\"\xc2\x01\n" +
 	"\rStatsResponse\x12%\n" +
 	"\x0eworkers_online\x18\x01 \x01(\x03R\rworkersOnline\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\x03R\awaiting\x12\x16\n" +
@@ -2715,19 +3046,24 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\fClaimRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\x99\x02\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xfc\x02\n" +
 	"\rClaimResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12'\n" +
 	"\x0ftimeout_seconds\x18\x02 \x01(\x03R\x0etimeoutSeconds\x12f\n" +
-	"\x11stage_ttl_seconds\x18\x03 \x03(\v2:.freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntryR\x0fstageTtlSeconds\x1aB\n" +
+	"\x11stage_ttl_seconds\x18\x03 \x03(\v2:.freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntryR\x0fstageTtlSeconds\x12.\n" +
+	"\x13max_timeout_seconds\x18\x14 \x01(\x03R\x11maxTimeoutSeconds\x121\n" +
+	"\x15max_stage_ttl_seconds\x18\x15 \x01(\x05R\x12maxStageTtlSeconds\x1aB\n" +
 	"\x14StageTtlSecondsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"v\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xc0\x01\n" +
 	"\fStageRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x14\n" +
-	"\x05stage\x18\x04 \x01(\tR\x05stage\"\x0f\n" +
+	"\x05stage\x18\x04 \x01(\tR\x05stage\x12'\n" +
+	"\x0ftimeout_seconds\x18\x14 \x01(\x03R\x0etimeoutSeconds\x12\x1f\n" +
+	"\vttl_seconds\x18\x15 \x01(\x05R\n" +
+	"ttlSeconds\"\x0f\n" +
 	"\rStageResponse\"\xef\x02\n" +
 	"\rFinishRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
@@ -2754,7 +3090,26 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1a\n" +
-	"\bplatform\x18\x04 \x01(\tR\bplatformBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"\bplatform\x18\x04 \x01(\tR\bplatform\"\xa2\x02\n" +
+	"\bTimeouts\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12a\n" +
+	"\x11stage_ttl_seconds\x18\x02 \x03(\v25.freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntryR\x0fstageTtlSeconds\x12'\n" +
+	"\x0ftimeout_seconds\x18\x03 \x01(\x03R\x0etimeoutSeconds\x12,\n" +
+	"\x12wait_alert_seconds\x18\x04 \x01(\x03R\x10waitAlertSeconds\x1aB\n" +
+	"\x14StageTtlSecondsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"R\n" +
+	"\x12SetTimeoutsRequest\x12<\n" +
+	"\btimeouts\x18\x01 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\btimeouts\"S\n" +
+	"\x13SetTimeoutsResponse\x12<\n" +
+	"\btimeouts\x18\x01 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\btimeouts\".\n" +
+	"\x12GetTimeoutsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\"\xec\x01\n" +
+	"\x13GetTimeoutsResponse\x122\n" +
+	"\x03own\x18\x01 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\x03own\x12>\n" +
+	"\teffective\x18\x02 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\teffective\x12.\n" +
+	"\x13max_timeout_seconds\x18\x03 \x01(\x03R\x11maxTimeoutSeconds\x121\n" +
+	"\x15max_stage_ttl_seconds\x18\x04 \x01(\x05R\x12maxStageTtlSecondsBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
 	file_freeagent_scheduler_v1_scheduler_proto_rawDescOnce sync.Once
@@ -2769,7 +3124,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Build)(nil),                  // 1: freeagent.scheduler.v1.Build
@@ -2809,41 +3164,52 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*CheckLeaseRequest)(nil),      // 35: freeagent.scheduler.v1.CheckLeaseRequest
 	(*CheckLeaseResponse)(nil),     // 36: freeagent.scheduler.v1.CheckLeaseResponse
 	(*HandOut)(nil),                // 37: freeagent.scheduler.v1.HandOut
-	nil,                            // 38: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 39: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 40: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 41: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 42: freeagent.events.v1.ObjectRef
+	(*Timeouts)(nil),               // 38: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 39: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 40: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 41: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 42: freeagent.scheduler.v1.GetTimeoutsResponse
+	nil,                            // 43: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 44: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 45: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 46: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 47: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 48: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	42, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	42, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	42, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
-	42, // 3: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	42, // 4: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	48, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	48, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	48, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	48, // 3: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	48, // 4: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 5: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	1,  // 6: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	6,  // 7: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
 	1,  // 8: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
 	1,  // 9: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	38, // 10: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	43, // 10: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
 	1,  // 11: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	39, // 12: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	40, // 13: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	44, // 12: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	45, // 13: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
 	19, // 14: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
 	19, // 15: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
 	28, // 16: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
 	28, // 17: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
 	1,  // 18: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	41, // 19: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	46, // 19: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
 	0,  // 20: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
 	1,  // 21: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
 	1,  // 22: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	47, // 23: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	38, // 24: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	38, // 25: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	38, // 26: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	38, // 27: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -2857,7 +3223,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -37,5 +37,6 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Drain: s.Drain}, service.Handler(), service.Run, log)
+	at := daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Health: s.Health, Stopping: s.Stopping}
+	return daemon.Serve(ctx, at, service.Handler(), service.Check, service.Run, log)
 }

@@ -21,7 +21,7 @@ func environ(t *testing.T) []string {
 	s3 := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(s3.Close)
 	return append(daemontest.BusEnv(t, daemontest.Bus(t, "artifact"), "artifact"),
-		"FREEAGENT_ARTIFACT_LISTEN=127.0.0.1:0", "FREEAGENT_DRAIN=10ms",
+		"FREEAGENT_ARTIFACT_LISTEN=127.0.0.1:0",
 		"FREEAGENT_DATABASE_URL=sqlite://"+filepath.Join(t.TempDir(), "a.db"),
 		"FREEAGENT_S3_ENDPOINT="+strings.TrimPrefix(s3.URL, "http://"), "FREEAGENT_S3_TLS=false",
 		"FREEAGENT_S3_ACCESS_KEY=access", "FREEAGENT_S3_SECRET_KEY=s3-secret",
@@ -49,7 +49,8 @@ func TestFaults(t *testing.T) {
 		"no secret":    {Env: with("FREEAGENT_S3_SECRET_KEY=", "FREEAGENT_S3_SECRET_KEY_FILE=/no/such"), Want: []string{"FREEAGENT_S3_SECRET_KEY_FILE"}},
 		"bad address":  {Env: with("FREEAGENT_ARTIFACT_LISTEN=nonsense"), Want: []string{"listen"}},
 		"bad database": {Env: with("FREEAGENT_DATABASE_URL=mysql://u:" + daemontest.Hush + "@h/d"), Want: []string{"scheme"}},
-		"limits":       {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1"), Want: []string{"MaxCertsBytes", "MaxSourceBytes"}},
+		"limits": {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1", "FREEAGENT_LOG_RETENTION=-1h", "FREEAGENT_LOG_PARALLEL=0"),
+			Want: []string{"MaxCertsBytes", "MaxSourceBytes", "LogRetention", "LogParallel"}},
 	})
 }
 

@@ -13,11 +13,12 @@ import (
 
 // settings are the environment's variables.
 type settings struct {
-	Listen string        `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
-	Cert   string        `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
-	Key    string        `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
-	Drain  time.Duration `env:"FREEAGENT_DRAIN" help:"how long to go on serving after SIGTERM, not ready, until load balancers have turned away"`
+	Listen string `env:"FREEAGENT_ARTIFACT_LISTEN" help:"address to listen on"`
+	Cert   string `env:"FREEAGENT_ARTIFACT_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string `env:"FREEAGENT_ARTIFACT_KEY_FILE" help:"its key"`
+	Health string `env:"FREEAGENT_ARTIFACT_HEALTH_LISTEN" help:"second address, without TLS, for probes of /livez and /readyz, which says the reason there (empty: none)"`
 	daemon.Connections
+	daemon.Stopping
 
 	S3Endpoint  string `env:"FREEAGENT_S3_ENDPOINT,required,notEmpty" help:"host:port of the object store"`
 	S3Bucket    string `env:"FREEAGENT_S3_BUCKET" help:"bucket, made if missing"`
@@ -35,6 +36,9 @@ type settings struct {
 	MaxResultMB int64         `env:"FREEAGENT_MAX_RESULT_MB" help:"largest result"`
 	TicketTTL   time.Duration `env:"FREEAGENT_TICKET_TTL" help:"how long a transfer may wait to begin"`
 	Janitor     time.Duration `env:"FREEAGENT_JANITOR_INTERVAL" help:"how often expired objects are looked for"`
+	LogKeep     time.Duration `env:"FREEAGENT_LOG_RETENTION" help:"how long after its end a build's log is kept; 0: for ever"`
+	LogSettle   time.Duration `env:"FREEAGENT_LOG_SETTLE" help:"how long after its end a build's log is archived"`
+	LogParallel int           `env:"FREEAGENT_LOG_PARALLEL" help:"how many logs are archived at once"`
 }
 
 // about is the top of the help.
@@ -46,9 +50,10 @@ need the same keys; without the master key, stored certs are lost for good.`
 func defaults() settings {
 	c := artifact.DefaultConfig()
 	return settings{
-		Drain: daemon.DefaultDrain, Listen: "127.0.0.1:3002", S3Bucket: "freeagent", S3TLS: true,
+		Listen: "127.0.0.1:3002", S3Bucket: "freeagent", S3TLS: true,
 		MaxSourceMB: c.MaxSourceBytes >> 20, MaxCertsMB: c.MaxCertsBytes >> 20, MaxResultMB: c.MaxResultBytes >> 20,
 		TicketTTL: c.TicketTTL, Janitor: c.JanitorInterval,
+		LogKeep: c.LogRetention, LogSettle: c.LogSettle, LogParallel: c.LogParallel,
 	}
 }
 
@@ -57,6 +62,7 @@ func (s settings) config() artifact.Config {
 	cfg := artifact.DefaultConfig()
 	cfg.MaxSourceBytes, cfg.MaxCertsBytes, cfg.MaxResultBytes = s.MaxSourceMB<<20, s.MaxCertsMB<<20, s.MaxResultMB<<20
 	cfg.TicketTTL, cfg.JanitorInterval = s.TicketTTL, s.Janitor
+	cfg.LogRetention, cfg.LogSettle, cfg.LogParallel = s.LogKeep, s.LogSettle, s.LogParallel
 	cfg.StagedTTL = max(cfg.StagedTTL, 2*s.TicketTTL)
 	return cfg
 }
@@ -90,7 +96,7 @@ func (s settings) withKeys() (artifact.Config, error) {
 func (s settings) check() error {
 	_, err := s.withKeys()
 	_, tlsErr := tlsfiles.Server(s.Cert, s.Key)
-	errs := []error{err, tlsErr, s.Connections.Check()}
+	errs := []error{err, tlsErr, s.Connections.Check(), s.Stopping.Check()}
 	if s.S3Endpoint != "" && s.S3AccessKey != "" && s.S3SecretKey != "" {
 		_, err := s.store()
 		errs = append(errs, err)

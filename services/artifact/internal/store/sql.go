@@ -38,12 +38,22 @@ func (s *SQL) Migrate(ctx context.Context) error {
 }
 
 // Stage implements Store.
-func (s *SQL) Stage(ctx context.Context, o Object) error {
-	_, err := s.change(ctx, "stage object "+o.ID, `INSERT INTO objects
-		(id, build_id, attempt, kind, project, name, prefix, state, created_ms, expires_ms)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 'staged', $8, $9)`,
-		o.ID, o.BuildID, o.Attempt, o.Kind, o.Project, o.Name, o.Prefix, millis(o.CreatedAt), millis(o.ExpiresAt))
-	return err
+func (s *SQL) Stage(ctx context.Context, all ...Object) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return s.tx(ctx, "stage object "+all[0].ID, func(tx *database.Tx) error {
+		for _, o := range all {
+			_, err := tx.ExecContext(ctx, `INSERT INTO objects
+				(id, build_id, attempt, kind, project, name, prefix, state, created_ms, expires_ms)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, 'staged', $8, $9)`,
+				o.ID, o.BuildID, o.Attempt, o.Kind, o.Project, o.Name, o.Prefix, millis(o.CreatedAt), millis(o.ExpiresAt))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // BeginUpload implements Store.
@@ -87,11 +97,20 @@ func (s *SQL) GiveUp(ctx context.Context, id string, counted bool) error {
 
 // Commit implements Store.
 func (s *SQL) Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error {
-	n, err := s.change(ctx, "commit object "+id, `UPDATE objects SET state = 'stored', s3_key = $1, size = $2, sha256 = $3,
-		content_type = $4, wrapped_key = $5, stored_ms = $6, expires_ms = $7,
-		upload_id = '', pieces = 'null', received = 0, hash_state = '' WHERE id = $8 AND state = 'staged'`,
-		key, c.Size, c.SHA256, c.ContentType, base64.StdEncoding.EncodeToString(c.WrappedKey), millis(now), millis(expires), id)
-	return orElse(n, err, ErrNotStaged)
+	return s.tx(ctx, "commit object "+id, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE objects SET state = 'stored', s3_key = $1, size = $2, sha256 = $3,
+			content_type = $4, wrapped_key = $5, stored_ms = $6, expires_ms = $7,
+			upload_id = '', pieces = 'null', received = 0, hash_state = '' WHERE id = $8 AND state = 'staged'`,
+			key, c.Size, c.SHA256, c.ContentType, base64.StdEncoding.EncodeToString(c.WrappedKey), millis(now), millis(expires), id)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err = orElse(n, err, ErrNotStaged); err != nil || key != "" {
+			return err
+		}
+		return insertSmall(ctx, tx, id, c.Small)
+	})
 }
 
 // Assign implements Store.
@@ -130,8 +149,17 @@ func (s *SQL) Condemn(ctx context.Context, seen Object) (bool, error) {
 
 // Remove implements Store.
 func (s *SQL) Remove(ctx context.Context, id string) error {
-	_, err := s.change(ctx, "remove object "+id, `DELETE FROM objects WHERE id = $1 AND state = 'condemned'`, id)
-	return err
+	return s.tx(ctx, "remove object "+id, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM objects WHERE id = $1 AND state = 'condemned'`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM small_objects WHERE object_id = $1`, id)
+		return err
+	})
 }
 
 // change runs one statement and says how many rows it changed.

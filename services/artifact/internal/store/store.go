@@ -34,7 +34,8 @@ type Object struct {
 	Kind    int32 // artifactv1.Kind
 	Project string
 	Name    string // shown to people
-	// Prefix begins the S3 keys of all attempts to upload this object; Key is the one that won.
+	// Prefix begins the S3 keys of all attempts to upload this object; empty: there can be none, it was Put. Key is the one
+	// that won; empty with bytes: they are in the table (Bytes).
 	Prefix string
 	Key    string
 	State  State
@@ -51,6 +52,8 @@ type Content struct {
 	SHA256      string // of the plain bytes, lower-case hex
 	ContentType string
 	WrappedKey  []byte // nil: not encrypted
+	// Small are the bytes as they are to lie in the table, of what gets no key. Only writes carry them.
+	Small []byte
 }
 
 // Pieces is where an upload in pieces stands; its key is the row's Key from the first piece on.
@@ -69,8 +72,12 @@ func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
 type Store interface {
 	// Migrate brings the table to this version.
 	Migrate(ctx context.Context) error
-	// Stage inserts a row that waits for bytes until o.ExpiresAt.
-	Stage(ctx context.Context, o Object) error
+	// Stage inserts rows that wait for bytes, each until its ExpiresAt: all or none.
+	Stage(ctx context.Context, o ...Object) error
+	// Put inserts a row with its bytes (Small) in one step; false if the id is there already, which changes nothing.
+	Put(ctx context.Context, o Object) (bool, error)
+	// Bytes reads those of a row that has no key; ErrNotFound if there are none.
+	Bytes(ctx context.Context, id string) ([]byte, error)
 	// Get returns any row, or ErrNotFound.
 	Get(ctx context.Context, id string) (Object, error)
 	// OfBuild returns a build's rows that have bytes, kept ones first, then the newest first.
@@ -89,7 +96,7 @@ type Store interface {
 	// GiveUp ends an upload that failed. counted says that BeginUpload counted it. The row goes once no counted upload is left,
 	// unless it has bytes by then.
 	GiveUp(ctx context.Context, id string, counted bool) error
-	// Commit makes a staged row stored; ErrNotStaged if another upload was faster or the row is going or gone.
+	// Commit makes a staged row stored, with the bytes under key or, if that is empty, those of c; ErrNotStaged if another upload was faster or the row is going or gone.
 	Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error
 	// Assign gives a row with bytes that is not kept to a build's attempt; false unless the row is a build's that was asked
 	// for as from, or has been given to that attempt already.
@@ -98,7 +105,7 @@ type Store interface {
 	Keep(ctx context.Context, ids []string) error
 	// Condemn marks a row for deletion if it still is as seen; false means that it changed meanwhile.
 	Condemn(ctx context.Context, seen Object) (bool, error)
-	// Remove deletes a condemned row.
+	// Remove deletes a condemned row, with its bytes if they are in the table.
 	Remove(ctx context.Context, id string) error
 	// Expired returns up to limit rows past their expiry or condemned, the oldest first.
 	Expired(ctx context.Context, now time.Time, limit int) ([]Object, error)

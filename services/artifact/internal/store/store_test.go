@@ -34,6 +34,7 @@ func TestStore(t *testing.T) {
 		"of build":          testOfBuild,
 		"upload under way":  testUploadUnderWay,
 		"pieces":            testPieces,
+		"small":             testSmall,
 		"migrate once more": func(t *testing.T, s store.Store) { ok(t, s.Migrate(t.Context())) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,6 +39,8 @@ type Ticket struct {
 	// Size and SHA256 are what an upload must turn out to be; -1 and "" are unknown.
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
+	// AsIs: a source that is not judged, since another controller accepted it.
+	AsIs bool `json:"as_is,omitempty"`
 	// ExpiresMS is the last moment to begin, in milliseconds since the Unix epoch.
 	ExpiresMS int64 `json:"exp"`
 }

@@ -29,7 +29,7 @@ func seed(t *testing.T, create func() (nkeys.KeyPair, error)) string {
 func environ(t *testing.T) []string {
 	t.Helper()
 	return append(daemontest.BusEnv(t, daemontest.Bus(t, "ingest"), "ingest"),
-		"FREEAGENT_INGEST_LISTEN=127.0.0.1:0", "FREEAGENT_DRAIN=10ms", "FREEAGENT_API_KEY_FILE="+daemontest.File(t, "the-admin-key-0123456\n"),
+		"FREEAGENT_INGEST_LISTEN=127.0.0.1:0", "FREEAGENT_API_KEY_FILE="+daemontest.File(t, "the-admin-key-0123456\n"),
 		"FREEAGENT_WORKER_BUS_URL=nats://bus:4222", "FREEAGENT_BUS_ISSUER_FILE="+seed(t, nkeys.CreateAccount),
 		"FREEAGENT_BUS_XKEY_FILE="+seed(t, nkeys.CreateCurveKeys), "FREEAGENT_ARTIFACT_URL=http://127.0.0.1:3002",
 		"FREEAGENT_DATABASE_URL=sqlite://"+filepath.Join(t.TempDir(), "i.db"),

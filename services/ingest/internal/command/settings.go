@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,12 +19,13 @@ import (
 
 // settings are the environment's variables.
 type settings struct {
-	Listen string        `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
-	Cert   string        `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
-	Key    string        `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
-	Drain  time.Duration `env:"FREEAGENT_DRAIN" help:"how long to go on serving after SIGTERM, not ready, until load balancers have turned away"`
-	APIKey string        `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
+	Listen string `env:"FREEAGENT_INGEST_LISTEN" help:"address to listen on"`
+	Cert   string `env:"FREEAGENT_INGEST_CERT_FILE" help:"certificate to listen with (TLS)"`
+	Key    string `env:"FREEAGENT_INGEST_KEY_FILE" help:"its key"`
+	Health string `env:"FREEAGENT_INGEST_HEALTH_LISTEN" help:"second address, without TLS, for probes of /livez and /readyz, which says the reason there (empty: none)"`
+	APIKey string `env:"FREEAGENT_API_KEY,required,notEmpty" secret:"true" help:"the admin API key: at least 16 of A-Z a-z 0-9 _ -"`
 	daemon.Connections
+	daemon.Stopping
 
 	BusURL  string `env:"FREEAGENT_WORKER_BUS_URL,required,notEmpty" help:"the bus as workers reach it"`
 	Issuer  string `env:"FREEAGENT_BUS_ISSUER_FILE,required,notEmpty" help:"seed of the account key with which workers' credentials are signed (auth callout)"`
@@ -42,6 +44,14 @@ type settings struct {
 	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
+	MaxSamples   int                           `env:"FREEAGENT_MAX_SAMPLES" help:"samples of telemetry that wait for the bus; more are left out"`
+	PublicURL    string                        `env:"FREEAGENT_PUBLIC_URL" help:"where people reach the gateway, for links in webhooks"`
+	HookNets     []netip.Prefix                `env:"FREEAGENT_WEBHOOK_NETWORKS" help:"networks of our own that webhooks may be sent to besides the public internet, such as 10.0.0.0/8,127.0.0.1/32"`
+	HookTimeout  time.Duration                 `env:"FREEAGENT_WEBHOOK_TIMEOUT" help:"for one try at a webhook"`
+	HookAttempts int                           `env:"FREEAGENT_WEBHOOK_ATTEMPTS" help:"tries after which a delivery to a webhook is dead"`
+	HookFirst    time.Duration                 `env:"FREEAGENT_WEBHOOK_PAUSE" help:"pause before the second try at a webhook; it doubles with each further one"`
+	HookPause    time.Duration                 `env:"FREEAGENT_WEBHOOK_MAX_PAUSE" help:"longest pause between two tries at a webhook"`
+	HookDisable  time.Duration                 `env:"FREEAGENT_WEBHOOK_DISABLE_AFTER" help:"a webhook of which no delivery has succeeded for so long is disabled"`
 	WorkerTTL    time.Duration                 `env:"FREEAGENT_WORKER_TTL" help:"how long a worker's bus connection lasts before it is judged again"`
 }
 
@@ -54,9 +64,11 @@ need the same keys.`
 func defaults() settings {
 	c := ingest.DefaultConfig()
 	return settings{
-		Drain: daemon.DefaultDrain, Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
+		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
 		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
 		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
+		MaxSamples: c.MaxSamples, HookTimeout: c.WebhookTimeout, HookAttempts: c.WebhookAttempts, HookFirst: c.WebhookPause, HookPause: c.WebhookMaxPause,
+		HookDisable: c.WebhookDisableAfter,
 	}
 }
 
@@ -65,7 +77,10 @@ func (s settings) config() (ingest.Config, error) {
 	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
 	cfg.MaxCertsAtOnce, cfg.RepeatWindow, cfg.StatsOrigins = s.MaxCerts, s.RepeatWindow, s.StatsOrigins
 	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
-	cfg.MaxFollowers, cfg.WorkerTTL = s.MaxFollowers, s.WorkerTTL
+	cfg.MaxFollowers, cfg.WorkerTTL, cfg.MaxSamples = s.MaxFollowers, s.WorkerTTL, s.MaxSamples
+	cfg.PublicURL, cfg.WebhookNetworks, cfg.WebhookTimeout = s.PublicURL, s.HookNets, s.HookTimeout
+	cfg.WebhookAttempts, cfg.WebhookPause, cfg.WebhookMaxPause = s.HookAttempts, s.HookFirst, s.HookPause
+	cfg.WebhookDisableAfter = s.HookDisable
 	maps.Copy(cfg.StageTTLs, s.StageTTLs)
 	if s.TokenKey == "" {
 		return cfg, nil // that it is required has been said
@@ -83,7 +98,7 @@ func (s settings) check() error {
 	_, err1 := s.config()
 	_, err2 := s.deps()
 	_, err3 := tlsfiles.Server(s.Cert, s.Key)
-	return errors.Join(err1, err2, err3, s.Connections.Check())
+	return errors.Join(err1, err2, err3, s.Connections.Check(), s.Stopping.Check())
 }
 
 // deps are what needs no connection. The HTTP client has no time limit on the whole: transfers take as long as bytes move.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"time"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	"github.com/expo-free-agent/freeagent/shared/database"
@@ -14,14 +16,11 @@ const maxReports = 500
 // AddReport stores a diagnostic report and forgets the worker's oldest beyond 500.
 func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(), bit(r.GetAutoFixed()), string(r.GetChecksJson()))
-		if err != nil {
+		if err := insertReport(ctx, tx, r, false); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM reports WHERE worker_id = $1 AND id IN (
-			SELECT id FROM reports WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT 1000 OFFSET $2)`, r.GetWorkerId(), maxReports)
+		_, err := tx.ExecContext(ctx, `DELETE FROM reports WHERE worker_id = $1 AND id IN (
+			SELECT id FROM reports WHERE worker_id = $1 AND former = 0 ORDER BY run_at DESC, id DESC LIMIT 1000 OFFSET $2)`, r.GetWorkerId(), maxReports)
 		return err
 	})
 	if err != nil {
@@ -30,12 +29,24 @@ func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
 	return nil
 }
 
+// insertReport stores one; former says that it comes from another controller.
+func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, former bool) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks, former)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(),
+		bit(r.GetAutoFixed()), string(r.GetChecksJson()), bit(former))
+	return err
+}
+
 // Reports gives a worker's, newest first.
 func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, worker_id, status, run_at, duration_ms, auto_fixed, checks FROM reports
 		WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT $2`, workerID, limit)
+	return collectReports(rows, err, "reports of worker "+workerID)
+}
+
+func collectReports(rows *sql.Rows, err error, doing string) ([]*monitorv1.Report, error) {
 	if err != nil {
-		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	defer rows.Close()
 	var all []*monitorv1.Report
@@ -44,10 +55,39 @@ func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*m
 		var fixed int64
 		var checks string
 		if err := rows.Scan(&r.Id, &r.WorkerId, &r.Status, &r.RunAtMs, &r.DurationMs, &fixed, &checks); err != nil {
-			return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 		r.AutoFixed, r.ChecksJson = fixed != 0, []byte(checks)
 		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// Mark is what a report comes down to.
+type Mark struct {
+	Status string
+	At     time.Time
+}
+
+// mostMarks bounds what is read for all workers together: the newest.
+const mostMarks = 100_000
+
+// Marks gives those of every worker since a time.
+func (s *Store) Marks(ctx context.Context, since time.Time) (map[string][]Mark, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, status, run_at FROM reports WHERE run_at >= $1 ORDER BY run_at DESC LIMIT $2`,
+		since.UnixMilli(), mostMarks)
+	if err != nil {
+		return nil, fmt.Errorf("read reports: %w", err)
+	}
+	defer rows.Close()
+	all := map[string][]Mark{}
+	for rows.Next() {
+		var worker, status string
+		var at int64
+		if err := rows.Scan(&worker, &status, &at); err != nil {
+			return nil, fmt.Errorf("read reports: %w", err)
+		}
+		all[worker] = append(all[worker], Mark{Status: status, At: time.UnixMilli(at)})
 	}
 	return all, rows.Err()
 }

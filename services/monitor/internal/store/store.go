@@ -53,16 +53,24 @@ type Lease struct {
 	// TTL is the silence forgiven; Since the last time that life was known; LookAt when the key is read next.
 	TTL           time.Duration
 	Since, LookAt time.Time
+	// Project is empty if it is not known. Heard is when telemetry last came, zero if never. Extended: its key is gone, and it is
+	// waited for all the same.
+	Project  string
+	Heard    time.Time
+	Extended bool
 }
+
+const leaseColumns = `build_id, attempt, worker_id, stage, ttl_ms, since, look_at, project, heard, extended`
 
 // Watch adds a lease or renews it; a row of a later attempt is left alone.
 func (s *Store) Watch(ctx context.Context, l Lease) error {
-	return s.exec(ctx, "watch "+l.BuildID, `INSERT INTO leases (build_id, attempt, worker_id, stage, ttl_ms, since, look_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+	return s.exec(ctx, "watch "+l.BuildID, `INSERT INTO leases (build_id, attempt, worker_id, stage, ttl_ms, since, look_at, project)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (build_id) DO UPDATE SET attempt = excluded.attempt, worker_id = excluded.worker_id,
-			stage = excluded.stage, ttl_ms = excluded.ttl_ms, since = excluded.since, look_at = excluded.look_at
+			stage = excluded.stage, ttl_ms = excluded.ttl_ms, since = excluded.since, look_at = excluded.look_at,
+			project = excluded.project, extended = 0
 		WHERE leases.attempt <= excluded.attempt`,
-		l.BuildID, l.Attempt, l.WorkerID, l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli())
+		l.BuildID, l.Attempt, l.WorkerID, l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli(), l.Project)
 }
 
 // Forget drops a lease that has ended, of this attempt or an earlier one.
@@ -79,22 +87,29 @@ func (s *Store) Suspect(ctx context.Context, buildID string, attempt int32, at t
 // Alive turns a due lease into what was seen of it. If it is no longer as it was, nothing changes: what was heard meanwhile (an
 // expiry, a stage) is newer than the look.
 func (s *Store) Alive(ctx context.Context, due, seen Lease) error {
-	return s.exec(ctx, "keep watching "+due.BuildID, `UPDATE leases SET stage = $1, ttl_ms = $2, since = $3, look_at = $4
-		WHERE build_id = $5 AND attempt = $6 AND look_at = $7`,
+	return s.exec(ctx, "keep watching "+due.BuildID, `UPDATE leases SET stage = $1, ttl_ms = $2, since = $3, look_at = $4,
+			extended = 0 WHERE build_id = $5 AND attempt = $6 AND look_at = $7`,
 		seen.Stage, seen.TTL.Milliseconds(), seen.Since.UnixMilli(), seen.LookAt.UnixMilli(),
 		due.BuildID, due.Attempt, due.LookAt.UnixMilli())
 }
 
+// Extend has a due lease looked at once more, at at, before a verdict.
+func (s *Store) Extend(ctx context.Context, due Lease, at time.Time) error {
+	return s.exec(ctx, "wait on for "+due.BuildID, `UPDATE leases SET extended = 1, look_at = $1
+		WHERE build_id = $2 AND attempt = $3 AND look_at = $4`,
+		at.UnixMilli(), due.BuildID, due.Attempt, due.LookAt.UnixMilli())
+}
+
 // Due gives leases to be looked at now, at most 500: those whose time has come and whose full TTL has passed since held.
 func (s *Store) Due(ctx context.Context, now, held time.Time) ([]Lease, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT build_id, attempt, worker_id, stage, ttl_ms, since, look_at FROM leases
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+leaseColumns+` FROM leases
 		WHERE look_at <= $1 AND ttl_ms <= $2 ORDER BY look_at LIMIT 500`, now.UnixMilli(), now.Sub(held).Milliseconds())
 	return collect(rows, err)
 }
 
 // Leases gives everything under watch.
 func (s *Store) Leases(ctx context.Context) ([]Lease, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT build_id, attempt, worker_id, stage, ttl_ms, since, look_at FROM leases`)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+leaseColumns+` FROM leases`)
 	return collect(rows, err)
 }
 
@@ -106,11 +121,14 @@ func collect(rows *sql.Rows, err error) ([]Lease, error) {
 	var all []Lease
 	for rows.Next() {
 		var l Lease
-		var ttl, since, look int64
-		if err := rows.Scan(&l.BuildID, &l.Attempt, &l.WorkerID, &l.Stage, &ttl, &since, &look); err != nil {
+		var ttl, since, look, heard, extended int64
+		if err := rows.Scan(&l.BuildID, &l.Attempt, &l.WorkerID, &l.Stage, &ttl, &since, &look, &l.Project, &heard, &extended); err != nil {
 			return nil, fmt.Errorf("read leases: %w", err)
 		}
 		l.TTL, l.Since, l.LookAt = time.Duration(ttl)*time.Millisecond, time.UnixMilli(since), time.UnixMilli(look)
+		if l.Extended = extended != 0; heard > 0 {
+			l.Heard = time.UnixMilli(heard)
+		}
 		all = append(all, l)
 	}
 	if err := rows.Err(); err != nil {
@@ -123,10 +141,17 @@ func collect(rows *sql.Rows, err error) ([]Lease, error) {
 var errGone = errors.New("no longer due")
 
 // Stall is the verdict on a due lease: its row goes and the event goes out, together, once. It says whether it was this
-// call's: a lease that was renewed, ended or decided since it was due stays as it is.
+// call's: a lease that was renewed, heard of, ended or decided since it was due stays as it is.
 func (s *Store) Stall(ctx context.Context, due Lease, event bus.Message) (bool, error) {
-	return s.decide(ctx, event, `DELETE FROM leases WHERE build_id = $1 AND attempt = $2 AND look_at = $3`,
-		due.BuildID, due.Attempt, due.LookAt.UnixMilli())
+	return s.decide(ctx, event, `DELETE FROM leases WHERE build_id = $1 AND attempt = $2 AND look_at = $3 AND heard = $4`,
+		due.BuildID, due.Attempt, due.LookAt.UnixMilli(), heardMilli(due))
+}
+
+func heardMilli(l Lease) int64 {
+	if l.Heard.IsZero() {
+		return 0
+	}
+	return l.Heard.UnixMilli()
 }
 
 // Leave is the verdict on a due worker, like Stall.

@@ -17,11 +17,15 @@ import (
 type settings struct {
 	Listen string `env:"FREEAGENT_SCHEDULER_LISTEN" help:"address of /livez and /readyz"`
 	daemon.Connections
+	daemon.Stopping
 	Replicas     int                           `env:"FREEAGENT_STREAM_REPLICAS" help:"copies of each stream: 1, or 3 or 5 on a cluster"`
 	MaxWaiting   int64                         `env:"FREEAGENT_MAX_WAITING" help:"builds that may wait; a submit beyond is refused"`
 	MaxAttempts  int32                         `env:"FREEAGENT_MAX_ATTEMPTS" help:"how often a build is handed out before failures of the infrastructure become its own"`
 	Backoff      time.Duration                 `env:"FREEAGENT_RETRY_BACKOFF" help:"wait before a second attempt, doubled with each further one"`
 	BuildTimeout time.Duration                 `env:"FREEAGENT_BUILD_TIMEOUT" help:"ends a build whatever it does"`
+	MaxTimeout   time.Duration                 `env:"FREEAGENT_MAX_BUILD_TIMEOUT" help:"the longest timeout that a project or a build's profile may ask for"`
+	MaxTTL       time.Duration                 `env:"FREEAGENT_MAX_STAGE_TTL" help:"the longest silence in a stage that a project or a build's profile may ask for, at most 1h"`
+	WaitAlert    time.Duration                 `env:"FREEAGENT_WAIT_ALERT" help:"after how long of waiting an event and the build's log say so; 0 is never"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage in whole seconds, such as install=5m,pods=10m; stages not named keep theirs"`
 }
 
@@ -29,13 +33,14 @@ func defaults() settings {
 	c := scheduler.DefaultConfig()
 	return settings{
 		Listen: "127.0.0.1:3001", Replicas: c.Replicas, MaxWaiting: c.MaxWaiting, MaxAttempts: c.MaxAttempts, Backoff: c.Backoff,
-		BuildTimeout: c.BuildTimeout,
+		BuildTimeout: c.BuildTimeout, MaxTimeout: c.MaxBuildTimeout, MaxTTL: c.MaxStageTTL, WaitAlert: c.WaitAlert,
 	}
 }
 
 func (s settings) config() scheduler.Config {
 	c := scheduler.DefaultConfig()
 	c.Replicas, c.MaxWaiting, c.MaxAttempts, c.Backoff, c.BuildTimeout = s.Replicas, s.MaxWaiting, s.MaxAttempts, s.Backoff, s.BuildTimeout
+	c.MaxBuildTimeout, c.MaxStageTTL, c.WaitAlert = s.MaxTimeout, s.MaxTTL, s.WaitAlert
 	maps.Copy(c.StageTTLs, s.StageTTLs)
 	return c
 }
@@ -45,7 +50,9 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return daemon.Program[settings]{
 		Name: "scheduler", Defaults: defaults(), Run: serve,
 		About: "Runs one replica of the scheduler until SIGTERM: it owns the builds, decides what runs next and makes the streams of the bus.",
-		Check: func(s settings) error { return errors.Join(s.Connections.Check(), s.config().Validate()) },
+		Check: func(s settings) error {
+			return errors.Join(s.Connections.Check(), s.Stopping.Check(), s.config().Validate())
+		},
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
@@ -59,5 +66,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen}, daemon.Health(ctx, service.Ready), service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Stopping: s.Stopping}, daemon.Health(service.Ready), nil, service.Run, log)
 }

@@ -38,6 +38,10 @@ func BenchmarkReads(b *testing.B) {
 					_, err := s.Figures(ctx, time.Now().Truncate(24*time.Hour))
 					return err
 				},
+				"figures without today": func(ctx context.Context) error {
+					_, err := s.Figures(ctx, time.Now().AddDate(100, 0, 0))
+					return err
+				},
 				"a worker's counts": func(ctx context.Context) error { _, _, err := s.Ended(ctx, "worker-7"); return err },
 				"queue summary":     func(ctx context.Context) error { _, _, err := s.Summary(ctx); return err },
 			} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -13,7 +14,8 @@ import (
 )
 
 const buildColumns = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile,
-	source, certs, result, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before`
+	source, certs, result, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
+	timeout_ms, stage_ttl_ms, stage_at`
 
 // scanner is a row or rows.
 type scanner interface{ Scan(dest ...any) error }
@@ -21,9 +23,11 @@ type scanner interface{ Scan(dest ...any) error }
 func scanBuild(row scanner) (Build, error) {
 	var b Build
 	var source, certs, result string
-	var at [6]int64
+	var at [7]int64
+	var timeout, ttl int64
 	err := row.Scan(&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
-		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5])
+		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
+		&timeout, &ttl, &at[6])
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
 	}
@@ -32,6 +36,7 @@ func scanBuild(row scanner) (Build, error) {
 	}
 	b.SubmittedAt, b.QueuedAt, b.AssignedAt = fromMillis(at[0]), fromMillis(at[1]), fromMillis(at[2])
 	b.StartedAt, b.FinishedAt, b.NotBefore = fromMillis(at[3]), fromMillis(at[4]), fromMillis(at[5])
+	b.Timeout, b.StageTTL, b.StageAt = time.Duration(timeout)*time.Millisecond, time.Duration(ttl)*time.Millisecond, fromMillis(at[6])
 	if b.Source, err = refOf(source); err != nil {
 		return Build{}, err
 	}
@@ -102,10 +107,12 @@ func (t *Tx) SaveBuild(ctx context.Context, was, now Build) error {
 		return err
 	}
 	res, err := t.tx.ExecContext(ctx, `UPDATE builds SET state = $1, attempt = $2, lost = $3, worker_id = $4, stage = $5,
-		error = $6, result = $7, queued_at = $8, assigned_at = $9, started_at = $10, finished_at = $11, not_before = $12
-		WHERE id = $13 AND state = $14 AND attempt = $15`,
+		error = $6, result = $7, queued_at = $8, assigned_at = $9, started_at = $10, finished_at = $11, not_before = $12,
+			timeout_ms = $13, stage_ttl_ms = $14, stage_at = $15
+		WHERE id = $16 AND state = $17 AND attempt = $18`,
 		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, millis(now.QueuedAt),
 		millis(now.AssignedAt), millis(now.StartedAt), millis(now.FinishedAt), millis(now.NotBefore),
+		now.Timeout.Milliseconds(), now.StageTTL.Milliseconds(), millis(now.StageAt),
 		was.ID, was.State, was.Attempt)
 	if err := oneRow(res, err, "save build "+was.ID); err != nil {
 		return err

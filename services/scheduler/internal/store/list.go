@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
 // Filter chooses builds of a list; what is empty does not choose.
@@ -68,11 +69,16 @@ type Figures struct {
 // Figures counts workers online, and builds; those completed are counted from since on.
 func (s *Store) Figures(ctx context.Context, since time.Time) (f Figures, err error) {
 	var ms int64
+	// SQLite would look at each build that ever completed: of the two indexes that fit it takes the one on states.
+	hint := ""
+	if s.db.Dialect() == database.SQLite {
+		hint = " INDEXED BY builds_completed"
+	}
 	err = s.db.Read().QueryRowContext(ctx, `SELECT
 		(SELECT count(*) FROM workers WHERE online = 1),
 		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
 		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
-		(SELECT count(*) FROM builds WHERE state = 'completed' AND finished_at >= $1), ended, build_ms FROM totals`,
+		(SELECT count(*) FROM builds`+hint+` WHERE state = 'completed' AND finished_at >= $1), ended, build_ms FROM totals`,
 		millis(since)).Scan(&f.Online, &f.Waiting, &f.Leased, &f.CompletedSince, &f.Ended, &ms)
 	if err != nil {
 		return Figures{}, fmt.Errorf("count the farm's figures: %w", err)

@@ -55,13 +55,6 @@ func (s *Store) Queued(ctx context.Context) ([]Build, error) {
 	return collect(rows, err, "queued builds")
 }
 
-// Overdue gives the leased builds that were assigned before t.
-func (s *Store) Overdue(ctx context.Context, t time.Time) ([]Build, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
-		WHERE state IN ('assigned', 'building') AND assigned_at < $1 ORDER BY seq LIMIT 1000`, millis(t))
-	return collect(rows, err, "overdue builds")
-}
-
 // Live counts, for each lane and project, the builds that are queued or leased.
 func (s *Store) Live(ctx context.Context) (map[Lane]map[string]int, error) {
 	return s.count(ctx, `SELECT pool, platform, project, count(*) FROM builds

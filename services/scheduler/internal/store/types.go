@@ -37,6 +37,11 @@ type Build struct {
 	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
 	// NotBefore delays the next hand-out after a lost attempt.
 	NotBefore time.Time
+
+	// Timeout of the build, and StageTTL, the silence forgiven in its present stage, are what its profile asked for; 0 if nothing.
+	Timeout, StageTTL time.Duration
+	// StageAt is when its present stage began.
+	StageAt time.Time
 }
 
 // HeldBy says whether the worker holds this attempt now.

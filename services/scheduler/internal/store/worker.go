@@ -58,6 +58,22 @@ func (t *Tx) PutWorker(ctx context.Context, w Worker) error {
 	return nil
 }
 
+// InsertWorker adds a worker that was registered elsewhere, with its times; it is offline.
+func (t *Tx) InsertWorker(ctx context.Context, w Worker) error {
+	labels, err := json.Marshal(w.Labels)
+	if err != nil {
+		return fmt.Errorf("pack labels: %w", err)
+	}
+	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)`,
+		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, bit(w.Polls),
+		millis(w.RegisteredAt), millis(w.SeenAt))
+	if err != nil {
+		return fmt.Errorf("take over worker %s: %w", w.ID, err)
+	}
+	return nil
+}
+
 // DeleteWorker forgets a worker; its attempts keep its name.
 func (t *Tx) DeleteWorker(ctx context.Context, id string) error {
 	if _, err := t.tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, id); err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli"
 	"github.com/expo-free-agent/freeagent/clients/worker/command"
 	"github.com/expo-free-agent/freeagent/services/standalone"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/handback"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/takeover"
 )
 
 func main() { os.Exit(run()) }
@@ -17,7 +19,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	streams := cli.NewStreams(os.Stdout, os.Stderr, os.Getenv)
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}))
+		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), standalone.NewSecrets(os.Stdout),
+		command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}), takeover.New(streams), handback.New(streams))
 	return cli.Execute(ctx, root, os.Args[1:])
 }

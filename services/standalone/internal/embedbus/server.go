@@ -1,6 +1,7 @@
 package embedbus
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,13 +35,16 @@ type Config struct {
 	Listen string
 	// Issuer is the public account key whose JWTs the callout issues.
 	Issuer string
-	Log    *slog.Logger
+	// TLS is required of workers that connect over TCP; nil: none.
+	TLS *tls.Config
+	Log *slog.Logger
 }
 
 // Server is a running server. Its methods are safe for concurrent use.
 type Server struct {
 	srv      *server.Server
 	password string
+	secure   bool
 	log      *slog.Logger
 }
 
@@ -59,7 +63,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{password: identity.NewSecret(), log: cfg.Log.With("service", "bus")}
+	s := &Server{password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus")}
 	opts, account := s.options(cfg, host, port)
 	if s.srv, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("start the bus: %w", err)
@@ -89,6 +93,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 		Accounts: []*server.Account{fa, sys}, SystemAccount: sys.Name,
 		Users:       []*server.User{{Username: servicesUser, Password: s.password, Account: fa}},
 		AuthCallout: &server.AuthCallout{Issuer: cfg.Issuer, Account: Account, AuthUsers: []string{servicesUser}},
+		TLSConfig:   cfg.TLS, TLS: cfg.TLS != nil, TLSTimeout: 2,
 		AuthTimeout: 2, PingInterval: 10 * time.Second, MaxPingsOut: 2,
 		NoSigs: true, NoSystemAccount: false, DisableShortFirstPing: true,
 	}, fa
@@ -98,6 +103,9 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
 	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log)
 }
+
+// InProcess is for connections without a socket; they log in as those over TCP do.
+func (s *Server) InProcess() nats.InProcessConnProvider { return s.srv }
 
 // Credentials are what a service in another process connects with over TCP, past the callout.
 func (s *Server) Credentials() (user, password string) { return servicesUser, s.password }
@@ -112,7 +120,11 @@ func (s *Server) port() int {
 
 // URL is where workers on host connect.
 func (s *Server) URL(host string) string {
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port()))
+	scheme := "nats://"
+	if s.secure {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(s.port()))
 }
 
 // Close stops the server and waits until its data are on disk.

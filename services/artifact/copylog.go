@@ -1,0 +1,176 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
+)
+
+// copyNew archives what the stream has beyond the archive there is; false if there is nothing. The new archive takes the
+// frames of the old one over, so that a build has one object whatever came late.
+func (a *archivist) copyNew(ctx context.Context, l store.Log) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.s.logLease) // ours for so long
+	defer cancel()
+	after, err := a.after(ctx, l)
+	if err != nil {
+		return false, err
+	}
+	tail, err := logstream.Open(ctx, a.js, l.BuildID, after)
+	if err != nil {
+		return false, err
+	}
+	defer tail.Close(ctx)
+	if tail.Pending() == 0 {
+		return false, nil
+	}
+	o, err := a.stageLog(ctx, l.BuildID)
+	if err != nil {
+		return false, err
+	}
+	c := &logCopy{a: a, old: l, tail: tail}
+	if err := c.store(ctx, o); err != nil {
+		return false, err
+	}
+	return true, a.save(ctx, l, o, c)
+}
+
+// after is the place in the stream that the archive goes to; 0 if the stream is younger than the archive.
+func (a *archivist) after(ctx context.Context, l store.Log) (uint64, error) {
+	stream, err := a.js.Stream(ctx, bus.LogsStream)
+	if err != nil {
+		return 0, fmt.Errorf("%w: open the logs: %w", build.ErrUnavailable, err)
+	}
+	if l.ThroughSeq > stream.CachedInfo().State.LastSeq {
+		return 0, nil
+	}
+	return l.ThroughSeq, nil
+}
+
+func (a *archivist) stageLog(ctx context.Context, id string) (store.Object, error) {
+	b, err := a.s.askBuild(ctx, id)
+	if err != nil && !errors.Is(err, build.ErrNotFound) {
+		return store.Object{}, err
+	}
+	return a.s.stage(ctx, store.Object{
+		BuildID: id, Kind: int32(artifactv1.Kind_KIND_LOG), Project: b.GetProject(), Name: id + ".log.zst",
+	})
+}
+
+// save makes the object the build's log. Whoever loses, having been too slow for its lease, leaves its object to expire.
+func (a *archivist) save(ctx context.Context, l store.Log, o store.Object, c *logCopy) error {
+	if err := a.s.logFault("stored"); err != nil {
+		return err
+	}
+	now := a.s.now()
+	saved := l
+	saved.ObjectID, saved.Lines, saved.ThroughSeq, saved.ArchivedAt = o.ID, c.info.Lines, c.through, now
+	saved.DueAt = now.Add(a.s.cfg.LogGrace)
+	won, err := a.s.rows.SaveArchive(ctx, l.ObjectID, saved, now.Add(a.s.cfg.StagedTTL))
+	if err != nil || !won {
+		return err
+	}
+	a.log.InfoContext(ctx, "log archived", "build_id", l.BuildID, "object_id", o.ID, "lines", c.info.Lines, "bytes", c.info.Bytes)
+	return a.s.logFault("saved")
+}
+
+// logCopy is one archive in the making.
+type logCopy struct {
+	a       *archivist
+	old     store.Log
+	tail    *logstream.Tail
+	through uint64
+	info    logarchive.Info
+}
+
+// store streams the archive into the object store; after an error nothing of it is left.
+func (c *logCopy) store(ctx context.Context, o store.Object) error {
+	s := c.a.s
+	claim, err := s.space.claim(0)
+	if err != nil {
+		return errors.Join(err, s.rows.GiveUp(context.WithoutCancel(ctx), o.ID, false))
+	}
+	defer claim.release()
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.CloseWithError(c.write(ctx, w)) // nil is io.EOF to the reader
+	}()
+	key := newKey(o)
+	info, err := s.objects.Put(ctx, key, watched{r, claim}, -1, s.cfg.limit(artifactv1.Kind_KIND_LOG))
+	_ = r.CloseWithError(io.ErrClosedPipe) // the writer stops if the store did
+	<-ended
+	if err == nil {
+		now := s.now()
+		content := store.Content{Size: info.Size, SHA256: info.SHA256, ContentType: "application/zstd"}
+		err = s.rows.Commit(ctx, o.ID, key, content, now, now.Add(s.cfg.StagedTTL))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("store the log of %s: %w", c.old.BuildID, err), s.undo(ctx, o, key, false, false))
+	}
+	return nil
+}
+
+// watched looks at the disk while bytes pass.
+type watched struct {
+	io.Reader
+
+	claim *claim
+}
+
+func (r watched) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if e := r.claim.arrived(int64(n)); e != nil {
+		return n, e
+	}
+	return n, err
+}
+
+func (c *logCopy) write(ctx context.Context, to io.Writer) error {
+	w, err := logarchive.NewWriter(to)
+	if err != nil {
+		return err
+	}
+	numbers, err := c.begin(ctx, w)
+	if err != nil {
+		return err
+	}
+	err = c.tail.Backlog(ctx, func(m logstream.Chunk) error {
+		c.through = m.Seq
+		for _, l := range numbers.Add(m) {
+			if err := w.Write(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.info, err = w.Close(numbers.Marks()...)
+	return err
+}
+
+// begin takes the old archive over.
+func (c *logCopy) begin(ctx context.Context, w *logarchive.Writer) (*logstream.Numbering, error) {
+	if c.old.ObjectID == "" {
+		return logstream.NewNumbering(0, nil), nil
+	}
+	o, err := c.a.s.readable(ctx, c.old.ObjectID)
+	if err != nil {
+		return nil, err
+	}
+	r, err := logarchive.Open(ctx, storedLog{c.a.s, o})
+	if err != nil {
+		return nil, fmt.Errorf("the log of %s: %w", c.old.BuildID, err)
+	}
+	return logstream.NewNumbering(r.Lines(), r.Marks()), w.Append(ctx, r)
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/database"
+)
+
+// Log is where the log of a build that has ended is.
+type Log struct {
+	BuildID string
+	EndedAt time.Time
+	// DueAt is when it has to be looked at again; zero for never.
+	DueAt time.Time
+	// ObjectID is the archive, empty for none yet or no more.
+	ObjectID   string
+	Lines      int64
+	ThroughSeq uint64
+	ArchivedAt time.Time
+	RemovedAt  time.Time
+}
+
+// Logs is the table of logs. Implementations are safe for concurrent use, also by several processes.
+type Logs interface {
+	// NoteEnded notes the end of a build whose log has to be looked at; it changes nothing if the build is known.
+	NoteEnded(ctx context.Context, buildID string, ended, due time.Time) error
+	// Log returns a row, or ErrNotFound.
+	Log(ctx context.Context, buildID string) (Log, error)
+	// DueLogs returns up to limit rows that are due, the longest due first.
+	DueLogs(ctx context.Context, now time.Time, limit int) ([]Log, error)
+	// Postpone moves the time of the next look (zero: never) if it is still as seen; false means that another one did.
+	Postpone(ctx context.Context, seen Log, due time.Time) (bool, error)
+	// SaveArchive makes an object the archive of l.BuildID, with what else is in l, and keeps it. The archive before it, which
+	// must be was, expires. False means that another archive was faster.
+	SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (bool, error)
+	// RemoveArchive forgets the archive if it is still as seen; its object expires.
+	RemoveArchive(ctx context.Context, seen Log, now time.Time) (bool, error)
+	// Overage makes rows due whose archive is of a build that ended before t, and says how many.
+	Overage(ctx context.Context, t, now time.Time) (int64, error)
+}
+
+var _ Logs = (*SQL)(nil)
+
+// NoteEnded implements Logs.
+func (s *SQL) NoteEnded(ctx context.Context, buildID string, ended, due time.Time) error {
+	_, err := s.change(ctx, "note the log of "+buildID, `INSERT INTO build_logs (build_id, ended_ms, due_ms) VALUES ($1, $2, $3)
+		ON CONFLICT DO NOTHING`, buildID, millis(ended), millis(due))
+	return err
+}
+
+const logColumns = `SELECT build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms, removed_ms FROM build_logs `
+
+// Log implements Logs.
+func (s *SQL) Log(ctx context.Context, buildID string) (Log, error) {
+	l, err := scanLog(s.db.Read().QueryRowContext(ctx, logColumns+`WHERE build_id = $1`, buildID))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Log{}, fmt.Errorf("get the log of %s: %w", buildID, err)
+	}
+	return l, nil
+}
+
+// DueLogs implements Logs.
+func (s *SQL) DueLogs(ctx context.Context, now time.Time, limit int) (all []Log, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, logColumns+`WHERE due_ms > 0 AND due_ms <= $1 ORDER BY due_ms, build_id LIMIT $2`,
+		millis(now), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list logs that are due: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l, err := scanLog(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list logs that are due: %w", err)
+		}
+		all = append(all, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list logs that are due: %w", err)
+	}
+	return all, nil
+}
+
+func scanLog(row interface{ Scan(...any) error }) (l Log, err error) {
+	var ended, due, archived, removed, through int64
+	err = row.Scan(&l.BuildID, &ended, &due, &l.ObjectID, &l.Lines, &through, &archived, &removed)
+	l.EndedAt, l.DueAt, l.ArchivedAt, l.RemovedAt = fromMillis(ended), fromMillis(due), fromMillis(archived), fromMillis(removed)
+	l.ThroughSeq = uint64(through) //nolint:gosec // written from one
+	return l, err
+}
+
+// Postpone implements Logs.
+func (s *SQL) Postpone(ctx context.Context, seen Log, due time.Time) (bool, error) {
+	n, err := s.change(ctx, "postpone the log of "+seen.BuildID,
+		`UPDATE build_logs SET due_ms = $1 WHERE build_id = $2 AND due_ms = $3 AND object_id = $4`,
+		millis(due), seen.BuildID, millis(seen.DueAt), seen.ObjectID)
+	return n == 1, err
+}
+
+// SaveArchive implements Logs.
+func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (won bool, err error) {
+	err = s.tx(ctx, "save the log of "+l.BuildID, func(tx *database.Tx) error {
+		n, err := affected(tx.ExecContext(ctx, `INSERT INTO build_logs
+			(build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (build_id) DO UPDATE SET due_ms = excluded.due_ms, object_id = excluded.object_id, lines = excluded.lines,
+			through_seq = excluded.through_seq, archived_ms = excluded.archived_ms, removed_ms = 0
+			WHERE build_logs.object_id = $8`,
+			l.BuildID, millis(l.EndedAt), millis(l.DueAt), l.ObjectID, l.Lines, int64(l.ThroughSeq), millis(l.ArchivedAt), was)) //nolint:gosec // a stream has fewer
+		if won = n == 1; err != nil || !won {
+			return err
+		}
+		n, err = affected(tx.ExecContext(ctx, `UPDATE objects SET state = 'kept', expires_ms = 0
+			WHERE id = $1 AND state IN ('stored', 'kept')`, l.ObjectID))
+		if err = orElse(n, err, ErrNotFound); err != nil {
+			return err
+		}
+		return expire(ctx, tx, was, expires)
+	})
+	return won, err
+}
+
+// RemoveArchive implements Logs.
+func (s *SQL) RemoveArchive(ctx context.Context, seen Log, now time.Time) (won bool, err error) {
+	err = s.tx(ctx, "remove the log of "+seen.BuildID, func(tx *database.Tx) error {
+		n, err := affected(tx.ExecContext(ctx, `UPDATE build_logs SET object_id = '', removed_ms = $1, due_ms = 0
+			WHERE build_id = $2 AND object_id = $3`, millis(now), seen.BuildID, seen.ObjectID))
+		if won = n == 1; err != nil || !won {
+			return err
+		}
+		return expire(ctx, tx, seen.ObjectID, now)
+	})
+	return won, err
+}
+
+// expire hands an archive that is none any more to the janitor.
+func expire(ctx context.Context, tx *database.Tx, id string, at time.Time) error {
+	if id == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE objects SET state = 'stored', expires_ms = $1 WHERE id = $2 AND state = 'kept'`, millis(at), id)
+	return err
+}
+
+// Overage implements Logs.
+func (s *SQL) Overage(ctx context.Context, t, now time.Time) (int64, error) {
+	return s.change(ctx, "look for old logs", `UPDATE build_logs SET due_ms = $1
+		WHERE object_id <> '' AND ended_ms < $2 AND (due_ms = 0 OR due_ms > $1)`, millis(now), millis(t))
+}
+
+func affected(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}

@@ -1,0 +1,98 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/logarchive"
+)
+
+// archivedLog asks the artifact service for the archive of a log.
+func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
+	var resp artifactv1.LogResponse
+	if err := g.ask(ctx, "artifact", "log", &artifactv1.LogRequest{BuildId: id}, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+// archiveSource reads an object by ranges. It is safe for concurrent use.
+type archiveSource struct {
+	g      *Ingest
+	object *eventsv1.ObjectRef
+
+	mu    sync.Mutex
+	grant *artifactv1.Grant
+}
+
+func (g *Ingest) archiveSource(o *eventsv1.ObjectRef) logarchive.Source {
+	return &archiveSource{g: g, object: o}
+}
+
+// Size implements logarchive.Source.
+func (s *archiveSource) Size() int64 { return s.object.GetSize() }
+
+// pieceTimeout bounds the reading of one piece, at most a few megabytes.
+const pieceTimeout = time.Minute
+
+// ReadAt implements logarchive.Source.
+func (s *archiveSource) ReadAt(ctx context.Context, p []byte, offset int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pieceTimeout)
+	defer cancel()
+	grant, err := s.ticket(ctx)
+	if err != nil {
+		return err
+	}
+	resp, err := s.g.send(ctx, grant, nil, http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(p))-1)}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusPartialContent {
+		s.forget(grant)
+		return fmt.Errorf("read %s: %w", s.object.GetName(), problem(resp))
+	}
+	if _, err := io.ReadFull(resp.Body, p); err != nil {
+		return fmt.Errorf("%w: read %s: %w", build.ErrUnavailable, s.object.GetName(), err)
+	}
+	return nil
+}
+
+// ticketSlack is how long before its end a ticket is not used any more.
+const ticketSlack = 2 * pieceTimeout
+
+// ticket gives the right to read, asked for anew when the last one is about to end.
+func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
+	s.mu.Lock()
+	grant := s.grant
+	s.mu.Unlock()
+	if grant != nil && time.Until(time.UnixMilli(grant.GetExpiresAtMs())) > ticketSlack {
+		return grant, nil
+	}
+	var resp artifactv1.DownloadResponse
+	if err := s.g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()}, &resp); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grant = resp.GetGrant()
+	return s.grant, nil
+}
+
+func (s *archiveSource) forget(grant *artifactv1.Grant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grant == grant {
+		s.grant = nil
+	}
+}

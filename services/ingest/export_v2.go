@@ -1,0 +1,127 @@
+package ingest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// answerExport answers a page.
+func answerExport[Resp any](g *Ingest, page func(context.Context, string) (Resp, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		resp, err := page(r.Context(), r.URL.Query().Get("after"))
+		if err != nil {
+			g.fail(w, r, v2, err)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store") // builds hold tokens
+		writeJSON(w, http.StatusOK, resp)
+	}
+}
+
+func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
+	seq, err := strconv.ParseInt(after, 10, 64)
+	if after != "" && err != nil {
+		return api.ExportedBuilds{}, refuse(build.ErrInvalid, "after is not the next of an earlier page")
+	}
+	var resp schedulerv1.ExportBuildsResponse
+	if err := g.ask(ctx, "scheduler", "export_builds", &schedulerv1.ExportBuildsRequest{AfterSeq: seq}, &resp); err != nil {
+		return api.ExportedBuilds{}, err
+	}
+	page := api.ExportedBuilds{Builds: make([]api.ExportedBuild, len(resp.GetBuilds()))}
+	for i, b := range resp.GetBuilds() {
+		page.Builds[i] = g.exportedBuild(b)
+	}
+	if n := resp.GetNextAfterSeq(); n != 0 {
+		page.Next = strconv.FormatInt(n, 10)
+	}
+	return page, nil
+}
+
+// exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had of it is not told: the former
+// controller begins it anew.
+func (g *Ingest) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
+	b := r.GetBuild()
+	e := api.ExportedBuild{
+		FormerBuild: api.FormerBuild{
+			ID: b.GetId(), Platform: b.GetPlatform(), Status: statusOf(b), SubmittedAt: b.GetSubmittedAtMs(), RetryOf: b.GetRetryOf(),
+			Source: b.GetSource().GetSha256(), Certs: b.GetCerts().GetSha256(), Result: b.GetResult().GetSha256(),
+			SourceSize: b.GetSource().GetSize(), CertsSize: b.GetCerts().GetSize(), ResultSize: b.GetResult().GetSize(),
+		},
+		AccessToken: g.token(b.GetId()),
+		SourceID:    b.GetSource().GetObjectId(), CertsID: b.GetCerts().GetObjectId(), ResultID: b.GetResult().GetObjectId(),
+	}
+	if !build.State(b.GetState()).Final() {
+		e.Status = string(build.Pending)
+		return e
+	}
+	e.WorkerID, e.StartedAt, e.CompletedAt, e.Error = b.GetWorkerId(), startedAt(b), b.GetFinishedAtMs(), errorOf(b)
+	if i := slices.IndexFunc(r.GetAttempts(), func(a *schedulerv1.Attempt) bool { return a.GetNumber() == b.GetAttempt() }); i >= 0 {
+		e.WorkerName = r.GetAttempts()[i].GetWorkerName()
+	}
+	return e
+}
+
+func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
+	var resp schedulerv1.ExportWorkersResponse
+	if err := g.ask(ctx, "scheduler", "export_workers", &schedulerv1.ExportWorkersRequest{AfterId: after}, &resp); err != nil {
+		return api.ExportedWorkers{}, err
+	}
+	page := api.ExportedWorkers{Workers: make([]api.ExportedWorker, len(resp.GetWorkers())), Next: resp.GetNextAfterId()}
+	for i, one := range resp.GetWorkers() {
+		w := one.GetWorker()
+		page.Workers[i] = api.ExportedWorker{
+			FormerWorker: api.FormerWorker{
+				ID: w.GetId(), Name: w.GetName(), Platforms: w.GetPlatforms(), Slots: int(w.GetSlots()), Labels: w.GetLabels(),
+				RegisteredAt: w.GetRegisteredAtMs(), SeenAt: w.GetSeenAtMs(),
+			},
+			Online: w.GetOnline(), Held: int(w.GetHeld()), Completed: one.GetCompleted(), Failed: one.GetFailed(),
+		}
+	}
+	return page, nil
+}
+
+func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
+	var resp monitorv1.ExportSnapshotsResponse
+	if err := g.ask(ctx, "monitor", "export_snapshots", &monitorv1.ExportSnapshotsRequest{Cursor: after}, &resp); err != nil {
+		return api.ExportedSnapshots{}, err
+	}
+	page := api.ExportedSnapshots{Snapshots: make([]api.FormerSnapshot, len(resp.GetSnapshots())), Next: resp.GetNext()}
+	for i, s := range resp.GetSnapshots() {
+		page.Snapshots[i] = api.FormerSnapshot{
+			Number: s.GetNumber(), BuildID: s.GetBuildId(), At: s.GetAtMs(), CPUPercent: s.GetCpuPercent(), MemoryMB: s.GetMemoryMb(),
+		}
+	}
+	return page, nil
+}
+
+func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
+	var resp monitorv1.ExportReportsResponse
+	if err := g.ask(ctx, "monitor", "export_reports", &monitorv1.ExportReportsRequest{AfterId: after}, &resp); err != nil {
+		return api.ExportedReports{}, err
+	}
+	page := api.ExportedReports{Reports: make([]api.FormerReport, len(resp.GetReports())), Next: resp.GetNextAfterId()}
+	for i, r := range resp.GetReports() {
+		page.Reports[i] = api.FormerReport{
+			ID: r.GetId(), WorkerID: r.GetWorkerId(), Status: r.GetStatus(), RunAt: r.GetRunAtMs(), DurationMs: r.GetDurationMs(),
+			AutoFixed: r.GetAutoFixed(), Checks: r.GetChecksJson(),
+		}
+	}
+	return page, nil
+}
+
+// exportFile gives any file of a build to the administrator, certs too: who may give them to a worker may have them. It is noted.
+func (g *Ingest) exportFile(w http.ResponseWriter, r *http.Request) {
+	id := chi.URLParam(r, "id")
+	g.log.InfoContext(r.Context(), "file exported", "object_id", id)
+	w.Header().Set("Cache-Control", "no-store")
+	g.download(w, r, v2, id, id)
+}

@@ -1,0 +1,439 @@
+package ingest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+const (
+	// minSecret is what EAS asks for, too; maxSecret, maxURL and maxText bound what is stored.
+	minSecret, maxSecret = 16, 256
+	maxURL, maxText      = 2048, 200
+	// maxPatterns of one webhook.
+	maxPatterns = 50
+	// mostDeliveries is what a page gives.
+	mostDeliveries = 200
+)
+
+type (
+	oneWebhook struct {
+		ID string `path:"id" description:"Id of the webhook."`
+	}
+	newWebhook struct {
+		api.NewWebhook
+	}
+	changedWebhook struct {
+		oneWebhook
+		api.NewWebhook
+	}
+	someDeliveries struct {
+		oneWebhook
+
+		State  string `query:"state" enum:"pending,delivered,dead" description:"Only those that stand so: dead ones were tried as often as they may be."`
+		From   string `query:"from" format:"date-time" description:"Made from this time on."`
+		To     string `query:"to" format:"date-time" description:"Made before this time."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" description:"How many at most."`
+		Before string `query:"before" description:"Cursor: the next of an earlier page."`
+	}
+	replayDeliveries struct {
+		oneWebhook
+
+		State string `query:"state" enum:"delivered,dead" description:"Only those that stand so; left out, both."`
+		From  string `query:"from" format:"date-time" description:"Made from this time on."`
+		To    string `query:"to" format:"date-time" description:"Made before this time."`
+	}
+	oneDelivery struct {
+		oneWebhook
+
+		Delivery string `path:"delivery" description:"Id of the delivery."`
+	}
+)
+
+func (g *Ingest) hookOperations() []operation {
+	admin, who := g.requireKey(v2, identity.ScopeAdmin), anyKeyOf+"admin"
+	return []operation{
+		{
+			method: "POST", path: "/webhooks", guard: admin, handle: g.addHookV2, id: "addWebhook", summary: "Add a webhook",
+			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, or as a message for Slack. Each delivery has the headers Freeagent-Delivery, the same however often it is sent, and Freeagent-Signature: t=<seconds>,v1=<hex>, the HMAC-SHA256 of \"<seconds>.<body>\" with the secret. An answer other than 2xx (3xx for EAS), or none, and it is sent again, with growing pauses. The secret is in this answer and never again.",
+			who:   who, asks: newWebhook{}, gives: api.WebhookMade{}, status: http.StatusCreated, refusals: []int{400},
+		},
+		{
+			method: "GET", path: "/webhooks", guard: admin, handle: g.listHooksV2, id: "listWebhooks", summary: "List webhooks",
+			who: who, gives: api.WebhookList{}, status: http.StatusOK,
+		},
+		{
+			method: "GET", path: "/webhooks/{id}", guard: admin, handle: g.getHookV2, id: "getWebhook", summary: "Read a webhook",
+			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: g.changeHookV2, id: "changeWebhook", summary: "Change a webhook",
+			about: "What is left out stays. Enabling one that was disabled sends what waited meanwhile.",
+			who:   who, asks: changedWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
+			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: g.deleteHookV2, id: "deleteWebhook", summary: "Delete a webhook with its deliveries",
+			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: g.testHookV2, id: "testWebhook", summary: "Send a webhook a trial event",
+			who: who, asks: oneWebhook{}, gives: api.Delivery{}, status: http.StatusAccepted, refusals: []int{404, 409},
+		},
+		{
+			method: "GET", path: "/webhooks/{id}/deliveries", guard: admin, handle: g.deliveriesV2, id: "listDeliveries", summary: "List a webhook's deliveries, newest first",
+			who: who, asks: someDeliveries{}, gives: api.DeliveryList{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
+			method: "GET", path: "/webhooks/{id}/deliveries/{delivery}", guard: admin, handle: g.deliveryV2, id: "getDelivery", summary: "Read a delivery with its attempts",
+			who: who, asks: oneDelivery{}, gives: api.Delivery{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: g.replayOneV2, id: "replayDelivery", summary: "Send a delivery again",
+			about: "It keeps its id and its body.",
+			who:   who, asks: oneDelivery{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/replay", guard: admin, handle: g.replayV2, id: "replayDeliveries", summary: "Send many deliveries again",
+			who: who, asks: replayDeliveries{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{400, 404},
+		},
+	}
+}
+
+// readStrict decodes a JSON object in which nothing is misspelt: a field that is not known would be a wish that is not heard.
+func readStrict(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(newBody(w, r, maxBody))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the object") //nolint:err113 // wrapped below
+		}
+	}
+	if err != nil {
+		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
+	}
+	return nil
+}
+
+// apply lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+func applyHook(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
+	if in.URL != nil {
+		w.URL = *in.URL
+	}
+	if in.Format != nil {
+		w.Format = *in.Format
+	}
+	if in.Events != nil {
+		w.Events = *in.Events
+	}
+	if in.Project != nil {
+		w.Project = *in.Project
+	}
+	if in.Description != nil {
+		w.Description = *in.Description
+	}
+	if in.Enabled != nil {
+		w.Enabled = *in.Enabled
+	}
+	if in.Secret != nil {
+		secret = *in.Secret
+		if len(secret) < minSecret || len(secret) > maxSecret {
+			return "", refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
+		}
+	}
+	return secret, checkHook(*w)
+}
+
+func checkHook(w store.Webhook) error {
+	u, err := url.Parse(w.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
+		return refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
+	case u.User != nil || u.Fragment != "":
+		return refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
+	case !slices.Contains(webhook.Formats(), webhook.Format(w.Format)):
+		return refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
+	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
+		return refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
+	}
+	for _, p := range w.Events {
+		if err := webhook.CheckPattern(p); err != nil {
+			return refuse(build.ErrInvalid, "events: %v", err)
+		}
+	}
+	return nil
+}
+
+func (g *Ingest) addHookV2(w http.ResponseWriter, r *http.Request) {
+	var in api.NewWebhook
+	hook := store.Webhook{ID: build.NewID(), Format: string(webhook.CloudEvents), Enabled: true, CreatedAt: time.Now()}
+	err := readStrict(w, r, &in)
+	secret := ""
+	if err == nil {
+		secret, err = applyHook(&hook, in)
+	}
+	if err == nil {
+		if secret == "" {
+			secret = rand.Text()
+		}
+		hook.Secret = g.hooks.seal(hook.ID, secret)
+		err = g.store.PutWebhook(r.Context(), hook)
+	}
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	g.log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
+	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
+	writeJSON(w, http.StatusCreated, api.WebhookMade{Webhook: viewHook(hook), Secret: secret})
+}
+
+func viewHook(w store.Webhook) api.Webhook {
+	v := api.Webhook{
+		ID: w.ID, URL: w.URL, Format: w.Format, Events: w.Events, Project: w.Project, Description: w.Description, Enabled: w.Enabled,
+		DisabledReason: w.DisabledReason, CreatedAt: stamp(w.CreatedAt), FailingSince: stamp(w.FailingSince), SucceededAt: stamp(w.SucceededAt),
+	}
+	if len(v.Events) == 0 {
+		v.Events = webhook.Ends()
+	}
+	return v
+}
+
+// stamp is empty for a time that has not come.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (g *Ingest) listHooksV2(w http.ResponseWriter, r *http.Request) {
+	all, err := g.store.Webhooks(r.Context())
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	list := api.WebhookList{Webhooks: make([]api.Webhook, len(all))}
+	for i, h := range all {
+		list.Webhooks[i] = viewHook(h)
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+// hookOf finds the webhook of a request, or answers it.
+func (g *Ingest) hookOf(w http.ResponseWriter, r *http.Request) (store.Webhook, bool) {
+	hook, err := g.store.Webhook(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		g.failHook(w, r, err)
+		return hook, false
+	}
+	return hook, true
+}
+
+func (g *Ingest) failHook(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, store.ErrNoWebhook):
+		v2.refuse(w, r, http.StatusNotFound, "webhook_not_found", "Webhook not found")
+	case errors.Is(err, store.ErrNoDelivery):
+		v2.refuse(w, r, http.StatusNotFound, "delivery_not_found", "Delivery not found")
+	default:
+		g.fail(w, r, v2, err)
+	}
+}
+
+func (g *Ingest) getHookV2(w http.ResponseWriter, r *http.Request) {
+	if hook, ok := g.hookOf(w, r); ok {
+		writeJSON(w, http.StatusOK, viewHook(hook))
+	}
+}
+
+func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
+	hook, ok := g.hookOf(w, r)
+	if !ok {
+		return
+	}
+	var in api.NewWebhook
+	err := readStrict(w, r, &in)
+	if err == nil {
+		var secret string
+		if secret, err = applyHook(&hook, in); secret != "" {
+			hook.Secret = g.hooks.seal(hook.ID, secret)
+		}
+	}
+	if err == nil {
+		err = g.store.PutWebhook(r.Context(), hook)
+	}
+	if err == nil {
+		hook, err = g.store.Webhook(r.Context(), hook.ID)
+	}
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.hooks.wake()
+	g.log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
+	writeJSON(w, http.StatusOK, viewHook(hook))
+}
+
+func (g *Ingest) deleteHookV2(w http.ResponseWriter, r *http.Request) {
+	hook, ok := g.hookOf(w, r)
+	if !ok {
+		return
+	}
+	if err := g.store.DeleteWebhook(r.Context(), hook.ID); err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.log.InfoContext(r.Context(), "webhook deleted", "webhook_id", hook.ID)
+	writeJSON(w, http.StatusOK, viewHook(hook))
+}
+
+func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
+	hook, ok := g.hookOf(w, r)
+	if !ok {
+		return
+	}
+	if !hook.Enabled {
+		v2.refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
+		return
+	}
+	id := build.NewID()
+	d, err := newDelivery(hook, webhook.Event{ID: id, Name: webhook.Ping, Subject: id, Time: time.Now()}, 0)
+	if err == nil {
+		err = g.store.AddDeliveries(r.Context(), []store.Delivery{d})
+	}
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.hooks.wake()
+	d.State, d.NextAt = store.Pending, d.CreatedAt
+	writeJSON(w, http.StatusAccepted, viewDelivery(d, nil))
+}
+
+func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
+	v := api.Delivery{
+		ID: d.ID, WebhookID: d.HookID, EventID: d.EventID, Event: d.Event, Subject: d.Subject, State: string(d.State), Attempts: d.Attempts,
+		CreatedAt: stamp(d.CreatedAt), EndedAt: stamp(d.EndedAt),
+	}
+	if d.State == store.Pending {
+		v.NextAt = stamp(d.NextAt)
+	}
+	for _, a := range attempts {
+		v.Log = append(v.Log, api.DeliveryAttempt{At: stamp(a.At), Status: a.Status, Error: a.Error, TookMs: a.Took.Milliseconds()})
+	}
+	return v
+}
+
+// deliveryFilter reads strictly.
+func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err error) {
+	for name := range q {
+		if !slices.Contains(known, name) {
+			return f, refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+		}
+	}
+	if s := q.Get("state"); s != "" {
+		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead)}, s) {
+			return f, refuse(build.ErrInvalid, "state %.20q, want pending, delivered or dead", s)
+		}
+		f.State = store.DeliveryState(s)
+	}
+	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
+		if s := q.Get(name); s != "" {
+			if *at, err = time.Parse(time.RFC3339, s); err != nil {
+				return f, refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
+			}
+		}
+	}
+	f.Before = q.Get("before")
+	return f, nil
+}
+
+func (g *Ingest) deliveriesV2(w http.ResponseWriter, r *http.Request) {
+	hook, ok := g.hookOf(w, r)
+	if !ok {
+		return
+	}
+	q, limit := r.URL.Query(), defaultPage
+	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
+	if s := q.Get("limit"); err == nil && s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
+			err = refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
+		}
+	}
+	var all []store.Delivery
+	if err == nil {
+		all, err = g.store.Deliveries(r.Context(), hook.ID, f, limit+1)
+	}
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	list := api.DeliveryList{Deliveries: []api.Delivery{}}
+	if len(all) > limit {
+		all = all[:limit]
+		list.Next = all[limit-1].ID
+	}
+	for _, d := range all {
+		list.Deliveries = append(list.Deliveries, viewDelivery(d, nil))
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+func (g *Ingest) deliveryV2(w http.ResponseWriter, r *http.Request) {
+	d, attempts, err := g.store.Delivery(r.Context(), chi.URLParam(r, "id"), chi.URLParam(r, "delivery"))
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	v := viewDelivery(d, attempts)
+	v.Body = json.RawMessage(d.Body)
+	writeJSON(w, http.StatusOK, v)
+}
+
+func (g *Ingest) replayOneV2(w http.ResponseWriter, r *http.Request) {
+	hook, id := chi.URLParam(r, "id"), chi.URLParam(r, "delivery")
+	if _, _, err := g.store.Delivery(r.Context(), hook, id); err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.replay(w, r, hook, id, store.DeliveryFilter{})
+}
+
+func (g *Ingest) replayV2(w http.ResponseWriter, r *http.Request) {
+	hook, ok := g.hookOf(w, r)
+	if !ok {
+		return
+	}
+	f, err := deliveryFilter(r.URL.Query(), "state", "from", "to")
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.replay(w, r, hook.ID, "", f)
+}
+
+func (g *Ingest) replay(w http.ResponseWriter, r *http.Request, hook, id string, f store.DeliveryFilter) {
+	n, err := g.store.Replay(r.Context(), hook, f, id, time.Now())
+	if err != nil {
+		g.failHook(w, r, err)
+		return
+	}
+	g.hooks.wake()
+	g.log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
+	writeJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
+}

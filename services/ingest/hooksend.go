@@ -1,0 +1,226 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/version"
+)
+
+const (
+	// hookRound is the safety net under the wake-up signal: it brings deliveries that were put off.
+	hookRound = 500 * time.Millisecond
+	// hookConcurrency is how many deliveries of one webhook are under way at once from one gateway, hooksAtOnce of all.
+	hookConcurrency = 4
+	hooksAtOnce     = 128
+	// hookSlack is how much longer than its timeout a delivery is its sender's alone.
+	hookSlack = 2 * time.Second
+	// maxAnswer is how much of an answer is read, maxExcerpt how much of a bad one is kept.
+	maxAnswer, maxExcerpt = 64 << 10, 200
+	// hookRecord bounds the recording of an attempt, which also happens while the gateway stops.
+	hookRecord = 5 * time.Second
+	// keepDelivered and keepDead are how long deliveries are kept.
+	keepDelivered, keepDead = 7 * 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// sendLoop sends what is due. When it ends, nothing is under way any more.
+func (g *Ingest) sendLoop(ctx context.Context) error {
+	tick := time.NewTicker(hookRound)
+	defer tick.Stop()
+	defer g.hooks.ended.Wait()
+	for {
+		if err := g.sendDue(ctx); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "deliveries to webhooks not begun, the next round tries again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.hooks.woken:
+		case <-tick.C:
+		}
+	}
+}
+
+// sendDue begins deliveries of each webhook that has some and room for them.
+func (g *Ingest) sendDue(ctx context.Context) error {
+	now := time.Now()
+	due, err := g.store.DueWebhooks(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, w := range due {
+		room := g.hooks.room(w.ID)
+		if room == 0 {
+			continue
+		}
+		taken, err := g.store.TakeDeliveries(ctx, w.ID, now, now.Add(g.cfg.WebhookTimeout+hookSlack), room)
+		if err != nil {
+			return err
+		}
+		for _, d := range taken {
+			g.hooks.begin(w.ID)
+			go func() { // owned by ended, which sendLoop waits for
+				defer g.hooks.end(w.ID)
+				g.deliver(ctx, w, d)
+			}()
+		}
+	}
+	return nil
+}
+
+func (h *hooks) room(id string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := 0
+	for _, n := range h.busy {
+		all += n
+	}
+	return max(0, min(hookConcurrency-h.busy[id], hooksAtOnce-all))
+}
+
+func (h *hooks) begin(id string) {
+	h.ended.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy[id]++
+}
+
+func (h *hooks) end(id string) {
+	h.mu.Lock()
+	if h.busy[id]--; h.busy[id] == 0 {
+		delete(h.busy, id)
+	}
+	h.mu.Unlock()
+	h.wake()
+	h.ended.Done()
+}
+
+// deliver tries once and records how it went. A gateway that stops meanwhile records nothing: the delivery is due again.
+func (g *Ingest) deliver(ctx context.Context, w store.Webhook, d store.Delivery) {
+	begin := time.Now()
+	status, err := g.post(ctx, w, d)
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	a := store.DeliveryAttempt{At: begin, Status: status, Took: time.Since(begin)}
+	state, next := store.Delivered, time.Time{}
+	if err != nil {
+		a.Error = err.Error()
+		state, next = store.Pending, time.Now().Add(g.pause(d.Attempts))
+		if d.Attempts >= g.cfg.WebhookAttempts {
+			state = store.Dead
+		}
+	}
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookRecord)
+	defer cancel()
+	failing, err := g.store.EndAttempt(record, d, a, state, next)
+	if err != nil {
+		g.log.WarnContext(ctx, "an attempt at a webhook not recorded, it will be made again", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
+		return
+	}
+	if state != store.Delivered {
+		g.log.InfoContext(ctx, "delivery to a webhook failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
+			"state", state, "why", a.Error)
+		g.giveUp(record, w, a, failing)
+	}
+}
+
+// giveUp disables a webhook that says that it is gone, or of which nothing has succeeded for long.
+func (g *Ingest) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
+	reason := ""
+	switch {
+	case a.Status == http.StatusGone:
+		reason = "the receiver answered 410 Gone"
+	case !failing.IsZero() && time.Since(failing) > g.cfg.WebhookDisableAfter:
+		reason = fmt.Sprintf("no delivery has succeeded since %s; the last: %s", failing.Format(time.RFC3339), a.Error)
+	default:
+		return
+	}
+	if err := g.store.DisableWebhook(ctx, w.ID, reason); err != nil {
+		g.log.WarnContext(ctx, "webhook not disabled, the next failure will", "webhook_id", w.ID, "err", err)
+		return
+	}
+	g.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "why", reason)
+}
+
+// pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
+// together does not come again together.
+func (g *Ingest) pause(tries int) time.Duration {
+	d := min(g.cfg.WebhookPause<<min(tries-1, 20), g.cfg.WebhookMaxPause)
+	return d - rand.N(d/3+1)
+}
+
+// errAnswer: the receiver answered, and not well.
+var errAnswer = errors.New("answer")
+
+// post sends a delivery. The error never holds the webhook's URL, which may be a secret itself.
+func (g *Ingest) post(ctx context.Context, w store.Webhook, d store.Delivery) (status int, err error) {
+	secret, err := g.hooks.unseal(w.ID, w.Secret)
+	if err != nil {
+		return 0, err
+	}
+	f := webhook.Format(w.Format)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, strings.NewReader(d.Body))
+	if err != nil {
+		return 0, errors.New("the webhook's URL cannot be used") //nolint:err113 // the cause would quote it
+	}
+	req.Header.Set("Content-Type", f.ContentType())
+	req.Header.Set("User-Agent", "freeagent/"+version.Version)
+	req.Header.Set(webhook.DeliveryHeader, d.ID)
+	req.Header.Set(webhook.EventHeader, d.Event)
+	webhook.Sign(req.Header, f, secret, []byte(d.Body), time.Now())
+	resp, err := g.hooks.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %s", g.cfg.WebhookTimeout) //nolint:err113 // for people
+		}
+		return 0, err
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is there is enough
+	if !f.Accepted(resp.StatusCode) {
+		return resp.StatusCode, fmt.Errorf("%w %s: %s", errAnswer, resp.Status, excerpt(answer))
+	}
+	return resp.StatusCode, nil
+}
+
+// excerpt is the beginning of an answer as one printable line.
+func excerpt(answer []byte) string {
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(string(answer), "\uFFFD"))
+	return strings.TrimSpace(cut(text, maxExcerpt))
+}
+
+// sweepHooksLoop deletes old deliveries.
+func (g *Ingest) sweepHooksLoop(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		if err := g.store.SweepDeliveries(ctx, now.Add(-keepDelivered), now.Add(-keepDead)); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "old deliveries not deleted, the next round tries again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

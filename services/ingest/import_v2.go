@@ -1,0 +1,343 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	// maxFormerFiles and maxFormerBuilds bound a batch: each build has four files at most, and the artifact service takes 500.
+	maxFormerFiles  = 400
+	maxFormerBuilds = 100
+	// formerAttempt is the one that the former controller had.
+	formerAttempt = 1
+	// recordsAtOnce is how many logs of a batch are recorded side by side.
+	recordsAtOnce = 8
+)
+
+// answerImport reads a batch, has it done and answers.
+func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		err := readJSON(w, r, &req)
+		var resp Resp
+		if err == nil {
+			resp, err = do(r.Context(), &req)
+		}
+		if err != nil {
+			g.fail(w, r, v2, err)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store") // places hold tickets
+		writeJSON(w, http.StatusOK, resp)
+	}
+}
+
+// formerKinds are the files of a build: what they are called, and whose attempt they are of.
+var formerKinds = map[string]struct {
+	kind    artifactv1.Kind
+	attempt int32
+}{
+	"source": {artifactv1.Kind_KIND_SOURCE, 0},
+	"certs":  {artifactv1.Kind_KIND_CERTS, 0},
+	"result": {artifactv1.Kind_KIND_RESULT, formerAttempt},
+	"log":    {artifactv1.Kind_KIND_LOG, 0},
+}
+
+func formerFile(f api.FormerFile) (*artifactv1.File, error) {
+	k, ok := formerKinds[f.Kind]
+	if !ok {
+		return nil, refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
+	}
+	return &artifactv1.File{
+		BuildId: f.BuildID, Kind: k.kind, Attempt: k.attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
+	}, nil
+}
+
+func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
+	if len(req.Files) > maxFormerFiles {
+		return api.FormerPlaces{}, refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+	}
+	files := make([]*artifactv1.File, len(req.Files))
+	for i, f := range req.Files {
+		var err error
+		if files[i], err = formerFile(f); err != nil {
+			return api.FormerPlaces{}, err
+		}
+	}
+	places, err := g.askPlaces(ctx, files, req.Check)
+	if err != nil {
+		return api.FormerPlaces{}, err
+	}
+	resp := api.FormerPlaces{Places: make([]api.FormerPlace, len(places))}
+	for i, p := range places {
+		resp.Places[i].ObjectID, resp.Places[i].Removed = p.GetObject().GetObjectId(), p.GetRemoved()
+		if grant := p.GetGrant(); grant != nil {
+			resp.Places[i].Upload = &api.Upload{
+				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+				MaxBytes: grant.GetMaxBytes(),
+			}
+		}
+	}
+	return resp, nil
+}
+
+func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check bool) ([]*artifactv1.Place, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	var resp artifactv1.TakeOverResponse
+	err := g.ask(ctx, "artifact", "take_over", &artifactv1.TakeOverRequest{Files: files, Check: check}, &resp)
+	return resp.GetPlaces(), err
+}
+
+// takeOverBuilds takes builds over whose files are here: files are kept and tokens known before a build is, so that a build that
+// is here is here whole.
+func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
+	if len(req.Builds) > maxFormerBuilds {
+		return api.FoundAll{}, refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+	}
+	batch, err := newFormerBatch(req.Builds)
+	if err != nil {
+		return api.FoundAll{}, err
+	}
+	if err := g.resolve(ctx, batch, req.Check); err != nil {
+		return api.FoundAll{}, err
+	}
+	if ids := batch.objects(); !req.Check && len(ids) > 0 {
+		if err := g.ask(ctx, "artifact", "keep", &artifactv1.KeepRequest{ObjectIds: ids}, &artifactv1.KeepResponse{}); err != nil {
+			return api.FoundAll{}, err
+		}
+	}
+	if err := g.recordLogs(ctx, batch, req.Check); err != nil {
+		return api.FoundAll{}, err
+	}
+	fresh, err := g.store.PutFormerTokens(ctx, batch.tokens, req.Check)
+	if err != nil {
+		return api.FoundAll{}, err
+	}
+	var resp schedulerv1.ImportBuildsResponse
+	if err := g.ask(ctx, "scheduler", "import_builds", batch.request(req.Check), &resp); err != nil {
+		return api.FoundAll{}, err
+	}
+	all := foundAll(resp.GetFound())
+	for i, f := range all.Found {
+		if f.Outcome == api.FormerPresent && fresh[req.Builds[i].ID] {
+			all.Found[i] = api.Found{Outcome: api.FormerAdded, Note: "its access token is new"}
+		}
+	}
+	return all, nil
+}
+
+func foundAll(found []*schedulerv1.Found) api.FoundAll {
+	words := map[schedulerv1.Found_Outcome]string{
+		schedulerv1.Found_OUTCOME_ADDED: api.FormerAdded, schedulerv1.Found_OUTCOME_PRESENT: api.FormerPresent,
+		schedulerv1.Found_OUTCOME_DIFFERS: api.FormerDiffers,
+	}
+	all := api.FoundAll{Found: make([]api.Found, len(found))}
+	for i, f := range found {
+		all.Found[i] = api.Found{Outcome: words[f.GetOutcome()], Note: f.GetNote()}
+	}
+	return all
+}
+
+// formerBatch is a batch of builds in the making.
+type formerBatch struct {
+	builds []*schedulerv1.Build
+	logs   []*eventsv1.LogChunk
+	// archives are the logs of builds that ended.
+	archives []*artifactv1.RecordLogRequest
+	tokens   map[string]string
+	// files are those that the builds name, and set says where each one's place goes.
+	files []*artifactv1.File
+	set   []func(*eventsv1.ObjectRef)
+	refs  []*eventsv1.ObjectRef
+}
+
+var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
+	b := &formerBatch{tokens: map[string]string{}}
+	for _, f := range builds {
+		if f.TokenSHA256 != "" {
+			if !hexSHA256.MatchString(f.TokenSHA256) {
+				return nil, refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
+			}
+			b.tokens[f.ID] = f.TokenSHA256
+		}
+		v := formerBuild(f)
+		b.builds = append(b.builds, v)
+		b.name("source", f, f.Source, f.SourceSize, func(r *eventsv1.ObjectRef) { v.Source = r })
+		b.name("certs", f, f.Certs, f.CertsSize, func(r *eventsv1.ObjectRef) { v.Certs = r })
+		b.name("result", f, f.Result, f.ResultSize, func(r *eventsv1.ObjectRef) { v.Result = r })
+		b.name("log", f, f.LogSum, f.LogSize, func(r *eventsv1.ObjectRef) {
+			// Its age counts from now on, or old logs would be removed as soon as they have come.
+			b.archives = append(b.archives, &artifactv1.RecordLogRequest{BuildId: f.ID, ObjectId: r.GetObjectId()})
+		})
+		if len(f.Log) > 0 {
+			b.logs = append(b.logs, formerLog(f))
+		}
+	}
+	return b, nil
+}
+
+func (b *formerBatch) name(kind string, f api.FormerBuild, sum string, size int64, set func(*eventsv1.ObjectRef)) {
+	if sum == "" {
+		return
+	}
+	k := formerKinds[kind]
+	file := &artifactv1.File{BuildId: f.ID, Kind: k.kind, Attempt: k.attempt, Size: size, Sha256: sum}
+	if kind == "log" {
+		file.Lines = f.LogLines
+	}
+	b.files = append(b.files, file)
+	b.set = append(b.set, set)
+}
+
+// formerBuild puts it into the scheduler's words. The former controller called a cancelled build failed, with this message.
+func formerBuild(f api.FormerBuild) *schedulerv1.Build {
+	state := f.Status
+	if state == string(build.Failed) && f.Error == sayCancelled {
+		state = string(build.Cancelled)
+	}
+	return &schedulerv1.Build{
+		Id: f.ID, Platform: f.Platform, State: state, WorkerId: f.WorkerID, WorkerName: f.WorkerName, Error: f.Error, RetryOf: f.RetryOf,
+		SubmittedAtMs: f.SubmittedAt, AssignedAtMs: f.StartedAt, StartedAtMs: f.StartedAt, FinishedAtMs: f.CompletedAt,
+	}
+}
+
+func formerLog(f api.FormerBuild) *eventsv1.LogChunk {
+	c := &eventsv1.LogChunk{BuildId: f.ID, Attempt: formerAttempt}
+	for _, l := range f.Log {
+		c.Lines = append(c.Lines, &eventsv1.LogLine{AtMs: l.At, Level: l.Level, Text: l.Message})
+	}
+	return c
+}
+
+// resolve finds the objects that the builds name.
+func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error {
+	places, err := g.askPlaces(ctx, b.files, true)
+	if err != nil {
+		return err
+	}
+	for i, p := range places {
+		if p.GetRemoved() {
+			continue
+		}
+		if p.GetObject() == nil && !check {
+			f := b.files[i]
+			return refuse(errConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
+		}
+		if p.GetObject() != nil {
+			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it
+				b.refs = append(b.refs, p.GetObject())
+			}
+			b.set[i](p.GetObject())
+		} else { // so that the answer is that of a build with all of its files
+			b.set[i](&eventsv1.ObjectRef{ObjectId: "to-be-brought"})
+		}
+	}
+	return nil
+}
+
+func kindName(k artifactv1.Kind) string {
+	for name, f := range formerKinds {
+		if f.kind == k {
+			return name
+		}
+	}
+	return "file"
+}
+
+func (b *formerBatch) objects() (ids []string) {
+	for _, r := range b.refs {
+		ids = append(ids, r.GetObjectId())
+	}
+	return ids
+}
+
+func (b *formerBatch) request(check bool) *schedulerv1.ImportBuildsRequest {
+	return &schedulerv1.ImportBuildsRequest{Builds: b.builds, Logs: b.logs, Check: check}
+}
+
+// recordLogs makes archives the logs of their builds.
+func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) error {
+	if check {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(recordsAtOnce)
+	for _, a := range b.archives {
+		group.Go(func() error {
+			if err := g.ask(ctx, "artifact", "record_log", a, &artifactv1.RecordLogResponse{}); err != nil {
+				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (api.FoundAll, error) {
+	ask := &schedulerv1.ImportWorkersRequest{Check: req.Check}
+	for _, w := range req.Workers {
+		ask.Workers = append(ask.Workers, &schedulerv1.Worker{
+			Id: w.ID, Name: w.Name, Platforms: w.Platforms, Slots: int32(min(max(w.Slots, 0), 1<<16)), Labels: w.Labels, //nolint:gosec // bounded
+			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
+		})
+	}
+	var resp schedulerv1.ImportWorkersResponse
+	if err := g.ask(ctx, "scheduler", "import_workers", ask, &resp); err != nil {
+		return api.FoundAll{}, err
+	}
+	return foundAll(resp.GetFound()), nil
+}
+
+func (g *Ingest) takeOverSnapshots(ctx context.Context, req *api.FormerSnapshots) (api.Tally, error) {
+	ask := &monitorv1.ImportSnapshotsRequest{Check: req.Check}
+	for _, s := range req.Snapshots {
+		ask.Snapshots = append(ask.Snapshots, &monitorv1.Snapshot{
+			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
+		})
+	}
+	return tally(g, ctx, "import_snapshots", ask, &monitorv1.ImportSnapshotsResponse{})
+}
+
+func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
+	ask := &monitorv1.ImportReportsRequest{Check: req.Check}
+	for _, r := range req.Reports {
+		ask.Reports = append(ask.Reports, &monitorv1.Report{
+			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
+		})
+	}
+	return tally(g, ctx, "import_reports", ask, &monitorv1.ImportReportsResponse{})
+}
+
+// tallied is an answer of the monitor's with counts.
+type tallied interface {
+	proto.Message
+
+	GetAdded() int64
+	GetPresent() int64
+	GetDiffer() int64
+}
+
+//nolint:revive // g first: it is a method in all but the type parameter
+func tally[T tallied](g *Ingest, ctx context.Context, verb string, req proto.Message, resp T) (api.Tally, error) {
+	if err := g.ask(ctx, "monitor", verb, req, resp); err != nil {
+		return api.Tally{}, err
+	}
+	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, nil
+}

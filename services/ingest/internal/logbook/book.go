@@ -1,0 +1,220 @@
+package logbook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
+)
+
+// Line is one line of a log.
+type Line = logarchive.Line
+
+// Book reads logs. It is safe for concurrent use.
+type Book struct {
+	js      jetstream.JetStream
+	where   func(ctx context.Context, id string) (*artifactv1.LogResponse, error)
+	archive func(ctx context.Context, o *eventsv1.ObjectRef) (*logarchive.Reader, error)
+	// trust is how long the answer that there is no archive holds for what is received.
+	trust time.Duration
+}
+
+// NewBook reads the stream of js. where asks for a build's archive, source opens an object's bytes.
+func NewBook(
+	js jetstream.JetStream,
+	where func(ctx context.Context, id string) (*artifactv1.LogResponse, error),
+	source func(o *eventsv1.ObjectRef) logarchive.Source,
+) *Book {
+	return &Book{js: js, where: where, archive: newShelf(source).open, trust: logstream.Grace / 2}
+}
+
+// Checkpoint is a known place in the stream: what numbers the lines behind it have.
+type Checkpoint struct {
+	seq     uint64
+	numbers *logstream.Numbering
+}
+
+// Request is what somebody wants to read.
+type Request struct {
+	BuildID string
+	// From is the number of the first line wanted, at least 1; To of the last, 0 for the end.
+	From, To int64
+	// Ended says that the build has, or may have; else its log can have no archive yet, and none is asked for.
+	Ended bool
+	// Near is a checkpoint before From, if one is known.
+	Near *Checkpoint
+}
+
+// Read gives the lines wanted to f, in order, and says which line it read last. An error of f ends it; logarchive.ErrStop does so
+// without being one.
+func (b *Book) Read(ctx context.Context, r Request, f func([]Line) error) (last int64, err error) {
+	p := &reading{book: b, Request: r, f: f}
+	for {
+		again, err := p.once(ctx)
+		switch {
+		case errors.Is(err, logarchive.ErrStop), errors.Is(err, errStopped):
+			return p.last, nil
+		case err != nil:
+			return p.last, err
+		case !again:
+			return p.last, nil
+		}
+	}
+}
+
+// reading is one Read.
+type reading struct {
+	Request
+
+	book *Book
+	f    func([]Line) error
+	last int64
+	// asked is when it was last asked for an archive, and object the one that there was.
+	asked  time.Time
+	object string
+}
+
+// once reads archive and stream; again says that another archive has come to be meanwhile, from which the rest is to be read.
+func (p *reading) once(ctx context.Context) (again bool, err error) {
+	numbers, after, err := p.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	if p.To > 0 && p.To <= p.last { // all of it was in the archive
+		return false, nil
+	}
+	tail, err := logstream.Open(ctx, p.book.js, p.BuildID, after)
+	if err != nil {
+		return false, err
+	}
+	defer tail.Close(ctx)
+	err = tail.Backlog(ctx, func(c logstream.Chunk) error {
+		switch moved, err := p.moved(ctx); {
+		case err != nil:
+			return err
+		case moved:
+			return errMoved
+		}
+		return p.give(numbers.Add(c))
+	})
+	if errors.Is(err, errMoved) {
+		return true, nil
+	}
+	return false, err
+}
+
+var (
+	// errMoved: the log has got another archive.
+	errMoved = errors.New("the log has moved")
+	// errStopped is logarchive.ErrStop on its way through an archive's reader, which would take it for its own.
+	errStopped = errors.New("enough lines")
+)
+
+// begin gives what the archive has, and the place in the stream behind it.
+func (p *reading) begin(ctx context.Context) (*logstream.Numbering, uint64, error) {
+	resp := &artifactv1.LogResponse{}
+	p.asked = time.Now()
+	if p.Ended {
+		var err error
+		if resp, err = p.book.where(ctx, p.BuildID); err != nil {
+			return nil, 0, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
+		}
+	}
+	p.object = resp.GetObject().GetObjectId()
+	if p.object == "" {
+		return p.withoutArchive(resp)
+	}
+	r, err := p.book.archive(ctx, resp.GetObject())
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the archived log of %s: %w", p.BuildID, err)
+	}
+	if err := r.Read(ctx, p.From, p.To, p.giveOne()); err != nil {
+		return nil, 0, fmt.Errorf("read the archived log of %s: %w", p.BuildID, err)
+	}
+	p.last = max(p.last, r.Lines())
+	return logstream.NewNumbering(r.Lines(), r.Marks()), resp.GetThroughSeq(), nil
+}
+
+func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (*logstream.Numbering, uint64, error) {
+	if at := resp.GetRemovedAtMs(); at > 0 {
+		text := "(the log of this build was removed " + time.UnixMilli(at).UTC().Format("on 2 January 2006") + ", when its time was over)"
+		gone := []Line{{Number: 1, AtMs: at, Level: "warn", Text: text}}
+		return logstream.NewNumbering(1, nil), 0, p.give(gone)
+	}
+	if p.Near != nil {
+		return logstream.NewNumbering(p.Near.numbers.Lines(), p.Near.numbers.Marks()), p.Near.seq, nil
+	}
+	return logstream.NewNumbering(0, nil), 0, nil
+}
+
+// moved asks again whether there is an archive, if the last answer is so old that lines we have not received may have been
+// deleted from the stream.
+func (p *reading) moved(ctx context.Context) (bool, error) {
+	now := time.Now()
+	if now.Sub(p.asked) < p.book.trust {
+		return false, nil
+	}
+	resp, err := p.book.where(ctx, p.BuildID)
+	if err != nil {
+		return false, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
+	}
+	if resp.GetObject().GetObjectId() == p.object {
+		p.asked = now
+		return false, nil
+	}
+	p.Ended, p.Near = true, nil
+	return true, nil
+}
+
+// give passes on what is wanted of some lines.
+func (p *reading) give(lines []Line) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	for len(lines) > 0 && lines[0].Number < p.From {
+		p.last = max(p.last, lines[0].Number)
+		lines = lines[1:]
+	}
+	n := len(lines)
+	for n > 0 && p.To > 0 && lines[n-1].Number > p.To {
+		n--
+	}
+	if n == 0 {
+		return p.past(len(lines))
+	}
+	if err := p.f(lines[:n]); err != nil {
+		return err
+	}
+	p.last = lines[n-1].Number
+	p.From = p.last + 1
+	return p.past(len(lines) - n)
+}
+
+// past ends a reading that has left lines behind its end.
+func (p *reading) past(left int) error {
+	if left > 0 && p.To > 0 {
+		return logarchive.ErrStop
+	}
+	return nil
+}
+
+// giveOne passes on the lines of an archive.
+func (p *reading) giveOne() func(Line) error {
+	one := make([]Line, 1)
+	return func(l Line) error {
+		one[0] = l
+		if err := p.give(one); errors.Is(err, logarchive.ErrStop) {
+			return errStopped
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}
+}

@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/database"
+)
+
+// DeliveryState is where a delivery stands.
+type DeliveryState string
+
+// The states. A dead one was tried as often as it may be.
+const (
+	Pending   DeliveryState = "pending"
+	Delivered DeliveryState = "delivered"
+	Dead      DeliveryState = "dead"
+)
+
+// Delivery is one event for one webhook. Place is the event's place in its stream.
+type Delivery struct {
+	ID, HookID, EventID, Event, Subject string
+	Place                               int64
+	Body                                string
+	State                               DeliveryState
+	Attempts                            int
+
+	CreatedAt, NextAt, EndedAt time.Time
+}
+
+// DeliveryAttempt is one try. Status is the answer's, 0 if there was none.
+type DeliveryAttempt struct {
+	At     time.Time
+	Status int
+	Error  string
+	Took   time.Duration
+}
+
+const deliveryColumns = `id, hook_id, event_id, event, subject, place, body, created_at, state, attempts, next_at, ended_at`
+
+func scanDelivery(r row) (Delivery, error) {
+	var d Delivery
+	var created, next, ended int64
+	err := r.Scan(&d.ID, &d.HookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return d, ErrNoDelivery
+	}
+	if err != nil {
+		return d, fmt.Errorf("read a delivery: %w", err)
+	}
+	d.CreatedAt, d.NextAt, d.EndedAt = instant(created), instant(next), instant(ended)
+	return d, nil
+}
+
+// AddDeliveries stores deliveries that are due at once; those that are there already stay as they are. A webhook that was
+// deleted meanwhile gets none.
+func (s *Store) AddDeliveries(ctx context.Context, all []Delivery) error {
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		for _, d := range all {
+			_, err := tx.ExecContext(ctx, `INSERT INTO webhook_deliveries (id, hook_id, event_id, event, subject, place, body, created_at, state, next_at)
+				SELECT CAST($1 AS TEXT), id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS TEXT),
+					CAST($7 AS BIGINT), 'pending', CAST($8 AS BIGINT) FROM webhooks WHERE id = $9 ON CONFLICT (id) DO NOTHING`,
+				d.ID, d.EventID, d.Event, d.Subject, d.Place, d.Body, d.CreatedAt.UnixMilli(), d.CreatedAt.UnixMilli(), d.HookID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store %d deliveries: %w", len(all), err)
+	}
+	return nil
+}
+
+// DueWebhooks gives the enabled webhooks with something to deliver now.
+func (s *Store) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE enabled = 1 AND EXISTS (
+		SELECT 1 FROM webhook_deliveries d WHERE d.hook_id = webhooks.id AND d.state = 'pending' AND d.next_at <= $1)`, now.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("read webhooks: %w", err)
+	}
+	defer rows.Close()
+	var all []Webhook
+	for rows.Next() {
+		w, err := scanWebhook(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, w)
+	}
+	return all, rows.Err()
+}
+
+// TakeDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
+// died with them has not told what became of them. One waits for those of the same build that came before it.
+func (s *Store) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
+	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
+		all = nil
+		rows, err := tx.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries d
+			WHERE hook_id = $1 AND state = 'pending' AND next_at <= $2 AND NOT EXISTS (SELECT 1 FROM webhook_deliveries e
+				WHERE e.hook_id = d.hook_id AND e.subject = d.subject AND e.place < d.place AND e.state = 'pending')
+			ORDER BY place, id LIMIT $3`+tx.SkipLocked(), hookID, now.UnixMilli(), limit)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			d, err := scanDelivery(rows)
+			if err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			all = append(all, d)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for i := range all {
+			all[i].Attempts++
+			_, err := tx.ExecContext(ctx, `UPDATE webhook_deliveries SET attempts = attempts + 1, next_at = $1 WHERE id = $2`, until.UnixMilli(), all[i].ID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take deliveries of %s: %w", hookID, err)
+	}
+	return all, nil
+}
+
+// EndAttempt records a try that this caller took the delivery for, and what follows: state and, if it is pending, when it is due
+// again. It gives since when the webhook's deliveries fail, zero if this one did not.
+func (s *Store) EndAttempt(ctx context.Context, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time) (failing time.Time, err error) {
+	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
+		ended := int64(0)
+		if state != Pending {
+			ended = a.At.UnixMilli()
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE webhook_deliveries SET state = $1, next_at = $2, ended_at = $3
+			WHERE id = $4 AND state = 'pending' AND attempts = $5`, state, next.UnixMilli(), ended, d.ID, d.Attempts)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO webhook_attempts (delivery_id, at, status, error, took_ms)
+			SELECT id, CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS BIGINT) FROM webhook_deliveries WHERE id = $5`, a.At.UnixMilli(), a.Status, a.Error, a.Took.Milliseconds(), d.ID)
+		if err != nil {
+			return err
+		}
+		if state == Delivered {
+			_, err := tx.ExecContext(ctx, `UPDATE webhooks SET failing_since = 0, succeeded_at = $1 WHERE id = $2`, a.At.UnixMilli(), d.HookID)
+			return err
+		}
+		var since int64
+		err = tx.QueryRowContext(ctx, `UPDATE webhooks SET failing_since = CASE WHEN failing_since = 0 THEN $1 ELSE failing_since END
+			WHERE id = $2 RETURNING failing_since`, a.At.UnixMilli(), d.HookID).Scan(&since)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // deleted meanwhile
+		}
+		failing = instant(since)
+		return err
+	})
+	if err != nil {
+		return failing, fmt.Errorf("record an attempt of delivery %s: %w", d.ID, err)
+	}
+	return failing, nil
+}
+
+// DeliveryFilter chooses deliveries of a webhook; what is empty does not choose. Before is the cursor: the last of the page
+// before.
+type DeliveryFilter struct {
+	State    DeliveryState
+	From, To time.Time
+	Before   string
+}
+
+func (f DeliveryFilter) where(hookID string) (string, []any) {
+	where, args := []string{"hook_id = $1"}, []any{hookID}
+	add := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+	if f.State != "" {
+		where = append(where, "state = "+add(string(f.State)))
+	}
+	if !f.From.IsZero() {
+		where = append(where, "created_at >= "+add(f.From.UnixMilli()))
+	}
+	if !f.To.IsZero() {
+		where = append(where, "created_at < "+add(f.To.UnixMilli()))
+	}
+	if f.Before != "" {
+		mark := add(f.Before)
+		where = append(where, `(created_at < (SELECT created_at FROM webhook_deliveries WHERE id = `+mark+`)
+			OR created_at = (SELECT created_at FROM webhook_deliveries WHERE id = `+mark+`) AND id < `+mark+`)`)
+	}
+	return strings.Join(where, " AND "), args
+}
+
+// Deliveries gives those of a webhook, the newest first.
+func (s *Store) Deliveries(ctx context.Context, hookID string, f DeliveryFilter, limit int) ([]Delivery, error) {
+	where, args := f.where(hookID)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE `+where+
+		fmt.Sprintf(` ORDER BY created_at DESC, id DESC LIMIT $%d`, len(args)+1), append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("deliveries of %s: %w", hookID, err)
+	}
+	defer rows.Close()
+	var all []Delivery
+	for rows.Next() {
+		d, err := scanDelivery(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
+// Delivery gives one of a webhook's with its attempts, the oldest first.
+func (s *Store) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
+	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
+	if err != nil {
+		return d, nil, err
+	}
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT at, status, error, took_ms FROM webhook_attempts WHERE delivery_id = $1 ORDER BY at`, id)
+	if err != nil {
+		return d, nil, fmt.Errorf("attempts of delivery %s: %w", id, err)
+	}
+	defer rows.Close()
+	var all []DeliveryAttempt
+	for rows.Next() {
+		var a DeliveryAttempt
+		var at, took int64
+		if err := rows.Scan(&at, &a.Status, &a.Error, &took); err != nil {
+			return d, nil, fmt.Errorf("attempts of delivery %s: %w", id, err)
+		}
+		a.At, a.Took = instant(at), time.Duration(took)*time.Millisecond
+		all = append(all, a)
+	}
+	return d, all, rows.Err()
+}
+
+// Replay makes the deliveries that the filter lets through due anew, with all their tries before them, and says how many. Those
+// that are pending are on their way and left alone.
+func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
+	where, args := f.where(hookID)
+	if id != "" {
+		args = append(args, id)
+		where += fmt.Sprintf(" AND id = $%d", len(args))
+	}
+	args = append(args, now.UnixMilli())
+	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE webhook_deliveries SET attempts = 0, next_at = $%d, ended_at = 0, state = 'pending'
+			WHERE state <> 'pending' AND %s`, len(args), where), args...)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("replay deliveries of %s: %w", hookID, err)
+	}
+	return n, nil
+}
+
+// SweepDeliveries deletes what was delivered before delivered, and what died before dead.
+func (s *Store) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state = 'delivered' AND ended_at < $1
+			OR state = 'dead' AND ended_at < $2`, delivered.UnixMilli(), dead.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sweep deliveries: %w", err)
+	}
+	return nil
+}

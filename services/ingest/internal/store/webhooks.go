@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/database"
+)
+
+// ErrNoWebhook and ErrNoDelivery: there is none of that id.
+var (
+	ErrNoWebhook  = errors.New("no such webhook")
+	ErrNoDelivery = errors.New("no such delivery")
+)
+
+// Webhook is a row of webhooks. Secret is sealed.
+type Webhook struct {
+	ID, URL, Format      string
+	Events               []string
+	Project, Description string
+	Secret               string
+	Enabled              bool
+	DisabledReason       string
+
+	CreatedAt, FailingSince, SucceededAt time.Time
+}
+
+const webhookColumns = `id, url, format, events, project, description, secret, enabled, disabled_reason, created_at, failing_since, succeeded_at`
+
+type row interface{ Scan(dest ...any) error }
+
+func scanWebhook(r row) (Webhook, error) {
+	var w Webhook
+	var events string
+	var enabled, created, failing, succeeded int64
+	err := r.Scan(&w.ID, &w.URL, &w.Format, &events, &w.Project, &w.Description, &w.Secret, &enabled, &w.DisabledReason, &created, &failing, &succeeded)
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, ErrNoWebhook
+	}
+	if err != nil {
+		return w, fmt.Errorf("read a webhook: %w", err)
+	}
+	if events != "" {
+		w.Events = strings.Split(events, ",")
+	}
+	w.Enabled, w.CreatedAt, w.FailingSince, w.SucceededAt = enabled != 0, instant(created), instant(failing), instant(succeeded)
+	return w, nil
+}
+
+// instant is the zero time for 0.
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// PutWebhook stores a webhook; the one of the same id is replaced, but for what became of its deliveries. Enabling it lets
+// bygones be bygones.
+func (s *Store) PutWebhook(ctx context.Context, w Webhook) error {
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, enabled, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			ON CONFLICT (id) DO UPDATE SET url = excluded.url, format = excluded.format, events = excluded.events, project = excluded.project,
+				description = excluded.description, secret = excluded.secret, enabled = excluded.enabled,
+				disabled_reason = CASE WHEN excluded.enabled = 1 THEN '' ELSE webhooks.disabled_reason END,
+				failing_since = CASE WHEN excluded.enabled = 1 AND webhooks.enabled = 0 THEN 0 ELSE webhooks.failing_since END`,
+			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, bit(w.Enabled), w.CreatedAt.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store webhook %s: %w", w.ID, err)
+	}
+	return nil
+}
+
+// Webhook reads one.
+func (s *Store) Webhook(ctx context.Context, id string) (Webhook, error) {
+	return scanWebhook(s.db.Read().QueryRowContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE id = $1`, id))
+}
+
+// Webhooks reads all, the oldest first.
+func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks ORDER BY created_at, id`)
+	if err != nil {
+		return nil, fmt.Errorf("read webhooks: %w", err)
+	}
+	defer rows.Close()
+	var all []Webhook
+	for rows.Next() {
+		w, err := scanWebhook(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, w)
+	}
+	return all, rows.Err()
+}
+
+// DeleteWebhook removes a webhook with its deliveries.
+func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
+	var n int64
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM webhooks WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("delete webhook %s: %w", id, err)
+	case n == 0:
+		return ErrNoWebhook
+	}
+	return nil
+}
+
+// DisableWebhook stops a webhook, with the reason for people.
+func (s *Store) DisableWebhook(ctx context.Context, id, reason string) error {
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE webhooks SET enabled = 0, disabled_reason = $1 WHERE id = $2 AND enabled = 1`, reason, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("disable webhook %s: %w", id, err)
+	}
+	return nil
+}

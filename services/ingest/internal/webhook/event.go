@@ -1,0 +1,66 @@
+package webhook
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// Event is what happened. ID and Time are those of the event on the bus.
+type Event struct {
+	ID string
+	// Name is build.completed, worker.offline and the like; Ping for a trial.
+	Name    string
+	Subject string
+	Time    time.Time
+	// Build as it is when the event is written; nil for a worker's, or one that is not known any more.
+	Build *api.Build
+	// BuildURL is where people look at the build, LogURL where its log is.
+	BuildURL, LogURL string
+	// Reason of build.waiting, build.retried and build.stalled.
+	Reason string
+}
+
+// Ping is the event of a trial.
+const Ping = "ping"
+
+// Names are the events that there are.
+func Names() []string {
+	return []string{
+		"build.submitted", "build.queued", "build.assigned", "build.started", "build.stage", "build.completed", "build.failed",
+		"build.cancelled", "build.stalled", "build.retried", "build.waiting", "worker.registered", "worker.online", "worker.offline", Ping,
+	}
+}
+
+// Ends are the events that end a build: what a webhook gets that asks for none.
+func Ends() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
+
+// CheckPattern refuses a filter that no event can match: a name, or a pattern with * such as build.*.
+func CheckPattern(pattern string) error {
+	for _, name := range Names() {
+		if ok, err := path.Match(pattern, name); err == nil && ok {
+			return nil
+		}
+	}
+	return fmt.Errorf("no event is called %.60q; there are %v", pattern, Names())
+}
+
+// Wants says whether a webhook with these filters gets an event. Trials are for all.
+func Wants(f Format, patterns []string, name string) bool {
+	if name == Ping {
+		return true
+	}
+	if f == EAS && !slices.Contains(Ends(), name) {
+		return false // there is no such thing there
+	}
+	if len(patterns) == 0 {
+		patterns = Ends()
+	}
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, name)
+		return err == nil && ok
+	})
+}

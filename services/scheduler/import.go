@@ -1,0 +1,244 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+const (
+	// maxImport bounds what one request takes over, maxFormerError what an error message may say, in bytes: both together stay
+	// below a message's limit in answers.
+	maxImport      = 500
+	maxFormerError = 64 << 10
+	// firstHere is the attempt that a build taken over unfinished begins with: what happened before is attempt 1.
+	firstHere = 2
+)
+
+// ImportBuilds takes over builds of another controller, in one transaction. Sent again, it changes nothing.
+func (s *Scheduler) ImportBuilds(ctx context.Context, r *schedulerv1.ImportBuildsRequest) (*schedulerv1.ImportBuildsResponse, error) {
+	if len(r.GetBuilds()) > maxImport {
+		return nil, fmt.Errorf("%w: %d builds, at most %d in one request", build.ErrInvalid, len(r.GetBuilds()), maxImport)
+	}
+	logs := map[string][]*eventsv1.LogLine{}
+	for _, c := range r.GetLogs() {
+		logs[c.GetBuildId()] = append(logs[c.GetBuildId()], c.GetLines()...)
+	}
+	former := make([]formerBuild, len(r.GetBuilds()))
+	for i, v := range r.GetBuilds() {
+		var err error
+		if former[i], err = s.formerBuild(v); err != nil {
+			return nil, err
+		}
+		former[i].log = logs[v.GetId()]
+	}
+	resp := &schedulerv1.ImportBuildsResponse{}
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		resp.Found = make([]*schedulerv1.Found, 0, len(former))
+		for _, f := range former {
+			found, err := s.importBuild(ctx, tx, f, r.GetCheck())
+			if err != nil {
+				return err
+			}
+			resp.Found = append(resp.Found, found)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.wake()
+	return resp, nil
+}
+
+// formerBuild is a build as it will be here, and what it was there.
+type formerBuild struct {
+	store.Build
+
+	was     build.State
+	attempt *store.Attempt
+	// log is what was said of it there; only of one that is built here.
+	log []*eventsv1.LogLine
+}
+
+func (s *Scheduler) formerBuild(v *schedulerv1.Build) (f formerBuild, err error) {
+	f.was = build.State(v.GetState())
+	f.Build = store.Build{
+		ID: v.GetId(), Project: v.GetProject(), Pool: v.GetPool(), State: f.was, Attempt: 1, WorkerID: v.GetWorkerId(),
+		Error: v.GetError(), Profile: v.GetProfile(), Source: v.GetSource(), Certs: v.GetCerts(), Result: v.GetResult(),
+		RetryOf: v.GetRetryOf(), SubmittedAt: timeOf(v.GetSubmittedAtMs()), AssignedAt: timeOf(v.GetAssignedAtMs()),
+		StartedAt: timeOf(v.GetStartedAtMs()), FinishedAt: timeOf(v.GetFinishedAtMs()),
+	}
+	if f.Pool == "" {
+		f.Pool = build.DefaultPool
+	}
+	if f.Platform, err = build.ParsePlatform(v.GetPlatform()); err != nil {
+		return f, fmt.Errorf("build %.80q: %w", f.ID, err)
+	}
+	if err := f.valid(); err != nil {
+		return f, err
+	}
+	if f.WorkerID != "" {
+		f.attempt = f.ended(v.GetWorkerName(), s.now())
+	}
+	if !f.was.Final() {
+		f.requeue()
+	}
+	return f, nil
+}
+
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func (f *formerBuild) valid() error {
+	switch {
+	case !build.ValidID(f.ID), f.WorkerID != "" && !build.ValidID(f.WorkerID), f.RetryOf != "" && !build.ValidID(f.RetryOf):
+		return fmt.Errorf("%w: build %.80q: its id, or that of its worker or of what it repeats, cannot be used", build.ErrInvalid, f.ID)
+	case !build.ValidID(f.Pool), !nameRule.MatchString(f.Project), !nameRule.MatchString(f.Profile):
+		return fmt.Errorf("%w: build %s: project, pool or profile", build.ErrInvalid, f.ID)
+	case f.SubmittedAt.IsZero(), f.was.Final() && f.FinishedAt.IsZero():
+		return fmt.Errorf("%w: build %s in state %s lacks a time", build.ErrInvalid, f.ID, f.was)
+	case !f.was.Final() && f.Source.GetObjectId() == "":
+		return fmt.Errorf("%w: build %s has no source and is to be built", build.ErrInvalid, f.ID)
+	case len(f.Error) > maxFormerError:
+		return fmt.Errorf("%w: build %s: an error message of %d bytes", build.ErrInvalid, f.ID, len(f.Error))
+	}
+	switch f.was {
+	case build.Completed, build.Failed, build.Cancelled, build.Pending, build.Assigned, build.Building:
+		return nil
+	}
+	return fmt.Errorf("%w: build %s in state %.40q", build.ErrInvalid, f.ID, f.was)
+}
+
+// ended is what its worker had of the build: its whole attempt, or one that the other controller's end cut off.
+func (f *formerBuild) ended(workerName string, now time.Time) *store.Attempt {
+	a := &store.Attempt{
+		BuildID: f.ID, Number: 1, WorkerID: f.WorkerID, WorkerName: workerName, ClaimedAt: f.AssignedAt, StartedAt: f.StartedAt,
+		EndedAt: f.FinishedAt, Error: f.Error,
+	}
+	switch f.was {
+	case build.Completed:
+		a.Outcome = store.Completed
+	case build.Failed:
+		a.Outcome = store.Failed
+	case build.Cancelled:
+		a.Outcome = store.Cancelled
+	default:
+		a.Outcome, a.EndedAt, a.Error = store.HandedBack, now, "taken over from the former controller"
+	}
+	return a
+}
+
+// requeue makes it a build that waits for its first attempt here.
+func (f *formerBuild) requeue() {
+	f.State, f.Attempt, f.WorkerID, f.Error, f.Result = build.Pending, firstHere, "", "", nil
+	f.AssignedAt, f.StartedAt, f.FinishedAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+func (s *Scheduler) importBuild(ctx context.Context, tx *store.Tx, f formerBuild, check bool) (*schedulerv1.Found, error) {
+	have, err := tx.Build(ctx, f.ID)
+	switch {
+	case errors.Is(err, build.ErrNotFound) && check:
+		return found(schedulerv1.Found_OUTCOME_ADDED, ""), nil
+	case errors.Is(err, build.ErrNotFound):
+		return found(schedulerv1.Found_OUTCOME_ADDED, ""), s.addFormer(ctx, tx, f)
+	case err != nil:
+		return nil, err
+	}
+	if note := f.unlike(have); note != "" {
+		return found(schedulerv1.Found_OUTCOME_DIFFERS, note), nil
+	}
+	if full, more := f.fill(have); more {
+		if check {
+			return found(schedulerv1.Found_OUTCOME_ADDED, "its files are new"), nil
+		}
+		return found(schedulerv1.Found_OUTCOME_ADDED, "its files are new"), tx.FillHistory(ctx, full)
+	}
+	return found(schedulerv1.Found_OUTCOME_PRESENT, ""), nil
+}
+
+func found(o schedulerv1.Found_Outcome, note string) *schedulerv1.Found {
+	return &schedulerv1.Found{Outcome: o, Note: note}
+}
+
+func (s *Scheduler) addFormer(ctx context.Context, tx *store.Tx, f formerBuild) (err error) {
+	if f.Seq, err = tx.NextHistory(ctx); err != nil {
+		return err
+	}
+	if err := tx.InsertHistory(ctx, f.Build); err != nil {
+		return err
+	}
+	if f.attempt != nil {
+		if err := tx.InsertEnded(ctx, *f.attempt); err != nil {
+			return err
+		}
+	}
+	if f.State.Final() {
+		return nil
+	}
+	c := change{was: f.Build, now: f.Build, at: s.now()}
+	if err := c.tellTakenOver(ctx, f); err != nil {
+		return err
+	}
+	return tx.Emit(ctx, c.facts...)
+}
+
+// tellTakenOver tells of a build that goes on here, with the log that it brings; one that has ended is no news.
+func (c *change) tellTakenOver(ctx context.Context, f formerBuild) error {
+	if len(f.log) > 0 {
+		chunk := &eventsv1.LogChunk{BuildId: f.ID, Attempt: 1, Lines: f.log}
+		if err := c.add(ctx, bus.LogSubject(bus.System, f.ID, 1), chunk); err != nil {
+			return err
+		}
+	}
+	if err := c.tell(ctx, bus.Submitted, c.submitted()); err != nil {
+		return err
+	}
+	return c.say(ctx, "info", "Taken over from the former controller, where it was "+string(f.was)+"; it is in the queue again")
+}
+
+// unlike says in what a build that is here is not the one that comes.
+func (f *formerBuild) unlike(have store.Build) string {
+	switch {
+	case have.Platform != f.Platform, !have.SubmittedAt.Equal(f.SubmittedAt):
+		return fmt.Sprintf("here it is for %s, submitted at %s", have.Platform, have.SubmittedAt.Format(time.RFC3339))
+	case !f.was.Final() && have.State.Final() && have.Attempt < firstHere:
+		return "here it has been taken over as " + string(have.State)
+	case !f.was.Final():
+		return "" // ours since then, whatever has become of it
+	case have.State != f.State, have.Attempt >= firstHere:
+		return fmt.Sprintf("there it is %s; here it was taken over unfinished and is %s", f.was, have.State)
+	case !have.FinishedAt.Equal(f.FinishedAt), have.Error != f.Error, have.WorkerID != f.WorkerID:
+		return "it ended otherwise there: time, worker or error message differ"
+	}
+	return ""
+}
+
+// fill gives the build that is here with the files that it lacks and that are there now; more is false if there are none.
+func (f *formerBuild) fill(have store.Build) (full store.Build, more bool) {
+	full = have
+	if !have.History() || !have.State.Final() {
+		return full, false
+	}
+	if have.Source == nil && f.Source.GetObjectId() != "" {
+		full.Source, more = f.Source, true
+	}
+	if have.Certs == nil && f.Certs.GetObjectId() != "" {
+		full.Certs, more = f.Certs, true
+	}
+	if have.Result == nil && f.Result.GetObjectId() != "" {
+		full.Result, more = f.Result, true
+	}
+	return full, more
+}

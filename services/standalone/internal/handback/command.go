@@ -1,0 +1,101 @@
+package handback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/expo-free-agent/freeagent/clients/cli"
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
+)
+
+type command struct {
+	streams cli.Streams
+	server  cli.Connection
+
+	sqlite, base string
+	json         bool
+	opts         Options
+}
+
+// New gives the command `freeagent export`.
+func New(s cli.Streams) *cobra.Command {
+	o := &command{streams: s}
+	cmd := &cobra.Command{
+		Use:   "export --sqlite OUT.db --storage OUTDIR",
+		Short: "Write everything as the former controller keeps it",
+		Long: `The way back: writes builds, workers, logs, diagnostics, CPU snapshots and files of a server as the former (TypeScript) controller
+keeps them, so that it can go on. The API key must have the scope admin.
+
+With --base, the database that was taken over, all that is in there stays as it is (access tokens, numbers of rows) and what happened
+since is added. Without it, builds that were taken over get new tokens.
+
+Builds that have not ended become pending there: stop the workers, or the server, before the former controller is started. Certificates
+of those builds are written in the clear, as the former controller wants them.`,
+		Example: `  freeagent export --base controller.db --sqlite new/controller.db --storage new/storage --stored-as /srv/controller/storage`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	o.server.Add(f)
+	f.StringVar(&o.sqlite, "sqlite", "", "the database file to write (required); it must not be there yet")
+	f.StringVar(&o.opts.Dir, "storage", "", "the folder of files to write (required); what is there with the same content is left")
+	f.StringVar(&o.base, "base", "", "the former controller's database as it was taken over")
+	f.StringVar(&o.opts.StoredAs, "stored-as", "", "path of the folder where the former controller will run (default: that of --storage)")
+	f.StringVar(&o.opts.Certs, "certs", Unfinished, "whose signing certificates to write: unfinished, all or none")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	return cmd
+}
+
+func (o *command) run(ctx context.Context) error {
+	switch {
+	case o.sqlite == "" || o.opts.Dir == "":
+		return cli.Usage("--sqlite and --storage are required")
+	case !slices.Contains([]string{Unfinished, All, None}, o.opts.Certs):
+		return cli.Usage("--certs %q: want unfinished, all or none", o.opts.Certs)
+	}
+	if o.opts.StoredAs == "" {
+		dir, err := filepath.Abs(o.opts.Dir)
+		if err != nil {
+			return fmt.Errorf("the folder of files: %w", err)
+		}
+		o.opts.StoredAs = dir
+	}
+	server, err := o.server.Client(o.streams)
+	if err != nil {
+		return err //nolint:wrapcheck // a sentence for the user
+	}
+	to, err := former.Create(ctx, o.sqlite, o.base)
+	if err != nil {
+		return err //nolint:wrapcheck // says what it made
+	}
+	defer func() { _ = to.Close() }() // the run says whether it finished
+	last := o.streams.Now()
+	o.opts.Progress = func(builds, lines int64) {
+		if now := o.streams.Now(); now.Sub(last) > 10*time.Second {
+			last = now
+			fmt.Fprintf(o.streams.Err, "written: %d builds, %d log lines\n", builds, lines)
+		}
+	}
+	report, fault := Run(ctx, server, to, o.opts)
+	return errors.Join(fault, o.print(report))
+}
+
+func (o *command) print(r *Report) error {
+	if !o.json {
+		r.Print(o.streams.Out)
+		return nil
+	}
+	enc := json.NewEncoder(o.streams.Out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	workerPage = 200
+	// maxWorkerName and maxSlots are what the server takes.
+	maxWorkerName = 200
+	maxSlots      = 64
+)
+
+func (r *run) workers(ctx context.Context) error {
+	done := int64(0)
+	for after := ""; ; {
+		rows, err := r.from.Workers(ctx, after, workerPage)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		after, done = rows[len(rows)-1].ID, done+int64(len(rows))
+		if err := r.bringWorkers(ctx, rows); err != nil {
+			return err
+		}
+		r.tell(Workers, done, r.counts.Workers)
+	}
+}
+
+func (r *run) bringWorkers(ctx context.Context, rows []former.Worker) error {
+	req := api.FormerWorkers{Check: r.check}
+	for _, w := range rows {
+		if !build.ValidID(w.ID) {
+			r.report.leave(Workers, w.ID, "its id cannot be used", 1)
+			continue
+		}
+		req.Workers = append(req.Workers, worker(w))
+	}
+	var resp api.FoundAll
+	if err := r.server.Import(ctx, "workers", req, &resp); err != nil {
+		return err //nolint:wrapcheck // names the request
+	}
+	return eachFound(resp, len(req.Workers), func(i int, f api.Found) {
+		if f.Outcome == differs {
+			r.report.differ(Workers, req.Workers[i].ID, f.Note, 1)
+			return
+		}
+		r.report.count(Workers, f.Outcome, 1)
+	})
+}
+
+// capabilitiesLabel keeps what a worker said of itself, as it said it.
+const capabilitiesLabel = former.CapabilitiesLabel
+
+func worker(w former.Worker) api.FormerWorker {
+	var can struct {
+		Platforms []string `json:"platforms"`
+		Slots     float64  `json:"maxConcurrentBuilds"`
+		Xcode     string   `json:"xcode_version"`
+	}
+	_ = json.Unmarshal([]byte(w.Capabilities), &can) // what is no JSON says nothing
+	f := api.FormerWorker{
+		ID: w.ID, Name: cut(w.Name, maxWorkerName), Slots: int(min(max(can.Slots, 1), maxSlots)),
+		Labels: map[string]string{capabilitiesLabel: strings.ToValidUTF8(w.Capabilities, "\ufffd")}, RegisteredAt: w.RegisteredAt, SeenAt: w.SeenAt,
+	}
+	if f.Name == "" {
+		f.Name = w.ID
+	}
+	if can.Xcode != "" {
+		f.Labels["xcode"] = cut(can.Xcode, maxWorkerName)
+	}
+	for _, p := range can.Platforms { // a word that is no platform is no reason to leave the worker out
+		if _, err := build.ParsePlatform(p); err == nil && !slices.Contains(f.Platforms, p) {
+			f.Platforms = append(f.Platforms, p)
+		}
+	}
+	return f
+}
+
+// cut keeps at most n bytes of text, whole characters.
+func cut(text string, n int) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && text[n]&0xc0 == 0x80 {
+		n--
+	}
+	return text[:n]
+}

@@ -1,0 +1,86 @@
+package api
+
+import "encoding/json"
+
+// NewWebhook is the body of POST /webhooks and PATCH /webhooks/{id}. What is left out has its default, or stays.
+type NewWebhook struct {
+	// URL gets the deliveries, by POST.
+	URL *string `json:"url,omitempty"`
+	// Format is cloudevents (the default), eas or slack.
+	Format *string `json:"format,omitempty"`
+	// Events are names and patterns with *, such as build.failed or build.*; by default the three that end a build.
+	Events *[]string `json:"events,omitempty"`
+	// Project whose builds it is for; all if empty.
+	Project     *string `json:"project,omitempty"`
+	Description *string `json:"description,omitempty"`
+	// Secret of 16 to 256 bytes that deliveries are signed with; one is made if there is none.
+	Secret  *string `json:"secret,omitempty"`
+	Enabled *bool   `json:"enabled,omitempty"`
+}
+
+// Webhook sends events to a URL.
+type Webhook struct {
+	ID          string   `json:"id"`
+	URL         string   `json:"url"`
+	Format      string   `json:"format"`
+	Events      []string `json:"events"`
+	Project     string   `json:"project,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Enabled     bool     `json:"enabled"`
+	// DisabledReason says why the gateway disabled it by itself.
+	DisabledReason string `json:"disabled_reason,omitempty"`
+	CreatedAt      string `json:"created_at"`
+	// FailingSince is when deliveries began to fail, if they do.
+	FailingSince string `json:"failing_since,omitempty"`
+	SucceededAt  string `json:"succeeded_at,omitempty"`
+}
+
+// WebhookMade is the answer to POST /webhooks, the only one with the secret.
+type WebhookMade struct {
+	Webhook
+	Secret string `json:"secret"`
+}
+
+// WebhookList is all webhooks, the oldest first.
+type WebhookList struct {
+	Webhooks []Webhook `json:"webhooks"`
+}
+
+// Delivery is one event for one webhook.
+type Delivery struct {
+	// ID is the same however often it is sent.
+	ID        string `json:"id"`
+	WebhookID string `json:"webhook_id"`
+	EventID   string `json:"event_id"`
+	Event     string `json:"event"`
+	// Subject is the id of the build or worker.
+	Subject string `json:"subject"`
+	// State is pending, delivered or dead: a dead one was tried as often as it may be.
+	State     string `json:"state"`
+	Attempts  int    `json:"attempts"`
+	CreatedAt string `json:"created_at"`
+	NextAt    string `json:"next_at,omitempty"`
+	EndedAt   string `json:"ended_at,omitempty"`
+	// Log and Body are filled when one delivery is asked for, not in lists.
+	Log  []DeliveryAttempt `json:"log,omitempty"`
+	Body json.RawMessage   `json:"body,omitempty"`
+}
+
+// DeliveryAttempt is one try. Status is 0 if there was no answer.
+type DeliveryAttempt struct {
+	At     string `json:"at"`
+	Status int    `json:"status"`
+	Error  string `json:"error,omitempty"`
+	TookMs int64  `json:"took_ms"`
+}
+
+// DeliveryList is one page, newest first. Next is the cursor of the following page, empty at the end.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Next       string     `json:"next,omitempty"`
+}
+
+// Replayed says how many deliveries are sent again.
+type Replayed struct {
+	Deliveries int64 `json:"deliveries"`
+}
