@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
 const (
@@ -129,8 +130,11 @@ func (c *Cluster) addLeaf(name, hub string) error {
 	if c.tls != nil {
 		remoteTLS = fmt.Sprintf("tls { ca_file: %q }", c.tls.ca)
 	}
-	config := fmt.Sprintf(`include bus-secrets.conf
-server_name: %[1]s
+	issuer, err := c.busKeys()
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf(`%[9]sserver_name: %[1]s
 listen: %[2]q
 include bus-tls.conf
 default_js_domain { FA: "" }
@@ -146,7 +150,7 @@ leafnodes {
     { url: "%[4]s://%[7]s:%[3]s@%[6]s", account: DOORS, %[8]s }
   ]
 }
-`, name, c.hostPort(name), c.region, c.scheme("nats"), regionUser, hub, doorUser, remoteTLS)
+`, name, c.hostPort(name), c.region, c.scheme("nats"), regionUser, hub, doorUser, remoteTLS, issuer)
 	file := c.secret(name + ".conf")
 	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
 		return err //nolint:wrapcheck // names the path
@@ -156,4 +160,16 @@ leafnodes {
 		env = []string{"NATS_CERT=" + c.tls.cert, "NATS_KEY=" + c.tls.key, "NATS_CA=" + c.tls.ca}
 	}
 	return c.add(name, "leaf", env, c.program("nats-server"), "-c", file)
+}
+
+// busKeys are the lines of the bus's secrets that are none: the public keys of the auth callout. A configuration may hold no line that
+// it does not use.
+func (c *Cluster) busKeys() (lines string, err error) {
+	data, err := os.ReadFile(c.secret(secrets.BusConfig))
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "ISSUER") || strings.HasPrefix(line, "XKEY") {
+			lines += line
+		}
+	}
+	return lines, err //nolint:wrapcheck // names the path
 }
