@@ -91,7 +91,7 @@ func (t Topology) LazyLogs() Topology {
 	return t
 }
 
-// ErrAlone: a stream was made for a server that stays alone, and is to be replicated.
+// ErrAlone means that a stream was made for a server that stays alone, and is to be replicated.
 var ErrAlone = errors.New("the stream was made for one server alone and cannot be replicated; " +
 	"what it holds is lost if it is removed (nats stream rm), and it is made anew then")
 

@@ -47,13 +47,19 @@ func Cluster(tb testing.TB) *nats.Conn {
 // routes are free addresses: a server with JetStream wants to know those of the others before it starts.
 func routes(tb testing.TB) (urls []*url.URL) {
 	tb.Helper()
+	var taken []net.Listener // all at once, so that none is given twice
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
 		if err != nil {
 			tb.Fatal(err)
 		}
-		defer l.Close()
+		taken = append(taken, l)
 		urls = append(urls, &url.URL{Scheme: "nats-route", Host: l.Addr().String()})
+	}
+	for _, l := range taken {
+		if err := l.Close(); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	return urls
 }
