@@ -9,6 +9,9 @@ cd "$ROOT"
 # The HTTP API v1 conformance suite, where it stands beside the clone: both tiers, against a standalone and against the
 # services as processes of their own.
 CONFORMANCE_DIR=$ROOT/../shared/conformance
+# What the original controller itself wrote: the import is tried with it where it is at hand.
+FORMER_DIR=$ROOT/../shared/fixtures/original-controller
+[ ! -d "$FORMER_DIR" ] || export FREEAGENT_FORMER=$FORMER_DIR
 
 OUT=$ROOT/.cache/ci
 rm -rf "$OUT"
@@ -46,8 +49,8 @@ bring() {
 
 prepare() {
   need_go
-  # The C compiler is for the race detector.
-  bring git git && bring make make && bring "$(go env CC)" "gcc libc6-dev" && scripts/need-postgres.sh && go version
+  # The C compiler is for the race detector, the browser for the tests of the pages.
+  bring git git && bring make make && bring "$(go env CC)" "gcc libc6-dev" && scripts/need-postgres.sh && bring chromium chromium && go version
 }
 
 tests() { make --no-print-directory tests-ci; }

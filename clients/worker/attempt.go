@@ -68,7 +68,7 @@ func (w *Worker) newAttempt(l lease, resp *schedulerv1.ClaimResponse, drop conte
 		keeper:   newKeeper(w, id, l, resp.GetStageTtlSeconds(), log),
 		reporter: newReporter(w, l, drop, log),
 		lines: buildlog.New(buildlog.Config{
-			WorkerID: id, BuildID: l.build, Attempt: l.attempt, Buffer: w.cfg.LogBuffer, Log: log,
+			WorkerID: id, BuildID: l.build, Attempt: l.attempt, Buffer: w.cfg.LogBuffer, Limits: w.cfg.LogLimits, Log: log,
 			Publish: func(ctx context.Context, m *nats.Msg) error { return w.publish(ctx, m) },
 		}),
 		mask: buildlog.NewMask(w.deps.Executor.Secrets()),

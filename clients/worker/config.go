@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -36,6 +37,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// LogBuffer bounds the log lines of one build that wait in memory while the bus is away, in bytes; 0 means 64 MiB.
 	LogBuffer int
+	// LogLimits bound the log of one attempt: 2,000,000 lines and 200 MB unless set, and the last 1,000 lines besides.
+	LogLimits buildlog.Limits
 	// TelemetryEvery is how often what a build uses is measured and published; 0 is never.
 	TelemetryEvery time.Duration
 }
@@ -68,6 +71,9 @@ func (c Config) Validate() error {
 	}
 	if !filepath.IsAbs(c.StateDir) {
 		fault("state directory %q: want an absolute path", c.StateDir)
+	}
+	if c.LogLimits.Lines < 0 || c.LogLimits.Bytes < 0 || c.LogLimits.Last < 0 {
+		fault("limits of a log: %d lines, %d bytes, the last %d: want none below 0", c.LogLimits.Lines, c.LogLimits.Bytes, c.LogLimits.Last)
 	}
 	if c.TelemetryEvery != 0 && c.TelemetryEvery < 100*time.Millisecond {
 		fault("telemetry every %s: want 0 or at least 100ms", c.TelemetryEvery)

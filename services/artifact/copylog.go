@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
@@ -104,13 +106,11 @@ func (c *logCopy) store(ctx context.Context, o store.Object) error {
 		defer close(ended)
 		_ = w.CloseWithError(c.write(ctx, w)) // nil is io.EOF to the reader
 	}()
-	key := newKey(o)
-	info, err := s.objects.Put(ctx, key, watched{r, claim}, -1, s.cfg.limit(artifactv1.Kind_KIND_LOG))
+	key, content, err := c.put(ctx, newKey(o), watched{r, claim})
 	_ = r.CloseWithError(io.ErrClosedPipe) // the writer stops if the store did
 	<-ended
 	if err == nil {
 		now := s.now()
-		content := store.Content{Size: info.Size, SHA256: info.SHA256, ContentType: "application/zstd"}
 		err = s.rows.Commit(ctx, o.ID, key, content, now, now.Add(s.cfg.StagedTTL))
 	}
 	if err != nil {
@@ -118,6 +118,24 @@ func (c *logCopy) store(ctx context.Context, o store.Object) error {
 	}
 	return nil
 }
+
+// put stores the bytes, which for most logs are few enough to lie in the table; then there is no key.
+func (c *logCopy) put(ctx context.Context, key string, r io.Reader) (string, store.Content, error) {
+	head := make([]byte, api.SmallObject+1)
+	n, err := io.ReadFull(r, head)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		content := smallContent(head[:n])
+		content.ContentType = logType
+		return "", content, nil
+	}
+	if err != nil {
+		return key, store.Content{}, err
+	}
+	info, err := c.a.s.objects.Put(ctx, key, io.MultiReader(bytes.NewReader(head), r), -1, c.a.s.cfg.limit(artifactv1.Kind_KIND_LOG))
+	return key, store.Content{Size: info.Size, SHA256: info.SHA256, ContentType: logType}, err
+}
+
+const logType = "application/zstd"
 
 // watched looks at the disk while bytes pass.
 type watched struct {

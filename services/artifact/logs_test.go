@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -228,22 +229,44 @@ func TestOldLogIsRemoved(t *testing.T) {
 	if l := f.log0("old"); l.GetObject() != nil || l.GetLines() == 0 || f.inStream("old") != 0 {
 		t.Errorf("log = %v, %d in the stream", l, f.inStream("old"))
 	}
-	f.eventually("its object is gone", func() bool { return len(f.keysUnder("shop/old/")) == 0 })
 	f.eventually("the young one is archived", func() bool { return f.log0("young").GetObject() != nil })
-	if got := len(f.keysUnder("shop/young/")); got != 1 {
-		t.Errorf("the young one has %d objects, want 1", got)
-	}
+	f.eventually("one object is left", func() bool { return f.rows() == 1 })
+	f.stat(f.log0("young").GetObject().GetObjectId())
 }
 
-func (f *farm) keysUnder(prefix string) (keys []string) {
+// sayMuch adds what does not fit into a row of the table even when it is packed.
+func (f *farm) sayMuch(id string) (texts []string) {
 	f.t.Helper()
-	for info, err := range f.store.List(f.t.Context(), prefix) {
-		if err != nil {
-			f.t.Fatal(err)
+	random := rand.New(rand.NewPCG(1, 2))
+	for chunk := range 20 {
+		var lines []string
+		for range 100 {
+			lines = append(lines, fmt.Sprintf("%x%x%x%x", random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64()))
 		}
-		keys = append(keys, info.Key)
+		f.say(id, "w1", 1, int64(chunk*100+1), lines...)
+		texts = append(texts, lines...)
 	}
-	return keys
+	return texts
+}
+
+// TestLargeLogLiesInTheObjectStore: also when more comes late.
+func TestLargeLogLiesInTheObjectStore(t *testing.T) {
+	t.Parallel()
+	f := setup(t, option{config: quick})
+	want := f.sayMuch("b1")
+	f.ends("b1", 0)
+	f.eventually("the log left the stream", func() bool { return f.log0("b1").GetObject() != nil && f.inStream("b1") == 0 })
+	if keys := f.keys(); len(keys) != 1 || !strings.HasPrefix(keys[0], "shop/b1/0/log-") {
+		t.Errorf("keys = %q", keys)
+	}
+	old := f.log0("b1").GetObject().GetObjectId()
+	f.say("b1", bus.System, 1, 0, "late")
+	f.eventually("the late line left the stream", func() bool { return f.log0("b1").GetObject().GetObjectId() != old && f.inStream("b1") == 0 })
+	if diff := cmp.Diff(append(want, "late"), f.whole("b1")); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	f.expire() // the archive before
+	f.eventually("one object is left", func() bool { return f.rows() == 1 && len(f.keys()) == 1 })
 }
 
 var errKilled = errors.New("killed here")
@@ -338,7 +361,7 @@ func TestArchiveWaitsForABrokenStore(t *testing.T) {
 				return nil
 			})
 		}})
-	want := f.sayWhole("b1")
+	want := f.sayMuch("b1")
 	f.ends("b1", 0)
 	f.eventually("it was tried", func() bool { return strings.Count(f.log.String(), "log not archived yet") > 1 })
 	if f.log0("b1").GetObject() != nil || f.inStream("b1") == 0 {

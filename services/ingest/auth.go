@@ -23,11 +23,16 @@ func keyOf(r *http.Request) string {
 	return ""
 }
 
-// requireKey lets only the holder of an API key with the scope on, before any look at the body.
+// requireKey lets only the holder of an API key with the scope on, or in API v2 who is logged in with one, before any look at
+// the body.
 func (g *Ingest) requireKey(say dialect, need identity.Scope) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := keyOf(r)
+			if key == "" && say == v2 && g.loggedIn(r, need, "") {
+				next.ServeHTTP(w, r)
+				return
+			}
 			if key == "" {
 				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKey)
 				return
@@ -49,6 +54,7 @@ func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.H
 				if !g.checkKey(w, r, say, key, need) {
 					return
 				}
+			case token == "" && say == v2 && g.loggedIn(r, need, chi.URLParam(r, "id")):
 			case token == "":
 				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKeyOrToken)
 				return
@@ -78,7 +84,7 @@ func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say dialect,
 
 // checkKey answers the request itself if the key does not let it on.
 func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say dialect, key string, need identity.Scope) bool {
-	scopes, err := g.store.Key(r.Context(), key)
+	scopes, err := g.keys.get(r.Context(), key, g.store.Key)
 	switch {
 	case errors.Is(err, build.ErrUnauthorized):
 		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongKey)

@@ -48,6 +48,8 @@ type Config struct {
 	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
 	// 45 s of silence for a dead line.
 	FollowBeat time.Duration
+	// SessionTTL is how long somebody who logs in to the pages stays so.
+	SessionTTL time.Duration
 	// MaxSamples bounds the samples of telemetry that wait for the bus; more are left out, and counted in the log.
 	MaxSamples int
 	// PublicURL is where people reach this gateway, for links in webhooks; empty leaves them out.
@@ -77,7 +79,7 @@ func DefaultConfig() Config {
 		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
 		StatsOrigins:   []string{"https://expo-free-agent.pages.dev"},
 		WebhookTimeout: 10 * time.Second, WebhookAttempts: 12, WebhookPause: 5 * time.Second, WebhookMaxPause: time.Hour, WebhookDisableAfter: 72 * time.Hour,
-		MaxSamples: 20_000, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour,
+		MaxSamples: 20_000, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour, SessionTTL: 12 * time.Hour,
 	}
 }
 
@@ -123,6 +125,9 @@ func (c Config) Validate() error {
 	}
 	if c.FollowBeat <= 0 || c.FollowBeat > 30*time.Second {
 		faults = append(faults, errors.New("FollowBeat: want more than 0 and at most 30s"))
+	}
+	if c.SessionTTL < time.Minute {
+		faults = append(faults, errors.New("SessionTTL: want at least 1m"))
 	}
 	if c.WorkerTTL < time.Second {
 		faults = append(faults, errors.New("WorkerTTL: want at least 1s"))

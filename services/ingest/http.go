@@ -41,6 +41,7 @@ func (g *Ingest) routes() http.Handler {
 	g.routesDiagnostics(r)
 
 	r.Route(api.Path, g.routesV2)
+	g.pages.Routes(r)
 	return r
 }
 

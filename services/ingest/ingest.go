@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -30,6 +31,7 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	keys      keyCache
 	holders   holders
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
@@ -38,6 +40,8 @@ type Ingest struct {
 	// book reads logs, hub has them followed.
 	book *logbook.Book
 	hub  *logbook.Hub
+	// pages are for people.
+	pages *pages.Pages
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
@@ -83,6 +87,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g.book = logbook.NewBook(js, g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat, Log: g.log})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
+		return nil, err
+	}
+	if g.pages, err = pages.New(backend{g}, cfg.SessionTTL, g.log); err != nil {
 		return nil, err
 	}
 	if g.document, err = document(g.operations()); err != nil {

@@ -52,7 +52,7 @@ func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 	case part.query != "":
 		g.searchLog(w, r, req, part)
-	case strings.Contains(accept, "text/plain"):
+	case part.text || strings.Contains(accept, "text/plain"):
 		w.Header().Set("Content-Disposition", attachment(req.BuildID+".log"))
 		g.writeLog(w, r, v2, req, logForm{contentType: "text/plain; charset=utf-8", line: appendPlain})
 	default:
@@ -72,16 +72,20 @@ type logPart struct {
 	// from is the first line, from 1 on; negative: so many before the end. limit is how many, 0 for all that follow.
 	from, limit int64
 	query       string
+	text        bool
 }
 
 func parsePart(r *http.Request) (p logPart, err error) {
 	values := r.URL.Query()
-	p.query = values.Get("q")
+	p.query, p.text = values.Get("q"), values.Get("format") == "text"
 	if p.from, err = number(values.Get("from")); err != nil {
 		return p, refuse(build.ErrInvalid, "from wants the number of a line, or a negative one to count from the end")
 	}
 	if p.limit, err = number(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
 		return p, refuse(build.ErrInvalid, "limit wants a number from 1 to %d", maxLines)
+	}
+	if f := values.Get("format"); f != "" && f != "text" && f != "json" {
+		return p, refuse(build.ErrInvalid, "format wants text or json")
 	}
 	if len(p.query) > maxQuery {
 		return p, refuse(build.ErrInvalid, "q is longer than %d bytes", maxQuery)

@@ -34,6 +34,15 @@ type (
 	oneBuild struct {
 		ID string `path:"id" description:"Id of the build."`
 	}
+	someLines struct {
+		oneBuild
+
+		From   int64  `query:"from" description:"First line, from 1; negative: so many before the end."`
+		Limit  int64  `query:"limit" minimum:"1" maximum:"10000" description:"How many lines at most; all that follow if left out, 1000 of a search."`
+		Query  string `query:"q" maxLength:"200" description:"Words that a line must have, in any case."`
+		Format string `query:"format" enum:"json,text" description:"text is what Accept: text/plain asks for."`
+		LastID string `header:"Last-Event-ID" description:"The last line that a follower has had."`
+	}
 	oneWorker struct {
 		ID string `path:"id" description:"Id of the worker."`
 	}
@@ -131,9 +140,9 @@ func (g *Ingest) buildOperations() []operation {
 			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404},
 		},
 		{
-			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read or follow a build's log",
-			about: "With Accept: text/event-stream it is followed live: events \"log\", whose id resumes by Last-Event-ID, and \"end\" with the build. Else all lines there are, oldest first.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{404},
+			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read, search or follow a build's log",
+			about: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
+			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404},
 		},
 		{
 			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",

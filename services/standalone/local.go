@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
@@ -29,6 +30,8 @@ type localWorker struct {
 	drain          time.Duration
 	telemetry      time.Duration
 	passEnv        []string
+
+	logMB, logLines int64
 }
 
 func (l *localWorker) flags(f *pflag.FlagSet) {
@@ -37,6 +40,8 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.StringVar(&l.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.IntVar(&l.slots, "slots", 1, "builds at once on the local worker")
 	f.DurationVar(&l.drain, "drain-timeout", 10*time.Second, "how long a stop waits for the local worker's builds before it hands them back")
+	f.Int64Var(&l.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build on the local worker; beyond it only the last lines are kept")
+	f.Int64Var(&l.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log on the local worker")
 	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
 }
@@ -58,7 +63,8 @@ func (l *localWorker) part(ctx context.Context, a *App, log *slog.Logger) (Part,
 	if err != nil || name == "" {
 		name = "local"
 	}
-	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain, TelemetryEvery: l.telemetry},
+	w, err := worker.New(worker.Config{Name: name, Slots: l.slots, StateDir: dir, DrainTimeout: l.drain, TelemetryEvery: l.telemetry,
+		LogLimits: buildlog.Limits{Lines: l.logLines, Bytes: l.logMB << 20}},
 		worker.Deps{Gateway: gateway, Executor: executor, Log: log, Dial: a.dialInside})
 	if err != nil {
 		return Part{}, err

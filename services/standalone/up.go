@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/expo-free-agent/freeagent/services/artifact"
+	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
@@ -31,6 +33,7 @@ type upOptions struct {
 	tlsCert, tlsKey                 string
 	port                            int
 	stageTTL                        map[string]string
+	logRetention, sessionTTL        time.Duration
 	verbose, json                   bool
 	local                           localWorker
 }
@@ -65,6 +68,8 @@ that were acknowledged go on when it is started again.`,
 	f.StringVar(&o.tlsKey, "tls-key", "", "file of its key (FREEAGENT_TLS_KEY_FILE)")
 	f.StringToStringVar(&o.stageTTL, "stage-ttl", nil,
 		"silence forgiven in a stage before its build goes to another worker, such as pods=15m; all=… for every stage")
+	f.DurationVar(&o.logRetention, "log-retention", artifact.DefaultConfig().LogRetention, "how long after its end a build's log is kept; 0 for ever")
+	f.DurationVar(&o.sessionTTL, "session-ttl", ingest.DefaultConfig().SessionTTL, "how long somebody who logs in to the pages stays so")
 	f.StringVar(&o.readyFile, "ready-file", "", "write {url, key_file} as JSON here once builds are taken")
 	f.BoolVar(&o.json, "log-json", false, "log in JSON")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
@@ -118,6 +123,10 @@ func (o *upOptions) config() (Config, error) {
 	if origins := o.getenv("FREEAGENT_STATS_ORIGINS"); origins != "" {
 		cfg.Ingest.StatsOrigins = strings.Split(origins, ",")
 	}
+	if o.logRetention < 0 {
+		return cfg, fmt.Errorf("--log-retention %s: want 0 or more", o.logRetention)
+	}
+	cfg.Artifact.LogRetention, cfg.Ingest.SessionTTL = o.logRetention, o.sessionTTL
 	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	if cfg.BusListen = o.busListen; cfg.BusListen == "" {
 		cfg.BusListen = net.JoinHostPort(o.host, "0")

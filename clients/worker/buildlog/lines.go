@@ -25,6 +25,9 @@ type Lines struct {
 	buf []byte
 	// cr: the last byte was a carriage return, and whether it ends the line the next byte tells.
 	cr bool
+	// swallow: a secret is longer than a piece, and these bytes go on with it. key is a private key over several lines.
+	swallow *charset
+	key     pemBody
 }
 
 // NewLines gives lines to emit, one call at a time.
@@ -61,38 +64,73 @@ func (l *Lines) end(b byte) {
 
 func (l *Lines) add(p []byte) {
 	if l.cr {
-		l.buf, l.cr = l.buf[:0], false
+		l.buf, l.cr, l.swallow = l.buf[:0], false, nil
+	}
+	if p = l.swallowed(p); len(p) == 0 {
+		return
 	}
 	for len(p) > 0 {
 		// Room for a secret or a character that reaches over the bound.
-		room := MaxLine + l.mask.longest + utf8.UTFMax - len(l.buf)
+		room := MaxLine + l.mask.reach() + utf8.UTFMax - len(l.buf)
 		take := min(room, len(p))
 		l.buf = append(l.buf, p[:take]...)
 		p = p[take:]
 		if take == room {
 			l.cut()
+			p = l.swallowed(p)
 		}
 	}
 }
 
-// cut gives the front of a line that is too long. What could be the beginning of a secret stays for the next piece.
+// swallowed drops what belongs to a secret whose beginning was in the piece before.
+func (l *Lines) swallowed(p []byte) []byte {
+	for l.swallow != nil && len(p) > 0 {
+		if !l.swallow[p[0]] {
+			l.swallow = nil
+			break
+		}
+		p = p[1:]
+	}
+	return p
+}
+
+// cut gives the front of a line that is too long. Behind the bound there is enough of the line to see every secret whole that
+// begins before it; what begins behind it is for the next piece.
 func (l *Lines) cut() {
-	text := l.mask.Text(string(l.buf))
-	at := min(MaxLine, len(text)-l.mask.longest-utf8.UTFMax)
-	for back := 0; at > 0 && back < utf8.UTFMax && !utf8.RuneStart(text[at]); back++ {
-		at--
+	raw := string(l.buf)
+	text, end, more := l.mask.scan(raw, MaxLine)
+	for back := 0; back < utf8.UTFMax && end < len(raw) && !utf8.RuneStart(raw[end]) && strings.HasSuffix(text, raw[end-1:end]); back++ {
+		end--
+		text = text[:len(text)-1]
 	}
-	if at <= 0 { // next to nothing remains of a line of secrets
-		l.buf = append(l.buf[:0], text...)
-		return
+	l.piece(clean(text) + Continued)
+	l.buf = append(l.buf[:0], raw[end:]...)
+	l.swallow = more
+}
+
+// piece gives a text that may have grown beyond the bound: what stands for a secret can be longer than it.
+func (l *Lines) piece(text string) {
+	for len(text) > MaxLine+len(Continued) {
+		at := MaxLine
+		for !utf8.RuneStart(text[at]) {
+			at--
+		}
+		l.emit(text[:at] + Continued)
+		text = text[at:]
 	}
-	l.emit(clean(text[:at]) + Continued)
-	l.buf = append(l.buf[:0], text[at:]...)
+	l.emit(text)
 }
 
 func (l *Lines) flush() {
-	l.emit(clean(l.mask.Text(string(l.buf))))
-	l.buf = l.buf[:0]
+	raw := string(l.buf)
+	l.buf, l.swallow = l.buf[:0], nil
+	if l.mask.t == nil {
+		l.piece(clean(raw))
+		return
+	}
+	text := l.mask.Text(l.key.hide(raw))
+	l.key.open(raw)
+	l.piece(clean(text))
 }
 
 // Close gives the last line if it had no end.

@@ -1,52 +1,152 @@
 package buildlog
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 )
 
-// minSecret: shorter values ("1", "dev") would black out half of the log and hide nothing.
-const minSecret = 4
+const (
+	// minSecret: shorter values ("1", "dev") would black out half of the log and hide nothing.
+	minSecret = 4
+	// minEncoded: what is shorter shows too little of itself in base64 to be told from other text.
+	minEncoded = 8
+	// shapeReach is how far a token's shape must be looked at to know it; longer ones are cut off with their line.
+	shapeReach = 4 << 10
+)
 
 // masked stands where a secret was.
 const masked = "[secret]"
 
-// Mask replaces secrets. The zero value replaces nothing. It is safe for concurrent use.
-type Mask struct {
-	replacer *strings.Replacer
-	longest  int
+// Mask replaces secrets: values that are declared, and whatever has the shape of a well-known token. The zero value replaces
+// nothing. It is safe for concurrent use.
+//
+// Text is looked at once. Two bytes decide whether a secret could begin at a place, which nearly always they do not; where they
+// do, the few candidates that begin with them are compared, the longest first.
+type Mask struct{ t *table }
+
+type table struct {
+	// pairs has a bit for each two bytes that some secret begins with.
+	pairs    [1 << 16 / 64]uint64
+	literals map[uint16][]string
+	shapes   map[uint16][]shape
+	// longest is how far behind its beginning a secret may have to be looked at.
+	longest int
 }
 
-// NewMask hides each value, and each line of one that has several; values under 4 bytes are not hidden.
+// NewMask hides each value, and each line of one that has several, also as they look in JSON, in a URL and in base64; values
+// under 4 bytes are not hidden. Tokens of well-known shapes are hidden besides.
 func NewMask(values []string) Mask {
-	var secrets []string
-	for _, v := range values {
-		for line := range strings.Lines(v) {
-			if line = strings.TrimSpace(line); len(line) >= minSecret {
-				secrets = append(secrets, line)
-			}
+	t := &table{literals: map[uint16][]string{}, shapes: map[uint16][]shape{}, longest: shapeReach}
+	for _, s := range shapes() {
+		k := pair(s.anchor, 0)
+		t.shapes[k] = append(t.shapes[k], s)
+		t.mark(k)
+	}
+	for _, s := range literals(values) {
+		k := pair(s, 0)
+		t.literals[k] = append(t.literals[k], s)
+		t.mark(k)
+		t.longest = max(t.longest, len(s))
+	}
+	return Mask{t}
+}
+
+// literals are what the values look like in a log, the longest first: one may begin with another.
+func literals(values []string) []string {
+	var all []string
+	add := func(s string) {
+		if s = strings.TrimSpace(s); len(s) >= minSecret {
+			all = append(all, s)
 		}
 	}
-	// The longest first: one may begin with another.
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	var m Mask
-	pairs := make([]string, 0, 2*len(secrets))
-	for _, s := range slices.Compact(secrets) {
-		pairs = append(pairs, s, masked)
-		m.longest = max(m.longest, len(s))
+	for _, v := range values {
+		for line := range strings.Lines(v) {
+			add(line)
+		}
+		if v = strings.TrimSpace(v); len(v) < minEncoded {
+			continue
+		}
+		add(url.QueryEscape(v))
+		add(strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(v)), "="))
+		if quoted, err := json.Marshal(v); err == nil {
+			add(string(quoted[1 : len(quoted)-1]))
+		}
 	}
-	if len(pairs) > 0 {
-		m.replacer = strings.NewReplacer(pairs...)
-	}
-	return m
+	slices.SortFunc(all, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	return slices.Compact(all)
 }
+
+func pair[T string | []byte](s T, i int) uint16 { return uint16(s[i])<<8 | uint16(s[i+1]) }
+
+func (t *table) mark(k uint16) { t.pairs[k>>6] |= 1 << (k & 63) }
 
 // Text gives s without secrets.
 func (m Mask) Text(s string) string {
-	if m.replacer == nil {
-		return s
+	text, _, _ := m.scan(s, len(s))
+	return text
+}
+
+// found is a secret in a text: what is to be replaced, and, if it goes to the end of the text, which bytes would go on with it.
+type found struct {
+	from, to int
+	more     *charset
+}
+
+// scan replaces the secrets that begin before limit. It gives the text up to where it came, limit or the end of a secret that
+// reaches beyond, and where that is; and what would belong to a secret at the very end of s.
+func (m Mask) scan(s string, limit int) (text string, end int, more *charset) {
+	if m.t == nil {
+		return s[:limit], limit, nil
 	}
-	return m.replacer.Replace(s)
+	var out []byte
+	done, i := 0, 0
+	for i < limit && i+1 < len(s) {
+		k := pair(s, i)
+		if m.t.pairs[k>>6]&(1<<(k&63)) == 0 {
+			i++
+			continue
+		}
+		f, ok := m.t.at(s, i, k)
+		if !ok || f.from < done {
+			i++
+			continue
+		}
+		out = append(append(out, s[done:f.from]...), masked...)
+		i, done = max(f.to, i+1), f.to
+		if f.to == len(s) {
+			more = f.more
+		}
+	}
+	end = max(limit, done)
+	if done == 0 && out == nil {
+		return s[:end], end, nil
+	}
+	return string(append(out, s[done:end]...)), end, more
+}
+
+// at looks for a secret that begins, or whose anchor begins, at i.
+func (t *table) at(s string, i int, k uint16) (found, bool) {
+	for _, lit := range t.literals[k] {
+		if strings.HasPrefix(s[i:], lit) {
+			return found{from: i, to: i + len(lit)}, true
+		}
+	}
+	for _, sh := range t.shapes[k] {
+		if strings.HasPrefix(s[i:], sh.anchor) {
+			if f, ok := sh.match(s, i); ok {
+				return f, true
+			}
+		}
+	}
+	return found{}, false
 }
 
 // SecretName judges by a variable's name whether its value is a secret.
@@ -58,4 +158,12 @@ func SecretName(name string) bool {
 		}
 	}
 	return false
+}
+
+// reach is how far behind the beginning of a secret has to be looked.
+func (m Mask) reach() int {
+	if m.t == nil {
+		return 0
+	}
+	return m.t.longest
 }

@@ -41,6 +41,8 @@ type Config struct {
 	Publish func(ctx context.Context, m *nats.Msg) error
 	// Buffer in bytes; 0 means DefaultBuffer.
 	Buffer int
+	// Limits of what is sent.
+	Limits Limits
 	Log    *slog.Logger
 }
 
@@ -53,6 +55,7 @@ type Shipper struct {
 	lines   []*eventsv1.LogLine // not acknowledged yet
 	first   int64               // number of lines[0]
 	bytes   int
+	budget  budget
 	stopped bool
 	// changed is closed and replaced whenever lines leave or the shipper ends; added wakes the sender.
 	changed chan struct{}
@@ -64,11 +67,11 @@ func New(cfg Config) *Shipper {
 	if cfg.Buffer == 0 {
 		cfg.Buffer = DefaultBuffer
 	}
-	return &Shipper{cfg: cfg, first: 1, changed: make(chan struct{}), added: make(chan struct{}, 1)}
+	return &Shipper{cfg: cfg, first: 1, budget: budget{limits: cfg.Limits.withDefaults()}, changed: make(chan struct{}), added: make(chan struct{}, 1)}
 }
 
 // Line adds a line. It waits while the buffer is full, until ctx ends; a line that comes after Run's end, or finds no place
-// before ctx ends, is dropped.
+// before ctx ends, is dropped. Beyond the limits only the last lines are kept, which Flush sends.
 func (s *Shipper) Line(ctx context.Context, level, stage, text string) {
 	line := &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Stage: stage, Text: text}
 	for {
@@ -97,9 +100,20 @@ func (s *Shipper) add(line *eventsv1.LogLine) (full bool, changed <-chan struct{
 	if len(s.lines) > 0 && s.bytes+cost(line) > s.cfg.Buffer {
 		return true, s.changed
 	}
+	send, notice := s.budget.take(line)
+	if notice != nil {
+		s.push(notice)
+	}
+	if send {
+		s.push(line)
+	}
+	return false, nil
+}
+
+// push is called with mu held.
+func (s *Shipper) push(line *eventsv1.LogLine) {
 	s.lines = append(s.lines, line)
 	s.bytes += cost(line)
-	return false, nil
 }
 
 func cost(l *eventsv1.LogLine) int { return len(l.GetText()) + len(l.GetStage()) + lineCost }
@@ -107,12 +121,13 @@ func cost(l *eventsv1.LogLine) int { return len(l.GetText()) + len(l.GetStage())
 // Run sends until ctx ends.
 func (s *Shipper) Run(ctx context.Context) {
 	defer s.stop()
+	var sent time.Time
 	for {
 		chunk := s.next()
 		if chunk == nil {
 			select {
 			case <-s.added:
-				s.collect(ctx)
+				s.collect(ctx, batchWait-time.Since(sent))
 				continue
 			case <-ctx.Done():
 				return
@@ -122,12 +137,16 @@ func (s *Shipper) Run(ctx context.Context) {
 			return
 		}
 		s.sent(len(chunk.GetLines()))
+		sent = time.Now()
 	}
 }
 
-// collect waits a little for more lines to come.
-func (s *Shipper) collect(ctx context.Context) {
-	t := time.NewTimer(batchWait)
+// collect waits a little for more lines to come. The first line after a silence is sent at once.
+func (s *Shipper) collect(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	for s.waiting() < liveLines {
 		select {
@@ -224,9 +243,10 @@ func (s *Shipper) tell() {
 	s.changed = make(chan struct{})
 }
 
-// Flush waits until every line that was added before is stored. It returns the cause of ctx if that ends first, and nil
+// Flush waits until every line that was added before is stored, the last ones beyond the limits too. It returns the cause of ctx if that ends first, and nil
 // after Run's end.
 func (s *Shipper) Flush(ctx context.Context) error {
+	s.release()
 	for {
 		s.mu.Lock()
 		done, changed := s.stopped || len(s.lines) == 0, s.changed
@@ -239,5 +259,20 @@ func (s *Shipper) Flush(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("send the last log lines: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// release sends what was held back by the limits.
+func (s *Shipper) release() {
+	s.mu.Lock()
+	if !s.stopped {
+		for _, l := range s.budget.release() {
+			s.push(l)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case s.added <- struct{}{}:
+	default:
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -74,6 +75,8 @@ func New(streams IO) *cobra.Command {
 	f.StringVar(&o.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "how long running builds may finish after a signal")
 	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of more variables that builds get")
+	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build; beyond it only the last lines are kept")
+	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log; beyond them only the last are kept")
 	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often CPU, memory and disk of a build are measured; 0 is never")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every detail")
 	return cmd

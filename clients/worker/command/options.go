@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
@@ -25,6 +26,7 @@ type options struct {
 	server, bus, keyFile, name, pool, stateDir, executor, fake string
 	platforms, passEnv                                         []string
 	slots                                                      int
+	logMB, logLines                                            int64
 	drain, telemetry                                           time.Duration
 	verbose                                                    bool
 }
@@ -56,6 +58,7 @@ func (o options) config() (worker.Config, error) {
 		return worker.Config{}, fmt.Errorf("%w: where may the worker keep its state? Give --state-dir", errUsage)
 	}
 	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry, BusURL: o.bus}
+	cfg.LogLimits = buildlog.Limits{Lines: o.logLines, Bytes: o.logMB << 20}
 	if o.slots < 1 {
 		return cfg, fmt.Errorf("%w: --slots %d: at least 1", errUsage, o.slots)
 	}

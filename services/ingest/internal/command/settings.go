@@ -44,6 +44,7 @@ type settings struct {
 	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
+	SessionTTL   time.Duration                 `env:"FREEAGENT_SESSION_TTL" help:"how long somebody who logs in to the pages stays so"`
 	MaxSamples   int                           `env:"FREEAGENT_MAX_SAMPLES" help:"samples of telemetry that wait for the bus; more are left out"`
 	PublicURL    string                        `env:"FREEAGENT_PUBLIC_URL" help:"where people reach the gateway, for links in webhooks"`
 	HookNets     []netip.Prefix                `env:"FREEAGENT_WEBHOOK_NETWORKS" help:"networks of our own that webhooks may be sent to besides the public internet, such as 10.0.0.0/8,127.0.0.1/32"`
@@ -66,7 +67,7 @@ func defaults() settings {
 	return settings{
 		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
 		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
-		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL,
+		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL, SessionTTL: c.SessionTTL,
 		MaxSamples: c.MaxSamples, HookTimeout: c.WebhookTimeout, HookAttempts: c.WebhookAttempts, HookFirst: c.WebhookPause, HookPause: c.WebhookMaxPause,
 		HookDisable: c.WebhookDisableAfter,
 	}
@@ -81,6 +82,7 @@ func (s settings) config() (ingest.Config, error) {
 	cfg.PublicURL, cfg.WebhookNetworks, cfg.WebhookTimeout = s.PublicURL, s.HookNets, s.HookTimeout
 	cfg.WebhookAttempts, cfg.WebhookPause, cfg.WebhookMaxPause = s.HookAttempts, s.HookFirst, s.HookPause
 	cfg.WebhookDisableAfter = s.HookDisable
+	cfg.SessionTTL = s.SessionTTL
 	maps.Copy(cfg.StageTTLs, s.StageTTLs)
 	if s.TokenKey == "" {
 		return cfg, nil // that it is required has been said

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// Session is what somebody who is logged in may do: what an API key may, or what a build's token is enough for.
+type Session struct {
+	Scopes  identity.Scopes
+	BuildID string
+}
+
+// NewSession stores a session under its secret, for the holder of an API key, or of a build's token if buildID is given.
+func (s *Store) NewSession(ctx context.Context, secret, key, buildID string, expires time.Time) error {
+	keyHash := ""
+	if buildID == "" {
+		keyHash = identity.Hash(key)
+	}
+	return s.exec(ctx, "begin a session", `INSERT INTO sessions (hash, key_hash, build_id, expires_ms) VALUES ($1, $2, $3, $4)`,
+		identity.Hash(secret), keyHash, buildID, expires.UnixMilli())
+}
+
+// Session finds a session that has not ended and whose key still holds; build.ErrUnauthorized if there is none such.
+func (s *Store) Session(ctx context.Context, secret string, now time.Time) (Session, error) {
+	var buildID string
+	var words sql.NullString
+	err := s.db.Read().QueryRowContext(ctx, `SELECT s.build_id, k.scopes FROM sessions s LEFT JOIN api_keys k ON k.hash = s.key_hash
+		WHERE s.hash = $1 AND s.expires_ms > $2`, identity.Hash(secret), now.UnixMilli()).Scan(&buildID, &words)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && buildID == "" && !words.Valid {
+		return Session{}, build.ErrUnauthorized
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("look up a session: %w", err)
+	}
+	if buildID != "" {
+		return Session{BuildID: buildID}, nil
+	}
+	scopes, err := identity.ParseScopes(words.String)
+	return Session{Scopes: scopes}, err //nolint:wrapcheck // says what is wrong
+}
+
+// EndSession forgets a session; one that is not there is no error.
+func (s *Store) EndSession(ctx context.Context, secret string) error {
+	return s.exec(ctx, "end a session", `DELETE FROM sessions WHERE hash = $1`, identity.Hash(secret))
+}
+
+// SweepSessions forgets those that ended before t.
+func (s *Store) SweepSessions(ctx context.Context, t time.Time) error {
+	return s.exec(ctx, "sweep sessions", `DELETE FROM sessions WHERE expires_ms < $1`, t.UnixMilli())
+}
