@@ -65,7 +65,7 @@ case ${1:-} in
     binaries
     for replicas in 1 3; do
       echo "-- $replicas of each service"
-      "$BIN/freeagent-chaos" -bin "$BIN" -replicas $replicas -faults 0 -cancelled 0 -isolate=false -tls=false -builds 2000 -clients 16 \
+      "$BIN/freeagent-chaos" -bin "$BIN" -replicas $replicas -faults 0 -cancelled 0 -isolate=false -tls=false -builds 600 -clients 16 \
         -for 1ms -workers 4 -slots 16 -fake slow=1ms,lines=1 -seed 1 2>/dev/null
     done
     ;;

@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
-// Ready waits until each service says that it is.
+// Ready waits until each service says that it is. One that has ended is started again.
 func (c *Cluster) Ready(ctx context.Context) error {
 	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, c.CAFile())
 	if err != nil {
@@ -25,6 +25,9 @@ func (c *Cluster) Ready(ctx context.Context) error {
 		}
 		url := c.healthScheme(p.Kind) + "://" + c.hostPort(p.Name) + "/readyz"
 		err := c.await(ctx, p, func() error {
+			if !p.Running() { // started again, as its supervisor would: what it needs may only be slow to come
+				return p.Start()
+			}
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
 				return err //nolint:wrapcheck // cannot be
