@@ -75,7 +75,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		return nil, err
 	}
 	s.keeper = keeper.New(d.Conn, log)
-	if err := s.ensureTopology(ctx); err != nil {
+	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

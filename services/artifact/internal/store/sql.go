@@ -70,6 +70,15 @@ func (s *SQL) ExtendUpload(ctx context.Context, id string, expires time.Time) er
 	return err
 }
 
+// EndUpload implements Store.
+func (s *SQL) EndUpload(ctx context.Context, id string, counted bool) error {
+	if !counted {
+		return nil
+	}
+	_, err := s.change(ctx, "end upload of "+id, `UPDATE objects SET uploads = uploads - 1 WHERE id = $1 AND state = 'staged'`, id)
+	return err
+}
+
 // GiveUp implements Store.
 func (s *SQL) GiveUp(ctx context.Context, id string, counted bool) error {
 	mine := 0
