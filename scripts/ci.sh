@@ -9,6 +9,9 @@ cd "$ROOT"
 # The HTTP API v1 conformance suite, where it stands beside the clone: both tiers, against a standalone and against the
 # services as processes of their own.
 CONFORMANCE_DIR=$ROOT/../shared/conformance
+# What the original controller itself wrote: the import is tried with it where it is at hand.
+FORMER_DIR=$ROOT/../shared/fixtures/original-controller
+[ ! -d "$FORMER_DIR" ] || export FREEAGENT_FORMER=$FORMER_DIR
 
 OUT=$ROOT/.cache/ci
 rm -rf "$OUT"

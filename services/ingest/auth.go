@@ -84,7 +84,7 @@ func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say dialect,
 
 // checkKey answers the request itself if the key does not let it on.
 func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say dialect, key string, need identity.Scope) bool {
-	scopes, err := g.store.Key(r.Context(), key)
+	scopes, err := g.keys.get(r.Context(), key, g.store.Key)
 	switch {
 	case errors.Is(err, build.ErrUnauthorized):
 		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongKey)

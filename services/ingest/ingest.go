@@ -31,6 +31,7 @@ type Ingest struct {
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
+	keys      keyCache
 	holders   holders
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async

@@ -21,6 +21,8 @@ type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
 	Log  *slog.Logger
+	// SyncEvents makes durable what the bus has acknowledged; nil: the bus does so before it acknowledges.
+	SyncEvents func() error
 }
 
 // Monitor is one replica. Make it with New, run it with Run.
@@ -54,7 +56,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 		return nil, err
 	}
 	return &Monitor{
-		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, log), nc: d.Conn, js: js, log: log,
+		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), nc: d.Conn, js: js, log: log,
 		now: func() time.Time { return time.Now().UTC() }, back: make(chan struct{}, 1),
 	}, nil
 }

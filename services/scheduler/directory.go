@@ -39,7 +39,7 @@ func (s *Scheduler) WithdrawWorker(
 	if err != nil {
 		return nil, err
 	}
-	s.wake()
+	s.returned()
 	return &schedulerv1.WithdrawWorkerResponse{}, nil
 }
 

@@ -17,6 +17,8 @@ const (
 	seenEvery = 10 * time.Second
 	// maxCandidates bounds how many builds a poll tries to take when others are quicker.
 	maxCandidates = 16
+	// maxDealt is how many candidates are found at once, for workers that poll at the same time.
+	maxDealt = 128
 )
 
 // Poll gives a worker that has no connection to the bus what it shall build: what it holds already, for the answer that gave
@@ -33,13 +35,17 @@ func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*sche
 	if err != nil || len(held) > 0 {
 		return s.given(held), err
 	}
-	candidates, err := s.candidates(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range candidates {
-		held, err := s.take(ctx, w.ID, b)
-		if errors.Is(err, store.ErrConflict) {
+	for range maxCandidates {
+		b, err := s.deck.deal(w, func() ([]store.Build, error) { return s.candidates(ctx, w) })
+		if err != nil || b == nil {
+			return &schedulerv1.PollResponse{}, err
+		}
+		held, err := s.take(ctx, w.ID, *b)
+		if err != nil || held[0].ID != b.ID { // it was not taken: perhaps this worker has asked twice
+			s.deck.putBack(*b)
+		}
+		if errors.Is(err, store.ErrConflict) { // somebody else takes builds, too
+			s.deck.shuffle()
 			continue
 		}
 		if err == nil {
@@ -86,7 +92,7 @@ func (s *Scheduler) candidates(ctx context.Context, w store.Worker) ([]store.Bui
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, cannot)
-	pending, err := s.store.Pending(ctx, s.now(), maxCandidates)
+	pending, err := s.store.Pending(ctx, s.now(), maxDealt)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +107,10 @@ func (s *Scheduler) candidates(ctx context.Context, w store.Worker) ([]store.Bui
 				share[project] += n
 			}
 		}
-		all = append(all, fair(pending, share, maxCandidates)...)
+		all = append(all, fair(pending, share, maxDealt)...)
 	}
 	slices.SortStableFunc(all, func(a, b store.Build) int { return cmp.Compare(b.Priority, a.Priority) })
-	return all[:min(len(all), maxCandidates)], nil
+	return all[:min(len(all), maxDealt)], nil
 }
 
 // take gives a build to a worker in one transaction, the worker locked first, so that two polls of one worker give it one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
 	Log  *slog.Logger
+	// SyncEvents makes durable what the bus has acknowledged; nil: the bus does so before it acknowledges.
+	SyncEvents func() error
 }
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
@@ -40,6 +43,10 @@ type Scheduler struct {
 
 	woken   chan struct{}
 	waiting atomic.Int64
+	// counting guards counted, when waiting was last counted.
+	counting sync.Mutex
+	counted  time.Time
+	deck     deck
 
 	timeouts timeouts
 }
@@ -60,7 +67,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	}
 	s := &Scheduler{
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
-		relay: outbox.NewRelay(d.DB, js, log), now: func() time.Time { return time.Now().UTC() },
+		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 	}
 	if err := s.readTimeouts(ctx); err != nil {
 		return nil, err

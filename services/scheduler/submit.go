@@ -37,7 +37,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	s.wake()
+	s.returned()
 	s.flush(ctx, "submit", b.ID)
 	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
 }
@@ -80,13 +80,39 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	}, nil
 }
 
-// admit bounds the queue. The figure is refreshed by the release loop and counted up here between: the bound is there to
-// stop a flood, not to be exact to the build.
-func (s *Scheduler) admit(context.Context) error {
-	if s.waiting.Add(1) > s.cfg.MaxWaiting {
-		s.waiting.Add(-1)
-		return fmt.Errorf("%w: %d builds wait already", build.ErrQueueFull, s.cfg.MaxWaiting)
+// admit bounds the queue. The figure is refreshed now and then and counted up here between: the bound is there to stop a
+// flood, not to be exact to the build.
+func (s *Scheduler) admit(ctx context.Context) error {
+	if s.waiting.Add(1) <= s.cfg.MaxWaiting {
+		return nil
 	}
+	s.waiting.Add(-1)
+	if err := s.recount(ctx, recountFull); err != nil { // builds may have been taken meanwhile
+		return err
+	}
+	if s.waiting.Add(1) <= s.cfg.MaxWaiting {
+		return nil
+	}
+	s.waiting.Add(-1)
+	return fmt.Errorf("%w: %d builds wait already", build.ErrQueueFull, s.cfg.MaxWaiting)
+}
+
+// recountFull is how old the figure may be that refuses a submit.
+const recountFull = 50 * time.Millisecond
+
+// recount refreshes the figure of waiting builds if it is older than that: counting visits every one of them.
+func (s *Scheduler) recount(ctx context.Context, older time.Duration) error {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	if time.Since(s.counted) < older {
+		return nil
+	}
+	waiting, _, err := s.store.Summary(ctx)
+	if err != nil {
+		return err
+	}
+	s.waiting.Store(waiting)
+	s.counted = time.Now()
 	return nil
 }
 
@@ -163,14 +189,9 @@ func (s *Scheduler) sayRetried(ctx context.Context, tx *store.Tx, b store.Build)
 
 // warnings are what a submitter should know at once.
 func (s *Scheduler) warnings(ctx context.Context, b store.Build) ([]string, error) {
-	workers, err := s.store.Capacities(ctx)
-	if err != nil {
+	able, err := s.store.Able(ctx, b.Pool, b.Platform)
+	if err != nil || able {
 		return nil, err
-	}
-	for _, w := range workers {
-		if w.Can(b.Pool, b.Platform) {
-			return nil, nil
-		}
 	}
 	return []string{noWorker(b)}, nil
 }

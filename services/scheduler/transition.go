@@ -49,7 +49,9 @@ func (s *Scheduler) update(
 		b, err = f(tx, read)
 		return err
 	})
-	if err == nil {
+	if err == nil && b.State.Waiting() {
+		s.returned()
+	} else if err == nil {
 		s.wake()
 	}
 	return b, err

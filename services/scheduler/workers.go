@@ -103,7 +103,7 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 	if err != nil {
 		return nil, err
 	}
-	s.wake()
+	s.returned()
 	return &schedulerv1.SyncResponse{Lost: lost}, nil
 }
 

@@ -216,13 +216,13 @@ func (a *App) openDeciders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.scheduler, err = scheduler.New(ctx, a.cfg.Scheduler, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log}); err != nil {
+	if a.scheduler, err = scheduler.New(ctx, a.cfg.Scheduler, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync}); err != nil {
 		return err
 	}
 	if db, nc, err = a.service(ctx, "monitor"); err != nil {
 		return err
 	}
-	a.monitor, err = monitor.New(ctx, a.cfg.Monitor, monitor.Deps{DB: db, Conn: nc, Log: a.cfg.Log})
+	a.monitor, err = monitor.New(ctx, a.cfg.Monitor, monitor.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync})
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,7 +107,7 @@ func tree(t *testing.T, dir string) map[string]string {
 }
 
 // roundTrip takes an installation over and gives it back, with and without the database that it came from, and compares row by row
-// and file by file. Equal is all but: what was assigned or building is pending; and the log of what has not ended has a line more. Without
+// and file by file. Equal is all but: what was assigned or building is pending, and what waits is told so in its log. Without
 // the base tokens are other ones and rows of logs have other numbers.
 func roundTrip(t *testing.T, in formertest.Installation) {
 	t.Helper()
@@ -137,8 +138,11 @@ func roundTrip(t *testing.T, in formertest.Installation) {
 			lines = `SELECT * FROM build_logs`
 		}
 		missing, more := differences(table(t, in, lines), table(t, out, lines))
-		if len(missing) > 0 || len(more) != open {
-			t.Errorf("base %q: log lines missing %q, more %q; want none missing and %d more", base, missing, more, open)
+		ours := slices.DeleteFunc(slices.Clone(more), func(row string) bool {
+			return strings.Contains(row, "Taken over from the former controller") || strings.Contains(row, "No connected worker can build")
+		})
+		if len(missing) > 0 || len(ours) > 0 || len(more) < open {
+			t.Errorf("base %q: log lines missing %q, more %q; want none missing, and more only of the %d builds that wait", base, missing, more, open)
 		}
 		if pending := table(t, out, `SELECT id FROM builds WHERE status = 'pending' AND worker_id IS NULL AND started_at IS NULL`); len(pending) != open {
 			t.Errorf("base %q: %d builds are pending, want %d", base, len(pending), open)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,10 +86,12 @@ func request(method, path, contentType string, body []byte, headers ...string) [
 	return b.Bytes()
 }
 
-// load sends b.N requests over so many connections, one after the other on each, and reports the rate and the times that
-// they took. next gives the request of number i.
-func load(b *testing.B, addr string, connections int, next func(i int64) []byte) {
+// load sends b.N requests to the farm over so many connections, one after the other on each. It reports the rate, the times
+// that they took, and the processor's time that each cost the server, which other work on the machine changes least. next
+// gives the request of number i.
+func (f *farm) load(b *testing.B, connections int, next func(i int64) []byte) {
 	b.Helper()
+	addr := "127.0.0.1:" + f.port
 	wires := make([]*wire, connections)
 	for i := range wires {
 		w, err := dialWire(addr)
@@ -100,6 +104,7 @@ func load(b *testing.B, addr string, connections int, next func(i int64) []byte)
 	var count atomic.Int64
 	took := make([][]time.Duration, connections)
 	var all sync.WaitGroup
+	spent := f.cpu(b)
 	b.ResetTimer()
 	for c, w := range wires {
 		all.Go(func() {
@@ -126,6 +131,29 @@ func load(b *testing.B, addr string, connections int, next func(i int64) []byte)
 		return
 	}
 	b.ReportMetric(float64(len(times))/b.Elapsed().Seconds(), "requests/s")
+	if spent > 0 {
+		b.ReportMetric((f.cpu(b)-spent).Seconds()*1e6/float64(len(times)), "server-cpu-us")
+	}
 	b.ReportMetric(times[len(times)/2].Seconds()*1000, "p50-ms")
 	b.ReportMetric(times[len(times)*99/100].Seconds()*1000, "p99-ms")
+}
+
+// cpu is the processor's time that the server has used; 0 where it cannot be read.
+func (f *farm) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.cmd.Process.Pid))
+	if err != nil {
+		return 0 // not Linux
+	}
+	_, rest, _ := strings.Cut(string(data), ") ") // the name before it may hold anything
+	fields := strings.Fields(rest)
+	var ticks int64
+	for _, i := range []int{11, 12} { // utime and stime, in hundredths of a second
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }

@@ -33,7 +33,7 @@ func BenchmarkV1(b *testing.B) {
 		{"submit", request(http.MethodPost, "/api/builds/submit", formType, form)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			load(b, "127.0.0.1:"+f.port, 16, func(int64) []byte { return c.request })
+			f.load(b, 16, func(int64) []byte { return c.request })
 		})
 	}
 }

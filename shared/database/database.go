@@ -185,9 +185,13 @@ func (q Querier) QueryContext(ctx context.Context, query string, args ...any) (*
 	return q.db.read.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext is database/sql's, with $N placeholders.
+// QueryRowContext is database/sql's, with $N placeholders. On SQLite one that has begun is not interrupted: watching ctx takes
+// two goroutines, which is much of what a read of one row costs there.
 func (q Querier) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	query = q.db.Rebind(query)
+	if q.db.dialect == SQLite && ctx.Err() == nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if stmt := q.db.prepared(ctx, query); stmt != nil { //nolint:sqlclosecheck // it stays prepared until Close
 		return stmt.QueryRowContext(ctx, args...)
 	}

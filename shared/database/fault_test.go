@@ -22,6 +22,9 @@ func (f publishFunc) Publish(ctx context.Context, msgs []database.Message) (int,
 	return f(ctx, msgs)
 }
 
+// Sync: nothing more is to be done.
+func (f publishFunc) Sync(context.Context) error { return nil }
+
 // TestPublishedButNotRemoved: the answer to a publish is lost with the process; the next one publishes the same IDs again.
 func TestPublishedButNotRemoved(t *testing.T) {
 	t.Parallel()
@@ -289,6 +292,56 @@ func TestEmitMany(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, to.got()); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// syncFunc is a far end whose Sync is the test's.
+type syncFunc struct {
+	*far
+	sync func() error
+}
+
+func (s syncFunc) Sync(context.Context) error { return s.sync() }
+
+// TestNothingLeavesBeforeItIsDurable: what is published stays in the outbox until the far end has synced it, and if that
+// fails it is published again. Meanwhile others go on, and nobody who flushes waits for it.
+func TestNothingLeavesBeforeItIsDurable(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		db, to := open(t), newFar()
+		syncing, outcome := make(chan struct{}), make(chan error)
+		r, _ := start(t, db, syncFunc{to, func() error {
+			select {
+			case syncing <- struct{}{}:
+			case <-t.Context().Done():
+			}
+			select {
+			case err := <-outcome:
+				return err
+			case <-t.Context().Done():
+				return t.Context().Err()
+			}
+		}})
+		emit(t, db, "a")
+		<-syncing
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		emit(t, db, "b") // goes out beside it
+		to.waitFor(t, 2)
+		if n := count(t, db, "SELECT count(*) FROM outbox"); n != 2 {
+			t.Errorf("%d messages in the outbox, want both", n)
+		}
+		outcome <- errors.New("the disk is on fire")
+		<-syncing // of both, published again
+		if n := count(t, db, "SELECT count(*) FROM outbox"); n != 2 {
+			t.Errorf("%d messages in the outbox after a failed sync, want both", n)
+		}
+		outcome <- nil
+		waitEmpty(t, db)
+		if diff := cmp.Diff([]string{"a", "b"}, to.got()); diff != "" {
+			t.Errorf("the far end has (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -102,8 +102,8 @@ func (t *Tx) noteEmitted(rows *sql.Rows) error {
 	return nil
 }
 
-func (db *DB) waitingMessages(ctx context.Context) (seqs []int64, msgs []Message, err error) {
-	rows, err := db.Read().QueryContext(ctx, "SELECT seq, id, subject, header, payload FROM outbox ORDER BY seq LIMIT $1", relayBatch)
+func (db *DB) waitingMessages(ctx context.Context, limit int) (seqs []int64, msgs []Message, err error) {
+	rows, err := db.Read().QueryContext(ctx, "SELECT seq, id, subject, header, payload FROM outbox ORDER BY seq LIMIT $1", limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the outbox: %w", err)
 	}

@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
-// Publisher sends messages in order. done counts the leading ones that are durable at the far end, also beside an error.
-// A message that is sent again has the same ID.
+// Publisher sends messages in order.
 type Publisher interface {
+	// Publish counts in done the leading ones that the far end has taken, also beside an error. A message that is sent again
+	// has the same ID.
 	Publish(ctx context.Context, msgs []Message) (done int, err error)
+	// Sync returns when all that was taken is durable there; only then is it removed from the outbox.
+	Sync(ctx context.Context) error
 }
 
 const (
@@ -27,7 +30,8 @@ const (
 	maxRetry       = 5 * time.Second
 )
 
-// Relay publishes what transactions emitted: in order, at least once, and removed only when durable at the far end. On
+// Relay publishes what transactions emitted: in order, at least once, and removed only when durable at the far end. While one
+// batch is made durable and removed, the next is on its way. On
 // PostgreSQL one relay of a schema is active at a time and another takes over when it dies. A DB has one relay, run once.
 type Relay struct {
 	db  *DB
@@ -37,6 +41,15 @@ type Relay struct {
 	flushes flushes
 	// asked: a relay on standby in another process wants to hear that its messages are published.
 	asked atomic.Bool
+	// leaving is the batch whose removal is under way; nil: none.
+	leaving *removal
+}
+
+// removal is of messages that are published and still in the outbox.
+type removal struct {
+	seqs []int64
+	done chan struct{}
+	err  error // after done
 }
 
 // NewRelay gives the relay of db's outbox.
@@ -60,7 +73,8 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 // relay publishes batch after batch; it returns only when ctx ends or the database fails.
-func (r *Relay) relay(ctx context.Context) error {
+func (r *Relay) relay(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, r.removed()) }()
 	retry := minRetry
 	for ctx.Err() == nil {
 		full, err := r.pass(ctx)
@@ -81,20 +95,56 @@ func (r *Relay) relay(ctx context.Context) error {
 		}
 		retry = minRetry
 		if !full {
-			r.waitForMore(ctx)
+			if err := r.waitForMore(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (r *Relay) waitForMore(ctx context.Context) {
+// waitForMore ends when there may be more to publish, or with the error of the removal under way.
+func (r *Relay) waitForMore(ctx context.Context) error {
 	t := time.NewTimer(relayPoll)
 	defer t.Stop()
+	var removed chan struct{}
+	if r.leaving != nil {
+		removed = r.leaving.done
+	}
 	select {
 	case <-ctx.Done():
 	case <-r.db.emits.woken:
 	case <-t.C:
+	case <-removed:
+		return r.removed()
 	}
+	return nil
+}
+
+// remove begins to make a published batch durable and to remove it.
+func (r *Relay) remove(ctx context.Context, seqs []int64) {
+	leaving := &removal{seqs: seqs, done: make(chan struct{})}
+	r.leaving = leaving
+	go func() { // owned by leaving: removed waits for it
+		defer close(leaving.done)
+		ctx := context.WithoutCancel(ctx)
+		if err := r.to.Sync(ctx); err != nil {
+			leaving.err = fmt.Errorf("make durable what was published: %w", err)
+			return
+		}
+		leaving.err = r.db.remove(ctx, seqs)
+	}()
+}
+
+// removed waits until the removal under way has ended.
+func (r *Relay) removed() error {
+	if r.leaving == nil {
+		return nil
+	}
+	<-r.leaving.done
+	err := r.leaving.err
+	r.leaving = nil
+	return err
 }
 
 // pass publishes a batch and, once nothing is left, answers the relays on standby that asked.
@@ -106,6 +156,7 @@ func (r *Relay) pass(ctx context.Context) (full bool, err error) {
 	case full || err != nil:
 		r.asked.Store(true)
 	default:
+		err = r.removed() // they look into the outbox
 		r.tell(ctx, published)
 	}
 	return full, err
@@ -123,7 +174,7 @@ func (e *publishError) Unwrap() error { return e.cause }
 // batch publishes and removes up to relayBatch messages, and says whether there may be more.
 func (r *Relay) batch(ctx context.Context) (full bool, err error) {
 	reached := r.db.emits.mark() // before the look: what is committed by now, the look sees
-	seqs, msgs, err := r.db.waitingMessages(ctx)
+	seqs, msgs, err := r.waiting(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -136,10 +187,34 @@ func (r *Relay) batch(ctx context.Context) (full bool, err error) {
 		}
 		r.flushes.settle(reached) // before the removal: nobody who flushes need wait for that
 	}
-	if err := r.db.remove(ctx, seqs[:done]); err != nil {
-		return false, err
+	if done > 0 {
+		if err := r.removed(); err != nil {
+			return false, err
+		}
+		r.remove(ctx, seqs[:done])
 	}
 	return full, failed
+}
+
+// waiting gives the next batch: what is in the outbox and not about to leave it.
+func (r *Relay) waiting(ctx context.Context) (seqs []int64, msgs []Message, err error) {
+	if r.leaving == nil {
+		return r.db.waitingMessages(ctx, relayBatch)
+	}
+	all, waiting, err := r.db.waitingMessages(ctx, relayBatch+len(r.leaving.seqs))
+	if err != nil {
+		return nil, nil, err
+	}
+	gone := make(map[int64]bool, len(r.leaving.seqs))
+	for _, seq := range r.leaving.seqs {
+		gone[seq] = true
+	}
+	for i, seq := range all {
+		if !gone[seq] && len(seqs) < relayBatch {
+			seqs, msgs = append(seqs, seq), append(msgs, waiting[i])
+		}
+	}
+	return seqs, msgs, nil
 }
 
 func (r *Relay) publish(ctx context.Context, msgs []Message) (done int, err error) {

@@ -51,6 +51,8 @@ func (f *far) Publish(_ context.Context, msgs []database.Message) (int, error) {
 	return take, nil
 }
 
+func (f *far) Sync(context.Context) error { return nil }
+
 func (f *far) got() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

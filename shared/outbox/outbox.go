@@ -19,13 +19,17 @@ func Emit(ctx context.Context, tx *database.Tx, msgs ...bus.Message) error {
 	return tx.Emit(ctx, rows...)
 }
 
-// NewRelay gives the relay that publishes what Emit wrote to db.
-func NewRelay(db *database.DB, js jetstream.JetStream, log *slog.Logger) *database.Relay {
-	return database.NewRelay(db, publisher{js}, log)
+// NewRelay gives the relay that publishes what Emit wrote to db. sync makes durable what the bus has acknowledged, before it
+// leaves the outbox; nil: an acknowledgement says that it is.
+func NewRelay(db *database.DB, js jetstream.JetStream, sync func() error, log *slog.Logger) *database.Relay {
+	return database.NewRelay(db, publisher{js: js, sync: sync}, log)
 }
 
 // publisher is the bus as the relay needs it.
-type publisher struct{ js jetstream.JetStream }
+type publisher struct {
+	js   jetstream.JetStream
+	sync func() error
+}
 
 var _ database.Publisher = publisher{}
 
@@ -36,4 +40,12 @@ func (p publisher) Publish(ctx context.Context, rows []database.Message) (int, e
 		msgs[i] = bus.Message(r)
 	}
 	return bus.PublishAll(ctx, p.js, msgs)
+}
+
+// Sync implements database.Publisher.
+func (p publisher) Sync(context.Context) error {
+	if p.sync == nil {
+		return nil
+	}
+	return p.sync()
 }

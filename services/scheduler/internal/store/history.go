@@ -24,7 +24,8 @@ func (t *Tx) NextHistory(ctx context.Context) (int64, error) {
 	return last + 1, nil
 }
 
-// InsertHistory adds a build as it is, with the seq that it brings; one that ended counts into the totals.
+// InsertHistory adds a build as it is, with the seq that it brings; one that ended counts into the totals. That one waits for
+// long is not told: most of its waiting was elsewhere.
 func (t *Tx) InsertHistory(ctx context.Context, b Build) error {
 	refs, err := refTexts(b)
 	if err != nil {
@@ -32,8 +33,8 @@ func (t *Tx) InsertHistory(ctx context.Context, b Build) error {
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO builds
 		(seq, id, project, platform, pool, state, attempt, worker_id, error, profile, source, certs, result, retry_of,
-			submitted_at, assigned_at, started_at, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			submitted_at, assigned_at, started_at, finished_at, wait_told)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1)`,
 		b.Seq, b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.WorkerID, b.Error, b.Profile, refs[0], refs[1], refs[2],
 		b.RetryOf, millis(b.SubmittedAt), millis(b.AssignedAt), millis(b.StartedAt), millis(b.FinishedAt))
 	if err != nil {

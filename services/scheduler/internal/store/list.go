@@ -41,7 +41,7 @@ func (s *Store) List(ctx context.Context, limit int32, f Filter) ([]Build, error
 	}
 	columns := buildColumns
 	if f.Brief {
-		columns = strings.Replace(columns, "source, certs, result", "'', '', ''", 1)
+		columns = briefColumns
 	}
 	q := `SELECT ` + columns + ` FROM builds WHERE ` + strings.Join(where, " AND ") + ` ORDER BY seq DESC LIMIT ` + add(limit)
 	rows, err := s.db.Read().QueryContext(ctx, q, args...)

@@ -40,18 +40,19 @@ type Lane struct {
 	Platform build.Platform
 }
 
-// Pending gives, for each lane and project, the first builds in the order of priority and submission that may be handed out now.
+// Pending gives, for each lane and project, the first builds in the order of priority and submission that may be handed out
+// now, without what was stored of them. The places are counted in an index (builds_pending); rows are read of what is given.
 func (s *Store) Pending(ctx context.Context, now time.Time, perProject int) ([]Build, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM (
-			SELECT *, row_number() OVER (PARTITION BY pool, platform, project ORDER BY priority DESC, seq) AS place
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds WHERE seq IN (SELECT seq FROM (
+			SELECT seq, row_number() OVER (PARTITION BY pool, platform, project ORDER BY priority DESC, seq) AS place
 			FROM builds WHERE state = 'pending' AND not_before <= $1) AS waiting
-		WHERE place <= $2 ORDER BY priority DESC, seq`, millis(now), perProject)
+		WHERE place <= $2) ORDER BY priority DESC, seq`, millis(now), perProject)
 	return collect(rows, err, "pending builds")
 }
 
-// Queued gives every build whose hand-out should lie in BUILD_QUEUE.
+// Queued gives every build whose hand-out should lie in BUILD_QUEUE, without what was stored of them.
 func (s *Store) Queued(ctx context.Context) ([]Build, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE state = 'queued' ORDER BY seq`)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds WHERE state = 'queued' ORDER BY seq`)
 	return collect(rows, err, "queued builds")
 }
 
@@ -124,6 +125,16 @@ func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Ca
 		all = append(all, c)
 	}
 	return all, rows.Err()
+}
+
+// Able says whether an online worker that takes builds can do those of a lane.
+func (s *Store) Able(ctx context.Context, pool string, p build.Platform) (able bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM workers WHERE online = 1 AND draining = 0 AND pool = $1
+		AND (platforms = '' OR ',' || platforms || ',' LIKE $2))`, pool, "%,"+string(p)+",%").Scan(&able)
+	if err != nil {
+		return false, fmt.Errorf("look for a worker: %w", err)
+	}
+	return able, nil
 }
 
 // Worker reads one worker outside a transaction.

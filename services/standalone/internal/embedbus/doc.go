@@ -2,5 +2,6 @@
 // connect in the process; workers connect over TCP, on loopback unless told otherwise, and never without authentication:
 // whoever is not the process's own services is judged by the auth callout (package identity).
 //
-// Every stream is synced to disk before a publish is acknowledged, except those whose own declaration says otherwise.
+// A publish is acknowledged when the system has it, which a kill of the process does not undo. Against a power cut the events
+// are synced by Sync, which the relays call before they empty their outboxes; everything else every few seconds.
 package embedbus

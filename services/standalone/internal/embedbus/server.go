@@ -46,12 +46,15 @@ type Server struct {
 	password string
 	secure   bool
 	log      *slog.Logger
+	events   *syncer
 }
 
 const (
 	readyTimeout = 10 * time.Second
 	// maxPayload bounds a message: lists and log batches fit, bytes of objects do not belong here.
 	maxPayload = 1 << 20
+	// syncEvery bounds what a power cut takes of the streams that nobody calls Sync for.
+	syncEvery = 5 * time.Second
 )
 
 // Start runs a server until Close.
@@ -63,7 +66,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus")}
+	s := &Server{password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), events: newSyncer(cfg.Dir)}
 	opts, account := s.options(cfg, host, port)
 	if s.srv, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("start the bus: %w", err)
@@ -89,7 +92,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 	fa, sys := server.NewAccount(Account), server.NewAccount("SYS")
 	return &server.Options{
 		ServerName: "freeagent", Host: host, Port: port, MaxPayload: maxPayload,
-		JetStream: true, StoreDir: cfg.Dir, SyncAlways: true,
+		JetStream: true, StoreDir: cfg.Dir, SyncInterval: syncEvery,
 		Accounts: []*server.Account{fa, sys}, SystemAccount: sys.Name,
 		Users:       []*server.User{{Username: servicesUser, Password: s.password, Account: fa}},
 		AuthCallout: &server.AuthCallout{Issuer: cfg.Issuer, Account: Account, AuthUsers: []string{servicesUser}},
