@@ -150,10 +150,9 @@ func TestALogThatMovesWhileItIsRead(t *testing.T) {
 
 // recorder is a follower's client.
 type recorder struct {
-	mu    sync.Mutex
-	got   bytes.Buffer
-	wrote chan struct{}
-	gate  chan struct{} // if set, each Write waits for it
+	mu   sync.Mutex
+	got  bytes.Buffer
+	gate chan struct{} // if set, each Write waits for it
 }
 
 func (r *recorder) Write(p []byte) error {
