@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ func setup(t *testing.T) *farm {
 	f := &farm{t: t, js: s.JetStream(s.Connect("test")), where: &artifactv1.LogResponse{}}
 	f.book = NewBook(f.js, f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
 	f.hub = NewHub(f.book, HubConfig{
-		State: f.state, Beat: time.Second, Log: slog.New(slog.DiscardHandler),
+		State: f.state, Beat: time.Second,
 		Encode: func(b []byte, l Line) []byte { return fmt.Appendf(b, "%d %s\n", l.Number, l.Text) },
 	})
 	return f
