@@ -66,14 +66,13 @@ func (a *archivist) hearEnds(ctx context.Context) error {
 		Stream: bus.EventsStream, Durable: "artifact-logs", Parallel: 8,
 		Filters: []string{bus.BuildSubjects(bus.Completed), bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled)},
 	}
-	for {
-		err := bus.Consume(ctx, a.js, c, a.hear, a.log)
-		if err == nil || ctx.Err() != nil {
-			return nil
+	for ctx.Err() == nil {
+		if err := bus.Consume(ctx, a.js, c, a.hear, a.log); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "ends of builds are not heard yet", "err", err)
+			wait(ctx, time.Second)
 		}
-		a.log.WarnContext(ctx, "ends of builds are not heard yet", "err", err)
-		wait(ctx, time.Second)
 	}
+	return nil
 }
 
 func (a *archivist) hear(ctx context.Context, m jetstream.Msg) error {

@@ -28,7 +28,7 @@ import (
 )
 
 // serve answers fa.<name>.* until the test ends.
-func serve(t *testing.T, nc *nats.Conn, name string, add func(*rpc.Service) error) {
+func serve(t testing.TB, nc *nats.Conn, name string, add func(*rpc.Service) error) {
 	t.Helper()
 	r, err := rpc.NewService(nc, name, "1.0.0", slog.New(slog.DiscardHandler))
 	if err == nil {
@@ -57,7 +57,7 @@ type scheduler struct {
 	hooks
 }
 
-func startScheduler(t *testing.T, nc *nats.Conn) *scheduler {
+func startScheduler(t testing.TB, nc *nats.Conn) *scheduler {
 	t.Helper()
 	s := &scheduler{workers: map[string]*schedulerv1.RegisterWorkerRequest{}}
 	serve(t, nc, "scheduler", func(r *rpc.Service) error {
@@ -217,7 +217,7 @@ type object struct {
 	kept        bool
 }
 
-func startArtifact(t *testing.T, nc *nats.Conn) *artifact {
+func startArtifact(t testing.TB, nc *nats.Conn) *artifact {
 	t.Helper()
 	a := &artifact{limit: 1 << 20, objects: map[string]*object{}, logs: map[string]*artifactv1.LogResponse{}, arrived: make(chan string, 100)}
 	serve(t, nc, "artifact", func(r *rpc.Service) error {

@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.book = logbook.NewBook(js, g.archivedLog, g.archiveSource)
-	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat, Log: g.log})
+	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ type event struct{ name, id, data string }
 
 // follower reads a followed log.
 type follower struct {
-	t    *testing.T
+	t    testing.TB
 	resp *http.Response
 	sc   *bufio.Scanner
 	stop context.CancelFunc

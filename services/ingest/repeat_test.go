@@ -47,7 +47,7 @@ func (f *farm) watched() *line {
 }
 
 // cut ends the line as a client does that gives up: in an orderly way, or with a reset.
-func (l *line) cut(t *testing.T, reset bool) {
+func (l *line) cut(t testing.TB, reset bool) {
 	t.Helper()
 	if tcp, ok := l.Conn.(*net.TCPConn); ok && reset {
 		if err := tcp.SetLinger(0); err != nil {
@@ -59,7 +59,7 @@ func (l *line) cut(t *testing.T, reset bool) {
 	}
 }
 
-func formOf(t *testing.T, path string, parts ...part) []byte {
+func formOf(t testing.TB, path string, parts ...part) []byte {
 	t.Helper()
 	var form, req bytes.Buffer
 	w := multipart.NewWriter(&form)

@@ -33,7 +33,7 @@ const adminKey = "the-admin-key-0123456789"
 // farm is a gateway with a real bus and database. The scheduler and the artifact service, the far ends of wires, are played
 // by the test.
 type farm struct {
-	t         *testing.T
+	t         testing.TB
 	bus       *bustest.Server
 	js        jetstream.JetStream
 	db        *database.DB
@@ -46,7 +46,7 @@ type farm struct {
 	stop      func()
 }
 
-func setup(t *testing.T, configure ...func(*ingest.Config)) *farm {
+func setup(t testing.TB, configure ...func(*ingest.Config)) *farm {
 	t.Helper()
 	f := &farm{t: t, bus: bustest.Start(t), db: databasetest.Open(t, databasetest.SQLite(t)), log: &logBuffer{}, cfg: config()}
 	f.js = f.bus.JetStream(f.bus.Connect("test"))
@@ -65,7 +65,7 @@ func config() ingest.Config {
 	return cfg
 }
 
-func issuer(t *testing.T) nkeys.KeyPair {
+func issuer(t testing.TB) nkeys.KeyPair {
 	t.Helper()
 	k, err := nkeys.CreateAccount()
 	if err != nil {
@@ -111,7 +111,7 @@ type reply struct {
 	body   []byte
 }
 
-func (r reply) json(t *testing.T) map[string]any {
+func (r reply) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(r.body, &m); err != nil {
@@ -121,7 +121,7 @@ func (r reply) json(t *testing.T) map[string]any {
 }
 
 // want checks the status and, if given, the whole v1 sentence.
-func (r reply) want(t *testing.T, status int, sentence ...string) reply {
+func (r reply) want(t testing.TB, status int, sentence ...string) reply {
 	t.Helper()
 	if r.status != status {
 		t.Fatalf("status = %d %s, want %d", r.status, r.body, status)
@@ -257,7 +257,7 @@ func (f *farm) say(id string, last bool, lines ...string) {
 }
 
 // eventually polls a state that another goroutine brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -14,6 +14,7 @@ type Limits struct {
 	Last int
 }
 
+// The defaults of Limits.
 const (
 	// DefaultLines and DefaultBytes are more than any honest build prints: the largest logs of iOS builds have some 200,000 lines.
 	DefaultLines = 2_000_000

@@ -117,7 +117,7 @@ func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.T
 		}
 		n, err = affected(tx.ExecContext(ctx, `UPDATE objects SET state = 'kept', expires_ms = 0
 			WHERE id = $1 AND state IN ('stored', 'kept')`, l.ObjectID))
-		if err = orElse(n, err, ErrNotFound); err != nil {
+		if err := orElse(n, err, ErrNotFound); err != nil {
 			return err
 		}
 		return expire(ctx, tx, was, expires)

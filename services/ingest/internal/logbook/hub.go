@@ -2,7 +2,6 @@ package logbook
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 )
@@ -34,7 +33,6 @@ type Hub struct {
 	encode func([]byte, Line) []byte
 	beat   time.Duration
 	ring   int // the most that one room holds, in bytes
-	log    *slog.Logger
 	// catching has a place for each follower that may catch up at once.
 	catching chan struct{}
 
@@ -49,13 +47,12 @@ type HubConfig struct {
 	Encode func(b []byte, l Line) []byte
 	// Beat is how often a quiet log is asked about and its followers get a sign of life.
 	Beat time.Duration
-	Log  *slog.Logger
 }
 
 // NewHub follows the logs of a Book.
 func NewHub(b *Book, c HubConfig) *Hub {
 	return &Hub{
-		book: b, state: c.State, encode: c.Encode, beat: c.Beat, ring: maxRing, log: c.Log,
+		book: b, state: c.State, encode: c.Encode, beat: c.Beat, ring: maxRing,
 		catching: make(chan struct{}, catchUps), rooms: map[string]*room{},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ func setup(t *testing.T) *farm {
 	f := &farm{t: t, js: s.JetStream(s.Connect("test")), where: &artifactv1.LogResponse{}}
 	f.book = NewBook(f.js, f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
 	f.hub = NewHub(f.book, HubConfig{
-		State: f.state, Beat: time.Second, Log: slog.New(slog.DiscardHandler),
+		State: f.state, Beat: time.Second,
 		Encode: func(b []byte, l Line) []byte { return fmt.Appendf(b, "%d %s\n", l.Number, l.Text) },
 	})
 	return f
@@ -150,10 +149,9 @@ func TestALogThatMovesWhileItIsRead(t *testing.T) {
 
 // recorder is a follower's client.
 type recorder struct {
-	mu    sync.Mutex
-	got   bytes.Buffer
-	wrote chan struct{}
-	gate  chan struct{} // if set, each Write waits for it
+	mu   sync.Mutex
+	got  bytes.Buffer
+	gate chan struct{} // if set, each Write waits for it
 }
 
 func (r *recorder) Write(p []byte) error {

@@ -38,7 +38,7 @@ type Backend interface {
 // Rights of a session.
 type Rights struct{ Read, Cancel, List bool }
 
-// ErrRefused: the key or token is wrong.
+// ErrRefused says that the key or token is wrong.
 var ErrRefused = errors.New("refused")
 
 //go:embed assets templates
