@@ -12,16 +12,27 @@ HELPERS := .bin/.helpers
 EXECUTOR ?= shell
 FUZZTIME ?= 20s
 ARGS     ?=
+# Of `make cluster` and `make chaos`.
+PORT     ?= 3000
+REPLICAS ?= 2
+WORKERS  ?= 4
+BUILDS   ?= 100
+FOR      ?= 2m
+FAULTS   ?= 1000
+SEED     ?=
+SCRIPT   ?=
+S3       ?= versitygw
+export S3
 IMAGES   ?= freeagent
 PUSH     ?=
 
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover chaos-selftest test-e2e fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 check: $(TOOLS) ## format, lint, import rules, generated code unchanged, each module builds alone
 	@scripts/check.sh
@@ -77,8 +88,25 @@ run: dist/freeagent ## start everything here with a worker, data in .cache/run; 
 demo: $(HELPERS) ## build the example app for real, from submit to download; EXECUTOR=fake needs no Node
 	@EXECUTOR=$(EXECUTOR) scripts/demo.sh
 
+cluster: ## a distributed installation as processes of this machine; PORT, REPLICAS, WORKERS, S3=minio
+	@scripts/chaos.sh cluster -port $(PORT) -replicas $(REPLICAS) -workers $(WORKERS) -s3 $(S3) $(ARGS)
+
+chaos: ## break such an installation while it builds, and check it; BUILDS, FOR, FAULTS, SEED, WORKERS, REPLICAS, SCRIPT
+	@scripts/chaos.sh run -builds $(BUILDS) -for $(FOR) -faults $(FAULTS) -workers $(WORKERS) -replicas $(REPLICAS) -s3 $(S3) \
+		$(if $(SEED),-seed $(SEED)) $(if $(SCRIPT),-script $(SCRIPT)) $(ARGS)
+
+failover: ## how long clients are not served when each part dies
+	@scripts/chaos.sh failover
+
+chaos-selftest: ## show that the checker catches a scheduler that is broken on purpose
+	@scripts/chaos.sh selftest
+
+test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute among them, and the self-test of the checker
+	@scripts/chaos.sh test
+	@scripts/chaos.sh selftest
+
 clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
-	rm -rf dist coverage .cache/test .cache/run examples/hello-expo/dist
+	rm -rf dist coverage .bin/cluster-chaos_broken_fence .cache/test .cache/run examples/hello-expo/dist
 	rm -f .bin/testsum .bin/covsum .bin/jsonfield $(HELPERS)
 
 tools: $(TOOLS) ## install the pinned tools into .bin (a few minutes, once)

@@ -3,8 +3,10 @@ module github.com/expo-free-agent/freeagent/e2e
 go 1.26.0
 
 require (
+	github.com/expo-free-agent/freeagent/proto-events v0.0.0-00010101000000-000000000000
 	github.com/expo-free-agent/freeagent/shared v0.0.0
 	github.com/nats-io/nats.go v1.55.0
+	google.golang.org/protobuf v1.36.12
 )
 
 require (
@@ -91,7 +93,6 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace (

@@ -31,6 +31,8 @@ type Config struct {
 	Slots int
 	// StateDir holds the identity; absolute, one worker each.
 	StateDir string
+	// BusURL is where to reach the bus, instead of the address that the farm gives: a leaf node of this worker's region.
+	BusURL string
 	// DrainTimeout is how long running builds may go on after Run's context ended; 0 hands them back at once.
 	DrainTimeout time.Duration
 	// LogBuffer bounds the log lines of one build that wait in memory while the bus is away, in bytes; 0 means 64 MiB.

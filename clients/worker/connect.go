@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -65,11 +66,11 @@ func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
 	}
 	// A refusal may be a moment's (the far side restarts): trying again is for reach's caller, with a fresh join.
 	nc, err := w.deps.Dial(bus.Config{
-		URL: resp.BusURL, Name: "worker " + w.cfg.Name, User: resp.WorkerID, Password: resp.Secret,
+		URL: cmp.Or(w.cfg.BusURL, resp.BusURL), Name: "worker " + w.cfg.Name, User: resp.WorkerID, Password: resp.Secret,
 		InboxPrefix: bus.InboxPrefix(resp.WorkerID), TLS: w.deps.TLS,
 	}, w.log)
 	if err != nil {
-		w.log.WarnContext(ctx, "cannot connect to the bus yet", "bus", resp.BusURL, "err", err)
+		w.log.WarnContext(ctx, "cannot connect to the bus yet", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
 		pause(ctx, time.Second)
 		return nil, nil //nolint:nilnil // documented
 	}

@@ -3,10 +3,7 @@ package chaos
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -21,8 +18,8 @@ type Evidence struct {
 // Build is one build at the end.
 type Build struct {
 	api.Build
-	// Finals are the final events of the event log, each once by its id.
-	Finals []string
+	// Events are its events in the event log, each once by its id.
+	Events []Event
 	// Made is what the result says of the attempt that made it; Broken what was wrong with downloading it.
 	Made, Broken string
 	Log          []api.LogLine
@@ -82,10 +79,11 @@ func (b Build) violations() (found []Violation) {
 	if !b.Final() {
 		say(promiseKept, "it is %s long after the last fault", b.Status)
 	}
-	if b.Final() && !slices.Equal(b.Finals, []string{b.Status}) {
-		say(promiseKept, "it is %s, its final events are %v", b.Status, b.Finals)
+	if finals := b.finals(); b.Final() && !slices.Equal(finals, []string{b.Status}) {
+		say(promiseKept, "it is %s, its final events are %v", b.Status, finals)
 	}
 	b.checkAttempts(say)
+	b.checkLeases(say)
 	if b.Status == "completed" {
 		switch holder := b.winner(); {
 		case b.Broken != "":
@@ -136,49 +134,4 @@ func (b Build) checkAttempts(say func(promise, format string, args ...any)) {
 	if want := map[bool]int{true: 1}[b.Status == "completed"]; completed != want {
 		say(promiseFence, "it is %s and %d attempts completed it", b.Status, completed)
 	}
-}
-
-// step is a line that the fake executor numbers.
-var step = regexp.MustCompile(`^fake (\w+): step (\d+) of (\d+)$`)
-
-// holesByAttempt finds steps that are missing before one that is there, or there twice. What is missing at the end of an attempt
-// is none: it was killed.
-func holesByAttempt(log []api.LogLine) map[int]string {
-	next := map[string]int{}
-	found := map[int]string{}
-	for _, l := range log {
-		m := step.FindStringSubmatch(strings.TrimSpace(l.Text))
-		if m == nil {
-			continue
-		}
-		key := fmt.Sprintf("%d %s", l.Attempt, m[1])
-		n, err := strconv.Atoi(m[2])
-		if err == nil && n != next[key]+1 && found[l.Attempt] == "" {
-			found[l.Attempt] = fmt.Sprintf("%s: step %d follows step %d", m[1], n, next[key])
-		}
-		next[key] = n
-	}
-	return found
-}
-
-// stepsOf counts an attempt's numbered lines, wholeLog how many a whole one has.
-func stepsOf(log []api.LogLine, attempt int) (n int) {
-	for _, l := range log {
-		if l.Attempt == attempt && step.MatchString(strings.TrimSpace(l.Text)) {
-			n++
-		}
-	}
-	return n
-}
-
-const fakeStages = 2
-
-func wholeLog(log []api.LogLine, attempt int) int {
-	for _, l := range log {
-		if m := step.FindStringSubmatch(strings.TrimSpace(l.Text)); m != nil && l.Attempt == attempt {
-			n, _ := strconv.Atoi(m[3]) // digits, by the expression
-			return fakeStages * n
-		}
-	}
-	return 1 // none is too few
 }

@@ -8,17 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"path"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/expo-free-agent/freeagent/e2e/cluster"
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // everyBuild reads all builds there are.
@@ -59,7 +54,7 @@ func settle(ctx context.Context, c *api.Client) (left int) {
 // gather reads what the system says of every build.
 func gather(ctx context.Context, cl *cluster.Cluster, c *api.Client, calls []Call) (Evidence, error) {
 	e := Evidence{Calls: calls, Builds: map[string]Build{}}
-	finals, err := finalEvents(ctx, cl)
+	events, err := eventLog(ctx, cl)
 	if err != nil {
 		return e, fmt.Errorf("read the event log: %w", err)
 	}
@@ -72,7 +67,7 @@ func gather(ctx context.Context, cl *cluster.Cluster, c *api.Client, calls []Cal
 		if err != nil {
 			return e, fmt.Errorf("build %s: %w", listed.ID, err)
 		}
-		b.Finals = finals[listed.ID]
+		b.Events = events[listed.ID]
 		e.Builds[b.ID] = b
 	}
 	return e, nil
@@ -116,51 +111,4 @@ func madeBy(r io.Reader) (string, error) {
 			return strings.TrimSpace(string(text)), err //nolint:wrapcheck // the caller says of what
 		}
 	}
-}
-
-// finalEvents reads the event log: which final events each build has had, each once by its id, since a stream whose memory of
-// ids has run out may hold an event twice.
-func finalEvents(ctx context.Context, cl *cluster.Cluster) (map[string][]string, error) {
-	url, user, password := cl.BusURL()
-	secure, err := tlsfiles.Client(cl.CAFile(), "", "")
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
-	}
-	nc, err := bus.Connect(bus.Config{URL: url, Name: "chaos", User: user, Password: password, TLS: secure}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
-	}
-	defer nc.Close()
-	js, err := bus.JetStream(nc)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
-	}
-	cons, err := js.OrderedConsumer(ctx, bus.EventsStream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{
-		bus.BuildSubjects(bus.Completed), bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled),
-	}})
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
-	}
-	pending := cons.CachedInfo().NumPending
-	it, err := cons.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second))
-	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
-	}
-	defer it.Stop()
-	found, seen := map[string][]string{}, map[string]bool{}
-	for range pending {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return nil, err //nolint:wrapcheck // says what
-		}
-		id, event, err := bus.ParseEvent(m.Subject())
-		if err != nil {
-			return nil, err //nolint:wrapcheck // says what
-		}
-		if ce := m.Headers().Get(bus.HeaderID); !seen[ce] {
-			seen[ce] = true
-			found[id] = append(found[id], string(event))
-		}
-	}
-	return found, nil
 }

@@ -2,10 +2,10 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,12 +15,16 @@ import (
 // Fault is one thing that was done to the cluster.
 type Fault struct {
 	// Kind is kill (SIGKILL, then started again), pause (SIGSTOP), restart (SIGTERM, then started again) or cut (off the network).
-	Kind   string        `json:"kind"`
-	Target string        `json:"target"`
-	Begin  time.Time     `json:"begin"`
-	For    time.Duration `json:"for_ns"`
-	// Down is how long clients were not served, from the fault until they were again; 0 if they always were.
-	Down time.Duration `json:"down_ns"`
+	Kind string `json:"kind"`
+	// On is what was meant, such as "scheduler" or "nats-leader"; Targets are the processes that it was.
+	On      string        `json:"on"`
+	Targets []string      `json:"targets"`
+	Begin   time.Time     `json:"begin"`
+	For     time.Duration `json:"for_ns"`
+	// Unanswered is the longest time that the list of builds was not answered, from the fault until it was again; 0 if it always was.
+	Unanswered time.Duration `json:"unanswered_ns"`
+	// Submit is the longest that a client waited for a submit that fell into the fault, its own repeats included.
+	Submit time.Duration `json:"longest_submit_ns"`
 }
 
 // The kinds of faults.
@@ -31,30 +35,36 @@ const (
 	cut     = "cut"
 )
 
-// nemesis makes one fault after the other: what they are is drawn from the seed.
+// nemesis makes one fault after the other.
 type nemesis struct {
 	cluster *cluster.Cluster
-	cuts    bool
-	rng     *rand.Rand
-	log     *slog.Logger
-	faults  []Fault
+	// cuts: processes can be cut off here; where they cannot, they are paused instead, which others see alike.
+	cuts   bool
+	script []Strike
+	rng    *rand.Rand
+	log    *slog.Logger
+	faults []Fault
 
 	mu sync.Mutex
-	// victim is down because of us.
-	victim string
+	// victims are down because of us.
+	victims map[string]bool
 }
 
 // holds says that a process is down because of us.
 func (n *nemesis) holds(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.victim == name
+	return n.victims[name]
 }
 
-func (n *nemesis) hold(name string) {
+// hold takes the victims, or lets all go with none.
+func (n *nemesis) hold(victims ...*cluster.Process) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.victim = name
+	n.victims = map[string]bool{}
+	for _, p := range victims {
+		n.victims[p.Name] = true
+	}
 }
 
 // least and most are how long a fault lasts. The most is longer than the leases of the chaos run, so that they are lost, too.
@@ -63,57 +73,82 @@ const (
 	most  = 12 * time.Second
 	// rest is the time between faults at most, for work to be done.
 	rest = 3 * time.Second
+	// calm is the time between the faults of a script, so that each is seen alone.
+	calm = 8 * time.Second
 )
 
-// run goes on until ctx ends or count faults were made. The last one is healed when it returns.
+// run goes on until ctx ends or count faults were made: those of the script, over and over, or what the dice say.
 func (n *nemesis) run(ctx context.Context, count int) error {
-	for range count {
-		if !sleep(ctx, time.Duration(n.rng.Int64N(int64(rest)))) {
+	for i := range count {
+		s, pause := n.draw(), time.Duration(n.rng.Int64N(int64(rest)))
+		if len(n.script) > 0 {
+			s, pause = n.script[i%len(n.script)], calm
+		}
+		if !sleep(ctx, pause) {
 			return nil
 		}
-		if err := n.strike(ctx); err != nil {
+		if err := n.strike(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (n *nemesis) strike(ctx context.Context) error {
-	kinds := []string{kill, kill, pause, restart}
-	if n.cuts {
-		kinds = append(kinds, cut, cut)
+// strike makes a fault and heals it. A leader that cannot be named now is spared.
+func (n *nemesis) strike(ctx context.Context, s Strike) error {
+	victims, err := n.victimsOf(ctx, s.On)
+	if err != nil {
+		n.log.InfoContext(ctx, "fault spared", "kind", s.Kind, "on", s.On, "why", err)
+		return nil
 	}
-	targets := n.cluster.Processes()
-	p := targets[n.rng.IntN(len(targets))]
-	f := Fault{
-		Kind: kinds[n.rng.IntN(len(kinds))], Target: p.Name, Begin: time.Now(),
-		For: least + time.Duration(n.rng.Int64N(int64(most-least))),
+	if s.Kind == cut && !n.cuts {
+		s.Kind = pause
 	}
-	n.log.InfoContext(ctx, "fault", "kind", f.Kind, "target", f.Target, "for", f.For.Round(time.Millisecond))
-	n.hold(p.Name)
-	defer n.hold("")
-	begin, heal := n.faultOf(f.Kind, p)
-	if err := begin(); err != nil {
-		return fmt.Errorf("%s %s: %w", f.Kind, f.Target, err)
+	f := Fault{Kind: s.Kind, On: s.On, Begin: time.Now(), For: s.For}
+	for _, p := range victims {
+		f.Targets = append(f.Targets, p.Name)
+	}
+	n.log.InfoContext(ctx, "fault", "kind", f.Kind, "on", f.On, "targets", f.Targets, "for", f.For.Round(time.Millisecond))
+	n.hold(victims...)
+	defer n.hold()
+	if err := n.each(victims, s.Kind, begin); err != nil {
+		return fmt.Errorf("%s %v: %w", f.Kind, f.Targets, err)
 	}
 	n.faults = append(n.faults, f)
 	sleep(ctx, f.For)
-	if err := heal(); err != nil {
-		return fmt.Errorf("heal %s of %s: %w", f.Kind, f.Target, err)
+	if err := n.each(victims, s.Kind, heal); err != nil {
+		return fmt.Errorf("heal %s of %v: %w", f.Kind, f.Targets, err)
 	}
 	return nil
 }
 
-func (n *nemesis) faultOf(kind string, p *cluster.Process) (begin, heal func() error) {
+// begin and heal are the two halves of a fault.
+const (
+	begin = iota
+	heal
+)
+
+// each does it to all victims at once.
+func (n *nemesis) each(victims []*cluster.Process, kind string, half int) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(victims))
+	for i, p := range victims {
+		wg.Go(func() { errs[i] = n.halves(kind, p)[half]() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (n *nemesis) halves(kind string, p *cluster.Process) [2]func() error {
 	switch kind {
 	case pause:
-		return p.Pause, p.Resume
+		return [2]func() error{p.Pause, p.Resume}
 	case restart:
-		return func() error { return forgiving(p) }, p.Start
+		return [2]func() error{func() error { return forgiving(p) }, p.Start}
 	case cut:
-		return func() error { return n.cluster.Cut(p.Name) }, func() error { return n.cluster.Heal(p.Name) }
+		return [2]func() error{func() error { return n.cluster.Cut(p.Name) }, func() error { return n.cluster.Heal(p.Name) }}
 	}
-	return p.Kill, p.Start
+	return [2]func() error{p.Kill, p.Start}
 }
 
 // forgiving stops a process and does not mind its exit code: what it cannot finish while others are away it may say.
@@ -133,27 +168,5 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
-	}
-}
-
-// supervise starts what ended by itself, as systemd or Kubernetes do, until ctx ends; it gives what had to be started.
-func supervise(ctx context.Context, c *cluster.Cluster, busy func(name string) bool, log *slog.Logger) (ended []string) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ended
-		case <-tick.C:
-		}
-		for _, p := range c.Processes() {
-			if p.Running() || busy(p.Name) {
-				continue
-			}
-			log.WarnContext(ctx, "process ended by itself", "process", p.Name)
-			if err := p.Start(); err == nil && !slices.Contains(ended, p.Name) {
-				ended = append(ended, p.Name)
-			}
-		}
 	}
 }

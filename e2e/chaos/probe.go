@@ -44,15 +44,20 @@ func (p *probe) run(ctx context.Context) {
 	}
 }
 
-// blame gives each fault the longest outage that began while it lasted, or just after.
-func (p *probe) blame(faults []Fault) {
+// blame gives each fault the longest outage that began while it lasted, or just after, and the longest submit that fell into it.
+func (p *probe) blame(faults []Fault, calls []Call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range faults {
 		f := &faults[i]
 		for _, s := range p.down {
 			if s.from.After(f.Begin.Add(-probeEvery)) && s.from.Before(f.Begin.Add(f.For+probeTimeout)) {
-				f.Down = max(f.Down, s.to.Sub(s.from))
+				f.Unanswered = max(f.Unanswered, s.to.Sub(s.from))
+			}
+		}
+		for _, c := range calls {
+			if c.Kind == submit && c.End.After(f.Begin) && c.Begin.Before(f.Begin.Add(f.For)) {
+				f.Submit = max(f.Submit, c.End.Sub(c.Begin))
 			}
 		}
 	}

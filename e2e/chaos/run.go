@@ -20,8 +20,9 @@ type Plan struct {
 	// Builds are submitted over the time For, by so many Clients at once.
 	Builds, Clients int
 	For             time.Duration
-	// Faults is how many are made at most; they end with For.
+	// Faults is how many are made at most; they end with For. Script has them be these, over and over; empty: drawn from the seed.
 	Faults int
+	Script []Strike
 	// Cancelled is the share of builds that are cancelled by their client.
 	Cancelled float64
 	// Seed draws faults and builds. The same seed makes the same faults, but not the same run: time is not ours.
@@ -29,6 +30,23 @@ type Plan struct {
 	// Settle is how long builds may take to end after the last fault.
 	Settle time.Duration
 	Log    *slog.Logger
+}
+
+// DefaultPlan breaks a cluster for two minutes while it builds a hundred builds. Leases are short enough for faults to outlast them.
+// Cluster.Dir and Cluster.Bin are still to be set.
+func DefaultPlan() Plan {
+	return Plan{
+		Cluster: cluster.Config{
+			Replicas: 2, Workers: 4, Slots: 2, Fake: "slow=1s,lines=10", Isolate: cluster.CanIsolate(), TLS: true,
+			Services: []string{
+				"FREEAGENT_STAGE_TTLS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_GRACE=1s", "FREEAGENT_WORKER_SILENCE=8s",
+				// Soon enough for a worker that comes back to find another at its build.
+				"FREEAGENT_RETRY_BACKOFF=1s", "FREEAGENT_DRAIN_DELAY=1s",
+			},
+		},
+		Builds: 100, Clients: 4, For: 2 * time.Minute, Faults: 1000, Cancelled: 0.1, Settle: 3 * time.Minute,
+		Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // Report is what came of a run.
@@ -42,6 +60,11 @@ type Report struct {
 	// Ends counts builds by their final state.
 	Ends   map[string]int `json:"ends"`
 	Faults []Fault        `json:"faults"`
+	// Recovery is the longest that a build whose attempt was lost waited for another worker, by the event log.
+	Recovery time.Duration `json:"longest_recovery_ns"`
+	// SubmitsPerSecond are those acknowledged, from the first to the last; BuildsPerSecond those ended, from the first submit on.
+	SubmitsPerSecond float64 `json:"submits_per_second"`
+	BuildsPerSecond  float64 `json:"builds_per_second"`
 	// EndedByThemselves are processes that a supervisor had to start again.
 	EndedByThemselves []string    `json:"ended_by_themselves,omitempty"`
 	Violations        []Violation `json:"violations"`
@@ -72,7 +95,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	}
 	plan.Log.InfoContext(ctx, "the cluster runs", "processes", len(c.Processes()), "took", time.Since(began).Round(time.Millisecond))
 	h := &history{}
-	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
+	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, script: plan.Script, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
 	p := &probe{client: client}
 	if r.EndedByThemselves, err = plan.storm(ctx, c, clients, h, n, p); err != nil {
 		return r, err
@@ -86,7 +109,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if left := settle(quiet, client); left > 0 {
 		plan.Log.ErrorContext(ctx, "builds have not ended", "builds", left)
 	}
-	p.blame(n.faults)
+	p.blame(n.faults, h.all())
 	e, err := gather(ctx, c, client, h.all())
 	if err != nil {
 		return r, err
@@ -125,16 +148,39 @@ func (plan Plan) storm(ctx context.Context, c *cluster.Cluster, clients api.Conf
 
 func (r *Report) count(e Evidence) {
 	r.Calls, r.Builds, r.Ends = e.Calls, len(e.Builds), map[string]int{}
+	var first, lastSubmit, lastEnd time.Time
 	for _, call := range e.Calls {
-		if call.Kind == submit {
-			r.Submits++
-			if call.Acknowledged {
-				r.Acknowledged++
-			}
+		if call.Kind != submit {
+			continue
+		}
+		r.Submits++
+		if first.IsZero() || call.Begin.Before(first) {
+			first = call.Begin
+		}
+		if call.Acknowledged {
+			r.Acknowledged++
+			lastSubmit = later(lastSubmit, call.End)
 		}
 	}
 	for _, b := range e.Builds {
 		r.Ends[b.Status]++
 		r.Attempts += len(b.Attempts)
+		r.Recovery = max(r.Recovery, b.recovery())
+		for _, e := range b.Events {
+			if e.final() {
+				lastEnd = later(lastEnd, e.At)
+			}
+		}
 	}
+	if r.Acknowledged > 0 && lastEnd.After(first) {
+		r.SubmitsPerSecond = float64(r.Acknowledged) / lastSubmit.Sub(first).Seconds()
+		r.BuildsPerSecond = float64(r.Builds) / lastEnd.Sub(first).Seconds()
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // balancer passes connections on to the backends that say they are ready, in turn: what a load balancer in front of the
-// services, or Kubernetes, does. When a backend is ready no more, its connections end.
+// services, or Kubernetes, does. A backend that says it is not ready gets no new connections and keeps those it has; when one
+// does not answer at all, they end.
 type balancer struct {
 	listener net.Listener
 	scheme   string
@@ -64,7 +65,7 @@ func (b *balancer) close() {
 	b.cancel()
 	_ = b.listener.Close()
 	for _, to := range b.backends {
-		b.set(to, false)
+		b.drop(to)
 	}
 	b.wg.Wait()
 }
@@ -80,12 +81,10 @@ func (b *balancer) probe(ctx context.Context, to *backend) {
 		resp, err := b.client.Do(req)
 		if err == nil {
 			_ = resp.Body.Close()
-		}
-		if err == nil && resp.StatusCode == http.StatusOK {
+			b.set(to, resp.StatusCode == http.StatusOK)
 			misses = 0
-			b.set(to, true)
 		} else if misses++; misses == 2 {
-			b.set(to, false)
+			b.drop(to)
 		}
 		select {
 		case <-ctx.Done():
@@ -99,9 +98,25 @@ func (b *balancer) set(to *backend, ready bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	to.ready = ready
-	if ready {
-		return
+}
+
+// whole says that every backend is ready.
+func (b *balancer) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, to := range b.backends {
+		if !to.ready {
+			return false
+		}
 	}
+	return true
+}
+
+// drop gives a backend up.
+func (b *balancer) drop(to *backend) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	to.ready = false
 	for c := range to.conns {
 		_ = c.Close()
 	}

@@ -5,29 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/secrets"
-	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
 // Config of a cluster. Dir and Bin are required.
 type Config struct {
 	// Dir holds data, logs and secrets. It must be new or empty.
 	Dir string
-	// Bin holds the programs (freeagent, ingest, scheduler, monitor, artifact, nats-server, versitygw) and the bus's
+	// Bin holds the programs (freeagent, ingest, scheduler, monitor, artifact, nats-server, versitygw or minio) and the bus's
 	// configuration from deployments/nats, as scripts/cluster-binaries.sh puts them there.
 	Bin string
 	// PostgresBin holds initdb and postgres; empty looks where systems have them.
 	PostgresBin string
 	// Replicas of each service, default 2; Workers, default 1.
 	Replicas, Workers int
+	// S3 is the object store: versitygw (the default) or minio.
+	S3 string
 	// Fake are the fake executor's knobs, such as slow=2s.
 	Fake string
 	// Slots of each worker, default 1.
@@ -47,11 +46,14 @@ type Cluster struct {
 	cfg       Config
 	net       network
 	ports     map[string]int
+	free      []int // ports of what is added later
 	spawner   *spawner
 	processes []*Process
 	balancers []*balancer
+	links     []*Link
 	apiKey    string
 	busPass   string
+	region    string        // password of the regions
 	tls       *certificates // nil: none
 	url       string
 }
@@ -67,12 +69,18 @@ func (c *Config) setDefaults() error {
 	if c.Replicas == 0 {
 		c.Replicas = 2
 	}
+	if c.S3 == "" {
+		c.S3 = Versitygw
+	}
 	c.Slots = max(c.Slots, 1)
 	if c.PostgresBin == "" {
 		c.PostgresBin, err = findPostgres()
 	}
 	return err
 }
+
+// spare is how many ports are kept for regions.
+const spare = 8
 
 // natsNodes is how many there are: the smallest cluster that outlives one.
 const natsNodes = 3
@@ -114,14 +122,15 @@ func (c *Cluster) prepare() error {
 		return err //nolint:wrapcheck // names the path
 	}
 	names := c.cfg.names()
-	ports, err := freePorts(len(names) + natsNodes + 2)
+	ports, err := freePorts(len(names) + 2*natsNodes + 2 + spare)
 	if err != nil {
 		return err
 	}
-	slots := append(slices.Clone(names), "routes-1", "routes-2", "routes-3", "front", "artifacts")
+	slots := append(slices.Clone(names), "routes-1", "routes-2", "routes-3", "leaves-nats-1", "leaves-nats-2", "leaves-nats-3", "front", "artifacts")
 	for i, name := range slots {
 		c.ports[name] = ports[i]
 	}
+	c.free = ports[len(slots):]
 	if c.cfg.Port > 0 {
 		c.ports["front"] = c.cfg.Port
 	}
@@ -187,6 +196,9 @@ func (c *Cluster) balance() error {
 	return nil
 }
 
+// program is one of Bin.
+func (c *Cluster) program(name string) string { return filepath.Join(c.cfg.Bin, name) }
+
 // add starts a process of the cluster.
 func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
 	log, err := os.OpenFile(filepath.Join(c.cfg.Dir, "log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -247,94 +259,14 @@ func (c *Cluster) Cut(name string) error { return c.net.cut(name) }
 // Heal puts a process back that was cut off.
 func (c *Cluster) Heal(name string) error { return c.net.heal(name) }
 
-// Ready waits until each service says that it is.
-func (c *Cluster) Ready(ctx context.Context) error {
-	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, c.CAFile())
-	if err != nil {
-		return err //nolint:wrapcheck // names the file
-	}
-	client := &http.Client{Timeout: 2 * time.Second, Transport: transport}
-	for _, p := range c.processes {
-		if !slices.Contains([]string{"scheduler", "monitor", "artifact", "ingest"}, p.Kind) {
-			continue
-		}
-		url := c.healthScheme(p.Kind) + "://" + c.hostPort(p.Name) + "/readyz"
-		err := c.await(ctx, p, func() error {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-			if err != nil {
-				return err //nolint:wrapcheck // cannot be
-			}
-			resp, err := client.Do(req)
-			if err != nil {
-				return err //nolint:wrapcheck // names the address
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
-				return errors.New(resp.Status)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// healthScheme: those who serve nothing but their health do it without TLS.
-func (c *Cluster) healthScheme(kind string) string {
-	if kind == "ingest" || kind == "artifact" {
-		return c.scheme("http")
-	}
-	return "http"
-}
-
-// listening waits until the engines take connections.
-func (c *Cluster) listening(ctx context.Context) error {
-	for _, p := range c.processes {
-		err := c.await(ctx, p, func() error {
-			conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", c.hostPort(p.Name))
-			if err != nil {
-				return err //nolint:wrapcheck // names the address
-			}
-			return conn.Close() //nolint:wrapcheck // names the address
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const readyTimeout = 2 * time.Minute
-
-// await asks until it is well, the process has ended, or it took too long.
-func (c *Cluster) await(ctx context.Context, p *Process, ask func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if !p.Running() {
-			return fmt.Errorf("%s has ended; its log %s says why", p.Name, p.log.Name())
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready, see its log %s: %w", p.Name, p.log.Name(), err)
-		case <-tick.C:
-		}
-	}
-}
-
 // Stop ends everything, the last started first, and leaves the data.
 func (c *Cluster) Stop() error {
 	var errs []error
 	for _, p := range slices.Backward(c.processes) {
 		errs = append(errs, p.Resume(), p.Stop(), p.log.Close())
+	}
+	for _, l := range c.links {
+		l.close()
 	}
 	for _, b := range c.balancers {
 		b.close()

@@ -39,35 +39,14 @@ func (c *Cluster) busURL() string {
 func (c *Cluster) addNATS(n int) error {
 	name := fmt.Sprintf("nats-%d", n)
 	env := []string{
-		"NATS_NAME=" + name, "NATS_LISTEN=" + c.hostPort(name),
+		"NATS_LEAVES_LISTEN=" + c.leafPort(name), "NATS_NAME=" + name, "NATS_LISTEN=" + c.hostPort(name),
 		"NATS_ROUTES_LISTEN=" + c.routes()[n-1], "NATS_STORE=" + filepath.Join(c.cfg.Dir, name),
 		"NATS_MEMORY_STORE=256MB", "NATS_FILE_STORE=4GB",
 	}
 	if c.tls != nil {
 		env = append(env, "NATS_CERT="+c.tls.cert, "NATS_KEY="+c.tls.key, "NATS_CA="+c.tls.ca)
 	}
-	return c.add(name, "nats", env, filepath.Join(c.cfg.Bin, "nats-server"), "-c", c.secret("nats.conf"))
-}
-
-func (c *Cluster) addS3() error {
-	root := filepath.Join(c.cfg.Dir, "s3")
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the path
-	}
-	var secure []string
-	if c.tls != nil {
-		secure = []string{"--cert", c.tls.cert, "--key", c.tls.key}
-	}
-	var env []string
-	for variable, file := range map[string]string{"ROOT_ACCESS_KEY": secrets.S3AccessKey, "ROOT_SECRET_KEY": secrets.S3SecretKey} {
-		value, err := c.readSecret(file)
-		if err != nil {
-			return err
-		}
-		env = append(env, variable+"="+value)
-	}
-	argv := append([]string{filepath.Join(c.cfg.Bin, "versitygw"), "--port", c.hostPort("s3")}, secure...)
-	return c.add("s3", "s3", env, append(argv, "posix", root)...)
+	return c.add(name, "nats", env, c.program("nats-server"), "-c", c.secret(busConfig))
 }
 
 // addPostgres makes a database with passwords and starts it, durable as in production.

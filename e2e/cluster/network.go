@@ -13,7 +13,7 @@ import (
 
 // network gives processes their addresses, and may cut them off.
 type network interface {
-	// address of a process, and of whoever is outside of all of them for "".
+	// address of a process; of whoever is outside of all of them for "" and for names that are not known.
 	address(name string) string
 	// wrap has a program run there.
 	wrap(name string, argv []string) []string
@@ -83,14 +83,17 @@ func (n *namespaces) space(name string) string { return fmt.Sprintf("%s-%d", n.i
 func (n *namespaces) cable(name string) string { return fmt.Sprintf("%sv%d", n.id, n.hosts[name]) }
 
 func (n *namespaces) address(name string) string {
-	host := 1
-	if name != "" {
-		host = n.hosts[name]
+	host, ok := n.hosts[name]
+	if !ok {
+		host = 1 // the bridge: whoever is outside
 	}
 	return fmt.Sprintf("10.77.%d.%d", n.net, host)
 }
 
 func (n *namespaces) wrap(name string, argv []string) []string {
+	if _, ok := n.hosts[name]; !ok {
+		return argv
+	}
 	return append([]string{"ip", "netns", "exec", n.space(name)}, argv...)
 }
 

@@ -80,7 +80,7 @@ func (p *Process) signal(s syscall.Signal) (ended <-chan struct{}, err error) {
 		return p.ended, nil
 	}
 	pids := []int{p.cmd.Process.Pid}
-	if p.Kind == "postgres" && s != syscall.SIGTERM {
+	if p.Kind == "postgres" && s != syscall.SIGINT {
 		if pids, err = family(pids[0]); err != nil {
 			return p.ended, err
 		}
@@ -121,12 +121,17 @@ const endTimeout = time.Minute
 // Kill is SIGKILL; it returns when the process is gone.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
 
-// Stop is SIGTERM; a process that does not end is killed, which is an error, as is a bad exit code.
+// Stop is SIGTERM, and for PostgreSQL, which would wait for its clients, SIGINT; a process that does not end is killed, which is an
+// error, as is a bad exit code.
 func (p *Process) Stop() error {
 	if !p.Running() {
 		return nil
 	}
-	if err := p.end(syscall.SIGTERM); err != nil {
+	s := syscall.SIGTERM
+	if p.Kind == "postgres" {
+		s = syscall.SIGINT
+	}
+	if err := p.end(s); err != nil {
 		return errors.Join(err, p.Kill())
 	}
 	p.mu.Lock()

@@ -12,7 +12,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
-const secretsMode = 0o600
+const (
+	secretsMode = 0o600
+	busConfig   = "nats.conf"
+)
 
 func (c *Cluster) secretsDir() string { return filepath.Join(c.cfg.Dir, "secrets") }
 
@@ -42,8 +45,11 @@ func (c *Cluster) makeSecrets() error {
 	if c.cfg.TLS {
 		busTLS = "tls-on.conf"
 	}
-	for from, to := range map[string]string{"nats.conf": "nats.conf", busTLS: "bus-tls.conf"} {
+	for from, to := range map[string]string{busConfig: busConfig, busTLS: "bus-tls.conf"} {
 		data, err := os.ReadFile(filepath.Join(c.cfg.Bin, from))
+		if err == nil && to == busConfig {
+			data, err = c.withRegions(data)
+		}
 		if err != nil {
 			return fmt.Errorf("configuration of the bus: %w", err)
 		}

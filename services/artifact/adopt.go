@@ -93,7 +93,7 @@ func (s *Service) copyTo(ctx context.Context, from store.Object, buildID string)
 		err = s.objects.Copy(ctx, from.Key, o.Key)
 	}
 	if err != nil {
-		return o, errors.Join(err, s.undo(ctx, o, o.Key, false))
+		return o, errors.Join(err, s.undo(ctx, o, o.Key, false, false))
 	}
 	now := s.now()
 	err = s.rows.Commit(ctx, o.ID, o.Key, o.Content, now, now.Add(s.cfg.StagedTTL))

@@ -210,7 +210,22 @@ func large() []byte { return noise(api.SmallObject + 1) }
 // nothingLeft waits until there is no row and no object.
 func (f *farm) nothingLeft() {
 	f.t.Helper()
-	f.eventually("no row and no object", func() bool { return f.rows() == 0 && f.small() == 0 && len(f.keys()) == 0 })
+	f.eventually("no row", func() bool { return f.rows() == 0 })
+	f.noBytesLeft()
+}
+
+// discard takes an object back.
+func (f *farm) discard(id string) {
+	f.t.Helper()
+	if err := f.call("discard", &artifactv1.DiscardRequest{ObjectIds: []string{id}}, &artifactv1.DiscardResponse{}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// noBytesLeft waits until there is no object, finished or not.
+func (f *farm) noBytesLeft() {
+	f.t.Helper()
+	f.eventually("no object", func() bool { return f.small() == 0 && len(f.keys()) == 0 })
 	n, err := f.store.AbortStale(f.t.Context(), -time.Hour)
 	if errors.Is(err, objects.ErrNoUpload) {
 		err = nil // how this endpoint says that there is none

@@ -114,7 +114,7 @@ func (c *logCopy) store(ctx context.Context, o store.Object) error {
 		err = s.rows.Commit(ctx, o.ID, key, content, now, now.Add(s.cfg.StagedTTL))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("store the log of %s: %w", c.old.BuildID, err), s.undo(ctx, o, key, false))
+		return errors.Join(fmt.Errorf("store the log of %s: %w", c.old.BuildID, err), s.undo(ctx, o, key, false, false))
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ type incoming struct {
 	counted bool // by rows.BeginUpload
 }
 
-// receive stores what a ticket allows, or leaves nothing. length is -1 when unknown. A second upload to the same object
+// receive stores what a ticket allows, or leaves no bytes. After what broke on the way the ticket is still good, since whoever
+// sends may well try again; what can never be stored ends the object. length is -1 when unknown. A second upload to the same object
 // gets the first one's answer if it brings the same bytes.
 func (s *Service) receive(ctx context.Context, t ticket.Ticket, b *body, length int64) (api.Uploaded, error) {
 	row, err := s.rows.Get(ctx, t.ObjectID)
@@ -101,7 +102,7 @@ func (u *incoming) run(ctx context.Context) (api.Uploaded, error) {
 	u.body.sniffed = u.plausible
 	content, err := u.store(ctx)
 	if err != nil {
-		return api.Uploaded{}, errors.Join(err, u.undo(ctx))
+		return api.Uploaded{}, errors.Join(err, u.undo(ctx, mayComeAgain(err)))
 	}
 	return u.commit(ctx, content)
 }
@@ -291,17 +292,33 @@ func (u *incoming) lost(ctx context.Context, c store.Content) (api.Uploaded, err
 	return sameOrConflict(row, c.Size, c.SHA256)
 }
 
-func (u *incoming) undo(ctx context.Context) error { return u.s.undo(ctx, u.row, u.key, u.counted) }
+func (u *incoming) undo(ctx context.Context, keep bool) error {
+	return u.s.undo(ctx, u.row, u.key, u.counted, keep)
+}
+
+// mayComeAgain tells a broken line, a stopping gateway or an object store that is away from bytes that are wrong or too many.
+func mayComeAgain(err error) bool {
+	err = translate(err)
+	for _, final := range []error{build.ErrInvalid, build.ErrTooLarge, build.ErrBadArchive, build.ErrNoSpace} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return true
+}
 
 // undo removes what a failed upload may have left. The row goes last, and only if the key is gone for certain: as long as
-// it is there the janitor finds the key.
-func (s *Service) undo(ctx context.Context, row store.Object, key string, counted bool) error {
+// it is there the janitor finds the key. With keep the row stays for another try, until it expires.
+func (s *Service) undo(ctx context.Context, row store.Object, key string, counted, keep bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if key != "" {
 		if err := s.objects.Delete(ctx, key); err != nil {
 			return err
 		}
+	}
+	if keep {
+		return s.rows.EndUpload(ctx, row.ID, counted)
 	}
 	return s.rows.GiveUp(ctx, row.ID, counted)
 }

@@ -165,7 +165,7 @@ func TestStopCutsWhatTakesTooLong(t *testing.T) {
 	if err := f.stop(); err != nil {
 		t.Error(err)
 	}
-	f.nothingLeft()
+	f.noBytesLeft()
 	if a := <-done; a.status == http.StatusOK {
 		t.Error("a cut upload was answered as stored")
 	}

@@ -3,6 +3,7 @@ package artifact_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,6 +175,7 @@ func TestFullDisk(t *testing.T) {
 	f.nothingLeft()
 }
 
+// What was cut leaves no bytes, and whoever sent it may try again with the same ticket.
 func TestCutUploadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -193,11 +196,15 @@ func TestCutUploadLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			told := strings.Count(f.log.String(), "code=upload_cut")
 			conn.Close()
-			f.nothingLeft()
-			if a := f.put(g, noise(c.announced)); a.status != http.StatusNotFound || a.code() != "object_not_found" {
-				t.Errorf("PUT with the ticket of a failed upload = %d %s", a.status, a.body)
+			f.eventually("the upload is over", func() bool { return strings.Count(f.log.String(), "code=upload_cut") > told })
+			f.noBytesLeft()
+			if a := f.put(g, noise(c.announced)); a.status != http.StatusOK {
+				t.Errorf("PUT with the ticket of an upload that was cut = %d %s", a.status, a.body)
 			}
+			f.discard(g.GetObjectId())
+			f.nothingLeft()
 		})
 	}
 }
@@ -212,7 +219,7 @@ func TestSlowClientIsEnded(t *testing.T) {
 	if a.status != http.StatusRequestTimeout || a.code() != "transfer_stalled" {
 		t.Errorf("PUT = %d %s %v, want 408 transfer_stalled", a.status, a.body, a.err)
 	}
-	f.nothingLeft()
+	f.noBytesLeft()
 }
 
 func TestStoreFailsDuringUpload(t *testing.T) {
@@ -228,6 +235,34 @@ func TestStoreFailsDuringUpload(t *testing.T) {
 	a := f.put(f.grantUpload("b1", result), large())
 	if a.status != http.StatusInsufficientStorage || a.code() != "no_space" || strings.Contains(a.detail(), "disk:") {
 		t.Errorf("PUT = %d %s, want 507 without the cause", a.status, a.body)
+	}
+	f.nothingLeft()
+}
+
+// TestStoreIsAwayDuringUpload: a client that was told of a store that does not answer sends its file again.
+func TestStoreIsAwayDuringUpload(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	f := setup(t, option{wrap: func(s objects.Store) objects.Store {
+		return objectstest.WithFailure(s, func(op objectstest.Op, _ string) error {
+			if op == objectstest.OpPut && away.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		})
+	}})
+	for _, data := range [][]byte{noise(2 << 20), noise(20 << 20)} {
+		g := f.grantUpload("b1", result)
+		away.Store(true)
+		if a := f.put(g, data); a.status < 500 {
+			t.Errorf("PUT of %d bytes = %d %s while the store is away, want a failure of the server", len(data), a.status, a.body)
+		}
+		f.noBytesLeft()
+		away.Store(false)
+		if a := f.put(g, data); a.status != http.StatusOK {
+			t.Errorf("PUT of %d bytes = %d %s once it is back, want 200", len(data), a.status, a.body)
+		}
+		f.discard(g.GetObjectId())
 	}
 	f.nothingLeft()
 }

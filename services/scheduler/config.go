@@ -28,6 +28,9 @@ type Config struct {
 	ReconcileEvery time.Duration
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
 	Replicas int
+	// LazyLogs acknowledges log lines and telemetry before they are written: faster, and only on a server that stays alone, since
+	// such streams cannot be replicated later.
+	LazyLogs bool
 }
 
 // DefaultConfig fits a team's farm.
@@ -56,6 +59,7 @@ func (c Config) Validate() error {
 	need(c.WaitAlert >= 0, "alert of long waits = %s, want 0 or more", c.WaitAlert)
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
+	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)
 	for s, ttl := range c.StageTTLs {
 		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)
 	}

@@ -106,9 +106,35 @@ func (s *Scheduler) purgeStale(ctx context.Context, stream jetstream.Stream, has
 	return nil
 }
 
+const (
+	// startPatience is how long a start waits for the bus: a cluster that starts as well, or has just lost a node, elects first.
+	startPatience = 30 * time.Second
+	startAgain    = 500 * time.Millisecond
+)
+
+// makeTopology is ensureTopology at the start.
+func (s *Scheduler) makeTopology(ctx context.Context) error {
+	for began := s.now(); ; {
+		err := s.ensureTopology(ctx)
+		if err == nil || !bus.Passing(err) || s.now().Sub(began) > startPatience {
+			return err
+		}
+		s.log.WarnContext(ctx, "streams not made yet; trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(startAgain):
+		}
+	}
+}
+
 // ensureTopology makes what JetStream should hold and the consumer of each lane; a wiped server is whole again after it.
 func (s *Scheduler) ensureTopology(ctx context.Context) error {
-	if err := bus.Ensure(ctx, s.js, bus.NewTopology(s.cfg.Replicas)); err != nil {
+	topology := bus.NewTopology(s.cfg.Replicas)
+	if s.cfg.LazyLogs {
+		topology = topology.LazyLogs()
+	}
+	if err := bus.Ensure(ctx, s.js, topology); err != nil {
 		return err
 	}
 	lanes, err := s.store.Lanes(ctx)

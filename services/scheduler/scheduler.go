@@ -43,6 +43,8 @@ type Scheduler struct {
 
 	woken   chan struct{}
 	waiting atomic.Int64
+	// admitting counts the submits under way.
+	admitting atomic.Int64
 	// counting guards counted, when waiting was last counted.
 	counting sync.Mutex
 	counted  time.Time
@@ -73,7 +75,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		return nil, err
 	}
 	s.keeper = keeper.New(d.Conn, log)
-	if err := s.ensureTopology(ctx); err != nil {
+	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -92,7 +92,7 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 		if err != nil {
 			return err
 		}
-		lost = notHeld(r.GetHolding(), held)
+		lost = fencedOff(notHeld(r.GetHolding(), held))
 		if r.GetFresh() {
 			if err := s.dropForgotten(ctx, tx, r.GetHolding(), held); err != nil {
 				return err

@@ -35,9 +35,11 @@ type Config struct {
 
 // DefaultConfig listens on loopback only.
 func DefaultConfig() Config {
+	orders := scheduler.DefaultConfig()
+	orders.LazyLogs = true // our own bus stays alone
 	return Config{
 		Listen: "127.0.0.1:3000", BusListen: "127.0.0.1:0",
-		Ingest: ingest.DefaultConfig(), Scheduler: scheduler.DefaultConfig(), Monitor: monitor.DefaultConfig(),
+		Ingest: ingest.DefaultConfig(), Scheduler: orders, Monitor: monitor.DefaultConfig(),
 		Artifact: artifact.DefaultConfig(), Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 )
@@ -66,8 +67,9 @@ var (
 func worthAnotherTry(ctx context.Context, err error) bool {
 	var stranger *tls.CertificateVerificationError
 	var refused *Error
+	var nobody nobodyThere
 	switch {
-	case ctx.Err() != nil, errors.Is(err, errWrite), errors.Is(err, errRead), errors.Is(err, ErrCorrupt), errors.As(err, &stranger):
+	case ctx.Err() != nil, errors.As(err, &nobody), errors.Is(err, errWrite), errors.Is(err, errRead), errors.Is(err, ErrCorrupt), errors.As(err, &stranger):
 		return false
 	case errors.As(err, &refused):
 		return temporary(refused.Status) || refused.Code == CodeOffset
@@ -83,6 +85,20 @@ func temporary(status int) bool {
 		return false
 	}
 	return status >= http.StatusInternalServerError
+}
+
+// nobodyThere: no connection came about. Of the first call it says that the address is wrong or the server down, which people want
+// to hear at once; later it is a server that restarts.
+type nobodyThere struct{ error }
+
+func (e nobodyThere) Unwrap() error { return e.error }
+
+func unlessNobodyThere(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return nobodyThere{err}
+	}
+	return err
 }
 
 // stall gives a context that ends with ErrStalled unless moved is called now and then.

@@ -39,7 +39,10 @@ func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
 		return Submitted{}, err
 	}
 	var place Upload
-	if err := c.call(ctx, http.MethodPost, Path+"/uploads", NewUpload{Name: s.name(), Project: s.Project}, &place); err != nil {
+	err = c.persist(ctx, func() error { // one that is forgotten expires
+		return unlessNobodyThere(c.call(ctx, http.MethodPost, Path+"/uploads", NewUpload{Name: s.name(), Project: s.Project}, &place))
+	})
+	if err != nil {
 		return Submitted{}, err
 	}
 	grant := Grant{URL: place.URL, Headers: place.Headers}

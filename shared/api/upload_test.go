@@ -130,7 +130,7 @@ func TestUploadEndsWithItsContext(t *testing.T) {
 func TestSubmitSurvivesLostAnswers(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
-	for _, path := range []string{"/objects", "/builds"} {
+	for _, path := range []string{"/uploads", "/objects", "/builds"} {
 		s.Break(apitest.Fault{Path: path, Lost: true})
 	}
 	sub, err := c.Submit(t.Context(), api.Submit{Platform: "android", Source: strings.NewReader("x"), Certs: strings.NewReader("c")})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -34,14 +36,10 @@ type Topology struct {
 
 // NewTopology declares streams and buckets. replicas is 1 for a single server, 3 on a cluster.
 //
-// Events and hand-outs are synced before they are acknowledged (a server setting, see the embedded server and
-// deployments). Logs and telemetry of a single server trade that for speed; on a cluster they are replicated instead.
-// Heartbeats live in memory: what a restart forgets, the next beat says again, and the monitor holds its verdicts meanwhile.
+// Everything is synced before it is acknowledged (a server setting, see the embedded server and deployments), whatever the
+// number of replicas; with one, LazyLogs says otherwise. Heartbeats live in memory: what a restart forgets, the next beat says
+// again, and the monitor holds its verdicts meanwhile.
 func NewTopology(replicas int) Topology {
-	fast := jetstream.DefaultPersistMode
-	if replicas == 1 {
-		fast = jetstream.AsyncPersistMode
-	}
 	return Topology{
 		Streams: []jetstream.StreamConfig{
 			{
@@ -58,11 +56,11 @@ func NewTopology(replicas int) Topology {
 			{
 				Name: LogsStream, Description: "log lines by attempt",
 				Subjects: []string{prefix + "logs.*.*.*"}, MaxAge: 7 * 24 * time.Hour,
-				Duplicates: 2 * time.Minute, Replicas: replicas, PersistMode: fast, AllowDirect: true,
+				Duplicates: 2 * time.Minute, Replicas: replicas, AllowDirect: true,
 			},
 			{
 				Name: TelemetryStream, Description: "samples of running builds",
-				Subjects: []string{prefix + "telemetry.*.*"}, MaxAge: 24 * time.Hour, Replicas: replicas, PersistMode: fast,
+				Subjects: []string{prefix + "telemetry.*.*"}, MaxAge: 24 * time.Hour, Replicas: replicas,
 			},
 		},
 		Buckets: []jetstream.KeyValueConfig{{
@@ -71,6 +69,31 @@ func NewTopology(replicas int) Topology {
 		}},
 	}
 }
+
+// Passing says of an error of Ensure that the bus could not answer now: it starts, or elects who leads.
+func Passing(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code == 503
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+}
+
+// LazyLogs has logs and telemetry acknowledged before they are written, for speed. The server fixes this when it makes a stream and
+// never replicates such a one, so it is for a server that stays alone.
+func (t Topology) LazyLogs() Topology {
+	t.Streams = slices.Clone(t.Streams)
+	for i, s := range t.Streams {
+		if s.Name == LogsStream || s.Name == TelemetryStream {
+			t.Streams[i].PersistMode = jetstream.AsyncPersistMode
+		}
+	}
+	return t
+}
+
+// ErrAlone means that a stream was made for a server that stays alone, and is to be replicated.
+var ErrAlone = errors.New("the stream was made for one server alone and cannot be replicated; " +
+	"what it holds is lost if it is removed (nats stream rm), and it is made anew then")
 
 // Ensure creates or updates what t declares; it may run in every service at every start.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
@@ -88,12 +111,27 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 }
 
 // ensureStream updates only what differs: creating a stream anew with the configuration it has changes nothing, while an
-// update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment.
+// update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment. How a stream is
+// persisted stays as it was made.
 func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig) error {
 	_, err := js.CreateStream(ctx, s)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		_, err = js.UpdateStream(ctx, s)
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return err
 	}
+	old, err := js.Stream(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	was := old.CachedInfo().Config.PersistMode
+	if was != s.PersistMode {
+		if s.PersistMode = was; was == jetstream.AsyncPersistMode && s.Replicas > 1 {
+			return ErrAlone
+		}
+		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+	}
+	_, err = js.UpdateStream(ctx, s)
 	return err
 }
 

@@ -66,6 +66,7 @@ func New(streams IO) *cobra.Command {
 	f.StringVar(&o.keyFile, "key-file", streams.Getenv("FREEAGENT_API_KEY_FILE"),
 		"file with the API key to join with (FREEAGENT_API_KEY_FILE); or the key itself in FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY")
 	f.StringVar(&o.name, "name", hostName(), "what people call this worker")
+	f.StringVar(&o.bus, "bus", streams.Getenv("FREEAGENT_BUS_URL"), "address of the bus, such as that of a region's leaf node, instead of the one the farm gives")
 	f.StringVar(&o.pool, "pool", "", `pool that it takes builds of (default "default")`)
 	f.StringSliceVar(&o.platforms, "platforms", nil, "platforms that it builds: ios, android (default both)")
 	f.IntVar(&o.slots, "slots", 1, "builds at once")

@@ -23,12 +23,12 @@ import (
 var errUsage = errors.New("usage")
 
 type options struct {
-	server, keyFile, name, pool, stateDir, executor, fake string
-	platforms, passEnv                                    []string
-	slots                                                 int
-	logMB, logLines                                       int64
-	drain, telemetry                                      time.Duration
-	verbose                                               bool
+	server, bus, keyFile, name, pool, stateDir, executor, fake string
+	platforms, passEnv                                         []string
+	slots                                                      int
+	logMB, logLines                                            int64
+	drain, telemetry                                           time.Duration
+	verbose                                                    bool
 }
 
 // key takes the file named by a flag or variable, else the key from the environment. It is never an argument: those show in
@@ -57,7 +57,7 @@ func (o options) config() (worker.Config, error) {
 	if err != nil || o.stateDir == "" {
 		return worker.Config{}, fmt.Errorf("%w: where may the worker keep its state? Give --state-dir", errUsage)
 	}
-	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry}
+	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry, BusURL: o.bus}
 	cfg.LogLimits = buildlog.Limits{Lines: o.logLines, Bytes: o.logMB << 20}
 	if o.slots < 1 {
 		return cfg, fmt.Errorf("%w: --slots %d: at least 1", errUsage, o.slots)

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -32,16 +33,20 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
-	plan, err := parse(args)
+func run(ctx context.Context, args []string) (err error) {
+	plan, forget, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	keep := plan.Cluster.Dir != "" && !forget // it was asked for
 	if plan.Cluster.Dir, err = freshDir(plan.Cluster.Dir); err != nil {
 		return err
+	}
+	if forget {
+		defer func() { err = errors.Join(err, os.RemoveAll(plan.Cluster.Dir)) }()
 	}
 	report, err := chaos.Run(ctx, plan)
 	if err != nil {
@@ -54,30 +59,41 @@ func run(ctx context.Context, args []string) error {
 	if n := len(report.Violations); n > 0 {
 		return fmt.Errorf("%d promises were broken; logs and report.json are in %s", n, plan.Cluster.Dir)
 	}
+	if keep {
+		fmt.Println("logs and report.json are in", plan.Cluster.Dir)
+		return nil
+	}
 	return os.RemoveAll(plan.Cluster.Dir) //nolint:wrapcheck // names the path
 }
 
-func parse(args []string) (plan chaos.Plan, err error) {
+func parse(args []string) (plan chaos.Plan, forget bool, err error) {
+	plan = chaos.DefaultPlan()
 	plan.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	// Leases short enough that faults outlast them.
-	plan.Cluster.Services = []string{"FREEAGENT_STAGE_TTLS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_GRACE=1s", "FREEAGENT_WORKER_SILENCE=8s"}
+	own := &plan.Cluster
 	flags := flag.NewFlagSet("freeagent-chaos", flag.ContinueOnError)
-	flags.StringVar(&plan.Cluster.Bin, "bin", ".bin/cluster", "directory of the programs")
-	flags.StringVar(&plan.Cluster.Dir, "dir", "", "directory of data, logs and the report; kept if a promise was broken; empty: a temporary one")
-	flags.IntVar(&plan.Cluster.Replicas, "replicas", 2, "processes of each service")
-	flags.IntVar(&plan.Cluster.Workers, "workers", 4, "workers")
-	flags.IntVar(&plan.Cluster.Slots, "slots", 2, "builds at once on each worker")
-	flags.StringVar(&plan.Cluster.Fake, "fake", "slow=1s,lines=10", "what the fake builds are like")
-	flags.BoolVar(&plan.Cluster.Isolate, "isolate", cluster.CanIsolate(), "give each process a network of its own (Linux, root), so that it can be cut off")
-	flags.BoolVar(&plan.Cluster.TLS, "tls", true, "encrypt every connection")
-	flags.IntVar(&plan.Builds, "builds", 100, "builds to submit")
-	flags.IntVar(&plan.Clients, "clients", 4, "clients that submit at once")
-	flags.DurationVar(&plan.For, "for", time.Minute, "how long builds are submitted and faults made")
-	flags.IntVar(&plan.Faults, "faults", 1000, "faults at most")
-	flags.Float64Var(&plan.Cancelled, "cancelled", 0.1, "share of builds that are cancelled")
+	flags.StringVar(&own.Bin, "bin", ".bin/cluster", "directory of the programs")
+	flags.StringVar(&own.Dir, "dir", "", "directory of data, logs and the report; empty: a temporary one, which is kept if a promise was broken")
+	flags.StringVar(&own.S3, "s3", cluster.Versitygw, "object store: versitygw or minio (make cluster S3=minio builds it)")
+	flags.IntVar(&own.Replicas, "replicas", own.Replicas, "processes of each service")
+	flags.IntVar(&own.Workers, "workers", own.Workers, "workers")
+	flags.IntVar(&own.Slots, "slots", own.Slots, "builds at once on each worker")
+	flags.StringVar(&own.Fake, "fake", own.Fake, "what the fake builds are like")
+	flags.BoolVar(&own.Isolate, "isolate", own.Isolate, "give each process a network of its own (Linux, root), so that it can be cut off")
+	flags.BoolVar(&own.TLS, "tls", own.TLS, "encrypt every connection")
+	flags.IntVar(&plan.Builds, "builds", plan.Builds, "builds to submit")
+	flags.IntVar(&plan.Clients, "clients", plan.Clients, "clients that submit at once")
+	flags.DurationVar(&plan.For, "for", plan.For, "how long builds are submitted and faults made")
+	flags.IntVar(&plan.Faults, "faults", plan.Faults, "faults at most")
+	flags.Float64Var(&plan.Cancelled, "cancelled", plan.Cancelled, "share of builds that are cancelled")
 	flags.Uint64Var(&plan.Seed, "seed", uint64(time.Now().UnixNano()), "draws the faults") //nolint:gosec // after 1970
-	flags.DurationVar(&plan.Settle, "settle", 3*time.Minute, "how long builds may take to end after the last fault")
-	return plan, flags.Parse(args) //nolint:wrapcheck // says what
+	flags.DurationVar(&plan.Settle, "settle", plan.Settle, "how long builds may take to end after the last fault")
+	flags.BoolVar(&forget, "forget", false, "remove the directory, whatever was found")
+	script := flags.String("script", "", "faults to make one after the other instead of drawn ones: kind:on:duration,... such as kill:nats-leader:2s")
+	if err := flags.Parse(args); err != nil {
+		return plan, forget, err //nolint:wrapcheck // says what
+	}
+	plan.Script, err = chaos.ParseScript(*script)
+	return plan, forget, err //nolint:wrapcheck // says what
 }
 
 func freshDir(dir string) (string, error) {
@@ -101,29 +117,16 @@ func save(path string, report chaos.Report) error {
 
 // show prints what people want to know.
 func show(w io.Writer, r chaos.Report) {
-	fmt.Fprintf(w, "seed %d, %s\n%d submits, %d acknowledged, %d builds, %d attempts: %v\n\n",
-		r.Seed, r.Took.Round(time.Second), r.Submits, r.Acknowledged, r.Builds, r.Attempts, r.Ends)
-	type row struct {
-		n    int
-		down time.Duration
-	}
-	rows := map[string]row{}
-	for _, f := range r.Faults {
-		key := kindOf(f.Target) + "\t" + f.Kind
-		rows[key] = row{rows[key].n + 1, max(rows[key].down, f.Down)}
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "target\tfault\ttimes\tlongest time clients were not served")
-	for _, key := range slices.Sorted(maps.Keys(rows)) {
-		fmt.Fprintf(t, "%s\t%d\t%s\n", key, rows[key].n, rows[key].down.Round(100*time.Millisecond))
-	}
-	_ = t.Flush() // standard output
+	fmt.Fprintf(w, "seed %d, %s\n%d submits, %d acknowledged, %d builds, %d attempts: %v\n%.1f submits/s, %.1f builds/s\n\n",
+		r.Seed, r.Took.Round(time.Second), r.Submits, r.Acknowledged, r.Builds, r.Attempts, r.Ends, r.SubmitsPerSecond, r.BuildsPerSecond)
+	showFaults(w, r.Faults)
 	for _, c := range r.Calls {
 		if c.Error != "" && !c.Refused {
 			fmt.Fprintf(w, "not acknowledged: %s of %s after %s: %s\n", c.Kind, c.Begin.Format(time.TimeOnly), c.End.Sub(c.Begin).Round(time.Millisecond), c.Error)
 		}
 	}
-	fmt.Fprintf(w, "\n%d faults, %d broken promises\n", len(r.Faults), len(r.Violations))
+	fmt.Fprintf(w, "\n%d faults, %d broken promises; the longest that a build waited after a lost attempt: %s\n",
+		len(r.Faults), len(r.Violations), r.Recovery.Round(time.Millisecond))
 	for _, v := range r.Violations {
 		fmt.Fprintln(w, " ", v)
 	}
@@ -132,12 +135,25 @@ func show(w io.Writer, r chaos.Report) {
 	}
 }
 
-// kindOf takes the number off a name.
-func kindOf(name string) string {
-	for i := range name {
-		if name[i] == '-' {
-			return name[:i]
-		}
+// showFaults sums up by what was struck and how.
+func showFaults(w io.Writer, faults []chaos.Fault) {
+	type row struct {
+		n                  int
+		unanswered, submit time.Duration
 	}
-	return name
+	rows := map[string]row{}
+	for _, f := range faults {
+		key := kindOf(f.On) + "\t" + f.Kind
+		rows[key] = row{rows[key].n + 1, max(rows[key].unanswered, f.Unanswered), max(rows[key].submit, f.Submit)}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "target\tfault\ttimes\tlongest without an answer\tlongest submit")
+	for _, key := range slices.Sorted(maps.Keys(rows)) {
+		const digit = 100 * time.Millisecond
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", key, rows[key].n, rows[key].unanswered.Round(digit), rows[key].submit.Round(digit))
+	}
+	_ = t.Flush() // standard output
 }
+
+// kindOf takes the number off a process's name, such as worker-3.
+func kindOf(name string) string { return strings.TrimRight(strings.TrimRight(name, "0123456789"), "-") }

@@ -91,6 +91,8 @@ type Store interface {
 	BeginPieces(ctx context.Context, id, key, uploadID string, expires time.Time) error
 	// Advance notes what has arrived of an upload in pieces; ErrMoved unless it stands at was bytes.
 	Advance(ctx context.Context, id string, p Pieces, was int64, expires time.Time) error
+	// EndUpload ends an upload that failed and may be tried again: the row stays until it expires. counted is as with GiveUp.
+	EndUpload(ctx context.Context, id string, counted bool) error
 	// GiveUp ends an upload that failed. counted says that BeginUpload counted it. The row goes once no counted upload is left,
 	// unless it has bytes by then.
 	GiveUp(ctx context.Context, id string, counted bool) error

@@ -46,7 +46,7 @@ type Build struct {
 
 // HeldBy says whether the worker holds this attempt now.
 func (b Build) HeldBy(workerID string, attempt int32) bool {
-	return b.State.Leased() && b.WorkerID == workerID && b.Attempt == attempt
+	return b.State.Leased() && b.fenced(workerID, attempt)
 }
 
 // Outcome is how an attempt ended.
