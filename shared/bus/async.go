@@ -67,7 +67,7 @@ func (a *Async) Offer(m *nats.Msg) bool {
 	return false
 }
 
-// Shed, Failed and Sent count messages that were not taken, that were sent and not acknowledged, and that were sent.
+// Shed counts messages that were not taken.
 func (a *Async) Shed() int64 { return a.shed.Load() }
 
 // Failed counts messages that were sent and not acknowledged.
@@ -136,7 +136,7 @@ func (a *Async) finish(ctx context.Context) {
 func (a *Async) report(ctx context.Context, told int64) int64 {
 	lost := a.Shed() + a.Failed()
 	if lost > told {
-		a.log.WarnContext(ctx, a.what+" lost: the bus takes fewer than come", "lost", lost-told, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
+		a.log.WarnContext(ctx, "messages lost: the bus takes fewer than come", "what", a.what, "lost", lost-told, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
 	}
 	return lost
 }

@@ -131,7 +131,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 	}
 	result := guardAll(ctx, all, h)
 	if result != nil {
-		log.Warn("messages will be delivered again", "messages", len(all), "err", result)
+		log.WarnContext(ctx, "messages will be delivered again", "messages", len(all), "err", result)
 	}
 	var fault error
 	for _, m := range all {
@@ -144,7 +144,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 		fault = errors.Join(fault, err)
 	}
 	if fault != nil {
-		log.Warn("acknowledgements not sent", "messages", len(all), "err", fault)
+		log.WarnContext(ctx, "acknowledgements not sent", "messages", len(all), "err", fault)
 	}
 }
 

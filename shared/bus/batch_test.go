@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-var small = bus.Batch{Size: 10, Most: 50, Wait: 100 * time.Millisecond} //nolint:gochecknoglobals // a constant
+var small = bus.Batch{Size: 10, Most: 50, Wait: 100 * time.Millisecond}
 
 // consumeBatches runs until the returned stop, which waits for it.
 func (b *bundle) consumeBatches(c bus.Consumer, size bus.Batch, h bus.BatchHandler) (stop func()) {
