@@ -58,7 +58,7 @@ func (g *gate) Read(p []byte) (int, error) {
 // onlyBuild wants the farm to have this build alone, and completes it.
 func (f *farm) onlyBuild(id string) {
 	f.t.Helper()
-	f.worker("w", "")
+	f.worker("w", "size=1MiB") // large enough to be an object of its own
 	f.completedOnce(id)
 	list, err := f.client().Builds(f.t.Context(), api.ListOptions{})
 	if err != nil || len(list.Builds) != 1 {
