@@ -52,15 +52,11 @@ Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 
 	return root
 }
 
-// Streams is the world of a command, and Connection the flags that say where the server is: for verbs that are defined elsewhere.
-type (
-	Streams    = session.IO
-	Connection = session.Flags
-	ExitError  = session.ExitError
-)
+// Streams is the world of a command, for verbs that are defined elsewhere.
+type Streams = session.IO
 
-// ExitFailure is the exit code for what went wrong.
-const ExitFailure = session.ExitFailure
+// Connection is the flags that say where the server is.
+type Connection = session.Flags
 
 // NewStreams looks which streams are terminals.
 func NewStreams(out, errs io.Writer, getenv func(string) string) Streams {

@@ -96,6 +96,9 @@ func describe(err error) (code string, status int, text string) {
 	if errors.As(err, &r) {
 		return code, status, r.text
 	}
+	if status == http.StatusServiceUnavailable {
+		return code, status, "the artifact service does not reach what it needs right now; try again in a few seconds"
+	}
 	return code, status, "the artifact service could not do this; its log says why"
 }
 
@@ -117,6 +120,8 @@ func translate(err error) error {
 		return because(errOffset, err, "another request went on with this upload; ask where it stands")
 	case errors.Is(err, objects.ErrNoUpload):
 		return because(build.ErrObjectNotFound, err, "the upload is over; begin a new one")
+	case errors.Is(err, objects.ErrAway):
+		return because(build.ErrUnavailable, err, "the object store does not answer right now; try again in a few seconds")
 	case errors.Is(err, objects.ErrNoSpace):
 		return because(build.ErrNoSpace, err, "the object store is full; free space there and try again")
 	case errors.Is(err, objects.ErrNotFound), errors.Is(err, objects.ErrCorrupt), errors.Is(err, objects.ErrRange):

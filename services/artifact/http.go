@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
 const (
@@ -254,6 +255,18 @@ func (s *Service) Check(ctx context.Context) error {
 		return errors.New("no connection to the bus")
 	case s.db.Read().QueryRowContext(ctx, "SELECT 1").Scan(&one) != nil:
 		return errors.New("the database does not answer")
+	}
+	return s.storeAway(ctx)
+}
+
+// storeAway asks a store that is thought to be away whether it still is: without transfers nobody else would.
+func (s *Service) storeAway(ctx context.Context) error {
+	thought, ok := s.objects.(interface{ Away() error })
+	if !ok || thought.Away() == nil {
+		return nil
+	}
+	if _, err := s.objects.Stat(ctx, "none"); errors.Is(err, objects.ErrAway) {
+		return err
 	}
 	return nil
 }

@@ -113,6 +113,11 @@ func (g *Ingest) fail(w http.ResponseWriter, r *http.Request, say dialect, err e
 		say.refuse(w, r, a.status, a.code, say.sentence(a, err))
 		return
 	}
+	if code := rpc.Code(err); code == build.Code(build.ErrUnavailable) { // a deadline, or something that is away
+		g.log.WarnContext(ctx, "request not served", "path", r.URL.Path, "err", err)
+		say.refuse(w, r, http.StatusServiceUnavailable, code, sayUnavailable)
+		return
+	}
 	g.log.ErrorContext(ctx, "request failed", "path", r.URL.Path, "err", err)
 	say.refuse(w, r, http.StatusInternalServerError, build.CodeInternal, sayInternal)
 }

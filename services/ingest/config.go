@@ -115,8 +115,7 @@ func (c Config) Validate() error {
 	if c.RepeatWindow <= 0 {
 		faults = append(faults, errors.New("RepeatWindow: want more than 0"))
 	}
-	faults = append(faults, validOrigins(c.StatsOrigins))
-	faults = append(faults, c.validWebhooks())
+	faults = append(faults, validOrigins(c.StatsOrigins), c.validWebhooks())
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
 	}

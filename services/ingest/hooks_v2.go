@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -113,23 +112,7 @@ func (g *Ingest) hookOperations() []operation {
 	}
 }
 
-// readStrict decodes a JSON object in which nothing is misspelt: a field that is not known would be a wish that is not heard.
-func readStrict(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(newBody(w, r, maxBody))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
-	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows the object") //nolint:err113 // wrapped below
-		}
-	}
-	if err != nil {
-		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
-	}
-	return nil
-}
-
-// apply lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+// applyHook lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
 func applyHook(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
 	if in.URL != nil {
 		w.URL = *in.URL

@@ -45,24 +45,28 @@ func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp
 	}
 }
 
-// formerKinds are the files of a build: what they are called, and whose attempt they are of.
-var formerKinds = map[string]struct {
-	kind    artifactv1.Kind
-	attempt int32
-}{
-	"source": {artifactv1.Kind_KIND_SOURCE, 0},
-	"certs":  {artifactv1.Kind_KIND_CERTS, 0},
-	"result": {artifactv1.Kind_KIND_RESULT, formerAttempt},
-	"log":    {artifactv1.Kind_KIND_LOG, 0},
+// formerKind says what a file of a build is called in the artifact service, and whose attempt it is of; kind 0 is none.
+func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
+	switch name {
+	case "source":
+		return artifactv1.Kind_KIND_SOURCE, 0
+	case "certs":
+		return artifactv1.Kind_KIND_CERTS, 0
+	case "result":
+		return artifactv1.Kind_KIND_RESULT, formerAttempt
+	case "log":
+		return artifactv1.Kind_KIND_LOG, 0
+	}
+	return artifactv1.Kind_KIND_UNSPECIFIED, 0
 }
 
 func formerFile(f api.FormerFile) (*artifactv1.File, error) {
-	k, ok := formerKinds[f.Kind]
-	if !ok {
+	kind, attempt := formerKind(f.Kind)
+	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
 		return nil, refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
 	return &artifactv1.File{
-		BuildId: f.BuildID, Kind: k.kind, Attempt: k.attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
+		BuildId: f.BuildID, Kind: kind, Attempt: attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
 	}, nil
 }
 
@@ -193,13 +197,13 @@ func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
 	return b, nil
 }
 
-func (b *formerBatch) name(kind string, f api.FormerBuild, sum string, size int64, set func(*eventsv1.ObjectRef)) {
+func (b *formerBatch) name(word string, f api.FormerBuild, sum string, size int64, set func(*eventsv1.ObjectRef)) {
 	if sum == "" {
 		return
 	}
-	k := formerKinds[kind]
-	file := &artifactv1.File{BuildId: f.ID, Kind: k.kind, Attempt: k.attempt, Size: size, Sha256: sum}
-	if kind == "log" {
+	kind, attempt := formerKind(word)
+	file := &artifactv1.File{BuildId: f.ID, Kind: kind, Attempt: attempt, Size: size, Sha256: sum}
+	if kind == artifactv1.Kind_KIND_LOG {
 		file.Lines = f.LogLines
 	}
 	b.files = append(b.files, file)
@@ -253,8 +257,8 @@ func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error 
 }
 
 func kindName(k artifactv1.Kind) string {
-	for name, f := range formerKinds {
-		if f.kind == k {
+	for _, name := range []string{"source", "certs", "result", "log"} {
+		if kind, _ := formerKind(name); kind == k {
 			return name
 		}
 	}

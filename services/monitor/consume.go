@@ -125,10 +125,11 @@ func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
 	h := msg.Headers()
 	expired := h.Get(jetstream.MarkerReasonHeader) != "" || h.Get(operationHeader) != ""
 	worker, buildID, attempt, err := bus.ParseKey(msg.Subject()[len(bus.KeySubject("")):])
-	switch {
-	case err != nil && expired:
+	if err != nil {
 		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
-	case err != nil, !expired && buildID == "":
+	}
+	switch {
+	case !expired && buildID == "":
 		return nil
 	case !expired:
 		return decode(msg, func(h *eventsv1.Heartbeat) error {

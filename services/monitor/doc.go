@@ -1,8 +1,9 @@
 // Package monitor notices what has died: attempts whose holder went silent and workers that left.
 //
-// Owns: the tables of internal/store (which leases are watched, and when each is looked at next). Reads: the heartbeats
-// bucket (expiry markers through a durable pull consumer on its stream, and the keys themselves), and from BUILD_EVENTS what
-// is assigned, goes on and ends. Publishes: builds.*.stalled and workers.*.offline.
+// Owns: the tables of internal/store: which leases are watched, and when each is looked at next; samples of telemetry, and what they
+// become when they are old; diagnostic reports; the figures of days; how long a project's builds are silent by stage. Reads: the
+// heartbeats bucket (expiry markers through a durable pull consumer on its stream, and the keys themselves), from BUILD_EVENTS what
+// is assigned, goes on and ends, and BUILD_TELEMETRY. Answers fa.monitor.*. Publishes: builds.*.stalled and workers.*.offline.
 //
 //	           assigned / stage            key expired, or nothing heard
 //	(no lease) --------------> watched ------------------------------> suspected
@@ -10,6 +11,10 @@
 //	     |  ended elsewhere     |              key is there again         v
 //	     `----------------------+----------------------------------- look at the key
 //	     `------------------------------------ stalled <-----------------' still absent
+//
+// Telemetry of the holder is a sign of life as well, and a project whose builds are often silent for longer than a stage forgives gets
+// more time before the verdict (silence.go). Samples come in batches, each stored in one transaction before it is acknowledged;
+// figures are counted once for each event, whose id is stored with them (stats.go).
 //
 // Expiry tells, not scanning: a marker makes a lease due after the grace period. The time of the next look that each lease
 // carries besides is the safety net, for markers that nobody heard and for workers that died before their first beat.

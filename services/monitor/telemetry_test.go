@@ -89,6 +89,22 @@ func TestSamplesStoredAgain(t *testing.T) {
 	})
 }
 
+// tenMinutes are samples of each second, in two stages, of which every second one has CPU.
+func tenMinutes(base int64) (samples []store.Sample) {
+	for i := range 600 { // ten minutes, a sample each second
+		x := &eventsv1.Telemetry{BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + int64(i)*1000, Stage: "install"}
+		if i >= 300 {
+			x.Stage = "compile"
+		}
+		if i%2 == 0 {
+			x.CpuPercent = proto.Float64(float64(i))
+		}
+		x.MemoryMb = proto.Float64(float64(600 - i))
+		samples = append(samples, store.Sample{Telemetry: x, Seq: uint64(i + 1)})
+	}
+	return samples
+}
+
 // TestPoints: means and maxima in steps, the same while samples are as they came, when half of them are condensed, and when all
 // are.
 func TestPoints(t *testing.T) {
@@ -96,18 +112,7 @@ func TestPoints(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
 		base := time.Now().Add(-time.Hour).Truncate(10 * time.Minute).UnixMilli()
-		var samples []store.Sample
-		for i := range 600 { // ten minutes, a sample each second
-			x := &eventsv1.Telemetry{BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + int64(i)*1000, Stage: "install"}
-			if i >= 300 {
-				x.Stage = "compile"
-			}
-			if i%2 == 0 {
-				x.CpuPercent = proto.Float64(float64(i))
-			}
-			x.MemoryMb = proto.Float64(float64(600 - i))
-			samples = append(samples, store.Sample{Telemetry: x, Seq: uint64(i + 1)})
-		}
+		samples := tenMinutes(base)
 		if err := b.store.AddSamples(t.Context(), samples, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -43,6 +43,8 @@ type Scheduler struct {
 
 	woken   chan struct{}
 	waiting atomic.Int64
+	// admitting counts the submits under way.
+	admitting atomic.Int64
 	// counting guards counted, when waiting was last counted.
 	counting sync.Mutex
 	counted  time.Time

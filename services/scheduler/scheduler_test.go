@@ -327,6 +327,23 @@ func TestSubmitRefuses(t *testing.T) {
 	if !errors.Is(err, build.ErrQueueFull) {
 		t.Errorf("Submit beyond the bound = %v, want queue full", err)
 	}
+	if _, err := b.Cancel(t.Context(), &schedulerv1.CancelRequest{BuildId: first.GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	// The figure is counted anew before a submit is refused, though not for each of a flood.
+	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := b.Submit(t.Context(), &schedulerv1.SubmitRequest{BuildId: build.NewID(), Platform: "ios", Source: src})
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("Submit into a place that became free = %v", err)
+		}
+	}
 }
 
 func TestWaitingForSaysWhy(t *testing.T) {

@@ -27,6 +27,8 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	s.admitting.Add(1)
+	defer s.admitting.Add(-1)
 	if err := s.admit(ctx); err != nil {
 		return nil, err
 	}
@@ -86,32 +88,34 @@ func (s *Scheduler) admit(ctx context.Context) error {
 	if s.waiting.Add(1) <= s.cfg.MaxWaiting {
 		return nil
 	}
-	s.waiting.Add(-1)
-	if err := s.recount(ctx, recountFull); err != nil { // builds may have been taken meanwhile
-		return err
-	}
-	if s.waiting.Add(1) <= s.cfg.MaxWaiting {
+	err := s.recount(ctx, recountFull) // builds may have been taken meanwhile
+	if err == nil && s.waiting.Load() <= s.cfg.MaxWaiting {
 		return nil
 	}
 	s.waiting.Add(-1)
-	return fmt.Errorf("%w: %d builds wait already", build.ErrQueueFull, s.cfg.MaxWaiting)
+	if err == nil {
+		err = fmt.Errorf("%w: %d builds wait already", build.ErrQueueFull, s.cfg.MaxWaiting)
+	}
+	return err
 }
 
 // recountFull is how old the figure may be that refuses a submit.
 const recountFull = 50 * time.Millisecond
 
-// recount refreshes the figure of waiting builds if it is older than that: counting visits every one of them.
+// recount refreshes the figure of waiting builds if it is older than that: counting visits every one of them. Submits under way
+// may be counted twice, until the next time, and never not at all.
 func (s *Scheduler) recount(ctx context.Context, older time.Duration) error {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	if time.Since(s.counted) < older {
 		return nil
 	}
+	was, admitting := s.waiting.Load(), s.admitting.Load()
 	waiting, _, err := s.store.Summary(ctx)
 	if err != nil {
 		return err
 	}
-	s.waiting.Store(waiting)
+	s.waiting.Add(waiting + admitting - was)
 	s.counted = time.Now()
 	return nil
 }

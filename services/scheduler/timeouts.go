@@ -144,7 +144,7 @@ func (s *Scheduler) checkTimeouts(t *schedulerv1.Timeouts) (store.Timeouts, erro
 		return x, fmt.Errorf("%w: %d stages, at most %d", build.ErrInvalid, len(t.GetStageTtlSeconds()), maxStages)
 	}
 	for stage, n := range t.GetStageTtlSeconds() {
-		if !build.ValidID(stage) || n < 1 || n > int32(s.cfg.MaxStageTTL/time.Second) {
+		if !build.ValidID(stage) || n < 1 || time.Duration(n)*time.Second > s.cfg.MaxStageTTL {
 			return x, fmt.Errorf("%w: %d s of silence in stage %.80q, want 1 s to %s", build.ErrInvalid, n, stage, s.cfg.MaxStageTTL)
 		}
 		x.StageTTLs[build.Stage(stage)] = time.Duration(n) * time.Second

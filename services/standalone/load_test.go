@@ -98,7 +98,7 @@ func (f *farm) load(b *testing.B, connections int, next func(i int64) []byte) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer w.conn.Close()
+		b.Cleanup(func() { _ = w.conn.Close() })
 		wires[i] = w
 	}
 	var count atomic.Int64

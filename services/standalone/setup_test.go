@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -74,10 +75,18 @@ func (s *server) client() *api.Client {
 // project is a small source archive.
 func project(t testing.TB) *bytes.Buffer {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	return packed(t, nil)
+}
+
+// packed is a project with more files.
+func packed(t testing.TB, more map[string]string) *bytes.Buffer {
+	t.Helper()
+	files := map[string]string{
 		"package.json": `{"name":"hello","dependencies":{"expo":"*"}}`, "package-lock.json": "{}", "app.json": `{"expo":{"name":"Hello","slug":"hello"}}`,
-	} {
+	}
+	maps.Copy(files, more)
+	dir := t.TempDir()
+	for name, text := range files {
 		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -11,30 +11,38 @@ import (
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/takeover"
 )
 
-// BenchmarkTakeOver imports an installation of 2,000 builds with 50 lines, a source and a result each, or as many as
-// FREEAGENT_BENCH_BUILDS says (more than 10,000 without files, which are then told as missing), into a server in a process of its own.
-// It reports the time of the import, which verifies all of it as well, and the peak memory of both processes.
+// BenchmarkTakeOver imports an installation of 2,000 builds with 50 lines, a source and a result each, into a server in a process of its
+// own. FREEAGENT_BENCH_BUILDS and FREEAGENT_BENCH_LINES (of each build) say otherwise; more than 10,000 builds have no files, which
+// are then told as missing. It reports the time of the import, which verifies all of it as well, and the peak memory of both processes.
 func BenchmarkTakeOver(b *testing.B) {
-	builds := 2000
-	if text := os.Getenv("FREEAGENT_BENCH_BUILDS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		builds = n
-	}
-	in := formertest.New(b, formertest.Plan{Builds: builds, Workers: 50, Lines: 50, Snapshots: 10 * builds, Reports: 1000, Files: builds <= 10_000})
+	builds, lines := number(b, "FREEAGENT_BENCH_BUILDS", 2000), number(b, "FREEAGENT_BENCH_LINES", 50)
+	in := formertest.New(b, formertest.Plan{
+		Builds: builds, Workers: 50, Lines: lines, Snapshots: 10 * builds, Reports: 1000, Files: builds <= 10_000,
+	})
 	for b.Loop() {
 		f := newFarm(b)
 		first, took, memory := measured(b, f, in)
-		lines := first.Of(takeover.Lines)
+		brought := first.Of(takeover.Lines)
 		b.ReportMetric(took.Seconds(), "s")
 		b.ReportMetric(float64(builds)/took.Seconds(), "builds/s")
-		b.ReportMetric(float64(lines.Found), "lines")
+		b.ReportMetric(float64(brought.Found), "lines")
 		b.ReportMetric(float64(memory)/1024, "MB-import")
 		b.ReportMetric(float64(f.peakMemory(b, false))/(1<<20), "MB-server")
 		f.stop()
 	}
+}
+
+func number(b *testing.B, variable string, otherwise int) int {
+	b.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // measured runs the import and gives its report, how long it took and its peak memory in KiB.
@@ -50,5 +58,5 @@ func measured(b *testing.B, f *farm, in formertest.Installation) (*takeover.Repo
 	if !ok {
 		b.Fatal("no figures of the process")
 	}
-	return r, time.Since(begun), int64(usage.Maxrss)
+	return r, time.Since(begun), usage.Maxrss
 }

@@ -117,6 +117,9 @@ func (o *upOptions) config() (Config, error) {
 	if len(o.stageTTL) > 0 { // what v1 workers get by default is longer to begin with
 		cfg.Ingest.StageTTLs = ttls
 	}
+	if err := variables(&cfg, o.getenv); err != nil {
+		return cfg, err
+	}
 	if image := o.getenv("FREEAGENT_BASE_IMAGE"); image != "" {
 		cfg.Ingest.BaseImage = image
 	}

@@ -83,17 +83,20 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 	}
 }
 
-// remake tries until it works, or gives nil when ctx has ended.
+// remake tries until it works, or gives nil when ctx has ended. It waits first: the server tells of a consumer's deletion before it
+// is done with it, and one of the same name that is made at that moment is there and never served (nats-server 2.15.2).
 func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.Consumer {
 	for {
+		if !waitOrDone(ctx, remakePause) {
+			return nil
+		}
 		if cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config()); err == nil {
 			return cons
 		}
-		if !waitOrDone(ctx, 250*time.Millisecond) {
-			return nil
-		}
 	}
 }
+
+const remakePause = 250 * time.Millisecond
 
 // iterate consumes until ctx ends (nil) or the consumer is gone (errGone).
 func iterate(ctx context.Context, cons jetstream.Consumer, n int, h Handler, log *slog.Logger) error {

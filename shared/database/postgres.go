@@ -33,6 +33,7 @@ func parsePostgres(cfg Config) (*pgx.ConnConfig, error) {
 	if pc.ConnectTimeout == 0 {
 		pc.ConnectTimeout = 5 * time.Second
 	}
+	pc.DialFunc = dialer().DialContext
 	pc.RuntimeParams["search_path"] = pgx.Identifier{cfg.Service}.Sanitize()
 	pc.RuntimeParams["application_name"] = "freeagent-" + cfg.Service
 	// A client whose machine vanished keeps its row locks, and the relay's, until the server notices: by default after hours.

@@ -74,6 +74,8 @@ func sentinel(err error) error {
 		return ErrNoSpace
 	case http.StatusRequestedRangeNotSatisfiable:
 		return ErrRange
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return ErrAway
 	}
 	return nil
 }

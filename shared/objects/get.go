@@ -14,6 +14,9 @@ import (
 
 // Get implements Store.
 func (s *S3) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
+	if err := s.Away(); err != nil {
+		return nil, Info{}, err
+	}
 	if offset < 0 {
 		return nil, Info{}, fmt.Errorf("get object %q: %w: offset %d", key, ErrRange, offset)
 	}

@@ -37,6 +37,9 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 
 // Copy implements Store.
 func (s *S3) Copy(ctx context.Context, from, to string) error {
+	if err := s.Away(); err != nil {
+		return err
+	}
 	info, err := s.Stat(ctx, from)
 	if err != nil {
 		return err

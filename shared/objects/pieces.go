@@ -19,6 +19,9 @@ type Pieced struct {
 
 // BeginPieces implements Store.
 func (s *S3) BeginPieces(ctx context.Context, key string) (Pieced, error) {
+	if err := s.Away(); err != nil {
+		return Pieced{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	id, err := s.core.NewMultipartUpload(ctx, s.cfg.Bucket, key, minio.PutObjectOptions{})
@@ -30,6 +33,9 @@ func (s *S3) BeginPieces(ctx context.Context, key string) (Pieced, error) {
 
 // PutPiece implements Store.
 func (s *S3) PutPiece(ctx context.Context, p Pieced, number int, data []byte) (string, error) {
+	if err := s.Away(); err != nil {
+		return "", err
+	}
 	if number > maxParts {
 		return "", fmt.Errorf("%w: more than %d pieces", ErrTooLarge, maxParts)
 	}
@@ -46,6 +52,9 @@ func (s *S3) PutPiece(ctx context.Context, p Pieced, number int, data []byte) (s
 
 // JoinPieces implements Store.
 func (s *S3) JoinPieces(ctx context.Context, p Pieced, names []string, size int64) error {
+	if err := s.Away(); err != nil {
+		return err
+	}
 	parts := make([]minio.CompletePart, len(names))
 	for i, name := range names {
 		parts[i] = minio.CompletePart{PartNumber: i + 1, ETag: name}
@@ -67,6 +76,9 @@ func (s *S3) JoinPieces(ctx context.Context, p Pieced, names []string, size int6
 
 // DropPieces implements Store.
 func (s *S3) DropPieces(ctx context.Context, p Pieced) error {
+	if err := s.Away(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	return s.abort(ctx, p.Key, p.ID)

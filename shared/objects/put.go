@@ -30,6 +30,9 @@ var partBuffers = sync.Pool{New: func() any { b := make([]byte, PartSize); retur
 
 // Put implements Store.
 func (s *S3) Put(ctx context.Context, key string, r io.Reader, size, limit int64) (Info, error) {
+	if err := s.Away(); err != nil {
+		return Info{}, err
+	}
 	if limit > 0 && size > limit {
 		return Info{}, fmt.Errorf("put object %q: %w: %d bytes, the limit is %d", key, ErrTooLarge, size, limit)
 	}
@@ -136,14 +139,14 @@ func (u *upload) complete(ctx context.Context) error {
 // undo removes what a failed upload left in the store. It runs after a
 // cancellation too, hence the fresh deadline.
 func (u *upload) undo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), insist{}, true), cleanUpTimeout)
 	defer cancel()
 	var errs []error
 	if u.id != "" {
 		errs = append(errs, u.s3.abort(ctx, u.key, u.id))
 	}
 	if u.committed {
-		errs = append(errs, u.s3.Delete(ctx, u.key))
+		errs = append(errs, u.s3.remove(ctx, u.key))
 	}
 	return errors.Join(errs...)
 }

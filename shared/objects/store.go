@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -110,6 +111,8 @@ type Config struct {
 	// Transport replaces the HTTP transport, for instance to trust a private
 	// CA. nil is a transport of the store's own.
 	Transport http.RoundTripper
+	// Log tells when the store is away and when it is back. nil: nobody.
+	Log *slog.Logger
 }
 
 func (c *Config) validate() error {
@@ -134,6 +137,9 @@ func (c *Config) setDefaults() {
 	if c.Timeout <= 0 {
 		c.Timeout = defaultTimeout
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	if c.Transport == nil {
 		c.Transport = NewTransport()
 	}
@@ -144,8 +150,8 @@ func (c *Config) setDefaults() {
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
 		MaxIdleConns:        64,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     time.Minute,
@@ -155,8 +161,9 @@ func NewTransport() *http.Transport {
 
 // S3 is the Store on an S3 endpoint.
 type S3 struct {
-	cfg  Config
-	core *minio.Core
+	cfg     Config
+	core    *minio.Core
+	breaker *breaker
 }
 
 var _ Store = (*S3)(nil)
@@ -167,18 +174,19 @@ func New(cfg Config) (*S3, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	b := newBreaker(cfg.Transport, cfg.Endpoint, cfg.Log)
 	core, err := minio.NewCore(cfg.Endpoint, &minio.Options{
 		Creds:        credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""),
 		Secure:       cfg.Secure,
 		Region:       cfg.Region,
-		Transport:    cfg.Transport,
+		Transport:    b,
 		BucketLookup: minio.BucketLookupAuto,
 		MaxRetries:   maxTries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("object store at %s: %w", cfg.Endpoint, err)
 	}
-	return &S3{cfg: cfg, core: core}, nil
+	return &S3{cfg: cfg, core: core, breaker: b}, nil
 }
 
 // Close drops idle connections, so that a server's graceful stop need not wait
@@ -216,6 +224,9 @@ func (s *S3) ensureBucket(ctx context.Context) error {
 
 // Stat implements Store.
 func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
+	if err := s.Away(); err != nil {
+		return Info{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	o, err := s.core.StatObject(ctx, s.cfg.Bucket, key, minio.StatObjectOptions{})
@@ -227,6 +238,13 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, key string) error {
+	if err := s.Away(); err != nil {
+		return err
+	}
+	return s.remove(ctx, key)
+}
+
+func (s *S3) remove(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	err := s.core.RemoveObject(ctx, s.cfg.Bucket, key, minio.RemoveObjectOptions{})

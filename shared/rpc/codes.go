@@ -1,9 +1,18 @@
 package rpc
 
-import "github.com/expo-free-agent/freeagent/shared/build"
+import (
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/outage"
+)
 
-// Code is build.Code.
-func Code(err error) string { return build.Code(err) }
+// Code is build.Code, and "unavailable" for what is away.
+func Code(err error) string {
+	code := build.Code(err)
+	if code == build.CodeInternal && outage.Is(err) {
+		return build.Code(build.ErrUnavailable)
+	}
+	return code
+}
 
 // FromCode is build.FromCode.
 func FromCode(code, text string) error { return build.FromCode(code, text) }

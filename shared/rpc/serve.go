@@ -197,6 +197,9 @@ func (s *Service) refuse(r micro.Request, err error) {
 	if code == build.CodeInternal {
 		s.log.Error("request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
+	} else if build.Code(err) == build.CodeInternal { // what is away has an address that is no user's business
+		s.log.Warn("request not served: something that it needs is away", "subject", r.Subject(), "err", err)
+		text = s.name + " does not reach what it needs right now; try again in a few seconds"
 	}
 	s.send(&nats.Msg{Subject: r.Reply(), Header: nats.Header{
 		micro.ErrorCodeHeader: []string{code}, micro.ErrorHeader: []string{text},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -155,15 +154,13 @@ func (o *options) tellLoop(ctx context.Context, p *Proxy, log *slog.Logger) {
 	}
 }
 
-func (o *options) write(p *Proxy) (err error) {
-	var to io.Writer = o.io.Out
-	if o.summary != "" {
-		f, err := os.Create(o.summary)
-		if err != nil {
-			return fmt.Errorf("summary: %w", err)
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		to = f
+func (o *options) write(p *Proxy) error {
+	if o.summary == "" {
+		return p.Tally.Write(o.io.Out)
 	}
-	return p.Tally.Write(to)
+	f, err := os.Create(o.summary)
+	if err != nil {
+		return fmt.Errorf("summary: %w", err)
+	}
+	return errors.Join(p.Tally.Write(f), f.Close())
 }

@@ -4,6 +4,7 @@ package process_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -29,7 +30,9 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("Measure = %+v, want three busy shells", u)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want %v", err, context.Canceled)
+	}
 	if u, err := process.Measure(s.Mark); err != nil || u != (process.Usage{}) {
 		t.Errorf("Measure after the end = %+v, %v, want nothing", u, err)
 	}
@@ -48,5 +51,7 @@ func TestMeasureCountsTheEnded(t *testing.T) {
 		t.Errorf("Measure = %+v, %v, want what the loop used", u, err)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want %v", err, context.Canceled)
+	}
 }

@@ -28,7 +28,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBoth()) }()
-	store, err := s.store()
+	store, err := s.store(log)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/artifact"
@@ -98,20 +99,20 @@ func (s settings) check() error {
 	_, tlsErr := tlsfiles.Server(s.Cert, s.Key)
 	errs := []error{err, tlsErr, s.Connections.Check(), s.Stopping.Check()}
 	if s.S3Endpoint != "" && s.S3AccessKey != "" && s.S3SecretKey != "" {
-		_, err := s.store()
+		_, err := s.store(nil)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func (s settings) store() (*objects.S3, error) {
+func (s settings) store(log *slog.Logger) (*objects.S3, error) {
 	transport, err := tlsfiles.Transport(objects.NewTransport(), s.S3CA)
 	if err != nil {
 		return nil, fmt.Errorf("FREEAGENT_S3_CA_FILE: %w", err)
 	}
 	return objects.New(objects.Config{
-		Transport: transport,
-		Endpoint:  s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket,
+		Transport: transport, Log: log,
+		Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket,
 		Region: s.S3Region, Secure: s.S3TLS,
 	})
 }

@@ -176,6 +176,8 @@ func (s *SQL) change(ctx context.Context, doing, q string, args ...any) (n int64
 }
 
 func (s *SQL) tx(ctx context.Context, doing string, f func(*database.Tx) error) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	if err := s.db.WithTx(ctx, f); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -194,6 +196,8 @@ const columns = `SELECT id, build_id, attempt, kind, project, name, prefix, s3_k
 
 // Get implements Store.
 func (s *SQL) Get(ctx context.Context, id string) (Object, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	o, err := scan(s.db.Read().QueryRowContext(ctx, columns+`WHERE id = $1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -206,6 +210,8 @@ func (s *SQL) Get(ctx context.Context, id string) (Object, error) {
 
 // OfBuild implements Store.
 func (s *SQL) OfBuild(ctx context.Context, buildID string) ([]Object, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	rows, err := s.db.Read().QueryContext(ctx, columns+`WHERE build_id = $1 AND state IN ('stored', 'kept')
 		ORDER BY state, stored_ms DESC, id`, buildID) // 'kept' sorts before 'stored'
 	return collect(rows, err, "objects of build "+buildID)
@@ -213,6 +219,8 @@ func (s *SQL) OfBuild(ctx context.Context, buildID string) ([]Object, error) {
 
 // Expired implements Store.
 func (s *SQL) Expired(ctx context.Context, now time.Time, limit int) ([]Object, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	rows, err := s.db.Read().QueryContext(ctx, columns+`WHERE state <> 'kept' AND (expires_ms < $1 OR state = 'condemned')
 		ORDER BY expires_ms, id LIMIT $2`, millis(now), limit)
 	return collect(rows, err, "expired objects")

@@ -100,22 +100,7 @@ func (s *Store) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, erro
 // died with them has not told what became of them. One waits for those of the same build that came before it.
 func (s *Store) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
-		all = nil
-		rows, err := tx.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries d
-			WHERE hook_id = $1 AND state = 'pending' AND next_at <= $2 AND NOT EXISTS (SELECT 1 FROM webhook_deliveries e
-				WHERE e.hook_id = d.hook_id AND e.subject = d.subject AND e.place < d.place AND e.state = 'pending')
-			ORDER BY place, id LIMIT $3`+tx.SkipLocked(), hookID, now.UnixMilli(), limit)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-			d, err := scanDelivery(rows)
-			if err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			all = append(all, d)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
 			return err
 		}
 		for i := range all {
@@ -131,6 +116,26 @@ func (s *Store) TakeDeliveries(ctx context.Context, hookID string, now, until ti
 		return nil, fmt.Errorf("take deliveries of %s: %w", hookID, err)
 	}
 	return all, nil
+}
+
+func dueDeliveries(ctx context.Context, tx *database.Tx, hookID string, now time.Time, limit int) ([]Delivery, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries d
+		WHERE hook_id = $1 AND state = 'pending' AND next_at <= $2 AND NOT EXISTS (SELECT 1 FROM webhook_deliveries e
+			WHERE e.hook_id = d.hook_id AND e.subject = d.subject AND e.place < d.place AND e.state = 'pending')
+		ORDER BY place, id LIMIT $3`+tx.SkipLocked(), hookID, now.UnixMilli(), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Delivery
+	for rows.Next() {
+		d, err := scanDelivery(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
 }
 
 // EndAttempt records a try that this caller took the delivery for, and what follows: state and, if it is pending, when it is due

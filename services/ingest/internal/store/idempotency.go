@@ -17,6 +17,8 @@ type Reservation struct {
 
 // Reserve writes r unless the name is taken, and gives what stands there then.
 func (s *Store) Reserve(ctx context.Context, r Reservation) (stands Reservation, err error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO idempotency (owner, name, build_id, fingerprint, created_at)
 			VALUES ($1, $2, $3, '', $4) ON CONFLICT DO NOTHING`, r.Owner, r.Name, r.BuildID, r.CreatedAt.UnixMilli())
@@ -54,6 +56,8 @@ func (s *Store) SweepReservations(ctx context.Context, t time.Time) error {
 }
 
 func (s *Store) exec(ctx context.Context, doing, q string, args ...any) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, q, args...)
 		return err

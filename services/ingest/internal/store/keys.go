@@ -25,6 +25,8 @@ func (s *Store) Bootstrap(ctx context.Context, key string) error {
 
 // PutKey stores a key under an id; the key that had the id, and the id that had the key, are replaced.
 func (s *Store) PutKey(ctx context.Context, id, key string, scopes identity.Scopes) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	hash := identity.Hash(key)
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM api_keys WHERE hash = $1 AND id <> $2`, hash, id); err != nil {
@@ -44,6 +46,8 @@ func (s *Store) PutKey(ctx context.Context, id, key string, scopes identity.Scop
 // Key finds what a key may do; build.ErrUnauthorized if there is none such. The search is by hash, so that its time tells
 // nothing of the key.
 func (s *Store) Key(ctx context.Context, key string) (identity.Scopes, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	var words string
 	err := s.db.Read().QueryRowContext(ctx, `SELECT scopes FROM api_keys WHERE hash = $1`, identity.Hash(key)).Scan(&words)
 	if errors.Is(err, sql.ErrNoRows) {

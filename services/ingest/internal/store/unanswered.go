@@ -22,6 +22,8 @@ type Submit struct {
 
 // KeyID finds the id of an API key; build.ErrUnauthorized if there is none such.
 func (s *Store) KeyID(ctx context.Context, key string) (id string, err error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT id FROM api_keys WHERE hash = $1`, identity.Hash(key)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", build.ErrUnauthorized
@@ -34,6 +36,8 @@ func (s *Store) KeyID(ctx context.Context, key string) (id string, err error) {
 
 // PutUnanswered remembers that the submitter of a build was not told of it.
 func (s *Store) PutUnanswered(ctx context.Context, buildID string, sub Submit, since time.Time) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO unanswered_submits (build_id, key_id, source_sha256, certs_sha256, platform, since)
 			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (build_id) DO UPDATE SET since = excluded.since, overdue = 0`,
@@ -49,6 +53,8 @@ func (s *Store) PutUnanswered(ctx context.Context, buildID string, sub Submit, s
 // TakeUnanswered gives the build of an equal submit that was not answered, since `after` or later, to one caller alone; ""
 // if there is none.
 func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, after time.Time) (buildID string, err error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	const equal = ` FROM unanswered_submits WHERE source_sha256 = $1 AND key_id = $2 AND certs_sha256 = $3 AND platform = $4
 		AND since >= $5 AND overdue = 0`
 	args := []any{sub.SourceSHA256, sub.KeyID, sub.CertsSHA256, sub.Platform, after.UnixMilli()}
@@ -79,6 +85,8 @@ func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, after time.Time)
 // Overdue gives at most limit builds whose submitters were not told of them before `before` and did not come back; from now
 // on no repeat gets them. Those that were given before and not settled come again.
 func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	found, err := s.overdue(ctx, before, limit)
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -123,6 +131,8 @@ func (s *Store) overdue(ctx context.Context, before time.Time, limit int) (ids [
 
 // ForgetUnanswered ends it for a build that was settled one way or the other; an unknown one is no error.
 func (s *Store) ForgetUnanswered(ctx context.Context, buildID string) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM unanswered_submits WHERE build_id = $1`, buildID)
 		return err

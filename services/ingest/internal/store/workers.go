@@ -15,6 +15,8 @@ import (
 
 // PutWorker stores a worker's credentials and what it may build. A revocation stays.
 func (s *Store) PutWorker(ctx context.Context, w identity.Worker) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO worker_credentials (worker_id, secret_hash, pool, platforms, joined_at)
 			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (worker_id) DO UPDATE
@@ -30,6 +32,8 @@ func (s *Store) PutWorker(ctx context.Context, w identity.Worker) error {
 
 // Worker finds a worker's credentials; build.ErrWorkerUnknown if there is none such.
 func (s *Store) Worker(ctx context.Context, id string) (identity.Worker, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	w := identity.Worker{ID: id}
 	var platforms string
 	var revoked int64
@@ -51,6 +55,8 @@ func (s *Store) Worker(ctx context.Context, id string) (identity.Worker, error) 
 
 // Revoke shuts a worker out: its next connection to the bus and its next join are refused.
 func (s *Store) Revoke(ctx context.Context, id string) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE worker_credentials SET revoked = 1 WHERE worker_id = $1`, id)
 		return err

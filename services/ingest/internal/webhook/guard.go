@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ErrForbidden: the address is not one that webhooks may be sent to.
+// ErrForbidden says that the address is not one that webhooks may be sent to.
 var ErrForbidden = errors.New("the address is inside of a network that webhooks may not be sent to; an administrator can allow it")
 
 // inside are networks that are not the public internet, besides those that netip knows.

@@ -82,26 +82,27 @@ func markCounted(ctx context.Context, tx *database.Tx, all []Contribution) (map[
 		for _, c := range part {
 			args = append(args, c.EventID, c.At.UnixMilli())
 		}
-		rows, err := tx.QueryContext(ctx, `INSERT INTO counted_events (id, at) VALUES `+marks(len(part), 2)+` ON CONFLICT DO NOTHING RETURNING id`, args...)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				_ = rows.Close() // the scan's error is the one that counts
-				return nil, err
-			}
-			fresh[id] = true
-		}
-		if err := rows.Close(); err != nil {
-			return nil, err
-		}
-		if err := rows.Err(); err != nil {
+		if err := markPart(ctx, tx, len(part), args, fresh); err != nil {
 			return nil, err
 		}
 	}
 	return fresh, nil
+}
+
+func markPart(ctx context.Context, tx *database.Tx, n int, args []any, fresh map[string]bool) error {
+	rows, err := tx.QueryContext(ctx, `INSERT INTO counted_events (id, at) VALUES `+marks(n, 2)+` ON CONFLICT DO NOTHING RETURNING id`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		fresh[id] = true
+	}
+	return rows.Err()
 }
 
 // write upserts in a fixed order, so that two monitors do not wait for each other in a circle.

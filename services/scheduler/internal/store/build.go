@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -14,12 +13,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-const buildColumns = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile,
-	source, certs, result, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
+// The columns of a build. The brief ones leave out the objects, whose unpacking is most of the work of reading a build.
+const (
+	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
+	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
 	timeout_ms, stage_ttl_ms, stage_at`
-
-// briefColumns are the same without the objects, whose unpacking is most of the work of reading a build.
-var briefColumns = strings.Replace(buildColumns, "source, certs, result", "'', '', ''", 1)
+	buildColumns = columnsHead + `source, certs, result` + columnsTail
+	briefColumns = columnsHead + `'', '', ''` + columnsTail
+)
 
 // scanner is a row or rows.
 type scanner interface{ Scan(dest ...any) error }

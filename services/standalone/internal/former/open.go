@@ -94,16 +94,21 @@ func walMode(path string) bool {
 
 // recognise asks for every column that will be read.
 func (c *Controller) recognise(ctx context.Context) error {
-	for table, columns := range tables {
-		rows, err := c.db.QueryContext(ctx, `SELECT `+columns+` FROM `+table+` LIMIT 0`)
-		if err != nil {
-			return fmt.Errorf("%s is not the former controller's database, or cannot be read (table %s): %w", c.path, table, err)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return fmt.Errorf("read table %s: %w", table, err)
+	for _, t := range tables() {
+		if err := c.has(ctx, t); err != nil {
+			return fmt.Errorf("%s is not the former controller's database, or cannot be read (table %s): %w", c.path, t.name, err)
 		}
 	}
 	return nil
+}
+
+func (c *Controller) has(ctx context.Context, t table) error {
+	rows, err := c.db.QueryContext(ctx, `SELECT `+t.columns+` FROM `+t.name+` LIMIT 0`)
+	if err != nil {
+		return err //nolint:wrapcheck // recognise says what it is about
+	}
+	defer rows.Close()
+	return rows.Err() //nolint:wrapcheck // as above
 }
 
 // Changed says that the database was written since it was opened.

@@ -48,7 +48,7 @@ func (c *Controller) Builds(ctx context.Context, after int64, limit int) ([]Buil
 	return page(ctx, c, func(r *sql.Rows, b *Build) error {
 		return r.Scan(&b.Row, &b.ID, &b.Status, &b.Platform, &b.SourcePath, &b.CertsPath, &b.ResultPath, &b.WorkerID, &b.SubmittedAt,
 			&b.StartedAt, &b.CompletedAt, &b.ErrorMessage, &b.AccessToken)
-	}, `SELECT rowid, `+tables["builds"]+` FROM builds WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, limit)
+	}, `SELECT rowid, `+buildColumns+` FROM builds WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, limit)
 }
 
 // linePage bounds the lines that are held at once.
@@ -78,7 +78,7 @@ func (c *Controller) Lines(ctx context.Context, buildID string, f func(Line) err
 func (c *Controller) Snapshots(ctx context.Context, after int64, limit int) ([]Snapshot, error) {
 	return page(ctx, c, func(r *sql.Rows, s *Snapshot) error {
 		return r.Scan(&s.ID, &s.BuildID, &s.At, &s.CPUPercent, &s.MemoryMB)
-	}, `SELECT `+tables["cpu_snapshots"]+` FROM cpu_snapshots WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
+	}, `SELECT `+snapshotColumns+` FROM cpu_snapshots WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
 }
 
 // Reports gives diagnostic reports in order, after the row given.

@@ -34,11 +34,20 @@ CREATE INDEX idx_diagnostics_run_at ON diagnostics(run_at);
 CREATE INDEX idx_cpu_snapshots_build ON cpu_snapshots(build_id);
 CREATE INDEX idx_cpu_snapshots_timestamp ON cpu_snapshots(timestamp);`
 
-// tables are what must be there for a file to be the former controller's; the columns are those that are read.
-var tables = map[string]string{
-	"workers":       "id, name, status, capabilities, registered_at, last_seen_at, builds_completed, builds_failed",
-	"builds":        "id, status, platform, source_path, certs_path, result_path, worker_id, submitted_at, started_at, completed_at, error_message, access_token",
-	"build_logs":    "id, build_id, timestamp, level, message",
-	"diagnostics":   "id, worker_id, status, run_at, duration_ms, auto_fixed, checks",
-	"cpu_snapshots": "id, build_id, timestamp, cpu_percent, memory_mb",
+// table is what must be there for a file to be the former controller's; the columns are those that are read.
+type table struct{ name, columns string }
+
+const (
+	workerColumns   = "id, name, status, capabilities, registered_at, last_seen_at, builds_completed, builds_failed"
+	buildColumns    = "id, status, platform, source_path, certs_path, result_path, worker_id, submitted_at, started_at, completed_at, error_message, access_token"
+	lineColumns     = "id, build_id, timestamp, level, message"
+	reportColumns   = "id, worker_id, status, run_at, duration_ms, auto_fixed, checks"
+	snapshotColumns = "id, build_id, timestamp, cpu_percent, memory_mb"
+)
+
+func tables() []table {
+	return []table{
+		{"workers", workerColumns}, {"builds", buildColumns}, {"build_logs", lineColumns}, {"diagnostics", reportColumns},
+		{"cpu_snapshots", snapshotColumns},
+	}
 }

@@ -157,7 +157,7 @@ func (b *Batch) PutBuild(ctx context.Context, v Build) (fresh bool, lines int64,
 	if err != nil {
 		return false, 0, err
 	}
-	fresh, err = b.exec(ctx, "build "+v.ID, `INSERT OR IGNORE INTO builds (`+tables["builds"]+`)
+	fresh, err = b.exec(ctx, "build "+v.ID, `INSERT OR IGNORE INTO builds (`+buildColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, v.ID, v.Status, v.Platform, v.SourcePath, v.CertsPath, v.ResultPath, v.WorkerID,
 		v.SubmittedAt, v.StartedAt, v.CompletedAt, v.ErrorMessage, v.AccessToken)
 	if err != nil || fresh {
@@ -178,7 +178,7 @@ func (b *Batch) AddLine(ctx context.Context, buildID string, l Line) error {
 
 // PutReport adds a report unless it is there.
 func (b *Batch) PutReport(ctx context.Context, d Report) (fresh bool, err error) {
-	return b.exec(ctx, "report "+d.ID, `INSERT OR IGNORE INTO diagnostics (`+tables["diagnostics"]+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	return b.exec(ctx, "report "+d.ID, `INSERT OR IGNORE INTO diagnostics (`+reportColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, d.WorkerID, d.Status, d.RunAt, d.DurationMs, d.AutoFixed, d.Checks)
 }
 

@@ -73,7 +73,7 @@ func (r *run) fetch(ctx context.Context, id, sum, to string) (err error) {
 	if err == nil && hex.EncodeToString(h.Sum(nil)) != sum {
 		err = errDamaged
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), to); err != nil {

@@ -1,0 +1,22 @@
+package database
+
+import (
+	"net"
+	"time"
+)
+
+// A server whose machine or network vanished says nothing. Whoever waits for its answer learns of it within half a minute, not
+// after the quarter of an hour that the system would take.
+const (
+	vanished  = 30 * time.Second
+	probeIdle = 15 * time.Second
+	probeGap  = 5 * time.Second
+	probes    = 3
+)
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeIdle, Interval: probeGap, Count: probes},
+		Control:         boundUnanswered,
+	}
+}

@@ -1,0 +1,44 @@
+package outage_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/expo-free-agent/freeagent/shared/outage"
+)
+
+// gone is like the driver's "conn closed", whose type is its own.
+type gone struct{ error }
+
+func (gone) SafeToRetry() bool { return true }
+
+func TestIs(t *testing.T) {
+	t.Parallel()
+	_, refused := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"nil":           {nil, false},
+		"ours":          {errors.New("nil map"), false},
+		"end of a list": {io.EOF, false},
+		"refused":       {fmt.Errorf("ask: %w", refused), true},
+		"cut":           {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), true},
+		"gone":          {fmt.Errorf("begin: %w", gone{errors.New("conn closed")}), true},
+		"shutdown":      {&pgconn.PgError{Code: "57P01"}, true},
+		"starting":      {fmt.Errorf("begin: %w", &pgconn.PgError{Code: "57P03"}), true},
+		"crowded":       {&pgconn.PgError{Code: "53300"}, true},
+		"read-only":     {&pgconn.PgError{Code: "25006"}, true},
+		"wrong":         {&pgconn.PgError{Code: "42601"}, false},
+		"conflict":      {&pgconn.PgError{Code: "23505"}, false},
+	} {
+		if got := outage.Is(c.err); got != c.want {
+			t.Errorf("%s: Is(%v) = %t, want %t", name, c.err, got, c.want)
+		}
+	}
+}
