@@ -157,7 +157,7 @@ func TestASessionEndsWithItsKeyAndItsTime(t *testing.T) {
 		t.Fatalf("status = %d", got)
 	}
 	exec("UPDATE sessions SET expires_ms = expires_ms - 3600001")
-	if got := v.send("GET", "/", nil, nil); got.StatusCode != 303 || got.Header.Get("Location") != "/login?next=%2F" {
+	if got := v.send("GET", "/", nil, nil); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/login?next=%2F" {
 		t.Errorf("after its time: %d to %s", got.StatusCode, got.Header.Get("Location"))
 	}
 	exec("UPDATE sessions SET expires_ms = expires_ms + 7200000")

@@ -24,6 +24,7 @@ type committer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt // of conn, by text
 	open       *commit              // nil: no transaction has begun
+	closed     bool
 }
 
 // commit is one that is shared. done is closed when err says how it ended.
@@ -75,6 +76,9 @@ func (c *committer) takeTurn(ctx context.Context, f func() error) (*commit, erro
 func (c *committer) begin(ctx context.Context) error {
 	if c.open != nil {
 		return c.exec(ctx, "SAVEPOINT part")
+	}
+	if c.closed {
+		return sql.ErrConnDone
 	}
 	if c.conn == nil {
 		conn, err := c.db.Conn(ctx)
@@ -131,6 +135,11 @@ func (c *committer) settle(ctx context.Context) {
 	if c.open == nil || c.queued.Load() > 0 && c.open.members < maxMembers {
 		return
 	}
+	c.finish(ctx)
+}
+
+// finish commits what is open.
+func (c *committer) finish(ctx context.Context) {
 	if err := c.exec(ctx, "COMMIT"); err != nil {
 		c.end(ctx, fmt.Errorf("commit: %w", err))
 		return
@@ -168,8 +177,16 @@ func (c *committer) forget() {
 	}
 }
 
-// close ends the connection; nobody may be inside.
-func (c *committer) close() { c.forget() }
+// close ends the connection once nobody is inside. Those who come later are told.
+func (c *committer) close() {
+	c.turn <- struct{}{}
+	c.closed = true
+	if c.open != nil { // left to somebody who stands behind us
+		c.finish(context.Background())
+	}
+	c.forget()
+	<-c.turn
+}
 
 func (c *committer) exec(ctx context.Context, q string) error {
 	_, err := c.ExecContext(context.WithoutCancel(ctx), q)

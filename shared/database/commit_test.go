@@ -152,3 +152,40 @@ func TestPanicInASharedCommit(t *testing.T) {
 		t.Errorf("%d rows, want 3: all but that of the panic", n)
 	}
 }
+
+// TestCloseWhileOthersWrite: what was answered with success is there, everybody is answered.
+func TestCloseWhileOthersWrite(t *testing.T) {
+	t.Parallel()
+	where := databasetest.SQLite(t)
+	db := databasetest.Open(t, where)
+	if err := db.Migrate(t.Context(), counters); err != nil {
+		t.Fatal(err)
+	}
+	const writers = 8
+	done, first := make([]int, writers), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(first) })
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				if err := db.WithTx(t.Context(), func(tx *database.Tx) error { return insert(100_000*(w+1)+n)(t.Context(), tx) }); err != nil {
+					return
+				}
+				done[w]++
+				begun()
+			}
+		})
+	}
+	<-first
+	if err := db.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	all.Wait()
+	want := 0
+	for _, n := range done {
+		want += n
+	}
+	if got := count(t, databasetest.Open(t, where), `SELECT count(*) FROM counters WHERE id >= 100000`); got != want {
+		t.Errorf("%d rows after Close, want the %d that were answered", got, want)
+	}
+}
