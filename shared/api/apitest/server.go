@@ -226,7 +226,10 @@ func (s *Server) cancel(w http.ResponseWriter, _ *http.Request, b *record) {
 
 func (s *Server) retry(w http.ResponseWriter, _ *http.Request, b *record) {
 	old := s.view(b)
-	s.accept(w, api.Build{ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source})
+	s.accept(w, api.Build{
+		ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source,
+		Repository: old.Repository, Commit: old.Commit, Branch: old.Branch,
+	})
 }
 
 func (s *Server) accept(w http.ResponseWriter, b api.Build) {
