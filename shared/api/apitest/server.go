@@ -40,6 +40,9 @@ type Server struct {
 	uploads map[string]*arriving
 	became  map[string]string // the build that an upload became
 	warning string
+	hooks   []*hook
+	tokens  []*string
+	answers int
 }
 
 type record struct {
@@ -81,6 +84,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)
 	}
 	mux.HandleFunc("POST /api/v2/uploads", s.key(s.newUpload))
+	s.hookRoutes(mux)
 	return mux
 }
 
