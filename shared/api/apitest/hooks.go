@@ -84,6 +84,9 @@ func (s *Server) addHook(w http.ResponseWriter, r *http.Request) {
 		ID: build.NewID(), URL: "https://api.github.com", Format: "cloudevents", Enabled: true, Events: []string{"build.completed", "build.failed", "build.cancelled"},
 		CreatedAt: time.Now().UTC().Format(time.RFC3339),
 	}}
+	if in.Format != nil && *in.Format == "github" {
+		h.Events = append([]string{"build.submitted", "build.started"}, h.Events...)
+	}
 	lay(&h.Webhook, in)
 	secret := "the-secret-of-" + h.ID
 	if in.Secret != nil {
