@@ -66,12 +66,7 @@ func (o *deliveriesOptions) run(ctx context.Context) error {
 	case err != nil:
 		return about(o.id, err)
 	case o.json:
-		for _, d := range list.Deliveries {
-			if err := show.JSON(o.io.Out, d); err != nil {
-				return err
-			}
-		}
-		return nil
+		return show.Each(o.io.Out, list.Deliveries)
 	}
 	return o.table(list)
 }

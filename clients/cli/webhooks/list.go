@@ -47,12 +47,7 @@ func (o *listOptions) run(ctx context.Context) error {
 		return fmt.Errorf("list webhooks: %w", err)
 	}
 	if o.json {
-		for _, w := range list.Webhooks {
-			if err := show.JSON(o.io.Out, w); err != nil {
-				return err
-			}
-		}
-		return nil
+		return show.Each(o.io.Out, list.Webhooks)
 	}
 	return o.table(list.Webhooks)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,11 +78,18 @@ func Commit(ctx context.Context, dir, name string) (string, error) {
 }
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	// fsmonitor would run what the repository's own configuration names.
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false"}, args...)...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), elsewhere), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err //nolint:wrapcheck // only whether there is one matters
+}
+
+// elsewhere says whether a variable would have git look at another repository than the directory's: hooks of git run with them.
+func elsewhere(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return name == "GIT_DIR" || name == "GIT_WORK_TREE" || name == "GIT_INDEX_FILE" || name == "GIT_PREFIX"
 }
 
 // scp is git's short form of an address: user@host:path.

@@ -21,6 +21,16 @@ func JSON(w io.Writer, v any) error {
 	return nil
 }
 
+// Each writes each as one object on a line of its own.
+func Each[T any](w io.Writer, all []T) error {
+	for _, v := range all {
+		if err := JSON(w, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Size is a number of bytes for people.
 func Size(n int64) string {
 	const unit = 1024

@@ -52,8 +52,8 @@ func describe(e Event) string {
 	case "build.retried":
 		return joined("Trying again", e.Reason)
 	case "build.completed":
-		if d := between(b.AssignedAt, b.FinishedAt); d > 0 {
-			return "Built in " + (time.Duration(d) * time.Millisecond).Round(time.Second).String()
+		if d := (time.Duration(between(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
+			return "Built in " + d.String()
 		}
 		return "Built"
 	case "build.failed":
