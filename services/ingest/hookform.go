@@ -29,7 +29,7 @@ func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, e
 	if in.Format != nil {
 		w.Format = *in.Format
 	}
-	if w.URL == "" && w.Format == string(webhook.GitHub) {
+	if in.URL == nil && w.Format == string(webhook.GitHub) && was.Format != w.Format { // the former URL is another receiver's
 		w.URL = webhook.GitHubURL
 	}
 	if err := h.applyToken(was, w, in.Token); err != nil {

@@ -130,6 +130,9 @@ func TestATokenStaysWhereItWasMeantFor(t *testing.T) {
 	patch(`{"url":"https://ghe.example/api/v3","token":"another"}`).want(t, 200)
 	patch(`{"format":"slack"}`).want(t, 200)
 	patch(`{"format":"github"}`).want(t, 400)
+	if r := patch(`{"format":"github","token":"t"}`).want(t, 200); r.json(t)["url"] != "https://api.github.com" {
+		t.Errorf("GitHub again = %s", r.body)
+	}
 	for _, body := range []string{
 		`{"format":"github"}`, `{"format":"github","token":""}`, `{"format":"github","token":"a b"}`, `{"format":"github","token":"a\r\nX: y"}`,
 		`{"url":"https://x.example","token":"a"}`, `{"format":"github","token":"a","url":"https://x.example/?a=b"}`,
