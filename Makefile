@@ -25,11 +25,12 @@ S3       ?= versitygw
 export S3
 IMAGES   ?= freeagent
 PUSH     ?=
+REPORT   ?=
 
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
 
-.PHONY: help check cluster chaos failover chaos-selftest test-e2e fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover chaos-selftest soak test-e2e fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +101,11 @@ failover: ## how long clients are not served when each part dies
 
 chaos-selftest: ## show that the checker catches a scheduler that is broken on purpose
 	@scripts/chaos.sh selftest
+
+soak: dist/freeagent ## a standalone server under a steady mixed load for FOR (30m): memory, goroutines and files stay flat (Linux); REPORT=file
+	@mkdir -p .bin/cluster && cd e2e && CGO_ENABLED=0 GOWORK=off go build -trimpath -o ../.bin/cluster/ ./cmd/freeagent-soak
+	@.bin/cluster/freeagent-soak -bin dist/freeagent -for $(if $(filter command line environment,$(origin FOR)),$(FOR),30m) \
+		$(if $(REPORT),-report $(REPORT)) $(ARGS)
 
 test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute among them, and the self-test of the checker
 	@scripts/chaos.sh test

@@ -17,8 +17,10 @@ import (
 const (
 	// awayMax is how long the bus may be away before the worker joins again: its address may have changed.
 	awayMax = 10 * time.Second
-	// syncEvery repeats the comparison with the scheduler: an order to cancel may have got lost. syncAgain follows a failure.
+	// syncEvery repeats the comparison with the scheduler: an order to cancel may have got lost. While nothing runs here there is
+	// none, and the comparison is only to heal what nobody thought of: syncIdle. syncAgain follows a failure.
 	syncEvery = 30 * time.Second
+	syncIdle  = 2 * time.Minute
 	syncAgain = time.Second
 )
 
@@ -122,6 +124,7 @@ func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) 
 	}
 	sync := time.NewTimer(0)
 	defer sync.Stop()
+	var synced time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -141,12 +144,19 @@ func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) 
 			}
 		case <-w.resync:
 		case <-sync.C:
+			if w.held.empty() && time.Since(synced) < syncIdle {
+				sync.Reset(syncEvery)
+				continue
+			}
 		}
 		next, err := w.sync(ctx)
 		if errors.Is(err, build.ErrWorkerUnknown) {
 			w.log.WarnContext(ctx, "the scheduler does not know this worker; joining again")
 			pause(ctx, syncAgain)
 			return false
+		}
+		if synced = time.Now(); err != nil {
+			synced = time.Time{}
 		}
 		sync.Reset(next)
 	}

@@ -37,6 +37,12 @@ func (h *holding) add(l lease, g grip) bool {
 	return true
 }
 
+func (h *holding) empty() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.grips) == 0
+}
+
 func (h *holding) remove(l lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

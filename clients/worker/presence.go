@@ -18,14 +18,22 @@ const (
 	presenceTTL   = 15 * time.Second
 )
 
-// present keeps the worker's own key alive until ctx ends. Afterwards it expires by itself.
+// present keeps the worker's own key alive until ctx ends. Afterwards it expires by itself. After a gap in which it may have
+// expired the worker says that it is there, for it may count as gone.
 func (w *Worker) present(ctx context.Context, c *conn) {
+	stored := time.Now()
 	for {
 		err := w.beat(ctx, bus.WorkerKey(c.id), presenceTTL, &eventsv1.Heartbeat{WorkerId: c.id})
 		wait := presenceEvery
-		if err != nil {
+		switch {
+		case err != nil:
 			wait = time.Second
 			w.log.DebugContext(ctx, "presence not stored", "err", err)
+		case time.Since(stored) > presenceTTL-presenceEvery:
+			w.askSync()
+			fallthrough
+		default:
+			stored = time.Now()
 		}
 		if !pause(ctx, wait) {
 			return

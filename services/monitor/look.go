@@ -169,6 +169,12 @@ func (m *Monitor) lookAtWorkers(ctx context.Context) error {
 	if !m.trusts(m.cfg.WorkerTTL) {
 		return nil
 	}
+	if !m.sight.swept.Equal(m.sight.held) {
+		if err := m.store.SuspectWorkers(ctx, m.now()); err != nil {
+			return err
+		}
+		m.sight.swept = m.sight.held
+	}
 	due, err := m.store.DueWorkers(ctx, m.now())
 	if err != nil {
 		return err
@@ -176,13 +182,17 @@ func (m *Monitor) lookAtWorkers(ctx context.Context) error {
 	return lookAtEach(ctx, m, due, m.lookAtWorker)
 }
 
+// lookAnyway says after how many TTLs a worker that was there is looked at though no marker was heard. Markers wait for us, and when
+// the bus has forgotten keys every worker is looked at; what is left is not worth a look at each idle worker within each TTL.
+const lookAnyway = 8
+
 func (m *Monitor) lookAtWorker(ctx context.Context, kv jetstream.KeyValue, due store.Worker) error {
 	h, err := m.beat(ctx, kv, due.ID, bus.WorkerKey(due.ID))
 	if err != nil {
 		return err
 	}
 	if h != nil {
-		return m.store.WorkerAlive(ctx, due, m.now().Add(m.cfg.WorkerTTL+margin))
+		return m.store.WorkerAlive(ctx, due, m.now().Add(lookAnyway*m.cfg.WorkerTTL+margin))
 	}
 	return m.leave(ctx, due)
 }

@@ -160,6 +160,29 @@ func TestWorkerThatNeverBeatsLeaves(t *testing.T) {
 	hear[eventsv1.WorkerOffline](t, sub)
 }
 
+// TestWorkerLeavesWhileTheBusIsAway: a bus that forgets its keys leaves no markers, so all workers are looked at after it.
+func TestWorkerLeavesWhileTheBusIsAway(t *testing.T) {
+	t.Parallel()
+	const longer = 2 * ttl // without that look it would take lookAnyway of these, which is longer than hear waits
+	cfg := testConfig()
+	cfg.WorkerTTL = longer
+	b := setupWith(t, sqlite(t), bustest.Start(t), cfg)
+	sub := b.listen(bus.WorkerSubject(holder, bus.Offline))
+	b.tell(bus.WorkerSubject(holder, bus.Online), &eventsv1.WorkerOnline{WorkerId: holder})
+	stop := b.keepBeating(bus.WorkerKey(holder), &eventsv1.Heartbeat{WorkerId: holder, TtlSeconds: int32(longer / time.Second)}, ttl/5)
+	b.eventually("the worker has been looked at", func() bool {
+		due, err := b.store.DueWorkers(t.Context(), time.Now().Add(lookAnyway*longer+margin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(due) == 1 && time.Until(due[0].LookAt) > (lookAnyway-1)*longer
+	})
+	stop()
+	b.srv.Restart()
+	b.eventually("topology", func() bool { return bus.Ensure(t.Context(), b.js, bus.NewTopology(1)) == nil })
+	hear[eventsv1.WorkerOffline](t, sub)
+}
+
 // serveLeases answers fa.scheduler.list as the scheduler does, a build a page.
 func serveLeases(t *testing.T, srv *bustest.Server, builds ...*schedulerv1.Build) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package standalone_test
 
 import (
+	"encoding/json"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -137,6 +138,39 @@ func TestZombieIsRefused(t *testing.T) {
 		t.Errorf("the zombie changed the build: %+v, was %+v", after, before)
 	}
 	zombie.stop()
+}
+
+// TestPausedIdleWorkerIsBackAtOnce: a worker that slept until it counted as gone says that it is there as soon as it wakes.
+func TestPausedIdleWorkerIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	w := f.worker("sleeper", "")
+	online := func() int { return f.v1Figures().NodesOnline }
+	f.eventually("the worker is online", func() bool { return online() == 1 })
+	w.signal(syscall.SIGSTOP)
+	f.eventually("the worker is offline", func() bool { return online() == 0 })
+	w.signal(syscall.SIGCONT)
+	woken := time.Now()
+	f.eventually("the worker is online again", func() bool { return online() == 1 })
+	// Within a beat and the age of public figures; the next regular word of an idle worker comes after two minutes.
+	if took := time.Since(woken); took > 45*time.Second {
+		t.Errorf("back after %s", took)
+	}
+	w.stop()
+}
+
+// v1Figures are the public ones, a few seconds old at most.
+func (f *farm) v1Figures() (figures struct{ NodesOnline int }) {
+	f.t.Helper()
+	resp, err := http.Get(f.url() + "/public/stats")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&figures); err != nil {
+		f.t.Fatal(err)
+	}
+	return figures
 }
 
 // TestRestartedWorkerLosesNoTime: a worker that comes back says what it holds, so nobody waits for a TTL of minutes.

@@ -39,6 +39,13 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(fleetVariable); text != "" {
+		if err := runFleet(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if built.Load() && os.Getenv("FREEAGENT_BINARY") == "" {
 		path, _ := binary()

@@ -21,6 +21,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
 
@@ -30,6 +32,7 @@ type upOptions struct {
 	getenv   func(string) string
 
 	host, busListen, dir, readyFile string
+	debugListen                     string
 	tlsCert, tlsKey                 string
 	port                            int
 	stageTTL                        map[string]string
@@ -71,6 +74,7 @@ that were acknowledged go on when it is started again.`,
 	f.DurationVar(&o.logRetention, "log-retention", artifact.DefaultConfig().LogRetention, "how long after its end a build's log is kept; 0 for ever")
 	f.DurationVar(&o.sessionTTL, "session-ttl", ingest.DefaultConfig().SessionTTL, "how long somebody who logs in to the pages stays so")
 	f.StringVar(&o.readyFile, "ready-file", "", "write {url, key_file} as JSON here once builds are taken")
+	f.StringVar(&o.debugListen, "debug-listen", "", "serve Go's profiles (pprof) here, an address of this machine only such as 127.0.0.1:6060 (FREEAGENT_DEBUG_LISTEN)")
 	f.BoolVar(&o.json, "log-json", false, "log in JSON")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	o.local.flags(f)
@@ -172,13 +176,9 @@ func (o *upOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var parts []Part
-	if o.local.enabled {
-		part, err := o.local.part(ctx, app, cfg.Log)
-		if err != nil {
-			return errors.Join(err, app.close())
-		}
-		parts = append(parts, part)
+	parts, err := o.parts(ctx, app, cfg.Log)
+	if err != nil {
+		return errors.Join(err, app.close())
 	}
 	readyErr := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -195,6 +195,28 @@ func (o *upOptions) run(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// parts are what runs besides the services: the local worker and the profiles, if they are wanted.
+func (o *upOptions) parts(ctx context.Context, app *App, log *slog.Logger) (parts []Part, err error) {
+	if o.local.enabled {
+		part, err := o.local.part(ctx, app, log)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	if at := cmp.Or(o.debugListen, o.getenv("FREEAGENT_DEBUG_LISTEN")); at != "" {
+		l, err := observe.ListenProfiles(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		log.InfoContext(ctx, "profiles are served", "address", l.Addr().String())
+		parts = append(parts, Part{Name: "profiles", Run: func(ctx context.Context) error {
+			return httpserver.Run(ctx, l, observe.Profiles(), log)
+		}})
+	}
+	return parts, nil
 }
 
 // announce tells people, and whoever waits for the file, that builds are taken.

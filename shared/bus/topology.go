@@ -144,17 +144,31 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 	return err
 }
 
-// EnsureQueueConsumer creates the durable pull consumer of a pool and platform.
+// QueueWaiting is how many pulls wait at a pool's consumer. More idle workers than that are turned away and ask again when they
+// have heard nothing for a while. The server goes through all that wait whenever one comes, or its time or beat is due: the cost
+// of ten thousand grows with their square, and no burst of builds needs as many at one moment.
+const QueueWaiting = 512
+
+// EnsureQueueConsumer creates the durable pull consumer of a pool and platform. How many may wait at one that is there
+// already cannot be changed, and stays.
 func EnsureQueueConsumer(ctx context.Context, js jetstream.JetStream, pool, platform string) error {
-	_, err := js.CreateOrUpdateConsumer(ctx, QueueStream, jetstream.ConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		Durable:       QueueConsumer(pool, platform),
 		FilterSubject: QueueSubjects(pool, platform),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       QueueAckWait,
-		// The default of 512 waiting pulls would turn away the 513th idle worker; of 1,000 unacknowledged, stall a large pool.
-		MaxWaiting:    20_000,
+		MaxWaiting:    QueueWaiting,
+		// The default of 1,000 would stall a large pool.
 		MaxAckPending: 20_000,
-	})
+	}
+	_, err := js.CreateOrUpdateConsumer(ctx, QueueStream, cfg)
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeConsumerCreate {
+		if old, e := js.Consumer(ctx, QueueStream, cfg.Durable); e == nil && old.CachedInfo().Config.MaxWaiting != cfg.MaxWaiting {
+			cfg.MaxWaiting = old.CachedInfo().Config.MaxWaiting
+			_, err = js.CreateOrUpdateConsumer(ctx, QueueStream, cfg)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("consumer of pool %s, platform %s: %w", pool, platform, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
@@ -37,6 +39,7 @@ type everything[S any] struct {
 type logging struct {
 	Format string `env:"FREEAGENT_LOG_FORMAT" help:"json or text"`
 	Level  string `env:"FREEAGENT_LOG_LEVEL" help:"debug, info, warn or error"`
+	Debug  string `env:"FREEAGENT_DEBUG_LISTEN" help:"address of Go's profiles (pprof), one that only this machine reaches, such as 127.0.0.1:6060 (empty: none)"`
 }
 
 // Main is the whole program but for signals, which end ctx: nil after a clean stop, and the exit code is 1 otherwise.
@@ -67,7 +70,22 @@ func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, st
 		_, err := fmt.Fprintln(stdout, "the configuration is good")
 		return err
 	}
-	return p.Run(ctx, all.Own, log)
+	if all.Log.Debug == "" {
+		return p.Run(ctx, all.Own, log)
+	}
+	return p.profiled(ctx, all, log)
+}
+
+// profiled runs with the profiles beside it.
+func (p Program[S]) profiled(ctx context.Context, all everything[S], log *slog.Logger) error {
+	l, err := observe.ListenProfiles(ctx, all.Log.Debug)
+	if err != nil {
+		return err
+	}
+	group := lifecycle.New(log)
+	group.Go("profiles", func(ctx context.Context) error { return httpserver.Run(ctx, l, observe.Profiles(), log) })
+	group.Go(p.Name, func(ctx context.Context) error { return p.Run(ctx, all.Own, log) })
+	return group.Run(ctx)
 }
 
 // commandLine is what was asked for there.
@@ -115,6 +133,9 @@ func (p Program[S]) settle(line commandLine, environ []string, all *everything[S
 	faults = append(faults, err, read(vars, all))
 	if p.Check != nil {
 		faults = append(faults, p.Check(all.Own))
+	}
+	if all.Log.Debug != "" {
+		faults = append(faults, observe.CheckProfiles(all.Log.Debug))
 	}
 	_, err = observe.NewLogger(io.Discard, all.Log.Format, all.Log.Level)
 	return errors.Join(append(faults, err)...)

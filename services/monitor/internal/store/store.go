@@ -204,6 +204,11 @@ func (s *Store) SuspectWorker(ctx context.Context, workerID string, at time.Time
 		at.UnixMilli(), workerID)
 }
 
+// SuspectWorkers has every watched worker looked at no later than at.
+func (s *Store) SuspectWorkers(ctx context.Context, at time.Time) error {
+	return s.exec(ctx, "suspect all workers", `UPDATE workers SET look_at = $1 WHERE look_at > $1`, at.UnixMilli())
+}
+
 // DueWorkers gives workers to be looked at now, at most 500.
 func (s *Store) DueWorkers(ctx context.Context, now time.Time) ([]Worker, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, look_at FROM workers WHERE look_at <= $1 ORDER BY look_at LIMIT 500`,
