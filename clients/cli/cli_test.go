@@ -44,12 +44,13 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", "")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": server, "await": await, "exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": server, "await": await, "exits": exits, "hook": hook},
 	})
 }
 
 // server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS (BUILD may be NEWEST), warn TEXT, name BUILD NAME,
-// refuse PATH STATUS CODE DETAIL, cut PATH BYTES TIMES, damage PATH, received.
+// refuse PATH STATUS CODE DETAIL, cut PATH BYTES TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one
+// made last), answers STATUS, token.
 func server(ts *testscript.TestScript, _ bool, args []string) {
 	s, ok := ts.Value(serverKey{}).(*apitest.Server)
 	if !ok || len(args) == 0 {
@@ -85,13 +86,42 @@ func server(ts *testscript.TestScript, _ bool, args []string) {
 		for _, sub := range s.Submissions() {
 			fmt.Fprintln(ts.Stdout(), sub.Fields["platform"], sub.Fields["project"], sub.Source.Name)
 			fmt.Fprintln(ts.Stdout(), strings.Join(sub.Entries, "\n"))
+			for _, name := range []string{"repository", "branch", "commit"} {
+				if v := sub.Fields[name]; v != "" {
+					fmt.Fprintln(ts.Stdout(), name, v)
+				}
+			}
 			if sub.Certs != nil {
 				fmt.Fprintln(ts.Stdout(), "certs", sub.Certs.Size)
 			}
 		}
+	case "deliver":
+		s.Deliver(api.Delivery{ID: args[0], Event: args[1], Subject: "b1", State: args[2], Note: strings.Join(args[3:], " "), Attempts: 12})
+	case "answers":
+		s.Answer(number(args[0]))
+	case "token":
+		if token := s.LastToken(); token != nil {
+			fmt.Fprintln(ts.Stdout(), *token)
+		}
 	default:
 		ts.Fatalf("server %s: no such verb", verb)
 	}
+}
+
+// hook puts the id of the webhook that was made last into a variable.
+func hook(ts *testscript.TestScript, _ bool, args []string) {
+	s, ok := ts.Value(serverKey{}).(*apitest.Server)
+	if !ok || len(args) != 1 {
+		ts.Fatalf("hook: no server, or no variable")
+	}
+	c, err := api.New(api.Config{BaseURL: s.URL, Key: apitest.Key})
+	ts.Check(err)
+	list, err := c.Webhooks(context.Background())
+	ts.Check(err)
+	if len(list.Webhooks) == 0 {
+		ts.Fatalf("no webhook was made")
+	}
+	ts.Setenv(args[0], list.Webhooks[len(list.Webhooks)-1].ID)
 }
 
 // newest is the build that was submitted last, "" before the first.

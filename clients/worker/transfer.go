@@ -127,7 +127,7 @@ func (a *attempt) uploadOnce(ctx context.Context, r result) (string, error) {
 	if _, err := r.file.Seek(0, io.SeekStart); err != nil {
 		return "", err //nolint:wrapcheck // names the path
 	}
-	up, err := a.worker.deps.Gateway.Upload(ctx, httpGrant(g), io.LimitReader(r.file, r.size), nil)
+	up, err := a.worker.deps.Gateway.Upload(ctx, httpGrant(g), io.NewSectionReader(r.file, 0, r.size), nil)
 	if err != nil {
 		return "", err //nolint:wrapcheck // again says what
 	}

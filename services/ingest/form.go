@@ -25,7 +25,7 @@ func (d dialect) fields() []string {
 	if d == v1 {
 		return []string{"platform"}
 	}
-	return []string{"platform", "project", "profile", "pool", "priority", "upload"}
+	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch"}
 }
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
@@ -141,6 +141,10 @@ func (s *submission) complete() error {
 	}
 	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
 		return refuse(build.ErrInvalid, sayPlatform)
+	}
+	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
+	if err := origin.Check(); err != nil {
+		return err //nolint:wrapcheck // says what is wrong
 	}
 	if p := s.fields["priority"]; p != "" {
 		n, err := strconv.ParseInt(p, 10, 32)

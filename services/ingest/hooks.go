@@ -83,6 +83,9 @@ func (h *hooks) unseal(id, sealed string) ([]byte, error) {
 	return secret, nil
 }
 
+// ofToken is what a token is sealed for: it cannot be put in the place of a secret, or of another webhook's token.
+func ofToken(id string) string { return id + " token" }
+
 func (h *hooks) wake() {
 	select {
 	case h.woken <- struct{}{}:
@@ -188,10 +191,14 @@ func newDelivery(w store.Webhook, e webhook.Event, place int64) (store.Delivery,
 	if err != nil {
 		return store.Delivery{}, err //nolint:wrapcheck // says what it did
 	}
-	return store.Delivery{
+	d := store.Delivery{
 		ID: deliveryID(w.ID, e.ID), HookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
-		CreatedAt: time.Now(),
-	}, nil
+		CreatedAt: time.Now(), State: store.Pending,
+	}
+	if d.Path, d.Note = webhook.Target(webhook.Format(w.Format), e); d.Note != "" {
+		d.State = store.Skipped
+	}
+	return d, nil
 }
 
 // deliveryID is the same whenever the same event becomes a delivery of the same webhook.
@@ -258,7 +265,9 @@ func (g *Ingest) describe(ctx context.Context, e *webhook.Event) error {
 	v := viewV2(resp.GetBuild(), resp.GetAttempts())
 	e.Build = &v
 	if g.cfg.PublicURL != "" {
-		e.BuildURL = strings.TrimSuffix(g.cfg.PublicURL, "/") + api.Path + "/builds/" + v.ID
+		public := strings.TrimSuffix(g.cfg.PublicURL, "/")
+		e.PageURL = public + "/builds/" + v.ID
+		e.BuildURL = public + api.Path + "/builds/" + v.ID
 		e.LogURL = e.BuildURL + "/logs"
 	}
 	return nil

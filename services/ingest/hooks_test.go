@@ -33,6 +33,8 @@ import (
 // received is a delivery as a receiver sees it.
 type received struct {
 	id, event, signature, expo, contentType, body string
+	method, path                                  string
+	header                                        http.Header
 	at                                            time.Time
 }
 
@@ -53,6 +55,7 @@ func receive(t *testing.T, answer func(r received, try int) int) *receiver {
 		got := received{
 			id: req.Header.Get("Freeagent-Delivery"), event: req.Header.Get("Freeagent-Event"), signature: req.Header.Get("Freeagent-Signature"),
 			expo: req.Header.Get("Expo-Signature"), contentType: req.Header.Get("Content-Type"), body: string(body), at: time.Now(),
+			method: req.Method, path: req.URL.Path, header: req.Header,
 		}
 		r.mu.Lock()
 		r.tries[got.id]++
@@ -459,10 +462,17 @@ func TestOldDeliveriesGo(t *testing.T) {
 		add("a", store.Delivered)
 		add("b", store.Dead)
 		add("c", store.Pending)
+		skipped := store.Delivery{ID: "d", HookID: "h", EventID: "d", Subject: "d", Body: "{}", CreatedAt: now, State: store.Skipped, Note: "why"}
+		if err := st.AddDeliveries(ctx, []store.Delivery{skipped}); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := st.Replay(ctx, "h", store.DeliveryFilter{}, "d", now); n != 0 || err != nil {
+			t.Errorf("replayed %d skipped deliveries, %v", n, err)
+		}
 		for _, c := range []struct {
 			delivered, dead time.Duration
 			left            int
-		}{{-time.Hour, -time.Hour, 3}, {time.Hour, -time.Hour, 2}, {time.Hour, time.Hour, 1}} {
+		}{{-time.Hour, -time.Hour, 4}, {time.Hour, -time.Hour, 2}, {time.Hour, time.Hour, 1}} {
 			if err := st.SweepDeliveries(ctx, now.Add(c.delivered), now.Add(c.dead)); err != nil {
 				t.Fatal(err)
 			}

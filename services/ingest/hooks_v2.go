@@ -19,15 +19,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-const (
-	// minSecret is what EAS asks for, too; maxSecret, maxURL and maxText bound what is stored.
-	minSecret, maxSecret = 16, 256
-	maxURL, maxText      = 2048, 200
-	// maxPatterns of one webhook.
-	maxPatterns = 50
-	// mostDeliveries is what a page gives.
-	mostDeliveries = 200
-)
+// mostDeliveries is what a page gives.
+const mostDeliveries = 200
 
 type (
 	oneWebhook struct {
@@ -43,7 +36,7 @@ type (
 	someDeliveries struct {
 		oneWebhook
 
-		State  string `query:"state" enum:"pending,delivered,dead" description:"Only those that stand so: dead ones were tried as often as they may be."`
+		State  string `query:"state" enum:"pending,delivered,dead,skipped" description:"Only those that stand so: dead ones were tried as often as they may be, skipped ones go nowhere and say why."`
 		From   string `query:"from" format:"date-time" description:"Made from this time on."`
 		To     string `query:"to" format:"date-time" description:"Made before this time."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" description:"How many at most."`
@@ -68,7 +61,7 @@ func (g *Ingest) hookOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: g.addHookV2, id: "addWebhook", summary: "Add a webhook",
-			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, or as a message for Slack. Each delivery has the headers Freeagent-Delivery, the same however often it is sent, and Freeagent-Signature: t=<seconds>,v1=<hex>, the HMAC-SHA256 of \"<seconds>.<body>\" with the secret. An answer other than 2xx (3xx for EAS), or none, and it is sent again, with growing pauses. The secret is in this answer and never again.",
+			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; token is shown to it, url is its API, https://api.github.com unless it is an Enterprise server). Each delivery has the headers Freeagent-Delivery, the same however often it is sent, and Freeagent-Signature: t=<seconds>,v1=<hex>, the HMAC-SHA256 of \"<seconds>.<body>\" with the secret. An answer other than 2xx (3xx for EAS), or none, and it is sent again, with growing pauses. The secret is in this answer and never again, a token in none.",
 			who:   who, asks: newWebhook{}, gives: api.WebhookMade{}, status: http.StatusCreated, refusals: []int{400},
 		},
 		{
@@ -81,7 +74,7 @@ func (g *Ingest) hookOperations() []operation {
 		},
 		{
 			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: g.changeHookV2, id: "changeWebhook", summary: "Change a webhook",
-			about: "What is left out stays. Enabling one that was disabled sends what waited meanwhile.",
+			about: "What is left out stays; a token does not follow to a new url. Enabling one that was disabled sends what waited meanwhile.",
 			who:   who, asks: changedWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{400, 404},
 		},
 		{
@@ -112,62 +105,13 @@ func (g *Ingest) hookOperations() []operation {
 	}
 }
 
-// applyHook lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
-func applyHook(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
-	if in.URL != nil {
-		w.URL = *in.URL
-	}
-	if in.Format != nil {
-		w.Format = *in.Format
-	}
-	if in.Events != nil {
-		w.Events = *in.Events
-	}
-	if in.Project != nil {
-		w.Project = *in.Project
-	}
-	if in.Description != nil {
-		w.Description = *in.Description
-	}
-	if in.Enabled != nil {
-		w.Enabled = *in.Enabled
-	}
-	if in.Secret != nil {
-		secret = *in.Secret
-		if len(secret) < minSecret || len(secret) > maxSecret {
-			return "", refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
-		}
-	}
-	return secret, checkHook(*w)
-}
-
-func checkHook(w store.Webhook) error {
-	u, err := url.Parse(w.URL)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
-		return refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
-	case u.User != nil || u.Fragment != "":
-		return refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
-	case !slices.Contains(webhook.Formats(), webhook.Format(w.Format)):
-		return refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
-	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
-		return refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
-	}
-	for _, p := range w.Events {
-		if err := webhook.CheckPattern(p); err != nil {
-			return refuse(build.ErrInvalid, "events: %v", err)
-		}
-	}
-	return nil
-}
-
 func (g *Ingest) addHookV2(w http.ResponseWriter, r *http.Request) {
 	var in api.NewWebhook
 	hook := store.Webhook{ID: build.NewID(), Format: string(webhook.CloudEvents), Enabled: true, CreatedAt: time.Now()}
 	err := readStrict(w, r, &in)
 	secret := ""
 	if err == nil {
-		secret, err = applyHook(&hook, in)
+		secret, err = g.hooks.applyHook(&hook, in)
 	}
 	if err == nil {
 		if secret == "" {
@@ -191,7 +135,7 @@ func viewHook(w store.Webhook) api.Webhook {
 		DisabledReason: w.DisabledReason, CreatedAt: stamp(w.CreatedAt), FailingSince: stamp(w.FailingSince), SucceededAt: stamp(w.SucceededAt),
 	}
 	if len(v.Events) == 0 {
-		v.Events = webhook.Ends()
+		v.Events = webhook.Defaults(webhook.Format(w.Format))
 	}
 	return v
 }
@@ -253,7 +197,7 @@ func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
 	err := readStrict(w, r, &in)
 	if err == nil {
 		var secret string
-		if secret, err = applyHook(&hook, in); secret != "" {
+		if secret, err = g.hooks.applyHook(&hook, in); secret != "" {
 			hook.Secret = g.hooks.seal(hook.ID, secret)
 		}
 	}
@@ -304,14 +248,14 @@ func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.hooks.wake()
-	d.State, d.NextAt = store.Pending, d.CreatedAt
+	d.NextAt = d.CreatedAt
 	writeJSON(w, http.StatusAccepted, viewDelivery(d, nil))
 }
 
 func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
 	v := api.Delivery{
 		ID: d.ID, WebhookID: d.HookID, EventID: d.EventID, Event: d.Event, Subject: d.Subject, State: string(d.State), Attempts: d.Attempts,
-		CreatedAt: stamp(d.CreatedAt), EndedAt: stamp(d.EndedAt),
+		Path: d.Path, Note: d.Note, CreatedAt: stamp(d.CreatedAt), EndedAt: stamp(d.EndedAt),
 	}
 	if d.State == store.Pending {
 		v.NextAt = stamp(d.NextAt)
@@ -330,8 +274,8 @@ func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err 
 		}
 	}
 	if s := q.Get("state"); s != "" {
-		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead)}, s) {
-			return f, refuse(build.ErrInvalid, "state %.20q, want pending, delivered or dead", s)
+		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead), string(store.Skipped)}, s) {
+			return f, refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
 		}
 		f.State = store.DeliveryState(s)
 	}

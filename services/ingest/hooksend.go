@@ -169,14 +169,10 @@ func (g *Ingest) post(ctx context.Context, w store.Webhook, d store.Delivery) (s
 		return 0, err
 	}
 	f := webhook.Format(w.Format)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, strings.NewReader(d.Body))
+	req, err := g.delivery(ctx, w, d)
 	if err != nil {
-		return 0, errors.New("the webhook's URL cannot be used") //nolint:err113 // the cause would quote it
+		return 0, err
 	}
-	req.Header.Set("Content-Type", f.ContentType())
-	req.Header.Set("User-Agent", "freeagent/"+version.Version)
-	req.Header.Set(webhook.DeliveryHeader, d.ID)
-	req.Header.Set(webhook.EventHeader, d.Event)
 	webhook.Sign(req.Header, f, secret, []byte(d.Body), time.Now())
 	resp, err := g.hooks.client.Do(req)
 	if err != nil {
@@ -195,6 +191,36 @@ func (g *Ingest) post(ctx context.Context, w store.Webhook, d store.Delivery) (s
 		return resp.StatusCode, fmt.Errorf("%w %s: %s", errAnswer, resp.Status, excerpt(answer))
 	}
 	return resp.StatusCode, nil
+}
+
+// delivery makes the request, unsigned.
+func (g *Ingest) delivery(ctx context.Context, w store.Webhook, d store.Delivery) (*http.Request, error) {
+	f, target := webhook.Format(w.Format), w.URL
+	if d.Path != "" {
+		target = strings.TrimSuffix(target, "/") + d.Path
+	}
+	method, body := webhook.Method(f, d.Event), io.Reader(nil)
+	if method == http.MethodPost {
+		body = strings.NewReader(d.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, errors.New("the webhook's URL cannot be used") //nolint:err113 // the cause would quote it
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", f.ContentType())
+	}
+	req.Header.Set("User-Agent", "freeagent/"+version.Version)
+	req.Header.Set(webhook.DeliveryHeader, d.ID)
+	req.Header.Set(webhook.EventHeader, d.Event)
+	if f == webhook.GitHub {
+		token, err := g.hooks.unseal(ofToken(w.ID), w.Token)
+		if err != nil {
+			return nil, err
+		}
+		webhook.Authorize(req.Header, token)
+	}
+	return req, nil
 }
 
 // excerpt is the beginning of an answer as one printable line.

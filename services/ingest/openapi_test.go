@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestDocsPage(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(page, "<script") || strings.Contains(page, "http://") || strings.Contains(page, "https://") || !strings.Contains(r.header.Get("Content-Security-Policy"), "default-src 'none'") {
+	if regexp.MustCompile(`<script|@import|(src|href|url)\s*[=(]\s*["']?(https?:)?//`).MatchString(page) || !strings.Contains(r.header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Error("the page is not self-contained")
 	}
 }

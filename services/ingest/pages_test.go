@@ -1,6 +1,8 @@
 package ingest_test
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -194,5 +196,40 @@ func TestATokenIsEnoughForOneBuild(t *testing.T) {
 	}
 	if got := v.send("POST", "/builds/"+id+"/cancel", url.Values{}, nil).StatusCode; got != 403 {
 		t.Errorf("cancel = %d, want 403", got)
+	}
+}
+
+// TestAPageSaysWhatABuildIsOf, if its submitter did.
+func TestAPageSaysWhatABuildIsOf(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	v := f.visitor()
+	v.login(key("/"))
+	read := func(id string) string {
+		resp, err := v.client.Do(f.request("GET", "/builds/"+id, nil, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("page of %s: %d, %v", id, resp.StatusCode, err)
+		}
+		return string(body)
+	}
+	sha := strings.Repeat("0a", 20)
+	var of api.Submitted
+	form := []part{source(), platform("ios"), {"repository", "", "acme/shop"}, {"commit", "", sha}, {"branch", "", "a<b>"}}
+	if err := json.Unmarshal(f.postForm(api.Path+"/builds", withKey(), form...).want(t, 201).body, &of); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"acme/shop", `title="` + sha + `"`, "a&lt;b&gt;"} {
+		if page := read(of.ID); !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+	plain, _ := f.submit()
+	if page := read(plain); strings.Contains(page, "Commit") || strings.Contains(page, "Repository") {
+		t.Errorf("the page of a build of nothing known: %s", page)
 	}
 }

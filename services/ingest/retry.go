@@ -46,7 +46,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 	b := old.GetBuild()
 	resp, err := g.askSubmit(ctx, s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Priority: b.GetPriority(),
-		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID,
+		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID, Origin: b.GetOrigin(),
 	})
 	if err != nil {
 		g.discard(ctx, s)

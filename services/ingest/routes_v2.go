@@ -88,6 +88,10 @@ type (
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
 		Priority int                   `formData:"priority" description:"Higher goes first."`
+		// What it is built of, for people and for commit statuses.
+		Repository string `formData:"repository" description:"Where the source comes from: owner/name. With the commit, a webhook of format github reports there."`
+		Commit     string `formData:"commit" minLength:"40" maxLength:"64" description:"The whole id of the commit that the source is, in lower-case hexadecimal."`
+		Branch     string `formData:"branch" maxLength:"255" description:"The branch, for people."`
 	}
 	appendBytes struct {
 		transfer

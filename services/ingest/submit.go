@@ -82,7 +82,17 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	return g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
+		Origin: s.origin(),
 	})
+}
+
+// origin is nil of a submit that says nothing of where it comes from.
+func (s *submission) origin() *schedulerv1.Origin {
+	o := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
+	if o == (build.Origin{}) {
+		return nil
+	}
+	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 }
 
 // submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.

@@ -265,6 +265,32 @@ func TestSubmitV2(t *testing.T) {
 	}
 }
 
+// TestSubmitSaysWhatItIsOf, and a retry is of the same.
+func TestSubmitSaysWhatItIsOf(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	sha := strings.Repeat("0a", 20)
+	of := []part{{"repository", "", "acme/shop"}, {"commit", "", sha}, {"branch", "", "feature/x"}}
+	r := f.postForm(api.Path+"/builds", withKey(), append(of, source(), platform("ios"))...).want(t, 201)
+	var got, again api.Submitted
+	if err := json.Unmarshal(r.body, &got); err != nil || got.Repository != "acme/shop" || got.Commit != sha || got.Branch != "feature/x" {
+		t.Errorf("submitted = %+v, %v", got, err)
+	}
+	if err := json.Unmarshal(f.post(api.Path+"/builds/"+got.ID+"/retry").want(t, 201).body, &again); err != nil ||
+		again.ID == got.ID || again.Repository != got.Repository || again.Commit != sha || again.Branch != got.Branch {
+		t.Errorf("retried = %+v, %v", again, err)
+	}
+	for field, value := range map[string]string{"commit": sha[:7], "repository": "shop", "branch": "a b"} {
+		r := f.postForm(api.Path+"/builds", withKey(), source(), platform("ios"), part{field, "", value}).want(t, 400)
+		if !strings.Contains(string(r.body), field) {
+			t.Errorf("%s %s: %s", field, value, r.body)
+		}
+	}
+	if n := f.artifact.count(); n != 2 {
+		t.Errorf("%d objects, want the sources of two builds", n)
+	}
+}
+
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

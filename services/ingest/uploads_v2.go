@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 
+	"google.golang.org/protobuf/proto"
+
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -71,5 +73,6 @@ func (s *submission) became(b *schedulerv1.Build) bool {
 		pool = build.DefaultPool
 	}
 	return b.GetSource().GetObjectId() == s.uploaded && b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool &&
-		b.GetProject() == s.fields["project"] && b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority
+		b.GetProject() == s.fields["project"] && b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority &&
+		proto.Equal(b.GetOrigin(), s.origin())
 }

@@ -75,11 +75,19 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	case r.GetSource().GetObjectId() == "":
 		return store.Build{}, fmt.Errorf("%w: a build needs a source", build.ErrInvalid)
 	}
+	origin := originOf(r.GetOrigin())
+	if err := origin.Check(); err != nil {
+		return store.Build{}, err //nolint:wrapcheck // says what is wrong
+	}
 	return store.Build{
 		ID: r.GetBuildId(), Project: r.GetProject(), Platform: platform, Pool: pool, State: build.Pending, Attempt: 1,
 		Priority: r.GetPriority(), Profile: r.GetProfile(), Source: r.GetSource(), Certs: r.GetCerts(),
-		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(),
+		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(), Origin: origin,
 	}, nil
+}
+
+func originOf(o *schedulerv1.Origin) build.Origin {
+	return build.Origin{Repository: o.GetRepository(), Commit: o.GetCommit(), Branch: o.GetBranch()}
 }
 
 // admit bounds the queue. The figure is refreshed now and then and counted up here between: the bound is there to stop a

@@ -12,13 +12,17 @@ import (
 
 // view is a build as others see it.
 func view(b store.Build) *schedulerv1.Build {
-	return &schedulerv1.Build{
+	v := &schedulerv1.Build{
 		Id: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool, State: string(b.State), Attempt: b.Attempt,
 		WorkerId: b.WorkerID, Stage: b.Stage, Priority: b.Priority, Error: b.Error, Profile: b.Profile,
 		Source: b.Source, Certs: b.Certs, Result: b.Result, RetryOf: b.RetryOf,
 		SubmittedAtMs: ms(b.SubmittedAt), QueuedAtMs: ms(b.QueuedAt), AssignedAtMs: ms(b.AssignedAt),
 		StartedAtMs: ms(b.StartedAt), FinishedAtMs: ms(b.FinishedAt), NotBeforeMs: ms(b.NotBefore), Seq: b.Seq,
 	}
+	if o := b.Origin; o != (build.Origin{}) {
+		v.Origin = &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
+	}
+	return v
 }
 
 // viewTTL is view with the silence forgiven, if the build has another than the configuration's.

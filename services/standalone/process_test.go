@@ -146,6 +146,7 @@ type farm struct {
 	t         testing.TB
 	dir, port string
 	flags     []string
+	env       []string
 }
 
 const farmKey = "key-of-the-test-farm"
@@ -175,7 +176,7 @@ func freePort(t testing.TB) string {
 func (f *farm) up() {
 	f.t.Helper()
 	ready := filepath.Join(f.t.TempDir(), "ready.json")
-	f.process = run(f.t, []string{"FREEAGENT_API_KEY=" + farmKey},
+	f.process = run(f.t, append([]string{"FREEAGENT_API_KEY=" + farmKey}, f.env...),
 		append([]string{"up", "--port", f.port, "--data-dir", f.dir, "--ready-file", ready}, f.flags...)...)
 	f.eventually("the server is ready", func() bool {
 		data, err := os.ReadFile(ready)

@@ -20,9 +20,7 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	files := tlsfilestest.New(t, t.TempDir(), "farm")
 	f := newFarm(t, "--tls-cert", files.Cert, "--tls-key", files.Key, "--with-worker", "--executor", "fake")
-	if !strings.Contains(f.out.String(), "https://127.0.0.1:"+f.port) {
-		t.Errorf("up does not tell the address as it is:\n%s", f.out)
-	}
+	f.eventually("up tells the address as it is", func() bool { return strings.Contains(f.out.String(), "https://127.0.0.1:"+f.port) })
 	transport, err := tlsfiles.HTTP(files.Cert)
 	if err != nil {
 		t.Fatal(err)

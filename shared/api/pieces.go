@@ -58,10 +58,14 @@ func (p *pieces) read(ctx context.Context, body io.Reader) {
 // room is how much a piece may have: no more than the body says that it holds, and one byte to meet its end. Then many small
 // uploads at once cost what they are.
 func room(body io.Reader) int {
-	if sized, ok := body.(interface{ Len() int }); ok {
+	switch sized := body.(type) {
+	case interface{ Len() int }:
 		return min(sized.Len()+1, AppendBytes)
+	case *io.SectionReader:
+		return int(min(sized.Size()+1, AppendBytes))
+	default:
+		return AppendBytes
 	}
-	return AppendBytes
 }
 
 // fill reads until buf is full or the body ends. It is not io.ReadFull because only the body's own io.EOF is its end.

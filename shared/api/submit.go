@@ -18,6 +18,8 @@ import (
 type Submit struct {
 	Platform, Project, Profile, Pool string
 	Priority                         int
+	// Origin is what it is built of, as far as that is known.
+	build.Origin
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. If a Read hangs, it must end
 	// with the context.
 	Source, Certs io.Reader
@@ -111,6 +113,7 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 	form := multipart.NewWriter(&buf)
 	fields := [][2]string{
 		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
+		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
 	}
 	if s.Priority != 0 {
 		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})

@@ -47,9 +47,13 @@ type Build struct {
 	Priority   int    `json:"priority"`
 	Error      string `json:"error,omitempty"`
 	// WaitingFor says why it waits, Position where in the order; only while it waits.
-	WaitingFor  string  `json:"waiting_for,omitempty"`
-	Position    int     `json:"position,omitempty"`
-	RetryOf     string  `json:"retry_of,omitempty"`
+	WaitingFor string `json:"waiting_for,omitempty"`
+	Position   int    `json:"position,omitempty"`
+	RetryOf    string `json:"retry_of,omitempty"`
+	// Repository (owner/name), Commit and Branch are what the submitter said that it is built of.
+	Repository  string  `json:"repository,omitempty"`
+	Commit      string  `json:"commit,omitempty"`
+	Branch      string  `json:"branch,omitempty"`
 	SubmittedAt string  `json:"submitted_at"`
 	AssignedAt  string  `json:"assigned_at,omitempty"`
 	StartedAt   string  `json:"started_at,omitempty"`
@@ -124,7 +128,7 @@ type Upload struct {
 	MaxBytes int64 `json:"max_bytes"`
 }
 
-// Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority as fields, the files
+// Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority, repository, commit, branch as fields, the files
 // source and certs; in any order. Instead of a source, the field upload may name one that was uploaded before).
 type Submitted struct {
 	Build

@@ -4,17 +4,20 @@ import "encoding/json"
 
 // NewWebhook is the body of POST /webhooks and PATCH /webhooks/{id}. What is left out has its default, or stays.
 type NewWebhook struct {
-	// URL gets the deliveries, by POST.
+	// URL gets the deliveries, by POST. Of format github it is the base of its API, https://api.github.com by default.
 	URL *string `json:"url,omitempty"`
-	// Format is cloudevents (the default), eas or slack.
+	// Format is cloudevents (the default), eas, slack or github.
 	Format *string `json:"format,omitempty"`
-	// Events are names and patterns with *, such as build.failed or build.*; by default the three that end a build.
+	// Events are names and patterns with *, such as build.failed or build.*; by default the three that end a build, and of
+	// format github also build.submitted and build.started.
 	Events *[]string `json:"events,omitempty"`
 	// Project whose builds it is for; all if empty.
 	Project     *string `json:"project,omitempty"`
 	Description *string `json:"description,omitempty"`
 	// Secret of 16 to 256 bytes that deliveries are signed with; one is made if there is none.
-	Secret  *string `json:"secret,omitempty"`
+	Secret *string `json:"secret,omitempty"`
+	// Token is shown to GitHub and to nobody else; it must be allowed to write commit statuses.
+	Token   *string `json:"token,omitempty"`
 	Enabled *bool   `json:"enabled,omitempty"`
 }
 
@@ -55,8 +58,11 @@ type Delivery struct {
 	Event     string `json:"event"`
 	// Subject is the id of the build or worker.
 	Subject string `json:"subject"`
-	// State is pending, delivered or dead: a dead one was tried as often as it may be.
-	State     string `json:"state"`
+	// State is pending, delivered, dead (it was tried as often as it may be) or skipped (it goes nowhere; Note says why).
+	State string `json:"state"`
+	Note  string `json:"note,omitempty"`
+	// Path is where below the webhook's URL it goes.
+	Path      string `json:"path,omitempty"`
 	Attempts  int    `json:"attempts"`
 	CreatedAt string `json:"created_at"`
 	NextAt    string `json:"next_at,omitempty"`

@@ -50,12 +50,7 @@ func run(ctx context.Context, o *options) error {
 		return fmt.Errorf("list builds: %w", err)
 	}
 	if o.json {
-		for _, b := range page.Builds {
-			if err := show.JSON(o.io.Out, b); err != nil {
-				return err
-			}
-		}
-		return nil
+		return show.Each(o.io.Out, page.Builds)
 	}
 	return o.table(page)
 }

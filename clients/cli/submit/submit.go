@@ -2,6 +2,7 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/expo-free-agent/freeagent/clients/cli/download"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/origin"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/pack"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
@@ -24,7 +26,7 @@ type options struct {
 	dir     string
 	api.Submit
 	certs, archive, output string
-	follow, json           bool
+	follow, json, noGit    bool
 }
 
 // New gives the command.
@@ -34,7 +36,8 @@ func New(streams session.IO) *cobra.Command {
 		Use:   "submit [DIR]",
 		Short: "Send an app to be built",
 		Long: `Packs the app in DIR (default: here) and sends it to be built. What .gitignore files (or .easignore) name is left out,
-and .git and node_modules always. Ctrl-C while following stops the following, not the build.`,
+and .git and node_modules always. The build carries the commit that DIR is at, its branch and its repository at GitHub, as git
+says; where DIR has changes that are not committed, no commit. Ctrl-C while following stops the following, not the build.`,
 		Example: `  freeagent submit --platform android --follow
   freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
   freeagent submit --platform android --follow --output app.tar.gz
@@ -57,6 +60,10 @@ and .git and node_modules always. Ctrl-C while following stops the following, no
 	f.IntVar(&o.Priority, "priority", 0, "higher goes first")
 	f.StringVar(&o.certs, "certs", "", "zip with signing certificates")
 	f.StringVar(&o.archive, "archive", "", "send this zip or tar.gz instead of packing DIR")
+	f.StringVar(&o.Commit, "commit", "", "commit that is built: an id, or a name that git knows in DIR (default: the one that DIR is at)")
+	f.StringVar(&o.Branch, "branch", "", "branch that is built (default: DIR's)")
+	f.StringVar(&o.Repository, "repository", "", "owner/name (default: that of the remote origin, if it is at GitHub or at the host in GH_HOST)")
+	f.BoolVar(&o.noGit, "no-git", false, "do not ask git; nothing is sent of commit, branch and repository but what the flags say")
 	f.BoolVarP(&o.follow, "follow", "f", false, "print the log live until the build has ended")
 	f.StringVarP(&o.output, "output", "o", "", "download the result to this file (implies --follow)")
 	f.BoolVar(&o.json, "json", false, "print JSON: the build at once and, with --follow, again at its end")
@@ -66,6 +73,9 @@ and .git and node_modules always. Ctrl-C while following stops the following, no
 func run(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform is %q: name one of ios, android", o.Platform)
+	}
+	if err := o.whereFrom(ctx); err != nil {
+		return err
 	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
@@ -82,6 +92,31 @@ func run(ctx context.Context, o *options) error {
 		return nil
 	}
 	return o.followToEnd(ctx, client, sub.ID)
+}
+
+// whereFrom fills in what the build is built of. Flags say more than git does; of an archive git knows nothing.
+func (o *options) whereFrom(ctx context.Context) error {
+	if o.Commit != "" && !o.noGit {
+		commit, err := origin.Commit(ctx, o.dir, o.Commit)
+		if err != nil {
+			return session.Usage("--commit %q: %w in %s; name the whole id of a commit", o.Commit, err, o.dir)
+		}
+		o.Commit = commit
+	}
+	if err := o.Origin.Check(); err != nil {
+		return session.Usage("%w", err)
+	}
+	if o.noGit || o.archive != "" {
+		return nil
+	}
+	found := origin.Of(ctx, o.dir, o.io.Getenv("GH_HOST"))
+	if found.Dirty && o.Commit == "" && !o.json {
+		fmt.Fprintln(o.io.Err, "note: there are changes that are not committed, so the build carries no commit; --commit names one")
+	}
+	o.Commit = cmp.Or(o.Commit, found.Commit)
+	o.Branch = cmp.Or(o.Branch, found.Branch)
+	o.Repository = cmp.Or(o.Repository, found.Repository)
+	return nil
 }
 
 func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, error) {

@@ -51,7 +51,10 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := sub.Fields
-	b := api.Build{ID: once, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source}
+	b := api.Build{
+		ID: once, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source,
+		Repository: f["repository"], Commit: f["commit"], Branch: f["branch"],
+	}
 	if once == "" {
 		b.ID = build.NewID()
 		s.change(func() {

@@ -40,6 +40,9 @@ type Server struct {
 	uploads map[string]*arriving
 	became  map[string]string // the build that an upload became
 	warning string
+	hooks   []*hook
+	tokens  []*string
+	answers int
 }
 
 type record struct {
@@ -81,6 +84,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)
 	}
 	mux.HandleFunc("POST /api/v2/uploads", s.key(s.newUpload))
+	s.hookRoutes(mux)
 	return mux
 }
 
@@ -226,7 +230,10 @@ func (s *Server) cancel(w http.ResponseWriter, _ *http.Request, b *record) {
 
 func (s *Server) retry(w http.ResponseWriter, _ *http.Request, b *record) {
 	old := s.view(b)
-	s.accept(w, api.Build{ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source})
+	s.accept(w, api.Build{
+		ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source,
+		Repository: old.Repository, Commit: old.Commit, Branch: old.Branch,
+	})
 }
 
 func (s *Server) accept(w http.ResponseWriter, b api.Build) {

@@ -21,6 +21,16 @@ func JSON(w io.Writer, v any) error {
 	return nil
 }
 
+// Each writes each as one object on a line of its own.
+func Each[T any](w io.Writer, all []T) error {
+	for _, v := range all {
+		if err := JSON(w, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Size is a number of bytes for people.
 func Size(n int64) string {
 	const unit = 1024
@@ -117,6 +127,9 @@ func Build(s session.IO, b api.Build) error {
 	row("Project", b.Project)
 	row("Platform", b.Platform)
 	row("Profile", b.Profile)
+	row("Repository", b.Repository)
+	row("Branch", b.Branch)
+	row("Commit", b.Commit)
 	row("Stage", b.Stage)
 	row("Worker", strings.TrimSpace(b.WorkerName))
 	row("Waiting", b.WaitingFor)

@@ -82,7 +82,70 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33, 0}
+}
+
+// Origin says which commit a build is of; each may be empty.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owner/name.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// The whole id, in lower-case hexadecimal.
+	Commit        string `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	Branch        string `protobuf:"bytes,3,opt,name=branch,proto3" json:"branch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Origin) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *Origin) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *Origin) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
 }
 
 // Build is a build as the scheduler knows it. Absent times are 0, absent texts empty.
@@ -121,13 +184,15 @@ type Build struct {
 	Seq int64 `protobuf:"varint,25,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Seconds of silence forgiven in its present stage, if that is not the configuration's.
 	StageTtlSeconds int32 `protobuf:"varint,40,opt,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the submitter said; absent if that was nothing.
+	Origin        *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[0]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +204,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[0]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +217,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Build) GetId() string {
@@ -337,6 +402,13 @@ func (x *Build) GetStageTtlSeconds() int32 {
 	return 0
 }
 
+func (x *Build) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, so that a repeat of the request is the same build.
@@ -352,13 +424,14 @@ type SubmitRequest struct {
 	RetryOf string        `protobuf:"bytes,9,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
 	// Warnings of the gateway's for the build's log.
 	Notes         []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
+	Origin        *Origin  `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +443,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +456,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{1}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubmitRequest) GetBuildId() string {
@@ -456,6 +529,13 @@ func (x *SubmitRequest) GetNotes() []string {
 	return nil
 }
 
+func (x *SubmitRequest) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
 type SubmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
@@ -467,7 +547,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +559,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +572,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{2}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SubmitResponse) GetBuild() *Build {
@@ -520,7 +600,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +612,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +625,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetRequest) GetBuildId() string {
@@ -572,7 +652,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +664,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +677,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetResponse) GetBuild() *Build {
@@ -632,7 +712,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +724,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +737,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -736,7 +816,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +828,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +841,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListRequest) GetLimit() int32 {
@@ -825,7 +905,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +917,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +930,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListResponse) GetBuilds() []*Build {
@@ -877,7 +957,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +969,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +982,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelRequest) GetBuildId() string {
@@ -928,7 +1008,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1020,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1033,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelResponse) GetBuild() *Build {
@@ -972,7 +1052,7 @@ type SummaryRequest struct {
 
 func (x *SummaryRequest) Reset() {
 	*x = SummaryRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1064,7 @@ func (x *SummaryRequest) String() string {
 func (*SummaryRequest) ProtoMessage() {}
 
 func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1077,7 @@ func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryRequest.ProtoReflect.Descriptor instead.
 func (*SummaryRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
 }
 
 type SummaryResponse struct {
@@ -1013,7 +1093,7 @@ type SummaryResponse struct {
 
 func (x *SummaryResponse) Reset() {
 	*x = SummaryResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1105,7 @@ func (x *SummaryResponse) String() string {
 func (*SummaryResponse) ProtoMessage() {}
 
 func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1118,7 @@ func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryResponse.ProtoReflect.Descriptor instead.
 func (*SummaryResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SummaryResponse) GetPending() int64 {
@@ -1089,7 +1169,7 @@ type RegisterWorkerRequest struct {
 
 func (x *RegisterWorkerRequest) Reset() {
 	*x = RegisterWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1181,7 @@ func (x *RegisterWorkerRequest) String() string {
 func (*RegisterWorkerRequest) ProtoMessage() {}
 
 func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1194,7 @@ func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerRequest.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegisterWorkerRequest) GetWorkerId() string {
@@ -1181,7 +1261,7 @@ type RegisterWorkerResponse struct {
 
 func (x *RegisterWorkerResponse) Reset() {
 	*x = RegisterWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1273,7 @@ func (x *RegisterWorkerResponse) String() string {
 func (*RegisterWorkerResponse) ProtoMessage() {}
 
 func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1286,7 @@ func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerResponse.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
 }
 
 // WithdrawWorkerRequest takes a worker out that says goodbye: what it holds goes back to the queue at once, uncounted.
@@ -1219,7 +1299,7 @@ type WithdrawWorkerRequest struct {
 
 func (x *WithdrawWorkerRequest) Reset() {
 	*x = WithdrawWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1311,7 @@ func (x *WithdrawWorkerRequest) String() string {
 func (*WithdrawWorkerRequest) ProtoMessage() {}
 
 func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1324,7 @@ func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WithdrawWorkerRequest) GetWorkerId() string {
@@ -1262,7 +1342,7 @@ type WithdrawWorkerResponse struct {
 
 func (x *WithdrawWorkerResponse) Reset() {
 	*x = WithdrawWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1354,7 @@ func (x *WithdrawWorkerResponse) String() string {
 func (*WithdrawWorkerResponse) ProtoMessage() {}
 
 func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1367,7 @@ func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
 }
 
 // PollRequest asks for a build on behalf of a worker that polls. It is the claim as well.
@@ -1300,7 +1380,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1392,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1405,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -1349,7 +1429,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1441,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1454,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PollResponse) GetBuild() *Build {
@@ -1421,7 +1501,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1513,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1526,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Worker) GetId() string {
@@ -1549,7 +1629,7 @@ type GetWorkerRequest struct {
 
 func (x *GetWorkerRequest) Reset() {
 	*x = GetWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1561,7 +1641,7 @@ func (x *GetWorkerRequest) String() string {
 func (*GetWorkerRequest) ProtoMessage() {}
 
 func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1574,7 +1654,7 @@ func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetWorkerRequest) GetWorkerId() string {
@@ -1596,7 +1676,7 @@ type GetWorkerResponse struct {
 
 func (x *GetWorkerResponse) Reset() {
 	*x = GetWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1688,7 @@ func (x *GetWorkerResponse) String() string {
 func (*GetWorkerResponse) ProtoMessage() {}
 
 func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1701,7 @@ func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetWorkerResponse) GetWorker() *Worker {
@@ -1657,7 +1737,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1749,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1762,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListWorkersRequest) GetLimit() int32 {
@@ -1701,7 +1781,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1793,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1806,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -1747,7 +1827,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1839,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1852,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatsRequest) GetWithoutToday() bool {
@@ -1799,7 +1879,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1891,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1904,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatsResponse) GetWorkersOnline() int64 {
@@ -1886,7 +1966,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1978,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1991,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SyncRequest) GetWorkerId() string {
@@ -1951,7 +2031,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2043,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2056,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -1996,7 +2076,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2088,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2101,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -2049,7 +2129,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2141,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2154,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -2114,7 +2194,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2206,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2219,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -2194,7 +2274,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2286,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2299,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -2272,7 +2352,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2364,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2377,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 type FinishRequest struct {
@@ -2315,7 +2395,7 @@ type FinishRequest struct {
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2407,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2420,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -2394,7 +2474,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2486,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2499,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -2441,7 +2521,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2533,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2546,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -2499,7 +2579,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2591,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2604,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -2547,7 +2627,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2639,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2652,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -2619,7 +2699,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2711,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2724,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Timeouts) GetProject() string {
@@ -2685,7 +2765,7 @@ type SetTimeoutsRequest struct {
 
 func (x *SetTimeoutsRequest) Reset() {
 	*x = SetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2777,7 @@ func (x *SetTimeoutsRequest) String() string {
 func (*SetTimeoutsRequest) ProtoMessage() {}
 
 func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2790,7 @@ func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
@@ -2729,7 +2809,7 @@ type SetTimeoutsResponse struct {
 
 func (x *SetTimeoutsResponse) Reset() {
 	*x = SetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2821,7 @@ func (x *SetTimeoutsResponse) String() string {
 func (*SetTimeoutsResponse) ProtoMessage() {}
 
 func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2834,7 @@ func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
@@ -2773,7 +2853,7 @@ type GetTimeoutsRequest struct {
 
 func (x *GetTimeoutsRequest) Reset() {
 	*x = GetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2865,7 @@ func (x *GetTimeoutsRequest) String() string {
 func (*GetTimeoutsRequest) ProtoMessage() {}
 
 func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2878,7 @@ func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetTimeoutsRequest) GetProject() string {
@@ -2823,7 +2903,7 @@ type GetTimeoutsResponse struct {
 
 func (x *GetTimeoutsResponse) Reset() {
 	*x = GetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +2915,7 @@ func (x *GetTimeoutsResponse) String() string {
 func (*GetTimeoutsResponse) ProtoMessage() {}
 
 func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +2928,7 @@ func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
@@ -2883,7 +2963,13 @@ var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"\xcb\x06\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"X\n" +
+	"\x06Origin\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\x83\a\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -2914,7 +3000,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bposition\x18\x17 \x01(\x05R\bposition\x12\"\n" +
 	"\rnot_before_ms\x18\x18 \x01(\x03R\vnotBeforeMs\x12\x10\n" +
 	"\x03seq\x18\x19 \x01(\x03R\x03seq\x12*\n" +
-	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\"\xc9\x02\n" +
+	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x81\x03\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -2926,7 +3013,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05certs\x18\b \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs\x12\x19\n" +
 	"\bretry_of\x18\t \x01(\tR\aretryOf\x12\x14\n" +
 	"\x05notes\x18\n" +
-	" \x03(\tR\x05notes\"a\n" +
+	" \x03(\tR\x05notes\x126\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"a\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"=\n" +
@@ -3124,92 +3212,95 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
-	(*Build)(nil),                  // 1: freeagent.scheduler.v1.Build
-	(*SubmitRequest)(nil),          // 2: freeagent.scheduler.v1.SubmitRequest
-	(*SubmitResponse)(nil),         // 3: freeagent.scheduler.v1.SubmitResponse
-	(*GetRequest)(nil),             // 4: freeagent.scheduler.v1.GetRequest
-	(*GetResponse)(nil),            // 5: freeagent.scheduler.v1.GetResponse
-	(*Attempt)(nil),                // 6: freeagent.scheduler.v1.Attempt
-	(*ListRequest)(nil),            // 7: freeagent.scheduler.v1.ListRequest
-	(*ListResponse)(nil),           // 8: freeagent.scheduler.v1.ListResponse
-	(*CancelRequest)(nil),          // 9: freeagent.scheduler.v1.CancelRequest
-	(*CancelResponse)(nil),         // 10: freeagent.scheduler.v1.CancelResponse
-	(*SummaryRequest)(nil),         // 11: freeagent.scheduler.v1.SummaryRequest
-	(*SummaryResponse)(nil),        // 12: freeagent.scheduler.v1.SummaryResponse
-	(*RegisterWorkerRequest)(nil),  // 13: freeagent.scheduler.v1.RegisterWorkerRequest
-	(*RegisterWorkerResponse)(nil), // 14: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerRequest)(nil),  // 15: freeagent.scheduler.v1.WithdrawWorkerRequest
-	(*WithdrawWorkerResponse)(nil), // 16: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*PollRequest)(nil),            // 17: freeagent.scheduler.v1.PollRequest
-	(*PollResponse)(nil),           // 18: freeagent.scheduler.v1.PollResponse
-	(*Worker)(nil),                 // 19: freeagent.scheduler.v1.Worker
-	(*GetWorkerRequest)(nil),       // 20: freeagent.scheduler.v1.GetWorkerRequest
-	(*GetWorkerResponse)(nil),      // 21: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersRequest)(nil),     // 22: freeagent.scheduler.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),    // 23: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsRequest)(nil),           // 24: freeagent.scheduler.v1.StatsRequest
-	(*StatsResponse)(nil),          // 25: freeagent.scheduler.v1.StatsResponse
-	(*SyncRequest)(nil),            // 26: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 27: freeagent.scheduler.v1.SyncResponse
-	(*Lease)(nil),                  // 28: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 29: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 30: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 31: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 32: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 33: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 34: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 35: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 36: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 37: freeagent.scheduler.v1.HandOut
-	(*Timeouts)(nil),               // 38: freeagent.scheduler.v1.Timeouts
-	(*SetTimeoutsRequest)(nil),     // 39: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*SetTimeoutsResponse)(nil),    // 40: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsRequest)(nil),     // 41: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*GetTimeoutsResponse)(nil),    // 42: freeagent.scheduler.v1.GetTimeoutsResponse
-	nil,                            // 43: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 44: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 45: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 46: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 47: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 48: freeagent.events.v1.ObjectRef
+	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
+	(*Build)(nil),                  // 2: freeagent.scheduler.v1.Build
+	(*SubmitRequest)(nil),          // 3: freeagent.scheduler.v1.SubmitRequest
+	(*SubmitResponse)(nil),         // 4: freeagent.scheduler.v1.SubmitResponse
+	(*GetRequest)(nil),             // 5: freeagent.scheduler.v1.GetRequest
+	(*GetResponse)(nil),            // 6: freeagent.scheduler.v1.GetResponse
+	(*Attempt)(nil),                // 7: freeagent.scheduler.v1.Attempt
+	(*ListRequest)(nil),            // 8: freeagent.scheduler.v1.ListRequest
+	(*ListResponse)(nil),           // 9: freeagent.scheduler.v1.ListResponse
+	(*CancelRequest)(nil),          // 10: freeagent.scheduler.v1.CancelRequest
+	(*CancelResponse)(nil),         // 11: freeagent.scheduler.v1.CancelResponse
+	(*SummaryRequest)(nil),         // 12: freeagent.scheduler.v1.SummaryRequest
+	(*SummaryResponse)(nil),        // 13: freeagent.scheduler.v1.SummaryResponse
+	(*RegisterWorkerRequest)(nil),  // 14: freeagent.scheduler.v1.RegisterWorkerRequest
+	(*RegisterWorkerResponse)(nil), // 15: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerRequest)(nil),  // 16: freeagent.scheduler.v1.WithdrawWorkerRequest
+	(*WithdrawWorkerResponse)(nil), // 17: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*PollRequest)(nil),            // 18: freeagent.scheduler.v1.PollRequest
+	(*PollResponse)(nil),           // 19: freeagent.scheduler.v1.PollResponse
+	(*Worker)(nil),                 // 20: freeagent.scheduler.v1.Worker
+	(*GetWorkerRequest)(nil),       // 21: freeagent.scheduler.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),      // 22: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersRequest)(nil),     // 23: freeagent.scheduler.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),    // 24: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsRequest)(nil),           // 25: freeagent.scheduler.v1.StatsRequest
+	(*StatsResponse)(nil),          // 26: freeagent.scheduler.v1.StatsResponse
+	(*SyncRequest)(nil),            // 27: freeagent.scheduler.v1.SyncRequest
+	(*SyncResponse)(nil),           // 28: freeagent.scheduler.v1.SyncResponse
+	(*Lease)(nil),                  // 29: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 30: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 31: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 32: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 33: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 34: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 35: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 36: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 37: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 38: freeagent.scheduler.v1.HandOut
+	(*Timeouts)(nil),               // 39: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 40: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 41: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 42: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 43: freeagent.scheduler.v1.GetTimeoutsResponse
+	nil,                            // 44: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 45: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 46: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 47: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 48: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 49: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	48, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	48, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	48, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
-	48, // 3: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	48, // 4: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
-	1,  // 5: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
-	1,  // 6: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
-	6,  // 7: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	1,  // 8: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	1,  // 9: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	43, // 10: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	1,  // 11: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	44, // 12: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	45, // 13: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	19, // 14: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	19, // 15: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	28, // 16: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	28, // 17: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	1,  // 18: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	46, // 19: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 20: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	1,  // 21: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	1,  // 22: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	47, // 23: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	38, // 24: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	38, // 25: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	38, // 26: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	38, // 27: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	49, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	49, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	49, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
+	49, // 4: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	49, // 5: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	1,  // 6: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
+	2,  // 7: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
+	2,  // 8: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
+	7,  // 9: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
+	2,  // 10: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	2,  // 11: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	44, // 12: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	2,  // 13: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	45, // 14: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	46, // 15: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	20, // 16: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	20, // 17: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	29, // 18: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	29, // 19: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	2,  // 20: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	47, // 21: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 22: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	2,  // 23: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	2,  // 24: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	48, // 25: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	39, // 26: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	39, // 27: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	39, // 28: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	39, // 29: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -3223,7 +3314,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -14,20 +14,22 @@ import (
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states. A dead one was tried as often as it may be.
+// The states. A dead one was tried as often as it may be; a skipped one goes nowhere, and says why.
 const (
 	Pending   DeliveryState = "pending"
 	Delivered DeliveryState = "delivered"
 	Dead      DeliveryState = "dead"
+	Skipped   DeliveryState = "skipped"
 )
 
 // Delivery is one event for one webhook. Place is the event's place in its stream.
 type Delivery struct {
 	ID, HookID, EventID, Event, Subject string
 	Place                               int64
-	Body                                string
-	State                               DeliveryState
-	Attempts                            int
+	// Path is where below the webhook's URL it goes, Note why it is skipped.
+	Path, Note, Body string
+	State            DeliveryState
+	Attempts         int
 
 	CreatedAt, NextAt, EndedAt time.Time
 }
@@ -40,12 +42,12 @@ type DeliveryAttempt struct {
 	Took   time.Duration
 }
 
-const deliveryColumns = `id, hook_id, event_id, event, subject, place, body, created_at, state, attempts, next_at, ended_at`
+const deliveryColumns = `id, hook_id, event_id, event, subject, place, path, note, body, created_at, state, attempts, next_at, ended_at`
 
 func scanDelivery(r row) (Delivery, error) {
 	var d Delivery
 	var created, next, ended int64
-	err := r.Scan(&d.ID, &d.HookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
+	err := r.Scan(&d.ID, &d.HookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Path, &d.Note, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, ErrNoDelivery
 	}
@@ -56,15 +58,22 @@ func scanDelivery(r row) (Delivery, error) {
 	return d, nil
 }
 
-// AddDeliveries stores deliveries that are due at once; those that are there already stay as they are. A webhook that was
+// AddDeliveries stores deliveries that are due at once, or skipped; those that are there already stay as they are. A webhook that was
 // deleted meanwhile gets none.
 func (s *Store) AddDeliveries(ctx context.Context, all []Delivery) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, d := range all {
-			_, err := tx.ExecContext(ctx, `INSERT INTO webhook_deliveries (id, hook_id, event_id, event, subject, place, body, created_at, state, next_at)
+			state, ended := Pending, int64(0)
+			if d.State == Skipped {
+				state, ended = Skipped, d.CreatedAt.UnixMilli()
+			}
+			_, err := tx.ExecContext(ctx, `INSERT INTO webhook_deliveries (id, hook_id, event_id, event, subject, place, path, note, body, created_at, state,
+				next_at, ended_at)
 				SELECT CAST($1 AS TEXT), id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS TEXT),
-					CAST($7 AS BIGINT), 'pending', CAST($8 AS BIGINT) FROM webhooks WHERE id = $9 ON CONFLICT (id) DO NOTHING`,
-				d.ID, d.EventID, d.Event, d.Subject, d.Place, d.Body, d.CreatedAt.UnixMilli(), d.CreatedAt.UnixMilli(), d.HookID)
+					CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS BIGINT), CAST($10 AS TEXT), CAST($11 AS BIGINT), CAST($12 AS BIGINT)
+				FROM webhooks WHERE id = $13 ON CONFLICT (id) DO NOTHING`,
+				d.ID, d.EventID, d.Event, d.Subject, d.Place, d.Path, d.Note, d.Body, d.CreatedAt.UnixMilli(), string(state),
+				d.CreatedAt.UnixMilli(), ended, d.HookID)
 			if err != nil {
 				return err
 			}
@@ -248,7 +257,7 @@ func (s *Store) Delivery(ctx context.Context, hookID, id string) (Delivery, []De
 }
 
 // Replay makes the deliveries that the filter lets through due anew, with all their tries before them, and says how many. Those
-// that are pending are on their way and left alone.
+// that are pending are on their way and left alone; those that are skipped go nowhere.
 func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
 	where, args := f.where(hookID)
 	if id != "" {
@@ -258,7 +267,7 @@ func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id 
 	args = append(args, now.UnixMilli())
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE webhook_deliveries SET attempts = 0, next_at = $%d, ended_at = 0, state = 'pending'
-			WHERE state <> 'pending' AND %s`, len(args), where), args...)
+			WHERE state IN ('delivered', 'dead') AND %s`, len(args), where), args...)
 		if err != nil {
 			return err
 		}
@@ -271,10 +280,10 @@ func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id 
 	return n, nil
 }
 
-// SweepDeliveries deletes what was delivered before delivered, and what died before dead.
+// SweepDeliveries deletes what was delivered or skipped before delivered, and what died before dead.
 func (s *Store) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state = 'delivered' AND ended_at < $1
+		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state IN ('delivered', 'skipped') AND ended_at < $1
 			OR state = 'dead' AND ended_at < $2`, delivered.UnixMilli(), dead.UnixMilli())
 		return err
 	})

@@ -17,19 +17,19 @@ var (
 	ErrNoDelivery = errors.New("no such delivery")
 )
 
-// Webhook is a row of webhooks. Secret is sealed.
+// Webhook is a row of webhooks. Secret and Token are sealed; only those of format github have a token.
 type Webhook struct {
 	ID, URL, Format      string
 	Events               []string
 	Project, Description string
-	Secret               string
+	Secret, Token        string
 	Enabled              bool
 	DisabledReason       string
 
 	CreatedAt, FailingSince, SucceededAt time.Time
 }
 
-const webhookColumns = `id, url, format, events, project, description, secret, enabled, disabled_reason, created_at, failing_since, succeeded_at`
+const webhookColumns = `id, url, format, events, project, description, secret, token, enabled, disabled_reason, created_at, failing_since, succeeded_at`
 
 type row interface{ Scan(dest ...any) error }
 
@@ -37,7 +37,7 @@ func scanWebhook(r row) (Webhook, error) {
 	var w Webhook
 	var events string
 	var enabled, created, failing, succeeded int64
-	err := r.Scan(&w.ID, &w.URL, &w.Format, &events, &w.Project, &w.Description, &w.Secret, &enabled, &w.DisabledReason, &created, &failing, &succeeded)
+	err := r.Scan(&w.ID, &w.URL, &w.Format, &events, &w.Project, &w.Description, &w.Secret, &w.Token, &enabled, &w.DisabledReason, &created, &failing, &succeeded)
 	if errors.Is(err, sql.ErrNoRows) {
 		return w, ErrNoWebhook
 	}
@@ -70,13 +70,13 @@ func bit(b bool) int64 {
 // bygones be bygones.
 func (s *Store) PutWebhook(ctx context.Context, w Webhook) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, enabled, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, token, enabled, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (id) DO UPDATE SET url = excluded.url, format = excluded.format, events = excluded.events, project = excluded.project,
-				description = excluded.description, secret = excluded.secret, enabled = excluded.enabled,
+				description = excluded.description, secret = excluded.secret, token = excluded.token, enabled = excluded.enabled,
 				disabled_reason = CASE WHEN excluded.enabled = 1 THEN '' ELSE webhooks.disabled_reason END,
 				failing_since = CASE WHEN excluded.enabled = 1 AND webhooks.enabled = 0 THEN 0 ELSE webhooks.failing_since END`,
-			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, bit(w.Enabled), w.CreatedAt.UnixMilli())
+			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, w.Token, bit(w.Enabled), w.CreatedAt.UnixMilli())
 		return err
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -18,8 +19,10 @@ type Event struct {
 	Time    time.Time
 	// Build as it is when the event is written; nil for a worker's, or one that is not known any more.
 	Build *api.Build
-	// BuildURL is where people look at the build, LogURL where its log is.
+	// BuildURL is the build in the API, LogURL its log.
 	BuildURL, LogURL string
+	// PageURL is where people look at it in a browser.
+	PageURL string
 	// Reason of build.waiting, build.retried and build.stalled.
 	Reason string
 }
@@ -35,8 +38,17 @@ func Names() []string {
 	}
 }
 
-// Ends are the events that end a build: what a webhook gets that asks for none.
+// Ends are the events that end a build.
 func Ends() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
+
+// Defaults are what a webhook gets that asks for nothing. A commit has its status from the submit on, and not more of them than
+// needed: GitHub takes a thousand for each commit.
+func Defaults(f Format) []string {
+	if f == GitHub {
+		return append([]string{"build.submitted", "build.started"}, Ends()...)
+	}
+	return Ends()
+}
 
 // CheckPattern refuses a filter that no event can match: a name, or a pattern with * such as build.*.
 func CheckPattern(pattern string) error {
@@ -56,8 +68,11 @@ func Wants(f Format, patterns []string, name string) bool {
 	if f == EAS && !slices.Contains(Ends(), name) {
 		return false // there is no such thing there
 	}
+	if f == GitHub && !strings.HasPrefix(name, "build.") {
+		return false
+	}
 	if len(patterns) == 0 {
-		patterns = Ends()
+		patterns = Defaults(f)
 	}
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		ok, err := path.Match(p, name)

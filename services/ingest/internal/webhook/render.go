@@ -13,15 +13,16 @@ import (
 type Format string
 
 // The formats: CloudEvents in JSON, the shape of EAS's build webhooks, a message for Slack (and what understands it, such as
-// Mattermost).
+// Mattermost), a commit status at GitHub.
 const (
 	CloudEvents Format = "cloudevents"
 	EAS         Format = "eas"
 	Slack       Format = "slack"
+	GitHub      Format = "github"
 )
 
 // Formats are all there are.
-func Formats() []Format { return []Format{CloudEvents, EAS, Slack} }
+func Formats() []Format { return []Format{CloudEvents, EAS, Slack, GitHub} }
 
 // ContentType of a body.
 func (f Format) ContentType() string {
@@ -44,6 +45,8 @@ func Render(f Format, e Event) ([]byte, error) {
 		body = easBody(e)
 	case Slack:
 		body = map[string]string{"text": slackText(e)}
+	case GitHub:
+		body = gitHubBody(e)
 	default:
 		body = cloudEvent(e)
 	}

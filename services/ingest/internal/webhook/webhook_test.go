@@ -120,6 +120,40 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestStatuses are what GitHub shows, whatever the build says.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	e := failed()
+	e.PageURL = "https://farm/builds/b1"
+	for _, c := range []struct{ name, reason, state, description string }{
+		{"build.submitted", "", "pending", "Queued"}, {"build.started", "", "pending", "Building"},
+		{"build.retried", "lost", "pending", "Trying again: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
+		{"build.completed", "", "success", "Built in 9m0s"}, {"build.failed", "", "failure", "Failed: no <pods>"},
+		{"build.cancelled", "", "error", "Cancelled"}, {"build.stalled", strings.Repeat("ä", 200), "pending", "Stalled: " + strings.Repeat("ä", 130) + "…"},
+	} {
+		e.Name, e.Reason = c.name, c.reason
+		want := map[string]any{"state": c.state, "description": c.description, "context": "freeagent/ios/preview", "target_url": "https://farm/builds/b1"}
+		if diff := cmp.Diff(want, render(t, webhook.GitHub, e)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+	if _, skip := webhook.Target(webhook.GitHub, e); skip == "" {
+		t.Error("a build without commit goes somewhere")
+	}
+	e.Build.Commit = strings.Repeat("0a", 20)
+	if _, skip := webhook.Target(webhook.GitHub, e); skip != "the build was submitted without repository" {
+		t.Errorf("skipped because %q", skip)
+	}
+	e.Build.Repository = "acme/shop"
+	if path, skip := webhook.Target(webhook.GitHub, e); path != "/repos/acme/shop/statuses/"+e.Build.Commit || skip != "" {
+		t.Errorf("target = %s, %s", path, skip)
+	}
+	e.Build = nil
+	if _, skip := webhook.Target(webhook.GitHub, e); skip == "" {
+		t.Error("a build that nobody knows goes somewhere")
+	}
+}
+
 func TestWants(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -131,7 +165,9 @@ func TestWants(t *testing.T) {
 		{webhook.CloudEvents, nil, "build.failed", true}, {webhook.CloudEvents, nil, "build.stage", false},
 		{webhook.CloudEvents, []string{"build.*"}, "build.stage", true}, {webhook.CloudEvents, []string{"build.*"}, "worker.online", false},
 		{webhook.CloudEvents, []string{"*"}, "worker.online", true}, {webhook.EAS, []string{"*"}, "build.stage", false},
-		{webhook.EAS, []string{"build.failed"}, "build.completed", false}, {webhook.Slack, []string{"build.failed"}, webhook.Ping, true},
+		{webhook.EAS, []string{"build.failed"}, "build.completed", false},
+		{webhook.GitHub, nil, "build.started", true}, {webhook.GitHub, nil, "build.stage", false}, {webhook.GitHub, []string{"*"}, "worker.online", false},
+		{webhook.GitHub, []string{"*"}, "build.stage", true}, {webhook.Slack, []string{"build.failed"}, webhook.Ping, true},
 	} {
 		if got := webhook.Wants(c.f, c.patterns, c.name); got != c.want {
 			t.Errorf("Wants(%s, %v, %s) = %v", c.f, c.patterns, c.name, got)

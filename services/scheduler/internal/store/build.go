@@ -17,7 +17,7 @@ import (
 const (
 	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
 	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
-	timeout_ms, stage_ttl_ms, stage_at`
+	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch`
 	buildColumns = columnsHead + `source, certs, result` + columnsTail
 	briefColumns = columnsHead + `'', '', ''` + columnsTail
 )
@@ -32,7 +32,7 @@ func scanBuild(row scanner) (Build, error) {
 	var timeout, ttl int64
 	err := row.Scan(&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
 		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
-		&timeout, &ttl, &at[6])
+		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
 	}
@@ -87,10 +87,11 @@ func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
 	}
 	var seq int64
 	err = t.tx.QueryRowContext(ctx, `INSERT INTO builds
-		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING RETURNING seq`,
+		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at, repository,
+			commit_sha, branch)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING RETURNING seq`,
 		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
-		millis(b.SubmittedAt)).Scan(&seq)
+		millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrConflict
 	}

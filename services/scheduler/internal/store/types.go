@@ -33,6 +33,7 @@ type Build struct {
 	Certs    *eventsv1.ObjectRef
 	Result   *eventsv1.ObjectRef
 	RetryOf  string
+	Origin   build.Origin
 
 	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
 	// NotBefore delays the next hand-out after a lost attempt.

@@ -1,0 +1,91 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+type replayOptions struct {
+	io      session.IO
+	connect session.Flags
+	id      string
+	some    []string
+	api.DeliveryOptions
+	json bool
+}
+
+// NewReplay gives `freeagent webhooks replay`.
+func NewReplay(streams session.IO) *cobra.Command {
+	o := &replayOptions{io: streams}
+	cmd := &cobra.Command{
+		Use:   "replay WEBHOOK [DELIVERY...]",
+		Short: "Send deliveries again: those named, or all that are dead",
+		Long:  `Sends deliveries again, with their ids and bodies as they were: those that are named, or all in a state.`,
+		Example: `  freeagent webhooks replay 7rqd2c                                         # all that are dead
+  freeagent webhooks replay 7rqd2c --state all --from 2026-11-26T10:00:00Z
+  freeagent webhooks replay 7rqd2c k3x9`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id, o.some = args[0], args[1:]
+			for _, name := range []string{"state", "from", "to"} {
+				if len(o.some) > 0 && cmd.Flags().Changed(name) {
+					return session.Usage("--%s chooses among all; leave it out where deliveries are named", name)
+				}
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.connect.Add(cmd.Flags())
+	cmd.Flags().StringVar(&o.State, "state", "dead", "dead, delivered or all")
+	cmd.Flags().StringVar(&o.From, "from", "", "made from this time on, such as 2026-11-26T10:00:00Z")
+	cmd.Flags().StringVar(&o.To, "to", "", "made before this time")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print how many as JSON")
+	return cmd
+}
+
+func (o *replayOptions) run(ctx context.Context) error {
+	switch o.State {
+	case "dead", "delivered":
+	case "all":
+		o.State = ""
+	default:
+		return session.Usage("--state is %q: name one of dead, delivered, all", o.State)
+	}
+	client, err := o.connect.Client(o.io)
+	if err != nil {
+		return err
+	}
+	sum, err := o.replay(ctx, client)
+	if err != nil {
+		return about(o.id, err)
+	}
+	if o.json {
+		return show.JSON(o.io.Out, sum)
+	}
+	if sum.Deliveries == 1 {
+		fmt.Fprintln(o.io.Out, "1 delivery is sent again.")
+	} else {
+		fmt.Fprintf(o.io.Out, "%d deliveries are sent again.\n", sum.Deliveries)
+	}
+	return nil
+}
+
+func (o *replayOptions) replay(ctx context.Context, client *api.Client) (sum api.Replayed, err error) {
+	if len(o.some) == 0 {
+		return client.ReplayDeliveries(ctx, o.id, o.DeliveryOptions)
+	}
+	for _, id := range o.some {
+		r, err := client.ReplayDelivery(ctx, o.id, id)
+		if err != nil {
+			return sum, fmt.Errorf("delivery %s (%d before it are sent again): %w", id, sum.Deliveries, err)
+		}
+		sum.Deliveries += r.Deliveries
+	}
+	return sum, nil
+}

@@ -1,0 +1,100 @@
+package ingest
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+const (
+	// minSecret is what EAS asks for, too; maxSecret, maxURL and maxText bound what is stored.
+	minSecret, maxSecret = 16, 256
+	maxURL, maxText      = 2048, 200
+	maxToken             = 1024
+	// maxPatterns of one webhook.
+	maxPatterns = 50
+)
+
+// applyHook lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
+	was := *w
+	if in.URL != nil {
+		w.URL = *in.URL
+	}
+	if in.Format != nil {
+		w.Format = *in.Format
+	}
+	if in.URL == nil && w.Format == string(webhook.GitHub) && was.Format != w.Format { // the former URL is another receiver's
+		w.URL = webhook.GitHubURL
+	}
+	if err := h.applyToken(was, w, in.Token); err != nil {
+		return "", err
+	}
+	if in.Events != nil {
+		w.Events = *in.Events
+	}
+	if in.Project != nil {
+		w.Project = *in.Project
+	}
+	if in.Description != nil {
+		w.Description = *in.Description
+	}
+	if in.Enabled != nil {
+		w.Enabled = *in.Enabled
+	}
+	if in.Secret != nil {
+		secret = *in.Secret
+		if len(secret) < minSecret || len(secret) > maxSecret {
+			return "", refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
+		}
+	}
+	return secret, checkHook(*w)
+}
+
+// applyToken keeps a token where it was meant to be shown: whoever sends a webhook elsewhere must know the token.
+func (h *hooks) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
+	if w.Format != string(webhook.GitHub) {
+		w.Token = ""
+		if token != nil {
+			return refuse(build.ErrInvalid, "token: only webhooks of format %s have one", webhook.GitHub)
+		}
+		return nil
+	}
+	switch {
+	case token == nil && (was.Token == "" || was.URL != w.URL):
+		return refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
+	case token == nil:
+		return nil
+	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
+	}
+	w.Token = h.seal(ofToken(w.ID), *token)
+	return nil
+}
+
+func checkHook(w store.Webhook) error {
+	u, err := url.Parse(w.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
+		return refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
+	case w.Format == string(webhook.GitHub) && (u.RawQuery != "" || !webhook.Private(u)):
+		return refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
+	case u.User != nil || u.Fragment != "":
+		return refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
+	case !slices.Contains(webhook.Formats(), webhook.Format(w.Format)):
+		return refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
+	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
+		return refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
+	}
+	for _, p := range w.Events {
+		if err := webhook.CheckPattern(p); err != nil {
+			return refuse(build.ErrInvalid, "events: %v", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package webhook
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// GitHubURL is where GitHub's API is; an Enterprise server has another: https://HOST/api/v3.
+const GitHubURL = "https://api.github.com"
+
+// maxStatus is how many characters GitHub takes as a description.
+const maxStatus = 140
+
+// status is a commit status as GitHub takes it.
+type status struct {
+	State       string `json:"state"`
+	TargetURL   string `json:"target_url,omitempty"`
+	Description string `json:"description"`
+	Context     string `json:"context"`
+}
+
+// gitHubBody goes by the event, not by the build as it is now: the last event is the last status.
+func gitHubBody(e Event) any {
+	if e.Build == nil {
+		return struct{}{}
+	}
+	s := status{State: "pending", TargetURL: e.PageURL, Context: "freeagent/" + e.Build.Platform}
+	if state := map[string]string{"build.completed": "success", "build.failed": "failure", "build.cancelled": "error"}[e.Name]; state != "" {
+		s.State = state
+	}
+	if e.Build.Profile != "" {
+		s.Context += "/" + e.Build.Profile
+	}
+	s.Description = clip(describe(e), maxStatus)
+	return s
+}
+
+// describe says for people what has happened.
+func describe(e Event) string {
+	b := e.Build
+	switch e.Name {
+	case "build.submitted", "build.queued":
+		return "Queued"
+	case "build.assigned", "build.started":
+		return "Building"
+	case "build.stage":
+		return joined("Building", b.Stage)
+	case "build.retried":
+		return joined("Trying again", e.Reason)
+	case "build.completed":
+		if d := (time.Duration(between(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
+			return "Built in " + d.String()
+		}
+		return "Built"
+	case "build.failed":
+		return joined("Failed", b.Error)
+	case "build.cancelled":
+		return "Cancelled"
+	}
+	what := strings.TrimPrefix(e.Name, "build.")
+	return joined(strings.ToUpper(what[:1])+what[1:], e.Reason)
+}
+
+func joined(what, why string) string {
+	if why = firstLine(why); why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
+// clip shortens to so many characters.
+func clip(s string, most int) string {
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most-1]) + "…"
+}
+
+// Target is where below the webhook's URL an event goes; empty for formats that have the URL alone. skip says why it goes nowhere.
+func Target(f Format, e Event) (path, skip string) {
+	switch b := e.Build; {
+	case f != GitHub:
+		return "", ""
+	case e.Name == Ping:
+		return "/", ""
+	case b == nil:
+		return "", "the build is not known any more"
+	case b.Commit == "" && b.Repository == "":
+		return "", "the build was submitted without commit and repository"
+	case b.Commit == "":
+		return "", "the build was submitted without commit"
+	case b.Repository == "":
+		return "", "the build was submitted without repository"
+	default: // both were checked at the submit: nothing in them needs to be escaped
+		return "/repos/" + b.Repository + "/statuses/" + b.Commit, ""
+	}
+}
+
+// Method of a delivery. A trial at GitHub reads only: there is no commit to say something of, and the answer tells whether the
+// token is taken.
+func Method(f Format, event string) string {
+	if f == GitHub && event == Ping {
+		return http.MethodGet
+	}
+	return http.MethodPost
+}
+
+// Authorize sets the headers of a request to GitHub.
+func Authorize(h http.Header, token []byte) {
+	h.Set("Authorization", "Bearer "+string(token))
+	h.Set("Accept", "application/vnd.github+json")
+	h.Set("X-Github-Api-Version", "2022-11-28")
+}
+
+// Private says whether a token may travel to a URL: over TLS, or without leaving the machine.
+func Private(u *url.URL) bool {
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+}
