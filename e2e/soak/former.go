@@ -29,7 +29,7 @@ func (l *load) formerLoop(ctx context.Context, number int) {
 		}
 	}
 	for ctx.Err() == nil {
-		_, err := l.submit(ctx, "ios")
+		err := l.submit(ctx, "ios")
 		if err == nil {
 			err = l.formerBuild(ctx, w)
 		}

@@ -80,25 +80,24 @@ func (l *load) failure(ctx context.Context, err error) {
 
 func (l *load) submitLoop(ctx context.Context) {
 	for pause(ctx, l.plan.Pause) {
-		_, err := l.submit(ctx, "android")
-		l.failure(ctx, err)
+		l.failure(ctx, l.submit(ctx, "android"))
 	}
 }
 
 // submit goes on when the load ends: a build whose acknowledgement was cut off could not be counted.
-func (l *load) submit(ctx context.Context, platform string) (string, error) {
+func (l *load) submit(ctx context.Context, platform string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	project := fmt.Sprintf("app-%d", rand.IntN(20)) //nolint:gosec // not a secret
 	sub, err := l.client.Submit(ctx, api.Submit{Platform: platform, Project: project, Source: bytes.NewReader(l.source), SourceName: "app.zip"})
 	if err != nil {
-		return "", fmt.Errorf("submit: %w", err)
+		return fmt.Errorf("submit: %w", err)
 	}
 	l.submits.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.builds = append(l.builds, sub.ID)
-	return sub.ID, nil
+	return nil
 }
 
 // recent is how far back somebody looks for a log to follow.

@@ -99,7 +99,7 @@ func (l *load) soak(ctx context.Context) (Report, error) {
 	}
 	lost, err := l.settle(ctx, patience)
 	if err == nil {
-		err = l.awaitHook(ctx, len(l.builds)-len(lost))
+		l.awaitHook(ctx, len(l.builds)-len(lost))
 	}
 	r.Lost, r.Submits, r.Posts, r.Tails, r.Lines = append(r.Lost, lost...), len(l.builds), l.posts.Load(), l.tails.Load(), l.lines.Load()
 	r.Deliveries, r.Failures = l.hook.count(), l.failed.Load()
@@ -114,12 +114,13 @@ func (l *load) soak(ctx context.Context) (Report, error) {
 }
 
 // awaitHook gives deliveries under way their time; what is missing then is for the verdict.
-func (l *load) awaitHook(ctx context.Context, want int) error {
+func (l *load) awaitHook(ctx context.Context, want int) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for l.hook.count() < want && pause(ctx, 200*time.Millisecond) {
+	waiting := true
+	for waiting && l.hook.count() < want {
+		waiting = pause(ctx, 200*time.Millisecond)
 	}
-	return nil
 }
 
 // observe takes samples until ctx ends, and profiles of the heap after each third.

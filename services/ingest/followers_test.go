@@ -63,7 +63,7 @@ func follow(text string, out io.Writer) error {
 			fmt.Fprintln(buffered, int64(d))
 		}
 	}
-	return errors.Join(append(faults, buffered.Flush())...)
+	return errors.Join(errors.Join(faults...), buffered.Flush())
 }
 
 // times follows a log and gives how long each of n lines took.

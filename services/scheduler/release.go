@@ -74,9 +74,13 @@ func (s *Scheduler) round(ctx context.Context) error {
 // releaseBatch bounds one transaction: it holds what it releases until it is done.
 const releaseBatch = 64
 
-// look reads the world. With no worker online there is nothing to choose.
+// look reads the world. With no build due or no worker online there is nothing to choose; the first is asked first, since a large
+// farm that is idle has many workers to read.
 func (s *Scheduler) look(ctx context.Context) (w world, err error) {
 	if err := s.recount(ctx, roundEvery); err != nil {
+		return w, err
+	}
+	if due, err := s.store.Pending(ctx, s.now(), 1); err != nil || len(due) == 0 {
 		return w, err
 	}
 	if w.workers, err = s.store.Capacities(ctx); err != nil {

@@ -51,6 +51,7 @@ type Scheduler struct {
 	deck     deck
 
 	timeouts timeouts
+	lanes    lanes
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.

@@ -23,12 +23,8 @@ func (s *Scheduler) RegisterWorker(ctx context.Context, r *schedulerv1.RegisterW
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range build.Platforms() {
-		if w.Can(w.Pool, p) && !w.Polls {
-			if err := bus.EnsureQueueConsumer(ctx, s.js, w.Pool, string(p)); err != nil {
-				return nil, fmt.Errorf("%w: %w", build.ErrUnavailable, err)
-			}
-		}
+	if err := s.ensureLanes(ctx, w); err != nil {
+		return nil, err
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.PutWorker(ctx, w); err != nil {

@@ -147,7 +147,7 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 // QueueWaiting is how many pulls wait at a pool's consumer. More idle workers than that are turned away and ask again when they
 // have heard nothing for a while. The server goes through all that wait whenever one comes, or its time or beat is due: the cost
 // of ten thousand grows with their square, and no burst of builds needs as many at one moment.
-const QueueWaiting = 512
+const QueueWaiting = 256
 
 // EnsureQueueConsumer creates the durable pull consumer of a pool and platform. How many may wait at one that is there
 // already cannot be changed, and stays.
