@@ -327,6 +327,10 @@ func TestSubmitRefuses(t *testing.T) {
 	if !errors.Is(err, build.ErrQueueFull) {
 		t.Errorf("Submit beyond the bound = %v, want queue full", err)
 	}
+	same, err = b.Submit(t.Context(), &schedulerv1.SubmitRequest{BuildId: first.GetId(), Platform: "ios", Source: first.GetSource()})
+	if err != nil || same.GetBuild().GetSeq() != first.GetSeq() {
+		t.Errorf("a repeated submit while the queue is full = %v, %v, want the same build", same, err)
+	}
 	if _, err := b.Cancel(t.Context(), &schedulerv1.CancelRequest{BuildId: first.GetId()}); err != nil {
 		t.Fatal(err)
 	}

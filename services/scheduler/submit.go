@@ -27,14 +27,14 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	s.admitting.Add(1)
-	defer s.admitting.Add(-1)
-	if err := s.admit(ctx); err != nil {
-		return nil, err
-	}
-	b, warnings, err := s.insert(ctx, b, r.GetNotes())
+	b, warnings, err := s.enter(ctx, b, r.GetNotes())
 	if errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
+	}
+	if errors.Is(err, build.ErrQueueFull) { // the repeat of one that is in the queue asks for no place
+		if resp, unknown := s.submittedBefore(ctx, b); unknown == nil {
+			return resp, nil
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -90,13 +90,28 @@ func originOf(o *schedulerv1.Origin) build.Origin {
 	return build.Origin{Repository: o.GetRepository(), Commit: o.GetCommit(), Branch: o.GetBranch()}
 }
 
+// enter admits a build and inserts it; meanwhile it counts as under way.
+func (s *Scheduler) enter(ctx context.Context, b store.Build, notes []string) (store.Build, []string, error) {
+	s.admitting.Add(1)
+	defer s.admitting.Add(-1)
+	if err := s.admit(ctx); err != nil {
+		return b, nil, err
+	}
+	b, warnings, err := s.insert(ctx, b, notes)
+	if err != nil {
+		s.waiting.Add(-1)
+	}
+	return b, warnings, err
+}
+
 // admit bounds the queue. The figure is refreshed now and then and counted up here between: the bound is there to stop a
-// flood, not to be exact to the build.
+// flood, not to be exact to the build. Who is refused is refused by a figure that was counted after he came.
 func (s *Scheduler) admit(ctx context.Context) error {
+	came := time.Now()
 	if s.waiting.Add(1) <= s.cfg.MaxWaiting {
 		return nil
 	}
-	err := s.recount(ctx, recountFull) // builds may have been taken meanwhile
+	err := s.countAfter(ctx, came)
 	if err == nil && s.waiting.Load() <= s.cfg.MaxWaiting {
 		return nil
 	}
@@ -107,24 +122,48 @@ func (s *Scheduler) admit(ctx context.Context) error {
 	return err
 }
 
-// recountFull is how old the figure may be that refuses a submit.
-const recountFull = 50 * time.Millisecond
+// countPause is the least time between two counts for submits that a full queue is about to refuse: all who come meanwhile wait
+// for one, so that a flood of them costs twenty counts a second.
+const countPause = 50 * time.Millisecond
 
-// recount refreshes the figure of waiting builds if it is older than that: counting visits every one of them. Submits under way
-// may be counted twice, until the next time, and never not at all.
+// countAfter sees to it that the figure of waiting builds was counted after t.
+func (s *Scheduler) countAfter(ctx context.Context, t time.Time) error {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	if s.counted.After(t) {
+		return nil
+	}
+	pause := time.NewTimer(countPause - time.Since(s.counted))
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-pause.C:
+	}
+	return s.count(ctx)
+}
+
+// recount refreshes the figure of waiting builds if it is older than that: counting visits every one of them.
 func (s *Scheduler) recount(ctx context.Context, older time.Duration) error {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	if time.Since(s.counted) < older {
 		return nil
 	}
+	return s.count(ctx)
+}
+
+// count is for who holds counting. Submits that are inserted meanwhile may be counted twice, until the next time, and never not at
+// all.
+func (s *Scheduler) count(ctx context.Context) error {
+	began := time.Now()
 	was, admitting := s.waiting.Load(), s.admitting.Load()
 	waiting, _, err := s.store.Summary(ctx)
 	if err != nil {
 		return err
 	}
 	s.waiting.Add(waiting + admitting - was)
-	s.counted = time.Now()
+	s.counted = began
 	return nil
 }
 
@@ -215,7 +254,6 @@ func noWorker(b store.Build) string {
 
 // submittedBefore answers the repeat of a request whose answer was lost.
 func (s *Scheduler) submittedBefore(ctx context.Context, b store.Build) (*schedulerv1.SubmitResponse, error) {
-	s.waiting.Add(-1)
 	old, err := s.store.Build(ctx, b.ID)
 	if err != nil {
 		return nil, err
