@@ -127,8 +127,9 @@ func TestUploadOutlivesTheService(t *testing.T) {
 // Half an hour's upload is not cut by a ticket for a quarter: what began in time may end.
 func TestLateAppends(t *testing.T) {
 	t.Parallel()
-	f := setup(t, option{config: func(c *artifact.Config) { c.TicketTTL = 200 * time.Millisecond }})
-	begun, data := f.grantUpload("b1", result), noise(piece+10)
+	f := setup(t, option{config: func(c *artifact.Config) { c.TicketTTL = time.Second }})
+	data := noise(piece + 10) // before the ticket, which does not wait
+	begun := f.grantUpload("b1", result)
 	if a := f.patch(begun, 0, data[:piece], false); a.status != http.StatusNoContent {
 		t.Fatalf("PATCH = %d %s", a.status, a.body)
 	}

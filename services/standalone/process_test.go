@@ -258,7 +258,8 @@ func (f *farm) completedOnce(id string) api.Build {
 		}
 	}
 	said := 0
-	err := f.client().Logs(f.t.Context(), id, func(l api.LogLine) error {
+	// Followed, since the last line may come a moment after the state.
+	_, err := f.client().FollowLog(f.t.Context(), id, func(l api.LogLine) error {
 		if l.Text == "Build completed successfully" {
 			said++
 		}
