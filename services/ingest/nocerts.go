@@ -8,7 +8,8 @@ import (
 // sayNoCerts stands in the log of an iOS build that came without certs.
 const sayNoCerts = "This build has no signing certificates. The Mac worker app (FreeAgent.app) starts a virtual machine that " +
 	"never becomes ready without them, and fails the build after 3 minutes; other workers can build it. To have it built by " +
-	"the app, submit it again with a certificate and a provisioning profile (--cert and --profile)."
+	"the app, submit it again with a certificate and a provisioning profile (freeagent submit --certs; expo-free-agent submit " +
+	"--cert and --profile)."
 
 // notesOn are what a build's log says at once about its submit.
 func notesOn(r *schedulerv1.SubmitRequest) []string {
