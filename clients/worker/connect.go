@@ -18,10 +18,12 @@ const (
 	// awayMax is how long the bus may be away before the worker joins again: its address may have changed.
 	awayMax = 10 * time.Second
 	// syncEvery repeats the comparison with the scheduler: an order to cancel may have got lost. While nothing runs here there is
-	// none, and the comparison is only to heal what nobody thought of: syncIdle. syncAgain follows a failure.
+	// none, and the pace says how often to compare: not at once, since it grows while many come. syncAgain follows a failure.
 	syncEvery = 30 * time.Second
-	syncIdle  = 2 * time.Minute
+	syncSlows = 4
 	syncAgain = time.Second
+	// pingEvery is how often the connection asks whether the server is there, besides what the worker says anyway.
+	pingEvery = 2 * time.Minute
 )
 
 // stayConnected joins, connects and works over that connection, again and again, until ctx ends (nil) or the server
@@ -69,7 +71,7 @@ func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
 	// A refusal may be a moment's (the far side restarts): trying again is for reach's caller, with a fresh join.
 	nc, err := w.deps.Dial(bus.Config{
 		URL: cmp.Or(w.cfg.BusURL, resp.BusURL), Name: "worker " + w.cfg.Name, User: resp.WorkerID, Password: resp.Secret,
-		InboxPrefix: bus.InboxPrefix(resp.WorkerID), TLS: w.deps.TLS,
+		InboxPrefix: bus.InboxPrefix(resp.WorkerID), TLS: w.deps.TLS, Options: []nats.Option{nats.PingInterval(pingEvery)},
 	}, w.log)
 	if err != nil {
 		w.log.WarnContext(ctx, "cannot connect to the bus yet", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
@@ -125,6 +127,7 @@ func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) 
 	sync := time.NewTimer(0)
 	defer sync.Stop()
 	var synced time.Time
+	idle := syncEvery / syncSlows // between two syncs while nothing runs
 	for {
 		select {
 		case <-ctx.Done():
@@ -144,8 +147,8 @@ func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) 
 			}
 		case <-w.resync:
 		case <-sync.C:
-			if w.held.empty() && time.Since(synced) < syncIdle {
-				sync.Reset(syncEvery)
+			if w.held.empty() && time.Since(synced) < idle {
+				sync.Reset(about(syncEvery))
 				continue
 			}
 		}
@@ -155,7 +158,8 @@ func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) 
 			pause(ctx, syncAgain)
 			return false
 		}
-		if synced = time.Now(); err != nil {
+		synced, idle = time.Now(), min(syncSlows*idle, w.pace.Load().sync)
+		if err != nil {
 			synced = time.Time{}
 		}
 		sync.Reset(next)
@@ -183,6 +187,7 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 	for _, l := range resp.GetLost() {
 		w.held.drop(lease{l.GetBuildId(), l.GetAttempt()}, errLeaseLost)
 	}
+	w.pace.Store(paceFrom(resp.GetPace()))
 	w.readyOnce.Do(func() { close(w.ready) })
 	return syncEvery, nil
 }

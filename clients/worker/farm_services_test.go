@@ -31,6 +31,7 @@ func (f *farm) Check(c server.ClientAuthentication) bool {
 		return false
 	}
 	id := o.Username
+	sub := []string{bus.InboxPrefix(id) + ".>", bus.ControlSubject(id)}
 	pub := []string{
 		bus.LogSubjectsBy(id), bus.TelemetrySubject(id, "*"), bus.KeySubject(bus.WorkerKey(id)), bus.KeySubject("build." + id + ".*.*"),
 		bus.WorkerRequestSubject("artifact", "grant", id),
@@ -41,10 +42,10 @@ func (f *farm) Check(c server.ClientAuthentication) bool {
 	for _, p := range build.Platforms() {
 		lane := bus.QueueStream + "." + bus.QueueConsumer(build.DefaultPool, string(p))
 		pub = append(pub, "$JS.API.CONSUMER.INFO."+lane, "$JS.API.CONSUMER.MSG.NEXT."+lane, "$JS.ACK."+lane+".>")
+		sub = append(sub, bus.WakeSubject(build.DefaultPool, string(p)))
 	}
 	c.RegisterUser(&server.User{Username: id, Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: pub},
-		Subscribe: &server.SubjectPermission{Allow: []string{bus.InboxPrefix(id) + ".>", bus.ControlSubject(id)}},
+		Publish: &server.SubjectPermission{Allow: pub}, Subscribe: &server.SubjectPermission{Allow: sub},
 	}})
 	return true
 }
@@ -56,7 +57,7 @@ func (f *farm) sync(_ context.Context, _ string, r *schedulerv1.SyncRequest) (*s
 	if f.onSync != nil {
 		lost = f.onSync(r)
 	}
-	return &schedulerv1.SyncResponse{Lost: lost}, nil
+	return &schedulerv1.SyncResponse{Lost: lost, Pace: f.pace}, nil
 }
 
 func (f *farm) claim(_ context.Context, worker string, r *schedulerv1.ClaimRequest) (*schedulerv1.ClaimResponse, error) {

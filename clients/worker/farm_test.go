@@ -67,6 +67,7 @@ type farm struct {
 	onSync   func(r *schedulerv1.SyncRequest) []*schedulerv1.Lease
 	onHTTP   func(w http.ResponseWriter, r *http.Request) bool
 	timeout  time.Duration
+	pace     *schedulerv1.Pace // set before a worker starts
 }
 
 type farmBuild struct {

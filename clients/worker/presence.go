@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,28 +13,24 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// A worker says every 5 s that it is there; three silences in a row and it counts as away.
-const (
-	presenceEvery = 5 * time.Second
-	presenceTTL   = 15 * time.Second
-)
-
 // present keeps the worker's own key alive until ctx ends. Afterwards it expires by itself. After a gap in which it may have
 // expired the worker says that it is there, for it may count as gone.
 func (w *Worker) present(ctx context.Context, c *conn) {
-	stored := time.Now()
+	lasts := time.Now().Add(w.pace.Load().ttl)
 	for {
-		err := w.beat(ctx, bus.WorkerKey(c.id), presenceTTL, &eventsv1.Heartbeat{WorkerId: c.id})
-		wait := presenceEvery
+		p := w.pace.Load()
+		began := time.Now()
+		err := w.beat(ctx, bus.WorkerKey(c.id), p.ttl, &eventsv1.Heartbeat{WorkerId: c.id})
+		wait := about(p.beat)
 		switch {
 		case err != nil:
 			wait = time.Second
 			w.log.DebugContext(ctx, "presence not stored", "err", err)
-		case time.Since(stored) > presenceTTL-presenceEvery:
+		case time.Now().After(lasts):
 			w.askSync()
 			fallthrough
 		default:
-			stored = time.Now()
+			lasts = began.Add(p.ttl)
 		}
 		if !pause(ctx, wait) {
 			return
@@ -41,7 +38,8 @@ func (w *Worker) present(ctx context.Context, c *conn) {
 	}
 }
 
-// beat writes a heartbeat key with a TTL in whole seconds. It is a publish: kv.Put would make the key permanent.
+// beat writes a heartbeat key with a TTL in whole seconds. It is a publish: kv.Put would make the key permanent. A beat that
+// nobody answers is how we learn that the server has gone without a word.
 func (w *Worker) beat(ctx context.Context, key string, ttl time.Duration, h *eventsv1.Heartbeat) error {
 	h.TtlSeconds, h.AtMs = int32(ttl/time.Second), time.Now().UnixMilli()
 	data, err := proto.Marshal(h)
@@ -50,5 +48,30 @@ func (w *Worker) beat(ctx context.Context, key string, ttl time.Duration, h *eve
 	}
 	m := nats.NewMsg(bus.KeySubject(key))
 	m.Data = data
-	return w.publish(ctx, m, jetstream.WithMsgTTL(ttl))
+	err = w.publish(ctx, m, jetstream.WithMsgTTL(ttl))
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		w.doubt(ctx)
+	}
+	return err
+}
+
+// doubtWait is ample for a server's answer to a ping.
+const doubtWait = 2 * time.Second
+
+// doubt asks whether a server is at the other end at all, and connects anew if not. The connection's own pings would tell, too,
+// minutes later: for thousands of workers they are most of what an idle bus does, so they are rare.
+func (w *Worker) doubt(ctx context.Context) {
+	nc := w.link.get().nc
+	if !nc.IsConnected() {
+		return
+	}
+	patient, cancel := context.WithTimeout(ctx, doubtWait)
+	defer cancel()
+	if err := nc.FlushWithContext(patient); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return // it answers, or is being replaced
+	}
+	w.log.WarnContext(ctx, "the bus does not answer; connecting anew")
+	if err := nc.ForceReconnect(); err != nil {
+		w.log.DebugContext(ctx, "cannot connect anew", "err", err)
+	}
 }

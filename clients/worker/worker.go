@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -19,6 +20,7 @@ type Worker struct {
 	link  link
 	slots *slots
 	held  holding
+	pace  atomic.Pointer[pace]
 	// resync asks for a sync soon; a second ask while one waits is the same.
 	resync chan struct{}
 	// ready is closed after the first sync: claims before it could be taken for forgotten ones.
@@ -38,11 +40,13 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		deps.Dial = bus.Connect
 	}
 	cfg = cfg.withDefaults()
-	return &Worker{
+	w := &Worker{
 		cfg: cfg, deps: deps, log: deps.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots),
 		resync: make(chan struct{}, 1), ready: make(chan struct{}),
 		drained: make(chan struct{}), handedBack: make(chan struct{}),
-	}, nil
+	}
+	w.pace.Store(paceFrom(nil))
+	return w, nil
 }
 
 // Drain makes Run take no further build, finish what runs and return. It does not wait and may be called twice.

@@ -79,7 +79,7 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 		return decode(msg, func(e *eventsv1.BuildRetried) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt()) })
 	case bus.Online:
 		return decode(msg, func(e *eventsv1.WorkerOnline) error {
-			return m.store.WatchWorker(ctx, e.GetWorkerId(), m.now().Add(2*m.cfg.WorkerTTL))
+			return m.watchWorker(ctx, e.GetWorkerId())
 		})
 	default:
 		return fmt.Errorf("%w: event %s", bus.ErrDrop, event)
@@ -130,7 +130,7 @@ func (m *Monitor) hearMarker(ctx context.Context, msg jetstream.Msg) error {
 	}
 	switch {
 	case !expired && buildID == "":
-		return nil
+		return decode(msg, func(h *eventsv1.Heartbeat) error { return m.hearWorker(ctx, worker, h) })
 	case !expired:
 		return decode(msg, func(h *eventsv1.Heartbeat) error {
 			return m.observe(ctx, buildID, h.GetStage(), time.Duration(h.GetSilenceMs())*time.Millisecond)

@@ -37,6 +37,7 @@ type Monitor struct {
 
 	sight    sight
 	silences silences
+	paces    paces
 	// back wakes the reconciliation after a reconnection.
 	back chan struct{}
 }

@@ -171,7 +171,7 @@ func TestWorkerLeavesWhileTheBusIsAway(t *testing.T) {
 	b.tell(bus.WorkerSubject(holder, bus.Online), &eventsv1.WorkerOnline{WorkerId: holder})
 	stop := b.keepBeating(bus.WorkerKey(holder), &eventsv1.Heartbeat{WorkerId: holder, TtlSeconds: int32(longer / time.Second)}, ttl/5)
 	b.eventually("the worker has been looked at", func() bool {
-		due, err := b.store.DueWorkers(t.Context(), time.Now().Add(lookAnyway*longer+margin))
+		due, err := b.store.DueWorkers(t.Context(), time.Now().Add(lookAnyway*longer+margin), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,6 +181,44 @@ func TestWorkerLeavesWhileTheBusIsAway(t *testing.T) {
 	b.srv.Restart()
 	b.eventually("topology", func() bool { return bus.Ensure(t.Context(), b.js, bus.NewTopology(1)) == nil })
 	hear[eventsv1.WorkerOffline](t, sub)
+}
+
+// TestAWorkerThatSpeaksSeldomIsWaitedFor: in a large farm each beats seldom. Though the bus forgot the keys and the monitor is another
+// one since, silence is no verdict before the time that the worker's last beat asked for.
+func TestAWorkerThatSpeaksSeldomIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		const seldom = 4 * ttl
+		cfg, db, srv := testConfig(), open(t), bustest.Start(t)
+		cfg.WorkerTTL = short
+		b := setupWith(t, db, srv, cfg)
+		b.tell(bus.WorkerSubject(holder, bus.Online), &eventsv1.WorkerOnline{WorkerId: holder})
+		beat := func() time.Time {
+			return b.beat(bus.WorkerKey(holder), seldom, &eventsv1.Heartbeat{WorkerId: holder, TtlSeconds: int32(seldom / time.Second)})
+		}
+		beat()
+		b.eventually("its pace is known", func() bool {
+			all, err := b.store.DueWorkers(t.Context(), time.Now().Add(long), time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all) == 1 && all[0].TTL == seldom
+		})
+		b.stop()
+		b.srv.Restart()
+		b.eventually("topology", func() bool { return bus.Ensure(t.Context(), b.js, bus.NewTopology(1)) == nil })
+		b = setupWith(t, db, srv, cfg)
+		sub := b.listen(bus.WorkerSubject(holder, bus.Offline))
+		b.lifetimes(2)
+		if n := b.count(bus.WorkerSubject(holder, bus.Offline)); n != 0 {
+			t.Fatal("a worker went offline that had time to speak")
+		}
+		last := beat()
+		hear[eventsv1.WorkerOffline](t, sub)
+		if waited := time.Since(last); waited < seldom {
+			t.Errorf("offline %s after a beat that asked for %s", waited, seldom)
+		}
+	})
 }
 
 // serveLeases answers fa.scheduler.list as the scheduler does, a build a page.

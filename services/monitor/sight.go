@@ -15,8 +15,10 @@ import (
 type sight struct {
 	// held is when there last was reason to doubt. A verdict needs one full TTL since.
 	held time.Time
-	// swept is the doubt after which all workers were looked at: their keys may have gone without markers.
+	// swept is the doubt because of which all workers are looked at: their keys may have gone without markers.
 	swept time.Time
+	// workers is when those that are due were last looked for.
+	workers time.Time
 	// reconnects of the connection, and the bucket's incarnation and leader, at the last probe. No bucket means that there
 	// was none.
 	reconnects uint64

@@ -52,6 +52,7 @@ type Scheduler struct {
 
 	timeouts timeouts
 	lanes    lanes
+	fleet    fleet
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -88,6 +89,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("relay", s.relay.Run)
 	g.Go("keeper", s.keeper.Run)
 	g.Go("release", s.releaseLoop)
+	g.Go("wake", s.wakeLoop)
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)
 	g.Go("timeouts", s.timeoutsLoop)

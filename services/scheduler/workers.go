@@ -100,7 +100,7 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 		return nil, err
 	}
 	s.returned()
-	return &schedulerv1.SyncResponse{Lost: lost}, nil
+	return &schedulerv1.SyncResponse{Lost: lost, Pace: paceOf(s.fleet.size(ctx, s.store.Connected))}, nil
 }
 
 // notHeld gives the named leases that are not among those held.

@@ -26,6 +26,9 @@ import (
 // fleetVariable makes this test's program a process of idle workers instead; it holds a fleetPlan.
 const fleetVariable = "FREEAGENT_BENCH_FLEET"
 
+// settle is how many seconds pass until each has been told what pace so many keep: with its third comparison with the scheduler.
+const settle = 180
+
 type fleetPlan struct {
 	URL, Dir string
 	Workers  int
@@ -64,7 +67,7 @@ func runFleet(text string) error {
 
 // BenchmarkIdleWorkers is what workers that wait for builds cost the server: 10,000 of the true agent (FREEAGENT_BENCH_WORKERS says
 // otherwise) in four processes. It reports how long they took to come all at once, and then, in a quiet minute
-// (FREEAGENT_BENCH_SECONDS), the server's share of a core and its memory. With FREEAGENT_BENCH_PROFILE a profile of the processor's
+// (FREEAGENT_BENCH_SECONDS; FREEAGENT_BENCH_SETTLE is how many pass before it), the server's share of a core and its memory. With FREEAGENT_BENCH_PROFILE a profile of the processor's
 // time goes to that file. Linux only.
 func BenchmarkIdleWorkers(b *testing.B) {
 	const processes = 4 // a process may open 20,000 files here and there, and a worker needs two
@@ -147,13 +150,15 @@ func (f *farm) await(b *testing.B, workers int) {
 	}
 }
 
-// quiet returns when what the workers' coming began is over: the server needs no less than in the five seconds before.
+// quiet returns when what the workers' coming began is over: they have all heard what pace so many keep, which each is told with
+// its second sync, and the server needs no less than in the ten seconds before.
 func quiet(b *testing.B, f *farm) {
 	b.Helper()
-	tick := time.NewTicker(5 * time.Second)
+	<-time.After(time.Duration(number(b, "FREEAGENT_BENCH_SETTLE", settle)) * time.Second)
+	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	last, was := f.cpu(b), time.Duration(1<<62)
-	for range 24 {
+	for range 12 {
 		<-tick.C
 		now := f.cpu(b)
 		used := now - last

@@ -132,6 +132,10 @@ func ParseTelemetry(subject string) (workerID, buildID string, err error) {
 // worker is away is made up for by its next sync.
 func ControlSubject(workerID string) string { return prefix + "control." + workerID }
 
+// WakeSubject is where the workers of a pool listen that were turned away at its full queue: fa.wake.<pool>.<platform> says that
+// hand-outs lie there which nobody has taken. Core NATS: it is said again while they do.
+func WakeSubject(pool, platform string) string { return prefix + "wake." + pool + "." + platform }
+
 // InboxPrefix keeps a worker's replies from the eyes of the others.
 func InboxPrefix(workerID string) string { return "_INBOX_" + workerID }
 

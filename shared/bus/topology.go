@@ -144,10 +144,10 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 	return err
 }
 
-// QueueWaiting is how many pulls wait at a pool's consumer. More idle workers than that are turned away and ask again when they
-// have heard nothing for a while. The server goes through all that wait whenever one comes, or its time or beat is due: the cost
-// of ten thousand grows with their square, and no burst of builds needs as many at one moment.
-const QueueWaiting = 256
+// QueueWaiting is how many pulls wait at a pool's consumer. More idle workers than that are turned away and ask again after a while,
+// or when they are woken because hand-outs lie. The server goes through all that wait, twice, whenever one comes, or its time or
+// beat is due: the cost grows with the square of their number, and a burst that needs more of them is a second later.
+const QueueWaiting = 128
 
 // EnsureQueueConsumer creates the durable pull consumer of a pool and platform. How many may wait at one that is there
 // already cannot be changed, and stays.

@@ -28,7 +28,7 @@ func Permissions(w Worker) (jwt.Permissions, error) {
 	if err := validWorker(w.ID); err != nil {
 		return p, err
 	}
-	consumers, err := queueConsumers(w)
+	platforms, err := platformsOf(w)
 	if err != nil {
 		return p, err
 	}
@@ -42,14 +42,16 @@ func Permissions(w Worker) (jwt.Permissions, error) {
 	for _, verb := range []string{"sync", "claim", "stage", "finish"} {
 		p.Pub.Allow.Add(bus.WorkerRequestSubject("scheduler", verb, w.ID))
 	}
-	for _, c := range consumers {
+	p.Sub.Allow.Add(bus.InboxPrefix(w.ID)+".>", bus.ControlSubject(w.ID))
+	for _, platform := range platforms {
+		c := bus.QueueStream + "." + bus.QueueConsumer(w.Pool, string(platform))
 		p.Pub.Allow.Add(
 			"$JS.API.CONSUMER.INFO."+c, "$JS.API.CONSUMER.MSG.NEXT."+c,
 			// Both shapes of the acknowledgement's subject: the second has domain and account in front (ADR-15 of NATS).
 			"$JS.ACK."+c+".>", "$JS.ACK.*.*."+c+".>",
 		)
+		p.Sub.Allow.Add(bus.WakeSubject(w.Pool, string(platform)))
 	}
-	p.Sub.Allow.Add(bus.InboxPrefix(w.ID)+".>", bus.ControlSubject(w.ID))
 	return p, nil
 }
 
@@ -61,25 +63,21 @@ func validWorker(id string) error {
 	return nil
 }
 
-// queueConsumers gives <stream>.<consumer> of the worker's pool, one for each platform.
-func queueConsumers(w Worker) ([]string, error) {
+// platformsOf gives the platforms of a worker whose pool and platforms have names.
+func platformsOf(w Worker) ([]build.Platform, error) {
 	if !build.ValidID(w.Pool) {
 		return nil, fmt.Errorf("%w: %s is not a pool", ErrWorker, printable(w.Pool))
 	}
-	platforms := build.Platforms()
-	if len(w.Platforms) > 0 {
-		platforms = nil
-		for _, s := range w.Platforms {
-			p, err := build.ParsePlatform(s)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrWorker, err)
-			}
-			platforms = append(platforms, p)
+	if len(w.Platforms) == 0 {
+		return build.Platforms(), nil
+	}
+	platforms := make([]build.Platform, 0, len(w.Platforms))
+	for _, s := range w.Platforms {
+		p, err := build.ParsePlatform(s)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrWorker, err)
 		}
+		platforms = append(platforms, p)
 	}
-	names := make([]string, 0, len(platforms))
-	for _, p := range platforms {
-		names = append(names, bus.QueueStream+"."+bus.QueueConsumer(w.Pool, string(p)))
-	}
-	return names, nil
+	return platforms, nil
 }

@@ -21,7 +21,7 @@ func TestPermissionsNameOnlyTheWorker(t *testing.T) {
 			t.Errorf("may publish %s, which names neither the worker nor its queue", s)
 		}
 	}
-	want := []string{"_INBOX_w1.>", "fa.control.w1"}
+	want := []string{"_INBOX_w1.>", "fa.control.w1", "fa.wake.macs.ios"}
 	if !slices.Equal(p.Sub.Allow, want) {
 		t.Errorf("may subscribe %v, want %v", p.Sub.Allow, want)
 	}

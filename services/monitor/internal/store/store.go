@@ -154,11 +154,6 @@ func heardMilli(l Lease) int64 {
 	return l.Heard.UnixMilli()
 }
 
-// Leave is the verdict on a due worker, like Stall.
-func (s *Store) Leave(ctx context.Context, due Worker, event bus.Message) (bool, error) {
-	return s.decide(ctx, event, `DELETE FROM workers WHERE worker_id = $1 AND look_at = $2`, due.ID, due.LookAt.UnixMilli())
-}
-
 func (s *Store) decide(ctx context.Context, event bus.Message, q string, args ...any) (bool, error) {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, q, args...)
@@ -178,59 +173,6 @@ func (s *Store) decide(ctx context.Context, event bus.Message, q string, args ..
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// Worker is a connected worker under watch.
-type Worker struct {
-	ID     string
-	LookAt time.Time
-}
-
-// WatchWorker adds a worker, or moves its next look.
-func (s *Store) WatchWorker(ctx context.Context, workerID string, lookAt time.Time) error {
-	return s.exec(ctx, "watch worker "+workerID, `INSERT INTO workers (worker_id, look_at) VALUES ($1, $2)
-		ON CONFLICT (worker_id) DO UPDATE SET look_at = excluded.look_at`, workerID, lookAt.UnixMilli())
-}
-
-// WorkerAlive moves the next look at a due worker, unless something was heard of it meanwhile.
-func (s *Store) WorkerAlive(ctx context.Context, due Worker, lookAt time.Time) error {
-	return s.exec(ctx, "keep watching worker "+due.ID, `UPDATE workers SET look_at = $1 WHERE worker_id = $2 AND look_at = $3`,
-		lookAt.UnixMilli(), due.ID, due.LookAt.UnixMilli())
-}
-
-// SuspectWorker has a watched worker looked at no later than at.
-func (s *Store) SuspectWorker(ctx context.Context, workerID string, at time.Time) error {
-	return s.exec(ctx, "suspect worker "+workerID, `UPDATE workers SET look_at = $1 WHERE worker_id = $2 AND look_at > $1`,
-		at.UnixMilli(), workerID)
-}
-
-// SuspectWorkers has every watched worker looked at no later than at.
-func (s *Store) SuspectWorkers(ctx context.Context, at time.Time) error {
-	return s.exec(ctx, "suspect all workers", `UPDATE workers SET look_at = $1 WHERE look_at > $1`, at.UnixMilli())
-}
-
-// DueWorkers gives workers to be looked at now, at most 500.
-func (s *Store) DueWorkers(ctx context.Context, now time.Time) ([]Worker, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, look_at FROM workers WHERE look_at <= $1 ORDER BY look_at LIMIT 500`,
-		now.UnixMilli())
-	if err != nil {
-		return nil, fmt.Errorf("read workers: %w", err)
-	}
-	defer rows.Close()
-	var all []Worker
-	for rows.Next() {
-		var w Worker
-		var look int64
-		if err := rows.Scan(&w.ID, &look); err != nil {
-			return nil, fmt.Errorf("read workers: %w", err)
-		}
-		w.LookAt = time.UnixMilli(look)
-		all = append(all, w)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read workers: %w", err)
-	}
-	return all, nil
 }
 
 func (s *Store) exec(ctx context.Context, doing, q string, args ...any) error {

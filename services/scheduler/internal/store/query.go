@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -62,8 +64,8 @@ func (s *Store) Live(ctx context.Context) (map[Lane]map[string]int, error) {
 		WHERE state IN ('assigned', 'building', 'queued') GROUP BY pool, platform, project`)
 }
 
-func (s *Store) count(ctx context.Context, q string) (map[Lane]map[string]int, error) {
-	rows, err := s.db.Read().QueryContext(ctx, q)
+func (s *Store) count(ctx context.Context, q string, args ...any) (map[Lane]map[string]int, error) {
+	rows, err := s.db.Read().QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count builds: %w", err)
 	}
@@ -95,6 +97,22 @@ func (s *Store) QueuedByLane(ctx context.Context) (map[Lane]int, error) {
 		counts[l] = m[""]
 	}
 	return counts, nil
+}
+
+// Untaken gives the lanes in which builds are on offer since before then.
+func (s *Store) Untaken(ctx context.Context, then time.Time) ([]Lane, error) {
+	counts, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'queued' AND queued_at <= $1
+		GROUP BY pool, platform`, millis(then))
+	return slices.Collect(maps.Keys(counts)), err
+}
+
+// Connected counts the online workers that are on the bus.
+func (s *Store) Connected(ctx context.Context) (n int64, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE online = 1 AND polls = 0`).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count workers: %w", err)
+	}
+	return n, nil
 }
 
 // Capacity is an online worker that takes builds, and how many it holds.

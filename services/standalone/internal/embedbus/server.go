@@ -55,6 +55,9 @@ const (
 	maxPayload = 1 << 20
 	// syncEvery bounds what a power cut takes of the streams that nobody calls Sync for.
 	syncEvery = 5 * time.Second
+	// pingEvery is how long a connection may be silent before the server asks. Services are in this process, and workers speak by
+	// themselves; a dead one's pulls expire sooner than this. For thousands of workers shorter pings are most of an idle bus.
+	pingEvery = 2 * time.Minute
 )
 
 // Start runs a server until Close.
@@ -97,7 +100,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 		Users:       []*server.User{{Username: servicesUser, Password: s.password, Account: fa}},
 		AuthCallout: &server.AuthCallout{Issuer: cfg.Issuer, Account: Account, AuthUsers: []string{servicesUser}},
 		TLSConfig:   cfg.TLS, TLS: cfg.TLS != nil, TLSTimeout: 2,
-		AuthTimeout: 2, PingInterval: 10 * time.Second, MaxPingsOut: 2,
+		AuthTimeout: 2, PingInterval: pingEvery, MaxPingsOut: 2,
 		NoSigs: true, NoSystemAccount: false, DisableShortFirstPing: true,
 	}, fa
 }
