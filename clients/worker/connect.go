@@ -22,8 +22,8 @@ const (
 	syncEvery = 30 * time.Second
 	syncSlows = 4
 	syncAgain = time.Second
-	// pingEvery is how often the connection asks whether the server is there, besides what the worker says anyway.
-	pingEvery = 2 * time.Minute
+	// pingEvery is how often the connection asks whether the server is there: a beat that is not answered tells sooner.
+	pingEvery = 10 * time.Minute
 )
 
 // stayConnected joins, connects and works over that connection, again and again, until ctx ends (nil) or the server

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// pullExpires is how long a pull waits at the server. It costs little there, and a hand-out reaches us at once.
-	pullExpires = 30 * time.Second
+	// pullExpires is how long a pull waits at the server. A hand-out reaches us at once then.
+	pullExpires = time.Minute
 	// pullBeat is how often the server says that the pull still waits; without word for two of them it is lost.
-	pullBeat   = 5 * time.Second
+	pullBeat   = 10 * time.Second
 	pullSilent = 2*pullBeat + time.Second
 	// pullAgain follows a pull that the server turned down.
 	pullAgain = 250 * time.Millisecond
@@ -25,15 +25,17 @@ const (
 
 // lane is one platform's queue of our pool.
 //
-// The pulls are raw: one message each, one subscription for all. So ending never loses a hand-out in a half-closed iterator,
-// and the worker needs no permission but to pull.
+// The pulls are raw: one message each, one subscription for as long as none is in doubt. So ending never loses a hand-out in a
+// half-closed iterator, and the worker needs no permission but to pull.
 type lane struct {
-	w        *Worker
-	platform string
-	sub      *nats.Subscription
+	w       *Worker
+	nc      *nats.Conn
+	subject string
+	request []byte
+	sub     *nats.Subscription // nil before the first pull and after one that is in doubt
 
 	mu sync.Mutex
-	// rouse ends the wait of a lane that was turned away; nil while it is not.
+	// rouse ends the wait for what a pull brings; nil while there is none.
 	rouse func()
 }
 
@@ -44,30 +46,23 @@ func (w *Worker) pull(ctx, life context.Context, c *conn, platform string) {
 	case <-ctx.Done():
 		return
 	}
-	l := &lane{w: w, platform: platform}
-	inbox := c.nc.NewInbox()
-	var err error
-	if l.sub, err = c.nc.SubscribeSync(inbox); err != nil {
-		w.log.WarnContext(ctx, "cannot pull on this connection", "err", err)
-		return
+	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullExpires, "idle_heartbeat": pullBeat})
+	if err != nil {
+		return // cannot be
 	}
-	defer w.returnRest(l.sub)
+	l := &lane{
+		w: w, nc: c.nc, request: request,
+		subject: "$JS.API.CONSUMER.MSG.NEXT." + bus.QueueStream + "." + bus.QueueConsumer(c.pool, platform),
+	}
+	defer l.leave()
 	wake, err := c.nc.Subscribe(bus.WakeSubject(c.pool, platform), func(*nats.Msg) { l.wake() })
 	if err != nil {
 		w.log.WarnContext(ctx, "cannot be woken on this connection", "err", err)
 		return
 	}
 	defer wake.Unsubscribe() //nolint:errcheck // the connection is gone then
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + bus.QueueStream + "." + bus.QueueConsumer(c.pool, platform)
-	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullExpires, "idle_heartbeat": pullBeat})
-	if err != nil {
-		return // cannot be
-	}
 	for w.slots.await(ctx) {
-		err := c.nc.PublishRequest(subject, inbox, request)
-		if err == nil {
-			err = l.receive(ctx, life)
-		}
+		err := l.turn(ctx, life)
 		if err == nil {
 			continue
 		}
@@ -78,17 +73,43 @@ func (w *Worker) pull(ctx, life context.Context, c *conn, platform string) {
 	}
 }
 
-// receive waits for what a pull brings: a hand-out, its expiry, or a reason to pause before the next one. A pull of which the
-// server says nothing at all found the queue full, and is made again after a while, or when we are woken.
-func (l *lane) receive(ctx, life context.Context) error {
-	waits := false
-	for {
-		m, err := l.next(ctx, pullSilent)
-		if errors.Is(err, context.DeadlineExceeded) && !waits {
-			m, err = l.standBy(ctx)
+// turn makes one pull and waits for what it brings.
+func (l *lane) turn(ctx, life context.Context) (err error) {
+	if l.sub == nil {
+		if l.sub, err = l.nc.SubscribeSync(l.nc.NewInbox()); err != nil {
+			return err //nolint:wrapcheck // only logged
 		}
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errWoken) {
-			return nil // lost, or another turn: pull anew
+	}
+	if err := l.nc.PublishRequest(l.subject, l.sub.Subject, l.request); err != nil {
+		return err //nolint:wrapcheck // only logged
+	}
+	err = l.receive(ctx, life)
+	if errors.Is(err, errDoubt) {
+		l.leave() // the server may hold the pull still: a hand-out must not come for it while we build another
+		return nil
+	}
+	return err
+}
+
+// errDoubt: whether the pull still waits at the server is not known.
+var errDoubt = errors.New("pull in doubt")
+
+// receive waits for what a pull brings: a hand-out, its expiry, or a reason to pause before the next one. A pull of which the
+// server says nothing at all found the queue full, and has another turn after a while, or when we are woken.
+func (l *lane) receive(ctx, life context.Context) error {
+	waits, turnedAway := false, false
+	for {
+		patience := pullSilent
+		if turnedAway {
+			patience = about(l.w.pace.Load().ask)
+		}
+		m, err := l.next(ctx, patience)
+		if errors.Is(err, context.DeadlineExceeded) && !waits && !turnedAway {
+			turnedAway = true
+			continue
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return errDoubt
 		}
 		if err != nil {
 			return err
@@ -98,7 +119,7 @@ func (l *lane) receive(ctx, life context.Context) error {
 			l.w.offer(life, m)
 			return nil
 		case "100":
-			waits = true
+			waits, turnedAway = true, false
 		case "404", "408": // expired
 			return nil
 		default:
@@ -107,32 +128,25 @@ func (l *lane) receive(ctx, life context.Context) error {
 	}
 }
 
+// next waits for a message. Woken, it waits for a moment of its own, so that not all who are woken pull at once, and gives errDoubt: a
+// hand-out lies there that nobody takes, so a pull that waits may be lost.
 func (l *lane) next(ctx context.Context, patience time.Duration) (*nats.Msg, error) {
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return l.sub.NextMsgWithContext(patient) //nolint:wrapcheck // only logged
-}
-
-// errWoken ends a wait: hand-outs lie in the queue that nobody takes.
-var errWoken = errors.New("woken")
-
-// standBy waits for another turn at a full queue. What comes meanwhile all the same is taken.
-func (l *lane) standBy(ctx context.Context) (*nats.Msg, error) {
-	p := l.w.pace.Load()
-	patient, cancel := context.WithTimeout(ctx, about(p.ask))
-	defer cancel()
 	calm, rouse := context.WithCancelCause(patient)
 	defer rouse(nil)
-	l.onWake(func() { rouse(errWoken) })
+	l.onWake(func() { rouse(errDoubt) })
 	defer l.onWake(nil)
 	m, err := l.sub.NextMsgWithContext(calm)
-	if err == nil || !errors.Is(context.Cause(calm), errWoken) {
+	if err == nil || !errors.Is(context.Cause(calm), errDoubt) {
 		return m, err //nolint:wrapcheck // only logged
 	}
-	if m, err := l.next(ctx, rand.N(p.hurry())); err == nil {
-		return m, nil
+	spread, cancel := context.WithTimeout(ctx, rand.N(l.w.pace.Load().hurry()))
+	defer cancel()
+	if m, err = l.sub.NextMsgWithContext(spread); errors.Is(err, context.DeadlineExceeded) {
+		return nil, errDoubt
 	}
-	return nil, errWoken
+	return m, err //nolint:wrapcheck // only logged
 }
 
 func (l *lane) onWake(rouse func()) {
@@ -149,7 +163,15 @@ func (l *lane) wake() {
 	}
 }
 
-// returnRest gives back hand-outs that arrived as the subscription ended. The server drops a pull whose inbox is gone.
+// leave ends the subscription. The server drops a pull whose inbox is gone; what arrived meanwhile is given back.
+func (l *lane) leave() {
+	if l.sub != nil {
+		l.w.returnRest(l.sub)
+		l.sub = nil
+	}
+}
+
+// returnRest gives back hand-outs that arrived as the subscription ended.
 func (w *Worker) returnRest(sub *nats.Subscription) {
 	if sub.Drain() != nil {
 		return // the connection is gone, and the hand-out redelivered

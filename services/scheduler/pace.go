@@ -9,18 +9,17 @@ import (
 )
 
 // What waiting workers may say together, so that an idle farm of ten thousand costs as little as one of a hundred. As in Nomad
-// (max_heartbeats_per_second) each speaks the seldomer the more they are: up to 500 of them every 5 s, 10,000 every 160 s. The step
+// (max_heartbeats_per_second) each speaks the seldomer the more they are: up to 250 of them every 5 s, 10,000 every 320 s. The step
 // is doubled, so that a worker that comes or goes does not change the pace of all.
 const (
-	beatsPerSecond = 100
+	beatsPerSecond = 50
 	beatEvery      = 5 * time.Second
 	// beatMost bounds how long a worker that died while it waited may count as there.
 	beatMost = 128 * beatEvery
 	// forgiven is what a beat may be late, twice itself at most: a beat that was not stored is repeated each second.
 	forgiven = 30 * time.Second
-	// askLeast is how soon a worker may ask again where its pull was turned away: a queue's own beats tell it in twice theirs that
-	// it was.
-	askLeast = 10 * time.Second
+	// askBeats: a worker whose pull was turned away asks again after as many of its beats. It is woken if it is needed sooner.
+	askBeats = 2
 	// syncLeast is the least time between two syncs of a worker that waits: they heal what nobody thought of, and cost a transaction.
 	syncLeast = 2 * time.Minute
 	syncBeats = 6
@@ -35,7 +34,7 @@ func paceOf(workers int64) *schedulerv1.Pace {
 	seconds := func(d time.Duration) int32 { return int32(d / time.Second) }
 	return &schedulerv1.Pace{
 		BeatSeconds: seconds(beat), TtlSeconds: seconds(beat + min(2*beat, forgiven)),
-		AskSeconds: seconds(max(askLeast, beat)), SyncSeconds: seconds(max(syncLeast, syncBeats*beat)),
+		AskSeconds: seconds(askBeats * beat), SyncSeconds: seconds(max(syncLeast, syncBeats*beat)),
 	}
 }
 

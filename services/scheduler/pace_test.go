@@ -14,7 +14,7 @@ import (
 
 func TestPace(t *testing.T) {
 	t.Parallel()
-	for workers, beat := range map[int64]int32{0: 5, 1: 5, 500: 5, 501: 10, 1000: 10, 10_000: 160, 60_000: 640, 1 << 40: 640} {
+	for workers, beat := range map[int64]int32{0: 5, 1: 5, 250: 5, 251: 10, 500: 10, 10_000: 320, 30_000: 640, 1 << 40: 640} {
 		p := paceOf(workers)
 		if p.GetBeatSeconds() != beat {
 			t.Errorf("of %d workers each beats every %d s, want %d", workers, p.GetBeatSeconds(), beat)

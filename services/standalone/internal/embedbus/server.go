@@ -57,7 +57,7 @@ const (
 	syncEvery = 5 * time.Second
 	// pingEvery is how long a connection may be silent before the server asks. Services are in this process, and workers speak by
 	// themselves; a dead one's pulls expire sooner than this. For thousands of workers shorter pings are most of an idle bus.
-	pingEvery = 2 * time.Minute
+	pingEvery = 10 * time.Minute
 )
 
 // Start runs a server until Close.
