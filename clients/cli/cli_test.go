@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 
 // server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS (BUILD may be NEWEST), warn TEXT, name BUILD NAME,
 // refuse PATH STATUS CODE DETAIL, cut PATH BYTES TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one
-// made last), answers STATUS, token.
+// made last), answers STATUS, token; serve PATH FILE: what GET of a path below /api/v2 gives.
 func server(ts *testscript.TestScript, _ bool, args []string) {
 	s, ok := ts.Value(serverKey{}).(*apitest.Server)
 	if !ok || len(args) == 0 {
@@ -95,6 +95,8 @@ func server(ts *testscript.TestScript, _ bool, args []string) {
 				fmt.Fprintln(ts.Stdout(), "certs", sub.Certs.Size)
 			}
 		}
+	case "serve":
+		s.Serve(args[0], []byte(ts.ReadFile(args[1])))
 	case "deliver":
 		s.Deliver(api.Delivery{ID: args[0], Event: args[1], Subject: "b1", State: args[2], Note: strings.Join(args[3:], " "), Attempts: 12})
 	case "answers":

@@ -21,9 +21,11 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/logs"
 	"github.com/expo-free-agent/freeagent/clients/cli/retry"
 	"github.com/expo-free-agent/freeagent/clients/cli/shadow"
+	"github.com/expo-free-agent/freeagent/clients/cli/stats"
 	"github.com/expo-free-agent/freeagent/clients/cli/status"
 	"github.com/expo-free-agent/freeagent/clients/cli/submit"
 	"github.com/expo-free-agent/freeagent/clients/cli/webhooks"
+	"github.com/expo-free-agent/freeagent/clients/cli/workers"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
@@ -48,8 +50,8 @@ Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), webhooks.New(s), shadow.New(s),
-		newVersion(s))
+	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), webhooks.New(s),
+		shadow.New(s), newVersion(s))
 	root.AddCommand(more...)
 	return root
 }

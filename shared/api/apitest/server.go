@@ -43,6 +43,7 @@ type Server struct {
 	hooks   []*hook
 	tokens  []*string
 	answers int
+	pages   map[string][]byte // by path
 }
 
 type record struct {
@@ -79,6 +80,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v2/builds/{id}/cancel", s.key(s.one(s.cancel)))
 	mux.HandleFunc("POST /api/v2/builds/{id}/retry", s.keyOrToken(s.one(s.retry)))
 	mux.HandleFunc("POST /api/v2/workers", s.key(s.join))
+	mux.HandleFunc("GET /api/v2/workers", s.key(s.page))
+	mux.HandleFunc("GET /api/v2/workers/{rest...}", s.key(s.page))
+	mux.HandleFunc("GET /api/v2/stats", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/objects", s.getObject)
 	for _, method := range []string{"PUT", "PATCH", "HEAD"} {
 		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)
@@ -86,6 +90,28 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v2/uploads", s.key(s.newUpload))
 	s.hookRoutes(mux)
 	return mux
+}
+
+// Serve has GET of a path below /api/v2 (workers, stats) answered with this JSON, whatever the query says.
+func (s *Server) Serve(path string, body []byte) {
+	s.change(func() {
+		if s.pages == nil {
+			s.pages = map[string][]byte{}
+		}
+		s.pages[api.Path+path] = body
+	})
+}
+
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	body, ok := s.pages[r.URL.Path]
+	s.mu.Unlock()
+	if !ok {
+		Refuse(w, http.StatusNotFound, build.Code(build.ErrWorkerUnknown), "Worker not found")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
 }
 
 // change does f and wakes those who follow.
