@@ -97,7 +97,7 @@ var errDoubt = errors.New("pull in doubt")
 // receive waits for what a pull brings: a hand-out, its expiry, or a reason to pause before the next one. A pull of which the
 // server says nothing at all found the queue full, and has another turn after a while, or when we are woken.
 func (l *lane) receive(ctx, life context.Context) error {
-	waits, turnedAway := false, false
+	began, waits, turnedAway := time.Now(), false, false
 	for {
 		patience := pullSilent
 		if turnedAway {
@@ -109,6 +109,9 @@ func (l *lane) receive(ctx, life context.Context) error {
 			continue
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
+			if time.Since(began) > pullExpires+pullBeat {
+				return nil // wherever it was, it has expired
+			}
 			return errDoubt
 		}
 		if err != nil {
