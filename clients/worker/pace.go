@@ -33,5 +33,6 @@ func paceFrom(p *schedulerv1.Pace) *pace {
 // hurry is within which time a woken worker asks: many are woken at once, and the more they are the longer they spread.
 func (p *pace) hurry() time.Duration { return p.beat / 32 }
 
-// about is d give or take a tenth, so that workers that came together do not speak together for ever.
-func about(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
+// about is d or up to a fifth less, so that workers that came together do not speak together for ever. Never more: a beat's key
+// lasts little longer than the time to the next.
+func about(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
