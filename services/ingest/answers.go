@@ -83,7 +83,7 @@ func answers() []answer {
 		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
 		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
 		{errConflict, http.StatusConflict, "", codeNotCompleted},
-		{errUnderWay, http.StatusConflict, "", "submit_under_way"},
+		{errUnderWay, http.StatusConflict, "", api.CodeUnderWay},
 		{errNameTaken, http.StatusUnprocessableEntity, "", "idempotency_key_reused"},
 		{errForbidden, http.StatusForbidden, "", codeScope},
 		{errUnfit, http.StatusUnprocessableEntity, "", codeUnfit},

@@ -69,10 +69,11 @@ func worthAnotherTry(ctx context.Context, err error) bool {
 	var refused *Error
 	var nobody nobodyThere
 	switch {
-	case ctx.Err() != nil, errors.As(err, &nobody), errors.Is(err, errWrite), errors.Is(err, errRead), errors.Is(err, ErrCorrupt), errors.As(err, &stranger):
+	case ctx.Err() != nil, errors.As(err, &nobody), errors.Is(err, errWrite), errors.Is(err, errRead), errors.Is(err, ErrCorrupt), errors.As(err, &stranger),
+		errors.Is(err, errRedirects):
 		return false
 	case errors.As(err, &refused):
-		return temporary(refused.Status) || refused.Code == CodeOffset
+		return temporary(refused.Status) || refused.Code == CodeOffset || refused.Code == CodeUnderWay
 	}
 	return true
 }

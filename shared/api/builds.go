@@ -3,11 +3,14 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 func buildPath(id, tail string) string { return Path + "/builds/" + url.PathEscape(id) + tail }
@@ -38,16 +41,38 @@ func (c *Client) Builds(ctx context.Context, o ListOptions) (list BuildList, err
 	return list, err
 }
 
-// Cancel ends a build; one that has ended already is build.ErrFinished.
+// Cancel ends a build; one that has ended already is build.ErrFinished. What breaks under way is tried again.
 func (c *Client) Cancel(ctx context.Context, id string) (b Build, err error) {
-	err = c.call(ctx, http.MethodPost, buildPath(id, "/cancel"), nil, &b)
+	tries := 0
+	err = c.persist(ctx, func() error {
+		tries++
+		return c.order(ctx, tries, buildPath(id, "/cancel"), nil, &b)
+	})
+	if tries > 1 && errors.Is(err, build.ErrFinished) { // perhaps by the try whose answer was lost
+		if now, unknown := c.Build(ctx, id); unknown == nil && now.Status == string(build.Cancelled) {
+			return now, nil
+		}
+	}
 	return b, err
 }
 
-// Retry submits a build's source anew.
+// Retry submits a build's source anew. What breaks under way is tried again, and is one build all the same.
 func (c *Client) Retry(ctx context.Context, id string) (s Submitted, err error) {
-	err = c.call(ctx, http.MethodPost, buildPath(id, "/retry"), nil, &s)
+	tries, name := 0, http.Header{nameHeader: {build.NewID()}}
+	err = c.persist(ctx, func() error {
+		tries++
+		return c.order(ctx, tries, buildPath(id, "/retry"), name, &s)
+	})
 	return s, err
+}
+
+// order is one try of a POST without a body. If nobody is there for the first, the address may be wrong, and no other is worth it.
+func (c *Client) order(ctx context.Context, try int, path string, header http.Header, out any) error {
+	err := c.callWith(ctx, http.MethodPost, path, header, nil, out)
+	if try == 1 {
+		return unlessNobodyThere(err)
+	}
+	return err
 }
 
 // JoinWorker makes a worker known.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,20 +81,24 @@ func (c *Client) BaseURL() string { return c.base.Redacted() }
 // The headers that say who asks.
 const (
 	keyHeader   = "X-API-Key"
+	nameHeader  = "Idempotency-Key"
 	tokenHeader = "X-Build-Token"
 )
 
 const maxRedirects = 5
 
+// errRedirects: asking again leads to the same place.
+var errRedirects = errors.New("the server redirects")
+
 // redirect keeps secrets at home: net/http would pass headers of ours on to wherever an answer points. It also refuses to
 // turn a POST into a GET.
 func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
-		return errors.New("too many redirects")
+		return fmt.Errorf("%w to too many places", errRedirects)
 	}
 	first := via[0]
 	if first.Method != req.Method {
-		return fmt.Errorf("the server redirects to %s://%s; give that as its address", req.URL.Scheme, req.URL.Host)
+		return fmt.Errorf("%w to %s://%s; give that as its address", errRedirects, req.URL.Scheme, req.URL.Host)
 	}
 	if req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host {
 		for _, secret := range []string{keyHeader, tokenHeader, TicketHeader} {
@@ -152,6 +157,10 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 
 // call sends JSON (nil for no body) and decodes the JSON answer into out.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	return c.callWith(ctx, method, path, nil, in, out)
+}
+
+func (c *Client) callWith(ctx context.Context, method, path string, header http.Header, in, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
 	var body io.Reader
@@ -167,6 +176,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	c.authorize(req)
+	maps.Copy(req.Header, header)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

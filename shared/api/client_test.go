@@ -87,6 +87,35 @@ func TestLifeOfABuild(t *testing.T) {
 	}
 }
 
+// TestOrdersWhoseAnswerIsLost: the server did what was asked, and the line broke; or it was busy at first.
+func TestOrdersWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]apitest.Fault{"lost": {Lost: true}, "busy": {Status: 503, Detail: "not now"}} {
+		s, c := setup(t)
+		s.Add(api.Build{ID: "b1", Status: "building"}, nil)
+		fault.Path = "/cancel"
+		s.Break(fault)
+		if b, err := c.Cancel(t.Context(), "b1"); err != nil || b.Status != "cancelled" {
+			t.Errorf("%s: Cancel = %+v, %v", name, b, err)
+		}
+		fault.Path = "/retry"
+		s.Break(fault)
+		again, err := c.Retry(t.Context(), "b1")
+		if err != nil || again.RetryOf != "b1" {
+			t.Errorf("%s: Retry = %+v, %v", name, again, err)
+		}
+		if list, err := c.Builds(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 2 {
+			t.Errorf("%s: %d builds after one retry, %v", name, len(list.Builds), err)
+		}
+		s.Add(api.Build{ID: "b2", Status: "completed"}, nil)
+		fault.Path = "/cancel"
+		s.Break(fault)
+		if _, err := c.Cancel(t.Context(), "b2"); !errors.Is(err, build.ErrFinished) {
+			t.Errorf("%s: Cancel of a build that completed = %v, want %v", name, err, build.ErrFinished)
+		}
+	}
+}
+
 func TestPages(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)

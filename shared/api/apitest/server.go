@@ -44,6 +44,7 @@ type Server struct {
 	tokens  []*string
 	answers int
 	pages   map[string][]byte // by path
+	named   map[string]string // the build that an idempotency key became
 }
 
 type record struct {
@@ -58,6 +59,7 @@ func New(t testing.TB) *Server {
 	s := &Server{
 		builds: map[string]*record{}, changed: make(chan struct{}), closing: make(chan struct{}),
 		objects: map[string][]byte{}, uploads: map[string]*arriving{}, became: map[string]string{},
+		named: map[string]string{},
 	}
 	s.http = httptest.NewServer(s.withFaults(s.routes()))
 	s.URL = s.http.URL
@@ -254,10 +256,18 @@ func (s *Server) cancel(w http.ResponseWriter, _ *http.Request, b *record) {
 	answer(w, http.StatusOK, s.view(b))
 }
 
-func (s *Server) retry(w http.ResponseWriter, _ *http.Request, b *record) {
-	old := s.view(b)
+func (s *Server) retry(w http.ResponseWriter, r *http.Request, b *record) {
+	old, id := s.view(b), build.NewID()
+	if name := r.Header.Get("Idempotency-Key"); name != "" {
+		s.mu.Lock()
+		if s.named[name] == "" {
+			s.named[name] = id
+		}
+		id = s.named[name]
+		s.mu.Unlock()
+	}
 	s.accept(w, api.Build{
-		ID: build.NewID(), Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source,
+		ID: id, Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source,
 		Repository: old.Repository, Commit: old.Commit, Branch: old.Branch,
 	})
 }
