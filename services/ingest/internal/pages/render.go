@@ -79,5 +79,11 @@ func took(b api.Build, now time.Time) string {
 	if end, err := time.Parse(time.RFC3339, b.FinishedAt); err == nil {
 		now = end
 	}
-	return now.Sub(begin).Round(time.Second).String()
+	return spaced(now.Sub(begin))
+}
+
+// spaced writes a duration as the page's script does: 1h 2m 3s.
+func spaced(d time.Duration) string {
+	text := max(d, 0).Round(time.Second).String()
+	return strings.TrimSpace(strings.NewReplacer("h", "h ", "m", "m ").Replace(text))
 }

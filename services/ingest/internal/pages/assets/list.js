@@ -18,6 +18,13 @@ function ago(at) {
   return words.format(-Math.max(seconds, 0), "second");
 }
 
+// replace keeps the keyboard where it was.
+function replace(fresh) {
+  const at = document.activeElement?.closest("#builds a")?.getAttribute("href");
+  document.getElementById("builds").replaceWith(fresh);
+  if (at) fresh.querySelector(`a[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
+}
+
 async function refresh() {
   if (!document.hidden && !location.search.includes("before=")) {
     try {
@@ -25,7 +32,7 @@ async function refresh() {
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.getElementById("builds");
-        if (fresh) document.getElementById("builds").replaceWith(fresh);
+        if (fresh) replace(fresh);
       }
     } catch { /* the server is away: what is shown stays, and the next turn tries again */ }
   }
