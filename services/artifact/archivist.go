@@ -16,14 +16,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 const (
 	// logBatch is how many logs one look at the table takes.
 	logBatch = 100
-	// logLease is how long one log may take before another replica tries, logRetry the pause after a failure.
-	logLease = 10 * time.Minute
+	// logRetry is the pause after a failure.
 	logRetry = 5 * time.Second
 	// logTurn is how often the table is looked at when nothing woke us.
 	logTurn = time.Second
@@ -36,9 +36,10 @@ const (
 // Every step may be repeated: a row says when its build's log is to be looked at, and the stream and the row say what is left
 // to do. So a crash costs time only.
 type archivist struct {
-	s   *Service
-	js  jetstream.JetStream
-	log *slog.Logger
+	s       *Service
+	js      jetstream.JetStream
+	authors *logstream.Authors
+	log     *slog.Logger
 }
 
 func newArchivist(s *Service) (*archivist, error) {
@@ -46,7 +47,7 @@ func newArchivist(s *Service) (*archivist, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &archivist{s: s, js: js, log: s.log}, nil
+	return &archivist{s: s, js: js, authors: logstream.NewAuthors(s.askAttempts), log: s.log}, nil
 }
 
 // run works until ctx ends.
@@ -154,10 +155,11 @@ func (a *archivist) tend(ctx context.Context, l store.Log) error {
 	if until := a.s.keptUntil(l); !until.IsZero() && !a.s.now().Before(until) && l.ObjectID != "" {
 		return a.remove(ctx, l)
 	}
-	copied, err := a.copyNew(ctx, l)
+	copied, through, err := a.copyNew(ctx, l)
 	if err != nil || copied {
 		return err
 	}
+	l.ThroughSeq = through // what lies behind the archive up to here goes with what is in it
 	if purge := l.ArchivedAt.Add(a.s.cfg.LogGrace); a.s.now().Before(purge) {
 		return a.next(ctx, l, purge)
 	}
@@ -268,14 +270,23 @@ func (a *archivist) stray(ctx context.Context, id string) error {
 
 // askBuild asks the scheduler, the owner of builds.
 func (s *Service) askBuild(ctx context.Context, id string) (*schedulerv1.Build, error) {
+	resp, err := s.askScheduler(ctx, &schedulerv1.GetRequest{BuildId: id, Brief: true})
+	return resp.GetBuild(), err
+}
+
+// askAttempts asks for a build with its attempts.
+func (s *Service) askAttempts(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
+	return s.askScheduler(ctx, &schedulerv1.GetRequest{BuildId: id})
+}
+
+func (s *Service) askScheduler(ctx context.Context, req *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
 	defer cancel()
 	var resp schedulerv1.GetResponse
-	err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), &schedulerv1.GetRequest{BuildId: id, Brief: true}, &resp)
-	if err != nil {
-		return nil, fmt.Errorf("ask about build %s: %w", id, err)
+	if err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), req, &resp); err != nil {
+		return nil, fmt.Errorf("ask about build %s: %w", req.GetBuildId(), err)
 	}
-	return resp.GetBuild(), nil
+	return &resp, nil
 }
 
 func wait(ctx context.Context, d time.Duration) {

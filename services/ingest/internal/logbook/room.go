@@ -112,7 +112,7 @@ func (r *room) open() (err error) {
 	}
 	r.settled = r.object != "" || resp.GetRemovedAtMs() > 0
 	r.restart()
-	r.tail, err = logstream.Open(r.ctx, r.hub.book.js, r.id, r.through)
+	r.tail, err = logstream.Open(r.ctx, r.hub.book.js, r.hub.book.authors, r.id, r.through)
 	r.read = 0
 	return err
 }
@@ -201,7 +201,7 @@ func (r *room) take(c logstream.Chunk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.checkpoints); n == 0 && r.numbers.Lines() > 0 || n > 0 && r.numbers.Lines()-r.checkpoints[n-1].numbers.Lines() >= checkpointEvery {
-		r.checkpoints = append(r.checkpoints, Checkpoint{seq: c.Seq - 1, numbers: logstream.NewNumbering(r.numbers.Lines(), r.numbers.Marks())})
+		r.checkpoints = append(r.checkpoints, Checkpoint{seq: c.Seq - 1, numbers: r.numbers.Clone()})
 	}
 	if lines := r.numbers.Add(c); len(lines) > 0 {
 		r.ring.add(lines, limit)
