@@ -34,6 +34,7 @@ type Ingest struct {
 	beats     beats
 	keys      keyCache
 	holders   holders
+	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
 	hooks   *hooks
@@ -78,6 +79,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
+		return nil, err
+	}
+	if g.spendings, err = newSpendings(cfg.LogLimit.OrDefault(), st.AddLogSize, g.log); err != nil {
 		return nil, err
 	}
 	if g.hooks, err = newHooks(cfg); err != nil {
