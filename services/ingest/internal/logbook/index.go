@@ -129,6 +129,15 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	return found[len(found)-1], nil
 }
 
+// nearEnd is a place near the end of a log that has no archive, or had none when asked; errMoved says that it has one now.
+func (b *Book) nearEnd(ctx context.Context, id string, asked time.Time) (Checkpoint, error) {
+	p := &reading{book: b, Request: Request{BuildID: id, From: end}, asked: asked}
+	return p.jump(ctx, Checkpoint{numbers: logstream.NewNumbering(0, nil)})
+}
+
+// end is behind every line.
+const end = 1 << 62
+
 // find gives places up to the line wanted.
 func (p *reading) find(ctx context.Context, from Checkpoint) (found []Checkpoint, err error) {
 	numbers, n := from.numbers.Clone(), noting{last: from.numbers.Lines()}

@@ -3,6 +3,8 @@ package logbook
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,6 +206,40 @@ func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 	f.mu.Unlock()
 	if diff := cmp.Diff([]string{"6000 " + all[5999], "6001 " + all[6000]}, f.read(f.book, 6000, 2)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestFollowingALongLog: it is read from near its end on; who wants what lies before gets it all the same.
+func TestFollowingALongLog(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.rough(1000, func(int) bool { return false })
+	all := f.read(f.again(), 1, 0)
+	outs := map[int64]*recorder{1: {}, 7000: {}, int64(len(all)): {}, -3: {}}
+	var running sync.WaitGroup
+	for from, out := range outs {
+		running.Go(func() {
+			if err := f.hub.Follow(t.Context(), "b1", from, out); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, func() bool { return outs[-3].lines() == 3 })
+	f.end()
+	f.say(true, "the last")
+	running.Wait()
+	all = append(all, fmt.Sprint(len(all)+1, " the last"))
+	for from, out := range outs {
+		if from < 0 {
+			from += int64(len(all))
+		}
+		want := strings.Join(all[from-1:], "\n") + "\nend\n"
+		if diff := cmp.Diff(want, out.got.String()); diff != "" {
+			t.Errorf("from %d: -want +got\n%.2000s", from, diff)
+		}
+	}
+	if f.book.places("b1") == 0 {
+		t.Error("no place was looked for")
 	}
 }
 
