@@ -23,6 +23,8 @@ import (
 const (
 	// logBatch is how many logs one look at the table takes.
 	logBatch = 100
+	// logCopyTime is how long the copying of one log may take.
+	logCopyTime = 10 * time.Minute
 	// logRetry is the pause after a failure.
 	logRetry = 5 * time.Second
 	// logTurn is how often the table is looked at when nothing woke us.
@@ -139,7 +141,7 @@ func (a *archivist) take(ctx context.Context, l store.Log) {
 	won, err := a.s.rows.Postpone(ctx, l, lease)
 	if err == nil && won {
 		l.DueAt = lease
-		err = a.tend(ctx, l)
+		l, err = a.tend(ctx, l)
 	}
 	if err == nil || ctx.Err() != nil {
 		return
@@ -150,16 +152,23 @@ func (a *archivist) take(ctx context.Context, l store.Log) {
 	}
 }
 
-// tend does the next step of one log's life.
-func (a *archivist) tend(ctx context.Context, l store.Log) error {
+// tend does the next step of one log's life. It gives the log as it holds it at last.
+func (a *archivist) tend(ctx context.Context, l store.Log) (store.Log, error) {
 	if until := a.s.keptUntil(l); !until.IsZero() && !a.s.now().Before(until) && l.ObjectID != "" {
-		return a.remove(ctx, l)
+		return l, a.remove(ctx, l)
 	}
+	release := a.hold(ctx, l)
 	copied, through, err := a.copyNew(ctx, l)
+	l.DueAt = release()
 	if err != nil || copied {
-		return err
+		return l, err
 	}
 	l.ThroughSeq = through // what lies behind the archive up to here goes with what is in it
+	return l, a.clear(ctx, l)
+}
+
+// clear takes what is in the archive out of the stream, when its time has come.
+func (a *archivist) clear(ctx context.Context, l store.Log) error {
 	if purge := l.ArchivedAt.Add(a.s.cfg.LogGrace); a.s.now().Before(purge) {
 		return a.next(ctx, l, purge)
 	}
@@ -170,6 +179,32 @@ func (a *archivist) tend(ctx context.Context, l store.Log) error {
 		return a.next(ctx, l, time.Time{})
 	}
 	return a.next(ctx, l, a.s.keptUntil(l))
+}
+
+// hold renews the lease of a log until it is released, and then gives the last one: so a crash costs a lease, however long a copy
+// takes. If another replica took the log all the same, which of the two archives counts is decided when they are saved.
+func (a *archivist) hold(ctx context.Context, l store.Log) (release func() time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if wait(ctx, a.s.logLease/3); ctx.Err() != nil {
+				return
+			}
+			lease := a.s.now().Add(a.s.logLease).Truncate(time.Millisecond)
+			// It bounds itself, and its outcome is to be known.
+			switch won, err := a.s.rows.Postpone(context.WithoutCancel(ctx), l, lease); {
+			case err != nil:
+				a.log.WarnContext(ctx, "lease of a log not renewed yet", "build_id", l.BuildID, "err", err)
+			case won:
+				l.DueAt = lease
+			default:
+				return
+			}
+		}
+	}()
+	return func() time.Time { cancel(); <-ended; return l.DueAt }
 }
 
 func (a *archivist) next(ctx context.Context, l store.Log, due time.Time) error {

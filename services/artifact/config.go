@@ -63,8 +63,7 @@ type Config struct {
 	LogRetention time.Duration
 	// LogSweep is how often lines are looked for that no event led to; default 10 min.
 	LogSweep time.Duration
-	// LogLease is how long the archiving of one log may take before another replica tries, or the same one after a crash; default
-	// 10 min.
+	// LogLease is how long after a crash a log that was being archived is tried again; default 1 min.
 	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
 	LogParallel int
@@ -82,7 +81,7 @@ func DefaultConfig() Config {
 		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second,
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
-		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: 10 * time.Minute,
+		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
 		LogParallel: 2,
 	}
 }

@@ -20,7 +20,7 @@ import (
 // frames of the old one over, so that a build has one object whatever came late. Of what is no line of the log (repeats, lines of
 // a worker that did not hold the build) it says up to where in the stream there is no other.
 func (a *archivist) copyNew(ctx context.Context, l store.Log) (copied bool, through uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, a.s.logLease) // ours for so long
+	ctx, cancel := context.WithTimeout(ctx, logCopyTime)
 	defer cancel()
 	after, err := a.after(ctx, l)
 	if err != nil {

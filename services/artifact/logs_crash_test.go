@@ -119,3 +119,43 @@ func TestArchiveWaitsForABrokenStore(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
+
+// TestALongCopyKeepsItsLog: the store takes longer than a lease, and no other replica begins meanwhile.
+func TestALongCopyKeepsItsLog(t *testing.T) {
+	t.Parallel()
+	var puts atomic.Int32
+	var slow objects.Store
+	release := make(chan struct{})
+	f := setup(t, option{config: quick, prepare: func(s *artifact.Service) { s.SetLogs(300*time.Millisecond, time.Millisecond, nil) },
+		wrap: func(s objects.Store) objects.Store {
+			slow = objectstest.WithFailure(s, func(op objectstest.Op, _ string) error {
+				if op == objectstest.OpPut {
+					puts.Add(1)
+					<-release
+				}
+				return nil
+			})
+			return slow
+		}})
+	f.start(artifact.Deps{DB: f.db, Store: slow, Conn: f.bus.Connect("second"), Log: f.slog()})
+	want := f.sayMuch("b1")
+	f.ends("b1", 0)
+	f.eventually("it is copied", func() bool { return puts.Load() > 0 })
+	leases := map[int64]bool{}
+	f.eventually("the lease is renewed ten times", func() bool {
+		var due int64
+		if err := f.db.Read().QueryRowContext(t.Context(), "SELECT due_ms FROM build_logs WHERE build_id = 'b1'").Scan(&due); err != nil {
+			t.Fatal(err)
+		}
+		leases[due] = true
+		return len(leases) > 10
+	})
+	if n := puts.Load(); n != 1 {
+		t.Errorf("%d replicas copied the log at once, want 1", n)
+	}
+	close(release)
+	f.eventually("the log left the stream", func() bool { return f.log0("b1").GetObject() != nil && f.inStream("b1") == 0 })
+	if diff := cmp.Diff(want, f.whole("b1")); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}

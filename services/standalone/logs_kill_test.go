@@ -44,7 +44,7 @@ func runArchiving(text string) error {
 	cfg.Dir, cfg.Listen, cfg.Key = plan.Dir, plan.Listen, farmKey
 	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	cfg.Artifact.LogSettle, cfg.Artifact.LogGrace = 200*time.Millisecond, archivingGrace
-	cfg.Artifact.LogLease, cfg.Artifact.LogSweep = 10*time.Second, time.Second
+	cfg.Artifact.LogLease, cfg.Artifact.LogSweep = 3*time.Second, time.Second
 	app, err := standalone.Open(ctx, cfg)
 	if err != nil {
 		return err
