@@ -16,14 +16,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 const (
 	// logBatch is how many logs one look at the table takes.
 	logBatch = 100
-	// logLease is how long one log may take before another replica tries, logRetry the pause after a failure.
-	logLease = 10 * time.Minute
+	// logCopyTime is how long the copying of one log may take.
+	logCopyTime = 10 * time.Minute
+	// logRetry is the pause after a failure.
 	logRetry = 5 * time.Second
 	// logTurn is how often the table is looked at when nothing woke us.
 	logTurn = time.Second
@@ -36,9 +38,10 @@ const (
 // Every step may be repeated: a row says when its build's log is to be looked at, and the stream and the row say what is left
 // to do. So a crash costs time only.
 type archivist struct {
-	s   *Service
-	js  jetstream.JetStream
-	log *slog.Logger
+	s       *Service
+	js      jetstream.JetStream
+	authors *logstream.Authors
+	log     *slog.Logger
 }
 
 func newArchivist(s *Service) (*archivist, error) {
@@ -46,7 +49,7 @@ func newArchivist(s *Service) (*archivist, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &archivist{s: s, js: js, log: s.log}, nil
+	return &archivist{s: s, js: js, authors: logstream.NewAuthors(s.askAttempts), log: s.log}, nil
 }
 
 // run works until ctx ends.
@@ -138,7 +141,7 @@ func (a *archivist) take(ctx context.Context, l store.Log) {
 	won, err := a.s.rows.Postpone(ctx, l, lease)
 	if err == nil && won {
 		l.DueAt = lease
-		err = a.tend(ctx, l)
+		l, err = a.tend(ctx, l)
 	}
 	if err == nil || ctx.Err() != nil {
 		return
@@ -149,15 +152,23 @@ func (a *archivist) take(ctx context.Context, l store.Log) {
 	}
 }
 
-// tend does the next step of one log's life.
-func (a *archivist) tend(ctx context.Context, l store.Log) error {
+// tend does the next step of one log's life. It gives the log as it holds it at last.
+func (a *archivist) tend(ctx context.Context, l store.Log) (store.Log, error) {
 	if until := a.s.keptUntil(l); !until.IsZero() && !a.s.now().Before(until) && l.ObjectID != "" {
-		return a.remove(ctx, l)
+		return l, a.remove(ctx, l)
 	}
-	copied, err := a.copyNew(ctx, l)
+	release := a.hold(ctx, l)
+	copied, through, err := a.copyNew(ctx, l)
+	l.DueAt = release()
 	if err != nil || copied {
-		return err
+		return l, err
 	}
+	l.ThroughSeq = through // what lies behind the archive up to here goes with what is in it
+	return l, a.clear(ctx, l)
+}
+
+// clear takes what is in the archive out of the stream, when its time has come.
+func (a *archivist) clear(ctx context.Context, l store.Log) error {
 	if purge := l.ArchivedAt.Add(a.s.cfg.LogGrace); a.s.now().Before(purge) {
 		return a.next(ctx, l, purge)
 	}
@@ -168,6 +179,32 @@ func (a *archivist) tend(ctx context.Context, l store.Log) error {
 		return a.next(ctx, l, time.Time{})
 	}
 	return a.next(ctx, l, a.s.keptUntil(l))
+}
+
+// hold renews the lease of a log until it is released, and then gives the last one: so a crash costs a lease, however long a copy
+// takes. If another replica took the log all the same, which of the two archives counts is decided when they are saved.
+func (a *archivist) hold(ctx context.Context, l store.Log) (release func() time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if wait(ctx, a.s.logLease/3); ctx.Err() != nil {
+				return
+			}
+			lease := a.s.now().Add(a.s.logLease).Truncate(time.Millisecond)
+			// It bounds itself, and its outcome is to be known.
+			switch won, err := a.s.rows.Postpone(context.WithoutCancel(ctx), l, lease); {
+			case err != nil:
+				a.log.WarnContext(ctx, "lease of a log not renewed yet", "build_id", l.BuildID, "err", err)
+			case won:
+				l.DueAt = lease
+			default:
+				return
+			}
+		}
+	}()
+	return func() time.Time { cancel(); <-ended; return l.DueAt }
 }
 
 func (a *archivist) next(ctx context.Context, l store.Log, due time.Time) error {
@@ -268,14 +305,23 @@ func (a *archivist) stray(ctx context.Context, id string) error {
 
 // askBuild asks the scheduler, the owner of builds.
 func (s *Service) askBuild(ctx context.Context, id string) (*schedulerv1.Build, error) {
+	resp, err := s.askScheduler(ctx, &schedulerv1.GetRequest{BuildId: id, Brief: true})
+	return resp.GetBuild(), err
+}
+
+// askAttempts asks for a build with its attempts.
+func (s *Service) askAttempts(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
+	return s.askScheduler(ctx, &schedulerv1.GetRequest{BuildId: id})
+}
+
+func (s *Service) askScheduler(ctx context.Context, req *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
 	defer cancel()
 	var resp schedulerv1.GetResponse
-	err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), &schedulerv1.GetRequest{BuildId: id, Brief: true}, &resp)
-	if err != nil {
-		return nil, fmt.Errorf("ask about build %s: %w", id, err)
+	if err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), req, &resp); err != nil {
+		return nil, fmt.Errorf("ask about build %s: %w", req.GetBuildId(), err)
 	}
-	return resp.GetBuild(), nil
+	return &resp, nil
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -63,6 +63,8 @@ type Config struct {
 	LogRetention time.Duration
 	// LogSweep is how often lines are looked for that no event led to; default 10 min.
 	LogSweep time.Duration
+	// LogLease is how long after a crash a log that was being archived is tried again; default 1 min.
+	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
 	LogParallel int
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
@@ -79,7 +81,8 @@ func DefaultConfig() Config {
 		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second,
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
-		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogParallel: 2,
+		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
+		LogParallel: 2,
 	}
 }
 
@@ -99,7 +102,7 @@ func (c Config) Validate() error {
 	}{
 		{"TicketTTL", c.TicketTTL}, {"StagedTTL", c.StagedTTL}, {"StallTimeout", c.StallTimeout},
 		{"StaleUploadAge", c.StaleUploadAge}, {"JanitorInterval", c.JanitorInterval}, {"DrainTimeout", c.DrainTimeout},
-		{"LogSettle", c.LogSettle}, {"LogGrace", c.LogGrace}, {"LogSweep", c.LogSweep},
+		{"LogSettle", c.LogSettle}, {"LogGrace", c.LogGrace}, {"LogSweep", c.LogSweep}, {"LogLease", c.LogLease},
 	} {
 		fault(d.value <= 0, "%s is %s, it must be positive", d.name, d.value)
 	}

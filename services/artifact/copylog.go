@@ -17,31 +17,35 @@ import (
 )
 
 // copyNew archives what the stream has beyond the archive there is; false if there is nothing. The new archive takes the
-// frames of the old one over, so that a build has one object whatever came late.
-func (a *archivist) copyNew(ctx context.Context, l store.Log) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.s.logLease) // ours for so long
+// frames of the old one over, so that a build has one object whatever came late. Of what is no line of the log (repeats, lines of
+// a worker that did not hold the build) it says up to where in the stream there is no other.
+func (a *archivist) copyNew(ctx context.Context, l store.Log) (copied bool, through uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, logCopyTime)
 	defer cancel()
 	after, err := a.after(ctx, l)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
-	tail, err := logstream.Open(ctx, a.js, l.BuildID, after)
+	tail, err := logstream.Open(ctx, a.js, a.authors, l.BuildID, after)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer tail.Close(ctx)
 	if tail.Pending() == 0 {
-		return false, nil
+		return false, l.ThroughSeq, nil
 	}
 	o, err := a.stageLog(ctx, l.BuildID)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	c := &logCopy{a: a, old: l, tail: tail}
 	if err := c.store(ctx, o); err != nil {
-		return false, err
+		return false, 0, err
 	}
-	return true, a.save(ctx, l, o, c)
+	if c.nothingNew() {
+		return false, c.through, nil
+	}
+	return true, c.through, a.save(ctx, l, o, c)
 }
 
 // after is the place in the stream that the archive goes to; 0 if the stream is younger than the archive.
@@ -92,7 +96,12 @@ type logCopy struct {
 	info    logarchive.Info
 }
 
-// store streams the archive into the object store; after an error nothing of it is left.
+// nothingNew says that the archive would be the one that there is.
+func (c *logCopy) nothingNew() bool {
+	return c.old.ObjectID != "" && c.info.Lines == c.old.Lines || c.info.Lines == 0
+}
+
+// store streams the archive into the object store; after an error, or if it would be nothing new, nothing of it is left.
 func (c *logCopy) store(ctx context.Context, o store.Object) error {
 	s := c.a.s
 	claim, err := s.space.claim(0)
@@ -109,6 +118,9 @@ func (c *logCopy) store(ctx context.Context, o store.Object) error {
 	key, content, err := c.put(ctx, newKey(o), watched{r, claim})
 	_ = r.CloseWithError(io.ErrClosedPipe) // the writer stops if the store did
 	<-ended
+	if err == nil && c.nothingNew() {
+		return s.undo(ctx, o, key, false, false)
+	}
 	if err == nil {
 		now := s.now()
 		err = s.rows.Commit(ctx, o.ID, key, content, now, now.Add(s.cfg.StagedTTL))

@@ -43,7 +43,7 @@ type Service struct {
 	meter   *meter
 	now     func() time.Time
 
-	// logLease and logRetry are the constants of these names; logFault breaks off after a step. Tests set them.
+	// logLease is Config.LogLease, logRetry the constant of this name; logFault breaks off after a step. Tests set them.
 	logLease, logRetry time.Duration
 	logFault           func(step string) error
 
@@ -73,7 +73,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, rows: store.New(deps.DB), objects: deps.Store, conn: deps.Conn, db: deps.DB, log: deps.Log,
 		tickets: tickets, box: box, meter: meter, now: time.Now,
 		space: &space{free: deps.FreeSpace, reserve: cfg.ReserveBytes}, slots: make(chan struct{}, cfg.MaxUploads),
-		logLease: logLease, logRetry: logRetry, logFault: func(string) error { return nil },
+		logLease: cfg.LogLease, logRetry: logRetry, logFault: func(string) error { return nil },
 		ready: make(chan struct{}), transfers: newGate(),
 	}, nil
 }

@@ -138,12 +138,14 @@ type scheduler struct {
 	mu      sync.Mutex
 	builds  map[string]*schedulerv1.Build
 	holders map[string]string // build -> worker
-	fault   error
+	// attempts are who held them, by build.
+	attempts map[string][]*schedulerv1.Attempt
+	fault    error
 }
 
 func startScheduler(t *testing.T, nc *nats.Conn) *scheduler {
 	t.Helper()
-	s := &scheduler{builds: map[string]*schedulerv1.Build{}, holders: map[string]string{}}
+	s := &scheduler{builds: map[string]*schedulerv1.Build{}, holders: map[string]string{}, attempts: map[string][]*schedulerv1.Attempt{}}
 	r, err := rpc.NewService(nc, "scheduler", "1.0.0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -192,9 +194,21 @@ func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedule
 		return nil, s.fault
 	}
 	if b := s.builds[r.GetBuildId()]; b != nil {
-		return &schedulerv1.GetResponse{Build: b}, nil
+		return &schedulerv1.GetResponse{Build: b, Attempts: s.attempts[r.GetBuildId()]}, nil
 	}
 	return nil, build.ErrNotFound
+}
+
+// claim gives an attempt to a worker, if nobody has it.
+func (s *scheduler) claim(id, worker string, attempt int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.attempts[id] {
+		if a.GetNumber() == attempt {
+			return
+		}
+	}
+	s.attempts[id] = append(s.attempts[id], &schedulerv1.Attempt{Number: attempt, WorkerId: worker})
 }
 
 // logBuffer collects the log, to show that no secret is in it.

@@ -165,9 +165,10 @@ func TestLateLinesFollowTheArchive(t *testing.T) {
 	}
 }
 
-// sayAs adds numbered lines of a worker.
+// sayAs adds numbered lines of a worker, the first of whom holds the build.
 func (f *farm) sayAs(id, worker string, first int64, texts ...string) {
 	f.t.Helper()
+	f.scheduler.claim(id, worker, 1)
 	c := &eventsv1.LogChunk{BuildId: id, Attempt: 1, FirstLine: first}
 	for _, l := range texts {
 		c.Lines = append(c.Lines, &eventsv1.LogLine{AtMs: 1_700_000_000_000, Level: "info", Text: l})

@@ -140,7 +140,7 @@ func TestBuildV2(t *testing.T) {
 	want := api.Build{
 		ID: id, Platform: "ios", Pool: "default", Status: "building", Attempt: 1, WorkerID: "w1", WorkerName: "mac",
 		SubmittedAt: "2023-11-14T22:13:20.000Z", AssignedAt: "2023-11-14T22:13:21.000Z",
-		Source: &api.Object{Name: "project.tar.gz", Size: 10, SHA256: "b608089734879cfb06c974d592537dd3e28086592f7f5556b82c836c8f7edb17"}, Attempts: []api.Attempt{{Number: 1, Outcome: "running"}},
+		Source: &api.Object{Name: "project.tar.gz", Size: 10, SHA256: "b608089734879cfb06c974d592537dd3e28086592f7f5556b82c836c8f7edb17"}, Attempts: []api.Attempt{{Number: 1, WorkerID: "w1", Outcome: "running"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("build (-want +got):\n%s", diff)

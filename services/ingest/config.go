@@ -15,6 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/loglimit"
 	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	MaxResultBytes int64
 	// BaseImage is the name of the VM image that workers of API v1 are told to build in.
 	BaseImage string
+	// LogLimit bounds the log of one attempt of a worker of API v1; our own worker keeps to its own.
+	LogLimit loglimit.Limit
 	// StageTTLs is the silence forgiven by stage to workers of API v1, for which the gateway keeps the heartbeats.
 	StageTTLs map[build.Stage]time.Duration
 	// MaxCertsBytes bounds the certs of a submit, at most signing.MaxBytes. They are held in memory until they are stored or
@@ -76,6 +79,7 @@ func DefaultConfig() Config {
 	ttls[build.StagePrepare] = max(ttls[build.StagePrepare], 5*time.Minute)
 	return Config{
 		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
+		LogLimit:  loglimit.Limit{}.OrDefault(),
 		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
 		StatsOrigins:   []string{"https://expo-free-agent.pages.dev"},
 		WebhookTimeout: 10 * time.Second, WebhookAttempts: 12, WebhookPause: 5 * time.Second, WebhookMaxPause: time.Hour, WebhookDisableAfter: 72 * time.Hour,
@@ -100,6 +104,9 @@ func (c Config) Validate() error {
 	}
 	if c.BaseImage == "" {
 		faults = append(faults, errors.New("BaseImage: want the name of a VM image"))
+	}
+	if c.LogLimit.Lines < 0 || c.LogLimit.Bytes < 0 {
+		faults = append(faults, fmt.Errorf("LogLimit: %d lines, %d bytes, want none below 0", c.LogLimit.Lines, c.LogLimit.Bytes))
 	}
 	for stage, ttl := range c.StageTTLs {
 		if ttl < time.Second {

@@ -32,7 +32,9 @@ func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.stopping, cancel)()
-	t, err := bus.OpenTail(ctx, g.js, bus.EventsStream, bus.BuildSubjectsOf(id), jetstream.DeliverNewPolicy, 0)
+	t, err := bus.OpenTail(ctx, g.js, bus.TailConfig{
+		Stream: bus.EventsStream, Subject: bus.BuildSubjectsOf(id), Policy: jetstream.DeliverNewPolicy,
+	})
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return

@@ -50,7 +50,9 @@ type scheduler struct {
 	builds  []*schedulerv1.Build
 	workers map[string]*schedulerv1.RegisterWorkerRequest
 	notes   map[string][]string // by build
-	fault   error               // of submit
+	// attempts are who held them, by build; one of its worker's, if nothing is said.
+	attempts map[string][]*schedulerv1.Attempt
+	fault    error // of submit
 	// submitting is called while a submit is under way, if set.
 	submitting func()
 	// hooks are in farends_certs_test.go.
@@ -59,7 +61,7 @@ type scheduler struct {
 
 func startScheduler(t testing.TB, nc *nats.Conn) *scheduler {
 	t.Helper()
-	s := &scheduler{workers: map[string]*schedulerv1.RegisterWorkerRequest{}}
+	s := &scheduler{workers: map[string]*schedulerv1.RegisterWorkerRequest{}, attempts: map[string][]*schedulerv1.Attempt{}}
 	serve(t, nc, "scheduler", func(r *rpc.Service) error {
 		return errors.Join(
 			rpc.Handle(r, "submit", s.submit), rpc.Handle(r, "get", s.get), rpc.Handle(r, "list", s.list),
@@ -140,7 +142,11 @@ func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedule
 	if b == nil {
 		return nil, build.ErrNotFound
 	}
-	return &schedulerv1.GetResponse{Build: proto.CloneOf(b), Attempts: []*schedulerv1.Attempt{{Number: 1, Outcome: "running"}}}, nil
+	attempts := s.attempts[b.GetId()]
+	if attempts == nil {
+		attempts = []*schedulerv1.Attempt{{Number: 1, WorkerId: b.GetWorkerId(), Outcome: "running"}}
+	}
+	return &schedulerv1.GetResponse{Build: proto.CloneOf(b), Attempts: attempts}, nil
 }
 
 // list gives small pages, so that the gateway has to ask again.

@@ -66,8 +66,13 @@ func (h *holders) forget(id string) {
 // hearBuilds forgets whatever something happens to, until ctx ends.
 func (g *Ingest) hearBuilds(ctx context.Context) error {
 	sub, err := g.nc.Subscribe(bus.BuildSubjectsOf("*"), func(m *nats.Msg) {
-		if id, _, err := bus.ParseEvent(m.Subject); err == nil {
-			g.holders.forget(id)
+		id, event, err := bus.ParseEvent(m.Subject)
+		if err != nil {
+			return
+		}
+		g.holders.forget(id)
+		if event == bus.Completed || event == bus.Failed || event == bus.Cancelled {
+			g.spendings.forget(ctx, id)
 		}
 	})
 	if err != nil {

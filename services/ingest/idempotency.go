@@ -125,13 +125,16 @@ func (g *Ingest) settle(ctx context.Context, s *submission, err error) {
 	}
 }
 
-// sweepLoop forgets old names and sessions until ctx ends.
+// sweepLoop forgets old names, sizes of logs and sessions until ctx ends.
 func (g *Ingest) sweepLoop(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
 		if err := g.store.SweepReservations(ctx, time.Now().Add(-keepNames)); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old idempotency keys not deleted, the next round tries again", "err", err)
+		}
+		if err := g.store.SweepLogSizes(ctx, time.Now().Add(-keepLogSizes)); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "old sizes of logs not deleted, the next round tries again", "err", err)
 		}
 		if err := g.store.SweepSessions(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old sessions not deleted, the next round tries again", "err", err)

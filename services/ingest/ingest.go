@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
@@ -33,6 +34,7 @@ type Ingest struct {
 	beats     beats
 	keys      keyCache
 	holders   holders
+	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
 	hooks   *hooks
@@ -79,12 +81,15 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
 	}
+	if g.spendings, err = newSpendings(cfg.LogLimit.OrDefault(), st.AddLogSize, g.log); err != nil {
+		return nil, err
+	}
 	if g.hooks, err = newHooks(cfg); err != nil {
 		return nil, err
 	}
 	g.keeper = keeper.New(g.nc, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, g.archivedLog, g.archiveSource)
+	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err

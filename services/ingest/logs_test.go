@@ -54,6 +54,7 @@ func TestLogsGrow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	id, _ := f.submit()
+	f.scheduler.claim(id, "w1", 1)
 	const n = 300
 	for i := range n {
 		f.say(id, false, fmt.Sprintf("a %d", i), fmt.Sprintf("b %d", i))

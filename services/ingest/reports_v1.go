@@ -12,13 +12,9 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
-	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
 const (
@@ -133,34 +129,6 @@ func salvage(body string) (lineIn, bool) {
 
 func line(level, text string) *eventsv1.LogLine {
 	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: strings.ToValidUTF8(cut(text, maxLine), "\uFFFD")}
-}
-
-// addLines appends lines to a build's log and takes its stage from them. The lines are unnumbered: the gateway keeps no state,
-// and their order is that of their posts.
-func (g *Ingest) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
-	if err := g.enter(r.Context(), b, stageOf(lines)); err != nil {
-		return err
-	}
-	for len(lines) > 0 {
-		n, size := 0, 0
-		for n < min(len(lines), chunkLines) && (n == 0 || size+len(lines[n].GetText()) <= chunkBytes) {
-			lines[n].Stage = b.GetStage()
-			size += len(lines[n].GetText())
-			n++
-		}
-		data, err := proto.Marshal(&eventsv1.LogChunk{BuildId: b.GetId(), Attempt: b.GetAttempt(), Lines: lines[:n]})
-		if err != nil {
-			return fmt.Errorf("pack log lines: %w", err)
-		}
-		m := nats.NewMsg(bus.LogSubject(b.GetWorkerId(), b.GetId(), b.GetAttempt()))
-		m.Header.Set(nats.MsgIdHdr, build.NewID())
-		m.Data = data
-		if err := g.publish(r.Context(), m); err != nil {
-			return fmt.Errorf("%w: log lines: %w", build.ErrUnavailable, err)
-		}
-		lines = lines[n:]
-	}
-	return nil
 }
 
 // heartbeatV1 names the worker in the query, unlike all others.

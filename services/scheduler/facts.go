@@ -49,10 +49,19 @@ func life(b store.Build) *eventsv1.Life {
 }
 
 func logLine(ctx context.Context, buildID string, attempt int32, at time.Time, level, text string, last bool) (bus.Message, error) {
-	return bus.NewMessage(ctx, source, bus.LogSubject(bus.System, buildID, attempt), at, &eventsv1.LogChunk{
+	return logLines(ctx, at, &eventsv1.LogChunk{
 		BuildId: buildID, Attempt: attempt, Last: last,
 		Lines: []*eventsv1.LogLine{{AtMs: at.UnixMilli(), Level: level, Text: text}},
 	})
+}
+
+// logLines is a message of the control plane's own lines.
+func logLines(ctx context.Context, at time.Time, c *eventsv1.LogChunk) (bus.Message, error) {
+	m, err := bus.NewMessage(ctx, source, bus.LogSubject(bus.System, c.GetBuildId(), c.GetAttempt()), at, c)
+	if err == nil {
+		m.Header[bus.HeaderLines] = bus.LogLines(0, len(c.GetLines()))
+	}
+	return m, err
 }
 
 // handOut is the message on BUILD_QUEUE. Its id is build and attempt, so that two schedulers put it there once.

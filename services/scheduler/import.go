@@ -197,10 +197,11 @@ func (s *Scheduler) addFormer(ctx context.Context, tx *store.Tx, f formerBuild) 
 // tellTakenOver tells of a build that goes on here, with the log that it brings; one that has ended is no news.
 func (c *change) tellTakenOver(ctx context.Context, f formerBuild) error {
 	if len(f.log) > 0 {
-		chunk := &eventsv1.LogChunk{BuildId: f.ID, Attempt: 1, Lines: f.log}
-		if err := c.add(ctx, bus.LogSubject(bus.System, f.ID, 1), chunk); err != nil {
+		lines, err := logLines(ctx, c.at, &eventsv1.LogChunk{BuildId: f.ID, Attempt: 1, Lines: f.log})
+		if err != nil {
 			return err
 		}
+		c.facts = append(c.facts, lines)
 	}
 	if err := c.tell(ctx, bus.Submitted, c.submitted()); err != nil {
 		return err

@@ -40,8 +40,8 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.StringVar(&l.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.IntVar(&l.slots, "slots", 1, "builds at once on the local worker")
 	f.DurationVar(&l.drain, "drain-timeout", 10*time.Second, "how long a stop waits for the local worker's builds before it hands them back")
-	f.Int64Var(&l.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build on the local worker; beyond it only the last lines are kept")
-	f.Int64Var(&l.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log on the local worker")
+	f.Int64Var(&l.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build, on the local worker (which keeps its last lines, too) and of workers of API v1")
+	f.Int64Var(&l.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of such a log")
 	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
 }

@@ -46,6 +46,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if text := os.Getenv(archivingVariable); text != "" {
+		if err := runArchiving(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if built.Load() && os.Getenv("FREEAGENT_BINARY") == "" {
 		path, _ := binary()
@@ -89,6 +96,12 @@ func run(t testing.TB, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	built.Store(true)
+	return spawn(t, path, env, args...)
+}
+
+// spawn starts a program that ends with the test.
+func spawn(t testing.TB, path string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(path, args...), out: &lockedBuffer{}, done: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = t.TempDir()
@@ -147,6 +160,8 @@ type farm struct {
 	dir, port string
 	flags     []string
 	env       []string
+	// launch starts another program than the command, if set; it writes JSON to the file when it takes builds.
+	launch func(ready string) *process
 }
 
 const farmKey = "key-of-the-test-farm"
@@ -176,12 +191,21 @@ func freePort(t testing.TB) string {
 func (f *farm) up() {
 	f.t.Helper()
 	ready := filepath.Join(f.t.TempDir(), "ready.json")
-	f.process = run(f.t, append([]string{"FREEAGENT_API_KEY=" + farmKey}, f.env...),
-		append([]string{"up", "--port", f.port, "--data-dir", f.dir, "--ready-file", ready}, f.flags...)...)
+	if f.launch != nil {
+		f.process = f.launch(ready)
+	} else {
+		f.process = f.command(ready)
+	}
 	f.eventually("the server is ready", func() bool {
 		data, err := os.ReadFile(ready)
 		return err == nil && json.Valid(data)
 	})
+}
+
+func (f *farm) command(ready string) *process {
+	f.t.Helper()
+	return run(f.t, append([]string{"FREEAGENT_API_KEY=" + farmKey}, f.env...),
+		append([]string{"up", "--port", f.port, "--data-dir", f.dir, "--ready-file", ready}, f.flags...)...)
 }
 
 func (f *farm) url() string { return "http://127.0.0.1:" + f.port }

@@ -13,7 +13,7 @@ import (
 
 // BenchmarkV1 is requests a second of API v1 over 16 connections, to a server in a process of its own.
 func BenchmarkV1(b *testing.B) {
-	f := newFarm(b)
+	f := newFarm(b, "--log-limit-lines", "1000000000", "--log-limit-mb", "1000000") // the posts are of one build
 	w := f.v1("android")
 	held := f.submit()
 	w.poll()

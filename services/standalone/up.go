@@ -22,6 +22,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/loglimit"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
@@ -133,6 +134,10 @@ func (o *upOptions) config() (Config, error) {
 	if o.logRetention < 0 {
 		return cfg, fmt.Errorf("--log-retention %s: want 0 or more", o.logRetention)
 	}
+	if o.local.logMB < 0 || o.local.logLines < 0 {
+		return cfg, fmt.Errorf("--log-limit-mb %d, --log-limit-lines %d: want 0 (the default) or more", o.local.logMB, o.local.logLines)
+	}
+	cfg.Ingest.LogLimit = loglimit.Limit{Lines: o.local.logLines, Bytes: o.local.logMB << 20}
 	cfg.Artifact.LogRetention, cfg.Ingest.SessionTTL = o.logRetention, o.sessionTTL
 	cfg.Listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	if cfg.BusListen = o.busListen; cfg.BusListen == "" {

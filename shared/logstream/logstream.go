@@ -20,22 +20,36 @@ type Chunk struct {
 	Writer string
 	// Seq is its place in the stream, Left how many of the log lay behind it when it was sent.
 	Seq, Left uint64
+
+	unreadable bool
 }
 
 // Tail reads the log of one build. It belongs to one goroutine.
-type Tail struct{ *bus.Tail }
+type Tail struct {
+	*bus.Tail
 
-// Open reads from what follows the place after in the stream on, 0 for the beginning. Reading ends with ctx.
-func Open(ctx context.Context, js jetstream.JetStream, buildID string, after uint64) (*Tail, error) {
-	policy, from := jetstream.DeliverAllPolicy, uint64(0)
-	if after > 0 {
-		policy, from = jetstream.DeliverByStartSequencePolicy, after+1
+	build   string
+	authors *Authors
+}
+
+// Open reads from what follows the place after in the stream on, 0 for the beginning. Reading ends with ctx. What authors say is
+// another's comes as a chunk without lines.
+func Open(ctx context.Context, js jetstream.JetStream, authors *Authors, buildID string, after uint64) (*Tail, error) {
+	return open(ctx, js, authors, buildID, after, false)
+}
+
+func open(ctx context.Context, js jetstream.JetStream, authors *Authors, buildID string, after uint64, heads bool) (*Tail, error) {
+	cfg := bus.TailConfig{
+		Stream: bus.LogsStream, Subject: bus.LogSubjectsOf(buildID), Policy: jetstream.DeliverAllPolicy, HeadersOnly: heads,
 	}
-	t, err := bus.OpenTail(ctx, js, bus.LogsStream, bus.LogSubjectsOf(buildID), policy, from)
+	if after > 0 {
+		cfg.Policy, cfg.From = jetstream.DeliverByStartSequencePolicy, after+1
+	}
+	t, err := bus.OpenTail(ctx, js, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Tail{t}, nil
+	return &Tail{Tail: t, build: buildID, authors: authors}, nil
 }
 
 // Next waits so long for a message.
@@ -44,7 +58,21 @@ func (t *Tail) Next(ctx context.Context, wait time.Duration) (Chunk, error) {
 	if err != nil {
 		return Chunk{}, err
 	}
-	return decode(m)
+	c, err := decode(m)
+	if err != nil {
+		return Chunk{}, err
+	}
+	wrote, err := t.authors.Wrote(ctx, t.build, c.Writer, c.GetAttempt())
+	if err != nil {
+		return Chunk{}, err
+	}
+	switch {
+	case !wrote:
+		c.LogChunk = &eventsv1.LogChunk{Attempt: c.GetAttempt()}
+	case c.unreadable:
+		c.Writer = bus.System // so that it counts as no line of the writer's own numbers
+	}
+	return c, nil
 }
 
 func decode(m jetstream.Msg) (Chunk, error) {
@@ -60,10 +88,12 @@ func decode(m jetstream.Msg) (Chunk, error) {
 	c.Writer = writer
 	if err := proto.Unmarshal(m.Data(), c.LogChunk); err != nil {
 		// A line nobody can read must not hide the others.
-		c.LogChunk = &eventsv1.LogChunk{Attempt: attempt, Lines: []*eventsv1.LogLine{
+		c.unreadable, c.LogChunk = true, &eventsv1.LogChunk{Lines: []*eventsv1.LogLine{
 			{AtMs: md.Timestamp.UnixMilli(), Level: "warn", Text: "(unreadable log lines)"},
 		}}
 	}
+	// The bus has seen to it that the subject is true; what is inside may say anything. Only the scheduler ends a build.
+	c.Attempt, c.Last = attempt, c.GetLast() && writer == bus.System
 	return c, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
@@ -46,7 +47,9 @@ func TestNumbering(t *testing.T) {
 		"the beginning": {[]logstream.Chunk{chunk("w", 1, 2, "b")}, []string{"1 (1 log line is missing here)", "2 b"}},
 		"two attempts":  {[]logstream.Chunk{chunk("w", 1, 1, "a"), chunk("v", 2, 1, "a"), chunk("w", 1, 2, "b"), chunk("w", 2, 1, "x")}, []string{"1 a", "2 a", "3 b", "4 x"}},
 		"not numbered":  {[]logstream.Chunk{chunk("w", 1, 0, "a"), chunk("w", 1, 0, "a")}, []string{"1 a", "2 a"}},
-		"nothing":       {[]logstream.Chunk{chunk("w", 1, 7)}, nil},
+		"beyond a limit": {[]logstream.Chunk{chunk("w", 1, 0, "a"), chunk("w", 1, 1, "limit"), chunk("w", 1, 0, "b"), chunk("w", 1, 1, "limit"), chunk("_", 1, 0, "s"), chunk("w", 2, 0, "c")},
+			[]string{"1 a", "2 limit", "3 s", "4 c"}},
+		"nothing": {[]logstream.Chunk{chunk("w", 1, 7)}, nil},
 	} {
 		if diff := cmp.Diff(c.want, number(logstream.NewNumbering(0, nil), c.in...)); diff != "" {
 			t.Errorf("%s: -want +got\n%s", name, diff)
@@ -68,6 +71,17 @@ func TestNumberingGoesOnAfterAnArchive(t *testing.T) {
 	}
 }
 
+// held are authors by attempt.
+func held(by map[int32]string) *logstream.Authors {
+	return logstream.NewAuthors(func(context.Context, string) (*schedulerv1.GetResponse, error) {
+		resp := &schedulerv1.GetResponse{}
+		for n, worker := range by {
+			resp.Attempts = append(resp.Attempts, &schedulerv1.Attempt{Number: n, WorkerId: worker})
+		}
+		return resp, nil
+	})
+}
+
 func TestTail(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t)
@@ -87,7 +101,7 @@ func TestTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(after uint64) (got []string, last uint64) {
-		tail, err := logstream.Open(t.Context(), js, "b1", after)
+		tail, err := logstream.Open(t.Context(), js, held(map[int32]string{1: "w1", 3: "w1"}), "b1", after)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +123,7 @@ func TestTail(t *testing.T) {
 	if got, _ := read(last); got != nil {
 		t.Errorf("after the last: %v", got)
 	}
-	tail, err := logstream.Open(t.Context(), js, "b1", last)
+	tail, err := logstream.Open(t.Context(), js, held(map[int32]string{1: "w1", 3: "w1"}), "b1", last)
 	if err != nil {
 		t.Fatal(err)
 	}

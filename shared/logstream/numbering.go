@@ -3,6 +3,7 @@ package logstream
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
@@ -45,25 +46,50 @@ func (n *Numbering) Marks() []logarchive.Mark {
 	return marks
 }
 
+// Clone is a numbering that goes on from here by itself.
+func (n *Numbering) Clone() *Numbering { return &Numbering{lines: n.lines, last: maps.Clone(n.last)} }
+
 // Add gives the lines of the next chunk that the log does not have yet; they are valid until the next call.
 func (n *Numbering) Add(c Chunk) []logarchive.Line {
 	n.out = n.out[:0]
-	skip := 0
-	if first := c.GetFirstLine(); first > 0 && len(c.GetLines()) > 0 {
-		s := series{c.Writer, c.GetAttempt()}
-		want := n.last[s] + 1
-		switch {
-		case first < want:
-			skip = int(min(want-first, int64(len(c.GetLines()))))
-		case first > want:
-			n.missing(c, first-want)
-		}
-		n.last[s] = max(n.last[s], first+int64(len(c.GetLines()))-1)
+	skip, missing := n.place(series{c.Writer, c.GetAttempt()}, c.GetFirstLine(), len(c.GetLines()))
+	if missing > 0 {
+		n.missing(c, missing)
 	}
 	for _, l := range c.GetLines()[skip:] {
 		n.add(logarchive.Line{AtMs: l.GetAtMs(), Attempt: c.GetAttempt(), Level: level(l.GetLevel()), Stage: l.GetStage(), Text: l.GetText()})
 	}
 	return n.out
+}
+
+// Pass counts the lines of a chunk of which only the head is known, as Add does.
+func (n *Numbering) Pass(h Head) {
+	skip, missing := n.place(series{h.Writer, h.Attempt}, h.First, h.Count)
+	if missing > 0 {
+		n.lines++
+	}
+	n.lines += int64(h.Count - skip)
+}
+
+// place says how many lines of a chunk the log has already, and how many are missing before it.
+//
+// Who has begun to number its lines and then sends some without a number is a gateway, on behalf of a worker whose log had
+// reached its limit: its one numbered line says so, and what other gateways sent before they knew of it is dropped here.
+func (n *Numbering) place(s series, first int64, count int) (skip int, missing int64) {
+	switch last := n.last[s]; {
+	case count == 0:
+		return 0, 0
+	case first <= 0 && last > 0:
+		return count, 0
+	case first <= 0:
+		return 0, 0
+	case first <= last:
+		skip = int(min(last+1-first, int64(count)))
+	default:
+		missing = first - last - 1
+	}
+	n.last[s] = max(n.last[s], first+int64(count)-1)
+	return skip, missing
 }
 
 // missing says aloud what is not there.

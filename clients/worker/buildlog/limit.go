@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/loglimit"
 )
 
 // Limits of one attempt's log. The end of a log says why a build failed, so the last lines are sent whatever came before.
@@ -16,9 +17,8 @@ type Limits struct {
 
 // The defaults of Limits.
 const (
-	// DefaultLines and DefaultBytes are more than any honest build prints: the largest logs of iOS builds have some 200,000 lines.
-	DefaultLines = 2_000_000
-	DefaultBytes = 200 << 20
+	DefaultLines = loglimit.DefaultLines
+	DefaultBytes = loglimit.DefaultBytes
 	// DefaultLast is what fits on some screens.
 	DefaultLast = 1000
 	// lastBytes bounds the last lines in memory.
@@ -26,17 +26,15 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	if l.Lines == 0 {
-		l.Lines = DefaultLines
-	}
-	if l.Bytes == 0 {
-		l.Bytes = DefaultBytes
-	}
+	whole := l.limit().OrDefault()
+	l.Lines, l.Bytes = whole.Lines, whole.Bytes
 	if l.Last == 0 {
 		l.Last = DefaultLast
 	}
 	return l
 }
+
+func (l Limits) limit() loglimit.Limit { return loglimit.Limit{Lines: l.Lines, Bytes: l.Bytes} }
 
 // budget counts what is sent of a log, and holds the last lines once it is used up.
 type budget struct {
@@ -59,8 +57,8 @@ func (b *budget) take(l *eventsv1.LogLine) (send bool, notice *eventsv1.LogLine)
 			return true, nil
 		}
 		b.over = true
-		notice = b.line(l, fmt.Sprintf("✂ This log has reached its limit (%s). From here on only its last %s follow, when the build ends.",
-			b.limits.words(), counted(int64(b.limits.Last), "line")))
+		notice = b.line(l, b.limits.limit().Reached(fmt.Sprintf("From here on only its last %s follow, when the build ends.",
+			loglimit.Counted(int64(b.limits.Last), "line"))))
 	}
 	b.hold(l)
 	return false, notice
@@ -87,7 +85,7 @@ func (b *budget) release() []*eventsv1.LogLine {
 	lines := b.last[b.head:]
 	if len(lines) > 0 && b.dropped > 0 {
 		mark := b.line(lines[0], fmt.Sprintf("✂ %s (%s) left out here: the log had reached its limit (%s).",
-			counted(b.dropped, "line"), size(b.droppedBytes), b.limits.words()))
+			loglimit.Counted(b.dropped, "line"), loglimit.Size(b.droppedBytes), b.limits.limit()))
 		lines = append([]*eventsv1.LogLine{mark}, lines...)
 	}
 	b.last, b.head, b.held, b.dropped, b.droppedBytes = nil, 0, 0, 0, 0
@@ -96,30 +94,4 @@ func (b *budget) release() []*eventsv1.LogLine {
 
 func (b *budget) line(like *eventsv1.LogLine, text string) *eventsv1.LogLine {
 	return &eventsv1.LogLine{AtMs: like.GetAtMs(), Level: "warn", Stage: like.GetStage(), Text: text}
-}
-
-func (l Limits) words() string { return counted(l.Lines, "line") + " or " + size(l.Bytes) }
-
-func counted(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%s %ss", thousands(n), what)
-}
-
-func thousands(n int64) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
-}
-
-func size(bytes int64) string {
-	switch {
-	case bytes >= 1<<20:
-		return fmt.Sprintf("%.4g MB", float64(bytes)/(1<<20))
-	case bytes >= 1<<10:
-		return fmt.Sprintf("%.3g kB", float64(bytes)/(1<<10))
-	}
-	return counted(bytes, "byte")
 }

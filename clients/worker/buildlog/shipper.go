@@ -215,6 +215,7 @@ func (s *Shipper) message(chunk *eventsv1.LogChunk) (*nats.Msg, error) {
 	}
 	m := nats.NewMsg(bus.LogSubject(s.cfg.WorkerID, s.cfg.BuildID, s.cfg.Attempt))
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d.%d", s.cfg.BuildID, s.cfg.Attempt, chunk.GetFirstLine()))
+	m.Header.Set(bus.HeaderLines, bus.LogLines(chunk.GetFirstLine(), len(chunk.GetLines())))
 	m.Data = data
 	return m, nil
 }

@@ -313,7 +313,9 @@ type LogChunk struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Number of the first line, from 1. 0 on lines that the control plane itself adds ("Build submitted").
+	// Number of the first line, from 1. 0 on lines that the control plane itself adds ("Build submitted"), and on those that a
+	// gateway takes from a worker of API v1. A writer numbers all of its lines or none; what comes without a number behind a numbered
+	// one of the same writer and attempt is beyond the limit of the log.
 	FirstLine int64      `protobuf:"varint,3,opt,name=first_line,json=firstLine,proto3" json:"first_line,omitempty"`
 	Lines     []*LogLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
 	// The build has ended: whoever follows the log may stop. (A later retry still adds its line.)

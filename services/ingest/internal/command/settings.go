@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/daemon"
+	"github.com/expo-free-agent/freeagent/shared/loglimit"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
@@ -42,6 +43,8 @@ type settings struct {
 	RepeatWindow time.Duration                 `env:"FREEAGENT_REPEAT_WINDOW" help:"how long a submit of API v1 whose answer could not be written waits for its repeat; then it is rolled back"`
 	StatsOrigins []string                      `env:"FREEAGENT_STATS_ORIGINS" help:"web pages (scheme://host) whose scripts may read the public figures; * is any"`
 	BaseImage    string                        `env:"FREEAGENT_BASE_IMAGE" help:"VM image that workers of API v1 are told to build in"`
+	LogLimitMB   int64                         `env:"FREEAGENT_LOG_LIMIT_MB" help:"largest log of a build of a worker of API v1; what follows is left out (our own worker has flags of these names)"`
+	LogLines     int64                         `env:"FREEAGENT_LOG_LIMIT_LINES" help:"most lines of the log of a build of a worker of API v1"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage, such as install=5m,pods=10m, as the scheduler has it; stages not named keep theirs"`
 	MaxFollowers int                           `env:"FREEAGENT_MAX_FOLLOWERS" help:"logs followed at once"`
 	SessionTTL   time.Duration                 `env:"FREEAGENT_SESSION_TTL" help:"how long somebody who logs in to the pages stays so"`
@@ -68,6 +71,7 @@ func defaults() settings {
 		Listen: "127.0.0.1:3000", Account: "$G", MaxUploadMB: c.MaxUploadBytes >> 20,
 		MaxCerts: c.MaxCertsAtOnce, RepeatWindow: c.RepeatWindow, StatsOrigins: c.StatsOrigins,
 		MaxResultMB: c.MaxResultBytes >> 20, BaseImage: c.BaseImage, MaxFollowers: c.MaxFollowers, WorkerTTL: c.WorkerTTL, SessionTTL: c.SessionTTL,
+		LogLimitMB: c.LogLimit.Bytes >> 20, LogLines: c.LogLimit.Lines,
 		MaxSamples: c.MaxSamples, HookTimeout: c.WebhookTimeout, HookAttempts: c.WebhookAttempts, HookFirst: c.WebhookPause, HookPause: c.WebhookMaxPause,
 		HookDisable: c.WebhookDisableAfter,
 	}
@@ -78,6 +82,7 @@ func (s settings) config() (ingest.Config, error) {
 	cfg.BootstrapKey, cfg.MaxUploadBytes = s.APIKey, s.MaxUploadMB<<20
 	cfg.MaxCertsAtOnce, cfg.RepeatWindow, cfg.StatsOrigins = s.MaxCerts, s.RepeatWindow, s.StatsOrigins
 	cfg.MaxResultBytes, cfg.BaseImage = s.MaxResultMB<<20, s.BaseImage
+	cfg.LogLimit = loglimit.Limit{Lines: s.LogLines, Bytes: s.LogLimitMB << 20}
 	cfg.MaxFollowers, cfg.WorkerTTL, cfg.MaxSamples = s.MaxFollowers, s.WorkerTTL, s.MaxSamples
 	cfg.PublicURL, cfg.WebhookNetworks, cfg.WebhookTimeout = s.PublicURL, s.HookNets, s.HookTimeout
 	cfg.WebhookAttempts, cfg.WebhookPause, cfg.WebhookMaxPause = s.HookAttempts, s.HookFirst, s.HookPause

@@ -20,22 +20,25 @@ type Line = logarchive.Line
 // Book reads logs. It is safe for concurrent use.
 type Book struct {
 	js      jetstream.JetStream
+	authors *logstream.Authors
+	index   index
 	where   func(ctx context.Context, id string) (*artifactv1.LogResponse, error)
 	archive func(ctx context.Context, o *eventsv1.ObjectRef) (*logarchive.Reader, error)
 	// trust is how long the answer that there is no archive holds for what is received.
 	trust time.Duration
 }
 
-// NewBook reads the stream of js. where asks for a build's archive, source opens an object's bytes.
+// NewBook reads the stream of js, of it what the authors wrote. where asks for a build's archive, source opens an object's bytes.
 func NewBook(
 	js jetstream.JetStream,
+	authors *logstream.Authors,
 	where func(ctx context.Context, id string) (*artifactv1.LogResponse, error),
 	source func(o *eventsv1.ObjectRef) logarchive.Source,
 ) *Book {
-	return &Book{js: js, where: where, archive: newShelf(source).open, trust: logstream.Grace / 2}
+	return &Book{js: js, authors: authors, where: where, archive: newShelf(source).open, trust: logstream.Grace / 2}
 }
 
-// Checkpoint is a known place in the stream: what numbers the lines behind it have.
+// Checkpoint is a known place in the stream: what numbers the lines behind it have. Nobody counts on with its numbers but a clone.
 type Checkpoint struct {
 	seq     uint64
 	numbers *logstream.Numbering
@@ -79,35 +82,48 @@ type reading struct {
 	// asked is when it was last asked for an archive, and object the one that there was.
 	asked  time.Time
 	object string
+	// away: the log, or what there was of it, is not in the stream any more. Places there are of no use.
+	away bool
 }
 
 // once reads archive and stream; again says that another archive has come to be meanwhile, from which the rest is to be read.
 func (p *reading) once(ctx context.Context) (again bool, err error) {
-	numbers, after, err := p.begin(ctx)
+	from, err := p.begin(ctx)
 	if err != nil {
 		return false, err
 	}
 	if p.To > 0 && p.To <= p.last { // all of it was in the archive
 		return false, nil
 	}
-	tail, err := logstream.Open(ctx, p.book.js, p.BuildID, after)
+	if from, err = p.jump(ctx, from); err == nil {
+		p.last = max(p.last, from.numbers.Lines())
+		err = p.read(ctx, from)
+	}
+	if errors.Is(err, errMoved) {
+		return true, nil
+	}
+	return false, err
+}
+
+// read gives what the stream has behind a place.
+func (p *reading) read(ctx context.Context, from Checkpoint) error {
+	tail, err := logstream.Open(ctx, p.book.js, p.book.authors, p.BuildID, from.seq)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer tail.Close(ctx)
-	err = tail.Backlog(ctx, func(c logstream.Chunk) error {
+	numbers, n := from.numbers.Clone(), noting{last: from.numbers.Lines()}
+	defer p.keep(ctx, &n)
+	return tail.Backlog(ctx, func(c logstream.Chunk) error {
 		switch moved, err := p.moved(ctx); {
 		case err != nil:
 			return err
 		case moved:
 			return errMoved
 		}
+		n.note(c.Seq-1, numbers)
 		return p.give(numbers.Add(c))
 	})
-	if errors.Is(err, errMoved) {
-		return true, nil
-	}
-	return false, err
 }
 
 var (
@@ -117,41 +133,43 @@ var (
 	errStopped = errors.New("enough lines")
 )
 
-// begin gives what the archive has, and the place in the stream behind it.
-func (p *reading) begin(ctx context.Context) (*logstream.Numbering, uint64, error) {
+// begin gives what the archive has, and tells the place in the stream behind it.
+func (p *reading) begin(ctx context.Context) (none Checkpoint, err error) {
 	resp := &artifactv1.LogResponse{}
 	p.asked = time.Now()
 	if p.Ended {
-		var err error
 		if resp, err = p.book.where(ctx, p.BuildID); err != nil {
-			return nil, 0, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
+			return none, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
 		}
 	}
 	p.object = resp.GetObject().GetObjectId()
+	if p.away = p.object != "" || resp.GetRemovedAtMs() > 0; p.away {
+		p.book.index.forget(p.BuildID)
+	}
 	if p.object == "" {
 		return p.withoutArchive(resp)
 	}
 	r, err := p.book.archive(ctx, resp.GetObject())
 	if err != nil {
-		return nil, 0, fmt.Errorf("open the archived log of %s: %w", p.BuildID, err)
+		return none, fmt.Errorf("open the archived log of %s: %w", p.BuildID, err)
 	}
 	if err := r.Read(ctx, p.From, p.To, p.giveOne()); err != nil {
-		return nil, 0, fmt.Errorf("read the archived log of %s: %w", p.BuildID, err)
+		return none, fmt.Errorf("read the archived log of %s: %w", p.BuildID, err)
 	}
 	p.last = max(p.last, r.Lines())
-	return logstream.NewNumbering(r.Lines(), r.Marks()), resp.GetThroughSeq(), nil
+	return Checkpoint{resp.GetThroughSeq(), logstream.NewNumbering(r.Lines(), r.Marks())}, nil
 }
 
-func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (*logstream.Numbering, uint64, error) {
+func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (Checkpoint, error) {
 	if at := resp.GetRemovedAtMs(); at > 0 {
 		text := "(the log of this build was removed " + time.UnixMilli(at).UTC().Format("on 2 January 2006") + ", when its time was over)"
 		gone := []Line{{Number: 1, AtMs: at, Level: "warn", Text: text}}
-		return logstream.NewNumbering(1, nil), 0, p.give(gone)
+		return Checkpoint{0, logstream.NewNumbering(1, nil)}, p.give(gone)
 	}
 	if p.Near != nil {
-		return logstream.NewNumbering(p.Near.numbers.Lines(), p.Near.numbers.Marks()), p.Near.seq, nil
+		return *p.Near, nil
 	}
-	return logstream.NewNumbering(0, nil), 0, nil
+	return Checkpoint{0, logstream.NewNumbering(0, nil)}, nil
 }
 
 // moved asks again whether there is an archive, if the last answer is so old that lines we have not received may have been

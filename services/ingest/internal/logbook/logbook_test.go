@@ -14,14 +14,16 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // farm is a stream, an archive that the test fills, and a Book and a Hub over them.
 type farm struct {
-	t    *testing.T
+	t    testing.TB
 	js   jetstream.JetStream
 	book *Book
 	hub  *Hub
@@ -35,11 +37,11 @@ type farm struct {
 	onAsk func(n int)
 }
 
-func setup(t *testing.T) *farm {
+func setup(t testing.TB) *farm {
 	t.Helper()
 	s := bustest.Start(t)
 	f := &farm{t: t, js: s.JetStream(s.Connect("test")), where: &artifactv1.LogResponse{}}
-	f.book = NewBook(f.js, f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
+	f.book = NewBook(f.js, logstream.NewAuthors(f.attempts), f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
 	f.hub = NewHub(f.book, HubConfig{
 		State: f.state, Beat: time.Second,
 		Encode: func(b []byte, l Line) []byte { return fmt.Appendf(b, "%d %s\n", l.Number, l.Text) },
@@ -60,6 +62,11 @@ func (f *farm) ask(context.Context, string) (*artifactv1.LogResponse, error) {
 	return f.where, f.fail
 }
 
+// attempts says that w1 held the first.
+func (f *farm) attempts(context.Context, string) (*schedulerv1.GetResponse, error) {
+	return &schedulerv1.GetResponse{Attempts: []*schedulerv1.Attempt{{Number: 1, WorkerId: "w1"}}}, nil
+}
+
 func (f *farm) state(context.Context, string) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +81,11 @@ func (f *farm) say(last bool, texts ...string) {
 	for _, text := range texts {
 		c.Lines = append(c.Lines, &eventsv1.LogLine{AtMs: 5, Level: "info", Text: text})
 	}
-	m, err := bus.NewMessage(f.t.Context(), "test", bus.LogSubject("w1", "b1", 1), time.Now(), c)
+	writer := "w1"
+	if last {
+		writer = bus.System
+	}
+	m, err := bus.NewMessage(f.t.Context(), "test", bus.LogSubject(writer, "b1", 1), time.Now(), c)
 	if err == nil {
 		_, err = f.js.PublishMsg(f.t.Context(), m.NATS())
 	}

@@ -2,6 +2,7 @@ package logbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -90,7 +91,7 @@ func (r *room) follow() error {
 	}
 }
 
-// open begins behind the archive, if there is one.
+// open begins behind the archive, if there is one, else near the end of what is in the stream: the rest would fall out of the ring.
 func (r *room) open() (err error) {
 	resp := &artifactv1.LogResponse{}
 	r.asked = time.Now()
@@ -109,10 +110,20 @@ func (r *room) open() (err error) {
 		r.numbers = logstream.NewNumbering(a.Lines(), a.Marks())
 	case resp.GetRemovedAtMs() > 0:
 		r.numbers = logstream.NewNumbering(1, nil) // the Book says so in a line
+	default:
+		end, err := r.hub.book.nearEnd(r.ctx, r.id, r.asked)
+		if errors.Is(err, errMoved) { // between two looks; the next one finds the archive
+			r.final = true
+			return r.open()
+		}
+		if err != nil {
+			return err
+		}
+		r.numbers, r.through = end.numbers.Clone(), end.seq
 	}
 	r.settled = r.object != "" || resp.GetRemovedAtMs() > 0
 	r.restart()
-	r.tail, err = logstream.Open(r.ctx, r.hub.book.js, r.id, r.through)
+	r.tail, err = logstream.Open(r.ctx, r.hub.book.js, r.hub.book.authors, r.id, r.through)
 	r.read = 0
 	return err
 }
@@ -201,7 +212,7 @@ func (r *room) take(c logstream.Chunk) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.checkpoints); n == 0 && r.numbers.Lines() > 0 || n > 0 && r.numbers.Lines()-r.checkpoints[n-1].numbers.Lines() >= checkpointEvery {
-		r.checkpoints = append(r.checkpoints, Checkpoint{seq: c.Seq - 1, numbers: logstream.NewNumbering(r.numbers.Lines(), r.numbers.Marks())})
+		r.checkpoints = append(r.checkpoints, Checkpoint{seq: c.Seq - 1, numbers: r.numbers.Clone()})
 	}
 	if lines := r.numbers.Add(c); len(lines) > 0 {
 		r.ring.add(lines, limit)
