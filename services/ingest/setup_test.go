@@ -44,6 +44,8 @@ type farm struct {
 	url       string
 	log       *logBuffer
 	stop      func()
+	// cut breaks every connection to the gateway off.
+	cut func()
 }
 
 func setup(t testing.TB, configure ...func(*ingest.Config)) *farm {
@@ -84,7 +86,7 @@ func (f *farm) start(nc *nats.Conn) {
 	ended := make(chan error, 1)
 	go func() { ended <- gateway.Run(ctx) }()
 	server := httptest.NewServer(gateway.Handler())
-	f.gateway, f.url = gateway, server.URL
+	f.gateway, f.url, f.cut = gateway, server.URL, server.CloseClientConnections
 	f.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -2,15 +2,19 @@
 const element = (id) => document.getElementById(id);
 const card = element("build"), id = card.dataset.id, api = `/api/v2/builds/${encodeURIComponent(id)}`;
 
+let wanted = 0; // the line that the address names, until it is there
 const log = new Log(id, {
   view: element("log"), sheet: element("sheet"), rows: element("rows"),
-  onTotal: (n) => { element("count").textContent = `${n.toLocaleString()} ${n === 1 ? "line" : "lines"}`; },
+  onTotal: (n) => {
+    element("count").textContent = `${n.toLocaleString()} ${n === 1 ? "line" : "lines"}`;
+    if (wanted && n >= wanted) { log.mark(wanted); wanted = 0; }
+  },
   onFollow: (on) => { element("follow").checked = on; },
 });
 
 // The last lines come first, then what is said live; older ones when they are looked at.
-function stream() {
-  const lines = new EventSource(`${api}/logs?from=-500`);
+function stream(from) {
+  const lines = new EventSource(`${api}/logs?from=${from}`);
   element("live").classList.toggle("gone", card.dataset.final === "true");
   lines.addEventListener("log", (e) => log.put(JSON.parse(e.data)));
   lines.addEventListener("end", (e) => {
@@ -18,7 +22,10 @@ function stream() {
     show(JSON.parse(e.data));
     element("live").classList.add("gone");
   });
-  lines.onerror = () => { element("live").textContent = lines.readyState === EventSource.CLOSED ? "cut off" : "coming back…"; };
+  lines.onerror = () => {
+    element("live").textContent = "coming back…";
+    if (lines.readyState === EventSource.CLOSED) again(() => stream(log.total ? log.total + 1 : -500));
+  };
   lines.onopen = () => { element("live").textContent = "live"; };
 }
 
@@ -27,6 +34,19 @@ function watch() {
   const life = new EventSource(`${api}/events`);
   life.addEventListener("build", (e) => show(JSON.parse(e.data)));
   life.addEventListener("end", (e) => { life.close(); show(JSON.parse(e.data)); });
+  life.onerror = () => { if (life.readyState === EventSource.CLOSED) again(watch); };
+}
+
+// again is for a stream that the server refused: by itself the browser asks only where the line broke. A session that has ended leads
+// to the login, and back here.
+function again(follow) {
+  setTimeout(async () => {
+    try {
+      const answer = await fetch(api);
+      if (answer.status === 401 || answer.status === 403) return location.reload();
+    } catch { /* the server is away, and the next turn tells */ }
+    follow();
+  }, 2000 + 2000 * Math.random());
 }
 
 const final = (status) => ["completed", "failed", "cancelled"].includes(status);
@@ -80,10 +100,8 @@ function times() {
 // Links to lines.
 function jump() {
   const m = /^#L(\d+)$/.exec(location.hash);
-  if (!m) return;
-  const wanted = Number(m[1]);
-  const ready = () => { if (log.total >= wanted) log.mark(wanted); else setTimeout(ready, 100); };
-  ready();
+  wanted = m ? Number(m[1]) : 0;
+  if (wanted && log.total >= wanted) { log.mark(wanted); wanted = 0; }
 }
 
 // Search: the newest words win, and Enter goes on to the next match.
@@ -122,6 +140,6 @@ addEventListener("hashchange", jump);
 setInterval(() => { if (card.dataset.final !== "true") tick(); }, 1000);
 times();
 tick();
-stream();
+stream(-500);
 watch();
 jump();

@@ -107,16 +107,32 @@ class Log {
     if (this.followed) this.toEnd();
     const extra = 10;
     const top = this.top, first = Math.max(top - extra, 1), last = Math.min(top + this.visible + extra, this.total);
-    const rows = [];
-    for (let n = first; n <= last; n++) rows.push(this.row(n, this.line(n)));
-    this.rows.replaceChildren(...rows);
+    this.show(first, last);
     const y = this.scaled ? this.view.scrollTop - (top - first) * this.rowHeight : (first - 1) * this.rowHeight;
     this.rows.style.transform = `translateY(${y}px)`;
   }
 
+  // show brings the rows in the page up to date. Those that stay as they are are not touched: text in them may be selected.
+  show(first, last) {
+    const kept = new Map();
+    for (const row of [...this.rows.children]) {
+      if (row.number >= first && row.number <= last && row.line === this.line(row.number) && row.className === this.looks(row.number, row.line)) kept.set(row.number, row);
+      else row.remove();
+    }
+    let next = this.rows.firstChild;
+    for (let n = first; n <= last; n++) {
+      if (kept.has(n)) next = next.nextSibling;
+      else this.rows.insertBefore(this.row(n, this.line(n)), next);
+    }
+  }
+
+  looks(number, line) {
+    return "row" + (line ? " l-" + line.level : " absent") + (number === this.marked ? " marked" : "") + (this.hits?.has(number) ? " hit" : "");
+  }
+
   row(number, line) {
     const row = document.createElement("div");
-    row.className = "row" + (line ? " l-" + line.level : " absent") + (number === this.marked ? " marked" : "") + (this.hits?.has(number) ? " hit" : "");
+    Object.assign(row, { number, line, className: this.looks(number, line) });
     const at = document.createElement("a");
     at.href = "#L" + number;
     at.className = "no";
