@@ -27,6 +27,7 @@ func (s *Scheduler) Cancel(ctx context.Context, r *schedulerv1.CancelRequest) (*
 		return nil, err
 	}
 	s.order(ctx, holder, b, "the build was cancelled")
+	s.flush(ctx, "cancel", b.ID)
 	return &schedulerv1.CancelResponse{Build: view(b)}, nil
 }
 

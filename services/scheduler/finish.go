@@ -39,6 +39,7 @@ func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.
 	if result != nil {
 		s.keeper.Keep(b.Result.GetObjectId())
 	}
+	s.flush(ctx, "finish", b.ID)
 	return &schedulerv1.FinishResponse{Build: view(b)}, nil
 }
 

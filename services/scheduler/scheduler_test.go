@@ -46,6 +46,7 @@ func TestLifeOfABuild(t *testing.T) {
 			if err != nil || done.GetBuild().GetState() != "completed" || done.GetBuild().GetResult().GetSha256() != "abc" {
 				t.Fatalf("Finish = %v, %v", done, err)
 			}
+			b.lastLine(v.GetId(), "Build completed successfully")
 		}
 		want := []string{"submitted", "queued", "assigned", "started", "stage", "stage", "completed"}
 		if diff := cmp.Diff(want, b.events(v.GetId())); diff != "" {
@@ -193,6 +194,7 @@ func TestCancel(t *testing.T) {
 		if err != nil && !errors.Is(err, build.ErrFinished) {
 			t.Errorf("Cancel = %v, %v", resp, err)
 		}
+		b.lastLine(v.GetId(), "Build cancelled")
 	}
 	m, err := orders.NextMsg(5 * time.Second)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -223,4 +224,21 @@ func (b *bundle) events(id string) []string {
 		names = append(names, string(e))
 	}
 	return names
+}
+
+// lastLine wants the control plane's last line in the log of a build's first attempt: there already, not on its way.
+func (b *bundle) lastLine(id, want string) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), bus.LogsStream)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(b.t.Context(), bus.LogSubject(bus.System, id, 1))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var c eventsv1.LogChunk
+	if err := proto.Unmarshal(m.Data, &c); err != nil || len(c.GetLines()) != 1 || c.GetLines()[0].GetText() != want {
+		b.t.Errorf("the last line is %v, %v, want %q", c.GetLines(), err, want)
+	}
 }
