@@ -6,6 +6,7 @@ import (
 	"mime/multipart"
 	"testing"
 
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -64,19 +65,21 @@ func TestNamedSubmitUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := form.CreateFormFile("source", "project.tar.gz")
+	streamed := part{"source", "project.tar.gz", noise(2 * api.SmallObject)} // moves on before all of it is here
+	file, err := form.CreateFormFile(streamed.name, streamed.file)
 	if err == nil {
-		_, err = io.WriteString(file, "the source")
+		_, err = io.WriteString(file, streamed.content)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.postForm("/api/v2/builds", named("c"), platform("ios"), source()).want(t, 409)
+	<-f.artifact.arrived
+	f.postForm("/api/v2/builds", named("c"), platform("ios"), streamed).want(t, 409)
 	if err := errors.Join(form.Close(), pw.Close()); err != nil {
 		t.Fatal(err)
 	}
 	first := (<-done).want(t, 201)
-	again := f.postForm("/api/v2/builds", named("c"), platform("ios"), source()).want(t, 201)
+	again := f.postForm("/api/v2/builds", named("c"), platform("ios"), streamed).want(t, 201)
 	if first.json(t)["id"] != again.json(t)["id"] {
 		t.Errorf("first = %s, again = %s", first.body, again.body)
 	}
