@@ -345,6 +345,7 @@ func TestSubmitHoldsLittleInMemory(t *testing.T) {
 	peak, sent := uint64(0), 0
 	_, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, size), Progress: func(n int) {
 		if sent += n; sent>>24 != (sent-n)>>24 { // every 16 MiB
+			runtime.GC() // what is garbage counts for nothing
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapAlloc)
 		}
@@ -353,7 +354,7 @@ func TestSubmitHoldsLittleInMemory(t *testing.T) {
 		t.Fatalf("Submit = %v", err)
 	}
 	// Two pieces here, and two in the server, which is part of this process.
-	if grown := int64(peak) - int64(before.HeapAlloc); grown > 8*api.AppendBytes {
-		t.Errorf("the heap grew by %d bytes, want at most 64 MiB", grown)
+	if grown := int64(peak) - int64(before.HeapAlloc); grown > 5*api.AppendBytes {
+		t.Errorf("the heap grew by %d bytes, want at most five pieces", grown)
 	}
 }
