@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// pullExpires is how long a pull waits at the server. A hand-out reaches us at once then.
-	pullExpires = time.Minute
-	// pullBeat is how often the server says that the pull still waits; without word for two of them it is lost.
-	pullBeat   = 10 * time.Second
-	pullSilent = 2*pullBeat + time.Second
+	// pullBeatLeast and pullBeatMost bound how often the server says that a pull still waits: as seldom as the worker itself speaks,
+	// within these. Who is needed meanwhile and not asked is woken.
+	pullBeatLeast, pullBeatMost = 10 * time.Second, time.Minute
+	// pullBeats is how many of them a pull waits at the server. A hand-out reaches us at once then.
+	pullBeats = 6
 	// pullAgain follows a pull that the server turned down.
 	pullAgain = 250 * time.Millisecond
 )
@@ -31,7 +31,6 @@ type lane struct {
 	w       *Worker
 	nc      *nats.Conn
 	subject string
-	request []byte
 	sub     *nats.Subscription // nil before the first pull and after one that is in doubt
 
 	mu sync.Mutex
@@ -46,12 +45,8 @@ func (w *Worker) pull(ctx, life context.Context, c *conn, platform string) {
 	case <-ctx.Done():
 		return
 	}
-	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullExpires, "idle_heartbeat": pullBeat})
-	if err != nil {
-		return // cannot be
-	}
 	l := &lane{
-		w: w, nc: c.nc, request: request,
+		w: w, nc: c.nc,
 		subject: "$JS.API.CONSUMER.MSG.NEXT." + bus.QueueStream + "." + bus.QueueConsumer(c.pool, platform),
 	}
 	defer l.leave()
@@ -80,10 +75,15 @@ func (l *lane) turn(ctx, life context.Context) (err error) {
 			return err //nolint:wrapcheck // only logged
 		}
 	}
-	if err := l.nc.PublishRequest(l.subject, l.sub.Subject, l.request); err != nil {
+	beat := min(max(l.w.pace.Load().beat, pullBeatLeast), pullBeatMost)
+	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullBeats * beat, "idle_heartbeat": beat})
+	if err != nil {
 		return err //nolint:wrapcheck // only logged
 	}
-	err = l.receive(ctx, life)
+	if err := l.nc.PublishRequest(l.subject, l.sub.Subject, request); err != nil {
+		return err //nolint:wrapcheck // only logged
+	}
+	err = l.receive(ctx, life, beat)
 	if errors.Is(err, errDoubt) {
 		l.leave() // the server may hold the pull still: a hand-out must not come for it while we build another
 		return nil
@@ -95,11 +95,11 @@ func (l *lane) turn(ctx, life context.Context) (err error) {
 var errDoubt = errors.New("pull in doubt")
 
 // receive waits for what a pull brings: a hand-out, its expiry, or a reason to pause before the next one. A pull of which the
-// server says nothing at all found the queue full, and has another turn after a while, or when we are woken.
-func (l *lane) receive(ctx, life context.Context) error {
+// server says nothing for two of its beats found the queue full, and has another turn after a while, or when we are woken.
+func (l *lane) receive(ctx, life context.Context, beat time.Duration) error {
 	began, waits, turnedAway := time.Now(), false, false
 	for {
-		patience := pullSilent
+		patience := 2*beat + time.Second
 		if turnedAway {
 			patience = about(l.w.pace.Load().ask)
 		}
@@ -109,7 +109,7 @@ func (l *lane) receive(ctx, life context.Context) error {
 			continue
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			if time.Since(began) > pullExpires+pullBeat {
+			if time.Since(began) > (pullBeats+1)*beat {
 				return nil // wherever it was, it has expired
 			}
 			return errDoubt

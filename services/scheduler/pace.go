@@ -19,7 +19,7 @@ const (
 	// forgiven is what a beat may be late, twice itself at most: a beat that was not stored is repeated each second.
 	forgiven = 30 * time.Second
 	// askBeats: a worker whose pull was turned away asks again after as many of its beats. It is woken if it is needed sooner.
-	askBeats = 2
+	askBeats = 4
 	// syncLeast is the least time between two syncs of a worker that waits: they heal what nobody thought of, and cost a transaction.
 	syncLeast = 2 * time.Minute
 	syncBeats = 6
