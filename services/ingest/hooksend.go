@@ -18,7 +18,7 @@ import (
 
 const (
 	// hookRound is the safety net under the wake-up signal: it brings deliveries that were put off.
-	hookRound = 500 * time.Millisecond
+	hookRound = time.Second
 	// hookConcurrency is how many deliveries of one webhook are under way at once from one gateway, hooksAtOnce of all.
 	hookConcurrency = 4
 	hooksAtOnce     = 128

@@ -98,6 +98,12 @@ func TestPagesFitAndCanBeRead(t *testing.T) {
 		}
 		looks(name, ready)
 	}
+	b.screen(390, 844, "light")
+	b.open(pages["failed"])
+	b.until(`document.querySelector("#rows .row")`)
+	if fault := eval[[]int](b, `(e => [e.scrollHeight, e.clientHeight])(document.getElementById("error"))`); fault[0] < 700 || fault[1] > 150 {
+		t.Errorf("a long error takes %d of %d pixels, want its lines kept and the log in sight", fault[1], fault[0])
+	}
 }
 
 // everyState submits a build for each state, with names and logs that are hard to fit, and gives their ids.
@@ -117,7 +123,8 @@ func (f *farm) everyState() map[string]string {
 			case "completed":
 				b.Project, b.StartedAtMs, b.FinishedAtMs = long, time.Now().Add(-90*time.Second).UnixMilli(), time.Now().UnixMilli()
 			case "failed":
-				b.Error = "compile failed with exit code 65: " + strings.Repeat("/Users/builder/very/long/path/", 8) + " no such module 'ExpoModulesCore'"
+				b.Error = "compile failed with exit code 65: " + strings.Repeat("/Users/builder/very/long/path/", 8) + " no such module 'ExpoModulesCore'" +
+					strings.Repeat("\nnote: in file included from here", 40)
 			}
 		})
 		lines := []string{"Build submitted", "", "\x1b[1mbold\x1b[0m \x1b[2mdim\x1b[0m \x1b[3mitalic\x1b[0m \x1b[4munderlined\x1b[0m \x1b[7minverse\x1b[0m", "plain " + strings.Repeat("and long ", 60)}

@@ -47,12 +47,26 @@ func (m *Monitor) look(ctx context.Context) error {
 }
 
 func (m *Monitor) lookAtLeases(ctx context.Context) error {
-	due, err := m.store.Due(ctx, m.now(), m.sight.held)
+	now := m.now()
+	if now.Sub(m.sight.watched) >= restEvery {
+		watching, err := m.store.Watching(ctx)
+		if err != nil {
+			return err
+		}
+		m.sight.watched, m.sight.rest = now, !watching
+	}
+	if m.sight.rest {
+		return nil
+	}
+	due, err := m.store.Due(ctx, now, m.sight.held)
 	if err != nil {
 		return err
 	}
 	return lookAtEach(ctx, m, due, m.lookAtLease)
 }
+
+// restEvery is how long looks at leases rest while there is none: one that comes meanwhile is not due before, a TTL is a second at least.
+const restEvery = time.Second
 
 // lookAtEach opens the bucket if anything is due. One that cannot be looked at does not keep the others from it: it stays due.
 func lookAtEach[T any](ctx context.Context, m *Monitor, due []T, look func(context.Context, jetstream.KeyValue, T) error) error {

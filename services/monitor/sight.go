@@ -19,6 +19,9 @@ type sight struct {
 	swept time.Time
 	// workers is when those that are due were last looked for.
 	workers time.Time
+	// watched is when it was last asked whether there are leases, and rest that there were none.
+	watched time.Time
+	rest    bool
 	// reconnects of the connection, and the bucket's incarnation and leader, at the last probe. No bucket means that there
 	// was none.
 	reconnects uint64

@@ -107,6 +107,15 @@ func (s *Store) Due(ctx context.Context, now, held time.Time) ([]Lease, error) {
 	return collect(rows, err)
 }
 
+// Watching says whether there are leases at all.
+func (s *Store) Watching(ctx context.Context) (watching bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM leases)`).Scan(&watching)
+	if err != nil {
+		return false, fmt.Errorf("read leases: %w", err)
+	}
+	return watching, nil
+}
+
 // Leases gives everything under watch.
 func (s *Store) Leases(ctx context.Context) ([]Lease, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+leaseColumns+` FROM leases`)
