@@ -241,6 +241,7 @@ func TestCloseIsBounded(t *testing.T) {
 	if _, err := pw.Write(objectstest.Bytes(objects.PartSize)); err != nil {
 		t.Fatal(err)
 	}
+	c.busy = true
 	if bye := c.stop(); bye.Error != "" {
 		t.Errorf("Close during a put = %q", bye.Error)
 	}
