@@ -160,11 +160,13 @@ func (f *archivingFarm) newInStore() (found bool) {
 // storing looks closely for new bytes, and whether all have come.
 func (f *archivingFarm) storing(id string) bool {
 	f.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for range 200 {
 		if f.newInStore() {
 			return true
 		}
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	return f.archived(id)
 }
