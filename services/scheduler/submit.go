@@ -44,8 +44,9 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
 }
 
-// flush lets an answer wait until what it did is told, so that the lines and events of who gets the answer come after, and who reads
-// the log of a build that it knows to be over finds the last line. The transaction is done: a bus that is away delays the answer by flushWait and changes nothing else.
+// flush lets an answer wait until what it did is told, so that the lines and events of who gets the answer come after, and who ended
+// a build finds its last line in the log. The transaction is done: a bus that is away delays the answer by flushWait and changes
+// nothing else.
 func (s *Scheduler) flush(ctx context.Context, what, buildID string) {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
