@@ -56,9 +56,11 @@ func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := resp.GetBuild()
-	if err := deliver(w, r, g.submittedV1(b)); err != nil {
+	err := deliver(w, r, g.submittedV1(b))
+	if err != nil {
 		g.unanswered(r, b, err)
 	}
+	g.forgetInFlight(r.Context(), b.GetId())
 }
 
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {

@@ -159,6 +159,8 @@ func (c Config) validWebhooks() error {
 type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
+	// Sole promises that no other process uses DB while this one does: whoever held a submit before is gone.
+	Sole bool
 	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
 	// take as long as bytes move.
 	ArtifactURL    string

@@ -39,6 +39,8 @@ type Ingest struct {
 	samples *bus.Async
 	hooks   *hooks
 	keeper  *keeper.Keeper
+	// presence tells which submits gateways work on.
+	presence *presence
 	// book reads logs, hub has them followed.
 	book *logbook.Book
 	hub  *logbook.Hub
@@ -88,6 +90,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g.keeper = keeper.New(g.nc, g.log)
+	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
@@ -117,6 +120,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("keeper", g.keeper.Run)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
+	group.Go("leases of submits", g.presence.loop)
 	group.Go("samples", g.samples.Run)
 	group.Go("builds", g.hearBuilds)
 	group.Go("webhooks", g.hooksLoop)

@@ -234,7 +234,7 @@ func (a *App) openIngest(ctx context.Context, keys keySet) error {
 	cfg := a.cfg.Ingest
 	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, a.dir.path
 	a.ingest, err = ingest.New(ctx, cfg, ingest.Deps{
-		DB: db, Conn: nc, ArtifactURL: "http://artifact",
+		DB: db, Conn: nc, Sole: true, ArtifactURL: "http://artifact",
 		ArtifactClient: &http.Client{Transport: &http.Transport{
 			DialContext: a.memory.DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true,
 		}},

@@ -17,7 +17,8 @@ const (
 	Incomplete = "?0"
 	// CodeOffset is the code of a 409: the upload stands elsewhere; the answer's Upload-Offset says where.
 	CodeOffset = "upload_offset"
-	// CodeUnderWay is the code of a 409: a submit with this Idempotency-Key has not ended yet.
+	// CodeUnderWay is the code of a 503: the first submit with this Idempotency-Key has not ended yet. Older servers send it
+	// with a 409.
 	CodeUnderWay = "submit_under_way"
 	// AppendBytes is the least that is kept of a request that is not the last, and what it is kept in multiples of.
 	AppendBytes = 8 << 20
