@@ -8,13 +8,13 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -46,7 +46,7 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v1, brokenLog(err))
 		return
 	}
-	in, count, err := g.parseLog(r, data)
+	in, count, err := g.parseLog(r, cleanJSON(data))
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -127,8 +127,8 @@ func salvage(body string) (lineIn, bool) {
 	return lineIn{Level: &level[1], Message: &message}, true
 }
 
-func line(level, text string) *eventsv1.LogLine {
-	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: strings.ToValidUTF8(cut(text, maxLine), "\uFFFD")}
+func line(level, message string) *eventsv1.LogLine {
+	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: text.Clean(text.Cut(message, maxLine))}
 }
 
 // heartbeatV1 names the worker in the query, unlike all others.

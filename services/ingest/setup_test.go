@@ -52,7 +52,13 @@ type farm struct {
 
 func setup(t testing.TB, configure ...func(*ingest.Config)) *farm {
 	t.Helper()
-	f := &farm{t: t, bus: bustest.Start(t), db: databasetest.Open(t, databasetest.SQLite(t)), log: &logBuffer{}, cfg: config()}
+	return setupDB(t, databasetest.Open(t, databasetest.SQLite(t)), configure...)
+}
+
+// setupDB is setup with a database.
+func setupDB(t testing.TB, db *database.DB, configure ...func(*ingest.Config)) *farm {
+	t.Helper()
+	f := &farm{t: t, bus: bustest.Start(t), db: db, log: &logBuffer{}, cfg: config()}
 	f.js = f.bus.JetStream(f.bus.Connect("test"))
 	f.scheduler = startScheduler(t, f.bus.Connect("scheduler"))
 	f.artifact = startArtifact(t, f.bus.Connect("artifact"))

@@ -53,6 +53,7 @@ type Scheduler struct {
 	timeouts timeouts
 	lanes    lanes
 	fleet    fleet
+	faults   faults
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.

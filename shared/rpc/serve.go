@@ -133,7 +133,7 @@ func decodeAndCall[Req any, PReq message[Req], Resp proto.Message](
 	ctx context.Context, r micro.Request, fn func(context.Context, PReq) (Resp, error),
 ) (proto.Message, error) {
 	req := PReq(new(Req))
-	if err := proto.Unmarshal(r.Data(), req); err != nil {
+	if err := bus.Decode(r.Data(), req); err != nil {
 		return nil, fmt.Errorf("%w: unpack request: %w", build.ErrInvalid, err)
 	}
 	return fn(ctx, req)
