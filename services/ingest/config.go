@@ -68,7 +68,8 @@ type Config struct {
 	WebhookDisableAfter time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
-	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
+	// StoragePath is shown by /health, which the former controller had its directory in. Anybody may ask, so it names no real
+	// path; empty where objects lie elsewhere.
 	StoragePath string
 }
 

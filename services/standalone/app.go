@@ -232,7 +232,7 @@ func (a *App) openIngest(ctx context.Context, keys keySet) error {
 		return err
 	}
 	cfg := a.cfg.Ingest
-	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, a.dir.path
+	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, "storage"
 	a.ingest, err = ingest.New(ctx, cfg, ingest.Deps{
 		DB: db, Conn: nc, Sole: true, ArtifactURL: "http://artifact",
 		ArtifactClient: &http.Client{Transport: &http.Transport{
