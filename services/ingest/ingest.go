@@ -18,6 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/logstream"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
@@ -78,7 +79,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
 		certs: newCertsMemory(cfg),
-		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
+		log:   slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err

@@ -99,9 +99,9 @@ func (o *upOptions) logger() *slog.Logger {
 		opts.Level = slog.LevelDebug
 	}
 	if o.json {
-		return slog.New(slog.NewJSONHandler(o.err, opts))
+		return slog.New(observe.Handler(slog.NewJSONHandler(o.err, opts)))
 	}
-	return slog.New(slog.NewTextHandler(o.err, opts))
+	return slog.New(observe.Handler(slog.NewTextHandler(o.err, opts)))
 }
 
 func (o *upOptions) config() (Config, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // DefaultTimeout bounds a call whose context has no deadline.
@@ -32,6 +33,9 @@ func Call(ctx context.Context, nc *nats.Conn, subject string, req, resp proto.Me
 	}
 	msg.Data = data
 	bus.InjectTrace(ctx, msg.Header)
+	if id := observe.RequestID(ctx); id != "" {
+		msg.Header.Set(bus.HeaderRequestID, id)
+	}
 	answer, err := request(ctx, nc, msg)
 	if err != nil {
 		return err
