@@ -105,7 +105,9 @@ func (b *bundle) projectRule(r *schedulerv1.ProjectRule) {
 // waitsFor waits until a pending build is told this reason: forecasts may lag a little.
 func (b *bundle) waitsFor(id, reason string) {
 	b.t.Helper()
-	b.eventually(id, func(v *schedulerv1.Build) bool { return v.GetState() == string(build.Pending) && v.GetWaitingFor() == reason })
+	b.eventually(id, func(v *schedulerv1.Build) bool {
+		return v.GetState() == string(build.Pending) && v.GetWaitingFor() == reason
+	})
 }
 
 // TestLimitsHold: of a project with a limit no more builds are on offer or run, whichever way workers take them, and the ones that wait
