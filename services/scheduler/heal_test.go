@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -128,4 +130,30 @@ func TestBusyLaneIsLeftAlone(t *testing.T) {
 	if err != nil || s.Offers != 1 {
 		t.Errorf("a hand-out that waits for a busy worker was offered %d times (%v), want once", s.Offers, err)
 	}
+}
+
+// TestDrainingWorkerIsNotCounted: its free slots are offered nothing, and builds that wait for it say that no worker is there.
+func TestDrainingWorkerIsNotCounted(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		w := b.worker(2, "ios")
+		sync := func(draining bool) {
+			t.Helper()
+			if _, err := b.Sync(t.Context(), w, &schedulerv1.SyncRequest{Draining: draining}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := b.GetWorker(t.Context(), &schedulerv1.GetWorkerRequest{WorkerId: w})
+			if err != nil || got.GetWorker().GetDraining() != draining {
+				t.Errorf("the worker is %v, %v, want draining %v", got.GetWorker(), err, draining)
+			}
+		}
+		sync(true)
+		id := b.submit("app", "ios", 0).GetId()
+		b.eventually(id, func(v *schedulerv1.Build) bool {
+			return v.GetState() == string(build.Pending) && strings.HasPrefix(v.GetWaitingFor(), "No connected worker")
+		})
+		sync(false)
+		b.state(id, build.Queued)
+	})
 }
