@@ -113,8 +113,13 @@ func TestCheckLooksAtTheFarm(t *testing.T) {
 		spoil func(*chaos.Evidence)
 		want  string
 	}{
-		"nothing":          {func(*chaos.Evidence) {}, ""},
-		"a submit twice":   {func(e *chaos.Evidence) { twin := e.Builds["b1"]; twin.ID = "b2"; twin.Made = "b2.2"; e.Builds["b2"] = twin }, "also [b2]"},
+		"nothing": {func(*chaos.Evidence) {}, ""},
+		"a submit twice": {func(e *chaos.Evidence) {
+			twin := e.Builds["b1"]
+			twin.ID = "b2"
+			twin.Made = "b2.2"
+			e.Builds["b2"] = twin
+		}, "also [b2]"},
 		"another's source": {func(e *chaos.Evidence) { e.Calls[0].Source = "cd" }, "cd was sent"},
 		"a stuck build":    {func(e *chaos.Evidence) { e.Stuck = map[string]string{"b1": "it waits"} }, "it waits"},
 		"no delivery":      {func(e *chaos.Evidence) { e.Delivered = map[string][]string{} }, "its webhook was sent []"},
@@ -123,7 +128,9 @@ func TestCheckLooksAtTheFarm(t *testing.T) {
 		"figures":          {func(e *chaos.Evidence) { e.Figures.Completed = 2 }, "2 are counted as completed"},
 		"lost attempts":    {func(e *chaos.Evidence) { e.Figures.LostAttempts = 0 }, "0 attempts are counted as lost"},
 		"leftovers":        {func(e *chaos.Evidence) { e.Leftovers = []string{"3 hand-outs"} }, "3 hand-outs"},
-		"an unfair order":  {func(e *chaos.Evidence) { e.Starts = strings.Fields("probe-1 probe-1 probe-1 probe-1 probe-2 probe-3 probe-4 probe-2 probe-5") }, "probe-5 was start 9"},
+		"an unfair order": {func(e *chaos.Evidence) {
+			e.Starts = strings.Fields("probe-1 probe-1 probe-1 probe-1 probe-2 probe-3 probe-4 probe-2 probe-5")
+		}, "probe-5 was start 9"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
