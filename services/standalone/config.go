@@ -26,6 +26,9 @@ type Config struct {
 	// TLSCert and TLSKey are files of a certificate and its key, with which HTTP and the bus are served; both empty: no TLS.
 	TLSCert, TLSKey string
 
+	// AcceptEmpty starts on a data directory of which a part is missing, and makes that anew.
+	AcceptEmpty bool
+
 	Ingest    ingest.Config
 	Scheduler scheduler.Config
 	Monitor   monitor.Config
