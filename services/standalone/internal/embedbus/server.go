@@ -76,6 +76,10 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), events: newSyncer(cfg.Dir),
 	}
+	s.failures.mark = filepath.Join(cfg.Dir, markName)
+	if err := rebuildIfFailed(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if s.srv, err = s.launch(host, port); err != nil {
 		return nil, err
 	}
