@@ -124,9 +124,14 @@ func (g *Ingest) Ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if err := g.deps.Embedded(ctx); err != nil {
-		return err
-	}
+	return errors.Join(g.deps.Embedded(ctx), g.Check(ctx))
+}
+
+// Check says what the gateway needs and does not reach now, nil if it reaches everything. It is safe for
+// concurrent use.
+func (g *Ingest) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
 	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{}); err != nil {
 		return err
 	}

@@ -40,10 +40,12 @@ type Config struct {
 func DefaultConfig() Config {
 	orders := scheduler.DefaultConfig()
 	orders.LazyLogs = true // our own bus stays alone
+	files := artifact.DefaultConfig()
+	files.WatchStore = 0 // the store is in this process
 	return Config{
 		Listen: "127.0.0.1:3000", BusListen: "127.0.0.1:0",
 		Ingest: ingest.DefaultConfig(), Scheduler: orders, Monitor: monitor.DefaultConfig(),
-		Artifact: artifact.DefaultConfig(), Log: slog.New(slog.DiscardHandler),
+		Artifact: files, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
