@@ -87,6 +87,7 @@ func (a *attempt) run(hold, work context.Context) string {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer end()
+	loops.Go(func() { a.worker.watchPauses(aside) })
 	loops.Go(func() { a.keeper.run(aside) })
 	loops.Go(func() { a.lines.Run(aside) })
 	loops.Go(func() { a.reporter.run(aside) })

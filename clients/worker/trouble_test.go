@@ -71,7 +71,7 @@ func TestFailures(t *testing.T) {
 					f.objects[r.GetBuildId()][0] ^= 0xff
 					return nil
 				}
-			}, outcome: infra, want: "SHA-256",
+			}, outcome: failed, want: "submit the app again",
 		},
 		"the store is full": {
 			arrange: func(f *farm) {

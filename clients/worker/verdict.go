@@ -21,7 +21,7 @@ var errResult = errors.New("result")
 // ownFault are errors of the build itself: another worker would meet them too.
 func ownFault(err error) bool {
 	for _, e := range []error{
-		pipeline.ErrProject, errResult, build.ErrTooLarge,
+		pipeline.ErrProject, errResult, errSource, build.ErrTooLarge,
 		archive.ErrNotArchive, archive.ErrEmpty, archive.ErrUnsafe, archive.ErrTooLarge, archive.ErrCorrupt,
 	} {
 		if errors.Is(err, e) {

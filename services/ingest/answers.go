@@ -76,6 +76,7 @@ func answers() []answer {
 		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
 		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
 		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
+		{build.ErrObjectCorrupt, http.StatusInternalServerError, "", ""},
 		{build.ErrTooLarge, http.StatusRequestEntityTooLarge, "", ""},
 		{build.ErrNoSpace, http.StatusInsufficientStorage, "", ""},
 		{build.ErrBadArchive, http.StatusBadRequest, "", ""},

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -174,6 +175,11 @@ type Deps struct {
 	// XKey seals the bus's questions about connections; nil if they are not sealed.
 	XKey nkeys.KeyPair
 	Log  *slog.Logger
+	// Embedded says why this process could not take a submit, for what is embedded in it; nil where the
+	// gateway's dependencies are other processes. Those never make it unready: see Ready.
+	Embedded func(context.Context) error
+	// Problems are what an operator should know, shown by /health; nil for none.
+	Problems func() []string
 }
 
 func (d Deps) validate() error {

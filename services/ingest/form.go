@@ -26,7 +26,7 @@ func (d dialect) fields() []string {
 	if d == v1 {
 		return []string{"platform"}
 	}
-	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch"}
+	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede"}
 }
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
@@ -171,6 +171,13 @@ func (s *submission) complete() error {
 			return refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
 		}
 		s.priority = int32(n)
+	}
+	switch v := s.fields["supersede"]; v {
+	case "", "false":
+	case "true":
+		s.supersede = true
+	default:
+		return refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
 	}
 	return nil
 }

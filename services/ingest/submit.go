@@ -20,6 +20,7 @@ type submission struct {
 	buildID       string
 	fields        map[string]string
 	priority      int32
+	supersede     bool
 	source, certs *eventsv1.ObjectRef
 	// objects were asked for, whether or not their bytes have arrived.
 	objects []string
@@ -101,7 +102,7 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 	resp, err := g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
-		Origin: s.origin(),
+		Origin: s.origin(), Supersede: s.supersede,
 	})
 	if b := g.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
@@ -218,5 +219,5 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 
 func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
 	b := resp.GetBuild()
-	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings()}
+	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }

@@ -99,6 +99,8 @@ func Backup(ctx context.Context, from, to string) (b BackedUp, err error) {
 		func() error { return b.tree(ctx, from, partial, "secrets") },
 		func() error { return b.file(from, partial, "admin.key") },
 		func() error { return b.file(from, partial, filepath.Join("bus", "port")) },
+		// Its own stamp: what is restored of it by half, or over something else, is refused at the start.
+		func() error { return stampDir(ctx, partial) },
 	} {
 		if err := step(); err != nil {
 			return b, err
@@ -155,8 +157,8 @@ func (b *BackedUp) tree(ctx context.Context, from, to, folder string) error {
 		if d.IsDir() {
 			return copyDir(path, filepath.Join(to, rel))
 		}
-		if !d.Type().IsRegular() {
-			return nil
+		if !d.Type().IsRegular() || d.Name() == installationFile && filepath.Dir(rel) == folder {
+			return nil // the backup gets stamps of its own
 		}
 		return b.file(from, to, rel)
 	})

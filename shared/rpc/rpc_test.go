@@ -132,7 +132,9 @@ func TestGarbageIsInvalid(t *testing.T) {
 func TestRequestIDCrossesTheBus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.handle(b.service(), func(ctx context.Context, _ *text) (*text, error) { return wrapperspb.String(observe.RequestID(ctx)), nil })
+	b.handle(b.service(), func(ctx context.Context, _ *text) (*text, error) {
+		return wrapperspb.String(observe.RequestID(ctx)), nil
+	})
 	ctx, id := observe.WithRequestID(t.Context(), "r-1")
 	if got, err := b.call(ctx, "x"); err != nil || got != id {
 		t.Errorf("the handler's request id = %q, %v, want %q", got, err, id)
