@@ -31,7 +31,7 @@ func DefaultConfig() Config {
 // Validate names every fault at once.
 func (c Config) Validate() error {
 	var faults []error
-	if err := c.Seed.Validate(c.MinAge); err != nil || c.Seed.Project != "" {
+	if err := c.Seed.Validate(c.MinAge); err != nil {
 		faults = append(faults, fmt.Errorf("retention policy of a new farm: %w", err))
 	}
 	for _, d := range []struct {

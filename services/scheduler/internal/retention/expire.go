@@ -88,7 +88,9 @@ func lockEnded(ctx context.Context, tx *database.Tx, id string) (t Trace, ok boo
 // bury writes the trace and deletes the build. What its workers did stays in their figures.
 func bury(ctx context.Context, tx *database.Tx, t Trace) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO expired_builds (id, seq, project, platform, state, worker_id, submitted_at, assigned_at,
-			finished_at, expired_at, rule, policy, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			finished_at, expired_at, rule, policy, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state, finished_at = excluded.finished_at,
+			expired_at = excluded.expired_at, rule = excluded.rule, policy = excluded.policy, bytes = excluded.bytes, cleaned_at = 0`,
 		t.ID, t.Seq, t.Project, t.Platform, t.State, t.WorkerID, millis(t.SubmittedAt), millis(t.AssignedAt), millis(t.FinishedAt),
 		millis(t.ExpiredAt), t.Rule, t.Policy, t.Bytes)
 	if err != nil {
@@ -124,6 +126,20 @@ func (s *Store) Trace(ctx context.Context, id string) (Trace, error) {
 		return t, fmt.Errorf("read the trace of %s: %w", id, err)
 	}
 	return t, nil
+}
+
+// HasTrace says which of some builds have expired.
+func (s *Store) HasTrace(ctx context.Context, ids []string) (map[string]bool, error) {
+	expired := map[string]bool{}
+	if len(ids) == 0 {
+		return expired, nil
+	}
+	marks, args := list(ids)
+	all, err := s.traces(ctx, `WHERE id IN (`+marks+`)`, args...)
+	for _, t := range all {
+		expired[t.ID] = true
+	}
+	return expired, err
 }
 
 func scanTrace(row interface{ Scan(...any) error }) (t Trace, err error) {

@@ -59,6 +59,16 @@ func policies(ctx context.Context, q querier) (all Policies, err error) {
 	return all, nil
 }
 
+// NextEffective returns when the next policy that waits takes effect; zero if none waits.
+func (s *Store) NextEffective(ctx context.Context, now time.Time) (time.Time, error) {
+	var next sql.NullInt64
+	err := s.db.Read().QueryRowContext(ctx, `SELECT min(effective_at) FROM retention_policies WHERE effective_at > $1`, millis(now)).Scan(&next)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read retention policies: %w", err)
+	}
+	return fromMillis(next.Int64), nil
+}
+
 // SetPolicy replaces a project's policy, or the farm's. build.ErrInvalid if too many projects have one.
 func (s *Store) SetPolicy(ctx context.Context, p Policy) error {
 	return s.tx(ctx, "set a retention policy", func(tx *database.Tx) error {
@@ -193,9 +203,7 @@ func (ps Policies) same(other Policies) bool {
 	return ps.Farm == other.Farm && slices.Equal(ps.Projects, other.Projects)
 }
 
-var errNoRow = sql.ErrNoRows
-
-func missing(err error) bool { return errors.Is(err, errNoRow) }
+func missing(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 func bit(b bool) int64 {
 	if b {
