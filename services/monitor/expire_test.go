@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
 )
 
-func (b *bundle) count(table string) (n int) {
+func (b *bundle) rowsOf(table string) (n int) {
 	b.t.Helper()
 	if err := b.db.Read().QueryRowContext(b.t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
 		b.t.Fatal(err)
@@ -50,7 +50,7 @@ func TestExpiredBuildsLeaveNoSamples(t *testing.T) {
 		}
 		tables := []string{"samples", "sample_minutes", "snapshots"}
 		for _, table := range tables {
-			if n := b.count(table); n != 2 {
+			if n := b.rowsOf(table); n != 2 {
 				t.Fatalf("%d rows of %s, want 2 to begin with", n, table)
 			}
 		}
@@ -60,7 +60,7 @@ func TestExpiredBuildsLeaveNoSamples(t *testing.T) {
 			}
 		}
 		for _, table := range tables {
-			if n := b.count(table); n != 1 {
+			if n := b.rowsOf(table); n != 1 {
 				t.Errorf("%d rows of %s are left, want that of the other build", n, table)
 			}
 		}
@@ -81,7 +81,7 @@ func TestForgottenWorkersLeaveNoReports(t *testing.T) {
 		if _, err := b.ForgetWorkers(t.Context(), &monitorv1.ForgetWorkersRequest{WorkerIds: []string{"mac1"}}); err != nil {
 			t.Fatal(err)
 		}
-		if n := b.count("reports"); n != 1 {
+		if n := b.rowsOf("reports"); n != 1 {
 			t.Errorf("%d reports are left, want that of the other worker", n)
 		}
 	})

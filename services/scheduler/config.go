@@ -25,6 +25,11 @@ type Config struct {
 	MaxBuildTimeout, MaxStageTTL time.Duration
 	// WaitAlert is after how long of waiting an event and a line in the build's log say so; 0 is never.
 	WaitAlert time.Duration
+	// AgeEvery is how long a build waits until its effective priority rises by one, up to the highest that anybody in its lane asked
+	// for; 0 means never.
+	AgeEvery time.Duration
+	// MaxPriority is the highest priority that a submit may ask for, -100 to 100, for projects without a rule of their own.
+	MaxPriority int32
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
 	// Retention says how ended builds expire.
@@ -41,7 +46,7 @@ func DefaultConfig() Config {
 	return Config{
 		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
 		MaxBuildTimeout: 12 * time.Hour, MaxStageTTL: time.Hour, WaitAlert: 15 * time.Minute,
-		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1,
+		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1, AgeEvery: 10 * time.Minute, MaxPriority: 10,
 		Retention: retention.DefaultConfig(),
 	}
 }
@@ -61,6 +66,8 @@ func (c Config) Validate() error {
 	need(c.MaxBuildTimeout >= c.BuildTimeout, "longest build timeout = %s, want at least the build timeout, %s", c.MaxBuildTimeout, c.BuildTimeout)
 	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "longest TTL of a stage = %s, want 1s to 1h", c.MaxStageTTL)
 	need(c.WaitAlert >= 0, "alert of long waits = %s, want 0 or more", c.WaitAlert)
+	need(c.AgeEvery >= 0, "priority ageing = %s, want 0 or more", c.AgeEvery)
+	need(c.MaxPriority >= -maxPriority && c.MaxPriority <= maxPriority, "max priority = %d, want -100 to 100", c.MaxPriority)
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
 	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)

@@ -51,9 +51,13 @@ type Scheduler struct {
 	counted  time.Time
 	deck     deck
 
-	timeouts timeouts
-	lanes    lanes
-	fleet    fleet
+	timeouts  timeouts
+	rules     rules
+	estimates *estimates
+	forecasts forecasts
+	lanes     lanes
+	fleet     fleet
+	meter     meter
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -74,7 +78,17 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 	}
+	if s.estimates, err = newEstimates(s); err != nil {
+		return nil, err
+	}
+	if s.meter, err = newMeter(); err != nil {
+		return nil, err
+	}
 	if err := s.readTimeouts(ctx); err != nil {
+		return nil, err
+	}
+	s.rules.ageEvery = cfg.AgeEvery
+	if err := s.readRules(ctx); err != nil {
 		return nil, err
 	}
 	s.keeper = keeper.New(d.Conn, log)
@@ -97,6 +111,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)
 	g.Go("timeouts", s.timeoutsLoop)
+	g.Go("rules", s.rulesLoop)
 	g.Go("waiting", s.waitingLoop)
 	g.Go("retention", s.retainer.sweeper.Run)
 	g.Go("consume", s.consumeLoop)

@@ -300,7 +300,7 @@ func (x *GetRetentionResponse) GetNotice() string {
 	return ""
 }
 
-// RetentionSweep is what a sweep did. ended_at_ms is 0 while it goes on.
+// RetentionSweep is what a sweep did; its times are 0 if there was none.
 type RetentionSweep struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	BeganAtMs int64                  `protobuf:"varint,1,opt,name=began_at_ms,json=beganAtMs,proto3" json:"began_at_ms,omitempty"`
