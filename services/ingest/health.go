@@ -16,6 +16,8 @@ type healthV1 struct {
 	Status  string       `json:"status"`
 	Queue   queueHealth  `json:"queue"`
 	Storage storeHealth1 `json:"storage"`
+	// Notice is what administrators should know; only while there is something.
+	Notice string `json:"notice,omitempty"`
 }
 
 type queueHealth struct {
@@ -43,7 +45,7 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, healthV1{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
-		Storage: storeHealth1{g.cfg.StoragePath, g.storageAnswers(ctx) == nil},
+		Storage: storeHealth1{g.cfg.StoragePath, g.storageAnswers(ctx) == nil}, Notice: s.GetNotice(),
 	})
 }
 

@@ -115,6 +115,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("keeper", g.keeper.Run)
+	group.Go("requests", g.requestsLoop)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("samples", g.samples.Run)
