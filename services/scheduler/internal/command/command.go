@@ -27,6 +27,8 @@ type settings struct {
 	MaxTTL       time.Duration                 `env:"FREEAGENT_MAX_STAGE_TTL" help:"the longest silence in a stage that a project or a build's profile may ask for, at most 1h"`
 	WaitAlert    time.Duration                 `env:"FREEAGENT_WAIT_ALERT" help:"after how long of waiting an event and the build's log say so; 0 is never"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage in whole seconds, such as install=5m,pods=10m; stages not named keep theirs"`
+	Retention
+	Streams
 }
 
 func defaults() settings {
@@ -34,6 +36,7 @@ func defaults() settings {
 	return settings{
 		Listen: "127.0.0.1:3001", Replicas: c.Replicas, MaxWaiting: c.MaxWaiting, MaxAttempts: c.MaxAttempts, Backoff: c.Backoff,
 		BuildTimeout: c.BuildTimeout, MaxTimeout: c.MaxBuildTimeout, MaxTTL: c.MaxStageTTL, WaitAlert: c.WaitAlert,
+		Retention: retentionOf(c.Retention),
 	}
 }
 
@@ -42,6 +45,8 @@ func (s settings) config() scheduler.Config {
 	c.Replicas, c.MaxWaiting, c.MaxAttempts, c.Backoff, c.BuildTimeout = s.Replicas, s.MaxWaiting, s.MaxAttempts, s.Backoff, s.BuildTimeout
 	c.MaxBuildTimeout, c.MaxStageTTL, c.WaitAlert = s.MaxTimeout, s.MaxTTL, s.WaitAlert
 	maps.Copy(c.StageTTLs, s.StageTTLs)
+	c.Retention = s.Retention.config()
+	c.StreamStorage, c.StreamLimits = s.Streams.config()
 	return c
 }
 
