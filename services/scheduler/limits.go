@@ -15,10 +15,12 @@ func (s *Scheduler) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	if divided == 0 {
-		s.log.WarnContext(ctx, "streams have no limits, since the bus has too little storage for them; a flood of logs can stop hand-outs")
+		s.log.WarnContext(ctx, "limits of streams not set: the bus has too little storage; a flood of logs can stop hand-outs")
 		return nil
 	}
-	s.log.DebugContext(ctx, "streams have limits", "storage_bytes", divided)
+	if divided < s.cfg.StreamStorage {
+		s.log.WarnContext(ctx, "streams share less storage than they should, since the bus has no more", "storage_bytes", divided, "wanted_bytes", s.cfg.StreamStorage)
+	}
 	return nil
 }
 

@@ -46,24 +46,42 @@ func (t Topology) Within(storage int64, own map[string]int64) Topology {
 	return t
 }
 
-// EnsureWithin is Ensure with limits by Within. A storage of 0 is found out: the account's limit, else DefaultStorage, and less
-// where the servers have less. It returns the bytes that were divided; 0 if not even the least is there, and then the streams
-// have no limits.
+// EnsureWithin is Ensure with limits by Within. A storage of 0 is the account's limit, else DefaultStorage. Where the servers have
+// less, it is halved until it fits. EnsureWithin returns the bytes that were divided. They are 0 if nothing fits; then streams that
+// exist stay as they are.
 func EnsureWithin(ctx context.Context, js jetstream.JetStream, t Topology, storage int64, own map[string]int64) (int64, error) {
-	if storage > 0 {
-		return storage, Ensure(ctx, js, t.Within(storage, own))
-	}
-	storage, err := accountStorage(ctx, js, t.replicas())
-	if err != nil {
-		return 0, err
+	if storage <= 0 {
+		var err error
+		if storage, err = accountStorage(ctx, js, t.replicas()); err != nil {
+			return 0, err
+		}
 	}
 	for ; storage >= leastStorage; storage /= 2 {
-		err := Ensure(ctx, js, t.Within(storage, own))
-		if !lacksStorage(err) {
+		if err := Ensure(ctx, js, t.Within(storage, own)); !lacksStorage(err) {
 			return storage, err
 		}
 	}
+	t, err := t.missing(ctx, js)
+	if err != nil {
+		return 0, err
+	}
 	return 0, Ensure(ctx, js, t)
+}
+
+// missing leaves out the streams that exist: a server whose disk has shrunk below what it promised refuses every change of them,
+// a smaller limit too.
+func (t Topology) missing(ctx context.Context, js jetstream.JetStream) (Topology, error) {
+	all := t.Streams
+	t.Streams = nil
+	for _, s := range all {
+		_, err := js.Stream(ctx, s.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Streams = append(t.Streams, s)
+		} else if err != nil {
+			return t, fmt.Errorf("stream %s: %w", s.Name, err)
+		}
+	}
+	return t, nil
 }
 
 func (t Topology) replicas() int64 {

@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -76,9 +75,10 @@ func TestLimitsAreConfigured(t *testing.T) {
 	}{
 		{66 << 20, nil, map[string]int64{bus.LogsStream: 32 << 20, bus.EventsStream: 8 << 20, bus.TelemetryStream: 4 << 20, bus.QueueStream: 2 << 20}},
 		{66 << 20, map[string]int64{bus.LogsStream: 5 << 20}, map[string]int64{bus.LogsStream: 5 << 20, bus.EventsStream: 8 << 20}},
+		{0, map[string]int64{bus.LogsStream: 6 << 20}, map[string]int64{bus.LogsStream: 6 << 20}},
 		{33 << 20, nil, map[string]int64{bus.LogsStream: 16 << 20}},
 	} {
-		if got, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), c.storage, c.own); err != nil || got != c.storage {
+		if got, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), c.storage, c.own); err != nil || got < c.storage {
 			t.Fatalf("EnsureWithin(%d) = %d, %v", c.storage, got, err)
 		}
 		for name, want := range c.want {
@@ -101,7 +101,7 @@ func TestALimitDropsNothing(t *testing.T) {
 	}
 	ensure := func() {
 		t.Helper()
-		if _, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), 33<<16, nil); err != nil {
+		if _, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), 66<<20, map[string]int64{bus.LogsStream: 1 << 20}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,18 +114,34 @@ func TestALimitDropsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ensure()
-	if got := limitOf(t, js, bus.LogsStream); got != 16<<16 {
+	if got := limitOf(t, js, bus.LogsStream); got != 1<<20 {
 		t.Errorf("limit = %d, want its share", got)
 	}
 }
 
-// TestSettingsBeyondTheServer are refused, not quietly cut.
-func TestSettingsBeyondTheServer(t *testing.T) {
+// TestLimitsOnAShrunkenServer: a server that starts with less than the streams were promised serves on, and nothing is lost.
+func TestLimitsOnAShrunkenServer(t *testing.T) {
 	t.Parallel()
-	srv := bustest.StartWith(t, cramped)
+	srv := bustest.StartWith(t, 8*cramped)
 	js := srv.JetStream(srv.Connect("test"))
-	var refused *jetstream.APIError
-	if _, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), 100*cramped, nil); !errors.As(err, &refused) {
-		t.Errorf("EnsureWithin = %v, want the server's refusal", err)
+	if got, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), 100*cramped, nil); err != nil || got > 12*cramped || got < 4*cramped {
+		t.Fatalf("EnsureWithin = %d, %v, want what the server has", got, err)
+	}
+	if _, err := js.Publish(t.Context(), bus.BuildSubject("b1", bus.Queued), nil); err != nil {
+		t.Fatal(err)
+	}
+	srv.Shrink(cramped)
+	for range 2 {
+		eventually(t, "EnsureWithin", func() bool {
+			_, err := bus.EnsureWithin(t.Context(), js, bus.NewTopology(1), cramped, nil)
+			if err != nil {
+				t.Log(err)
+			}
+			return err == nil
+		})
+	}
+	s, err := js.Stream(t.Context(), bus.EventsStream)
+	if err != nil || s.CachedInfo().State.Msgs != 1 {
+		t.Errorf("events = %v, %v, want the one", s.CachedInfo().State, err)
 	}
 }

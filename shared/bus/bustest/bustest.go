@@ -73,6 +73,13 @@ func (s *Server) Restart() {
 	s.boot()
 }
 
+// Shrink restarts the server with so many bytes for all streams.
+func (s *Server) Shrink(storage int64) {
+	s.tb.Helper()
+	s.storage = storage
+	s.Restart()
+}
+
 // provider hands out connections of whichever server runs now, so that clients come back after a Restart.
 type provider struct{ s *Server }
 

@@ -200,7 +200,9 @@ func (n *neighbors) ForgetWorkers(_ context.Context, ids []string) error {
 	return nil
 }
 
-func (n *neighbors) Measure(_ context.Context, ids []string) (int64, error) { return int64(len(ids)) * 100, nil }
+func (n *neighbors) Measure(_ context.Context, ids []string) (int64, error) {
+	return int64(len(ids)) * 100, nil
+}
 
 func sorted(ids []string) []string {
 	ids = slices.Clone(ids)
