@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,7 +155,7 @@ func TestDownloadUnderWayWhileItExpires(t *testing.T) {
 	}
 	f.expired("b1")
 	rest, err := io.ReadAll(resp.Body)
-	if err == nil && !bytes.Equal(append(head, rest...), data) {
+	if err == nil && !bytes.Equal(slices.Concat(head, rest), data) {
 		t.Errorf("%d bytes arrived without an error, want all %d or an error", len(head)+len(rest), len(data))
 	}
 }
