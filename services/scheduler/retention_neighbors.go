@@ -51,21 +51,23 @@ func (n neighbors) Forget(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the subject
 	}
-	stream, err := n.s.js.Stream(ctx, bus.EventsStream)
-	if err != nil {
-		return fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, bus.EventsStream, err)
-	}
-	for _, id := range ids {
-		if err := deleteEvents(ctx, stream, bus.BuildSubjectsOf(id)); err != nil {
-			return err
+	for name, subjects := range map[string]func(string) string{bus.EventsStream: bus.BuildSubjectsOf, bus.TelemetryStream: bus.TelemetrySubjectsOf} {
+		stream, err := n.s.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, name, err)
+		}
+		for _, id := range ids {
+			if err := deleteMessages(ctx, stream, subjects(id)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// deleteEvents deletes the messages of some subjects one by one. A purge by subject would do so at once, but makes nats-server
+// deleteMessages deletes the messages of some subjects one by one. A purge by subject would do so at once, but makes nats-server
 // 2.15 forget other messages that wait for their redelivery.
-func deleteEvents(ctx context.Context, stream jetstream.Stream, subjects string) error {
+func deleteMessages(ctx context.Context, stream jetstream.Stream, subjects string) error {
 	for next := uint64(1); ; {
 		m, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjects))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -76,7 +78,7 @@ func deleteEvents(ctx context.Context, stream jetstream.Stream, subjects string)
 			err = stream.DeleteMsg(ctx, m.Sequence)
 		}
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("%w: delete events %s: %w", build.ErrUnavailable, subjects, err)
+			return fmt.Errorf("%w: delete messages of %s: %w", build.ErrUnavailable, subjects, err)
 		}
 	}
 }

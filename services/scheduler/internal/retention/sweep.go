@@ -27,8 +27,8 @@ const (
 	batch = 20
 	// maxPlan bounds what one look at the plan takes.
 	maxPlan = 2000
-	// lease is how long a sweeper that died keeps others from sweeping. It is renewed with each batch.
-	lease = 2 * time.Minute
+	// shortLease and longLease bound how long a sweeper that died keeps others from sweeping.
+	shortLease, longLease = time.Second, 10 * time.Second
 	// announceEvery is how often the log says that a policy is about to take effect.
 	announceEvery = 6 * time.Hour
 )
@@ -41,6 +41,7 @@ type Sweeper struct {
 	log       *slog.Logger
 	now       func() time.Time
 	holder    string
+	lease     time.Duration
 	woken     chan struct{}
 	announced time.Time
 	// fault is called before each step; tests stop there.
@@ -50,7 +51,8 @@ type Sweeper struct {
 // NewSweeper returns a sweeper.
 func NewSweeper(cfg Config, st *Store, n Neighbors, now func() time.Time, log *slog.Logger) *Sweeper {
 	return &Sweeper{
-		cfg: cfg, store: st, neighbors: n, log: log, now: now, holder: build.NewID(), woken: make(chan struct{}, 1),
+		cfg: cfg, store: st, neighbors: n, log: log, now: now, holder: build.NewID(),
+		lease: min(max(cfg.Every, shortLease), longLease), woken: make(chan struct{}, 1),
 		fault: func(string) error { return nil },
 	}
 }
@@ -91,11 +93,13 @@ type sweep struct {
 // Round sweeps once, unless another scheduler does.
 func (s *Sweeper) Round(ctx context.Context) error {
 	now := s.now()
-	if won, err := s.store.Acquire(ctx, s.holder, now, now.Add(lease)); !won || err != nil {
+	if won, err := s.store.Acquire(ctx, s.holder, now, now.Add(s.lease)); !won || err != nil {
 		return err
 	}
 	w := &sweep{Sweeper: s, Sweep: Sweep{BeganAt: now}}
-	err := w.run(ctx)
+	held, release := s.hold(ctx)
+	err := w.run(held)
+	release()
 	w.EndedAt = s.now()
 	if err != nil {
 		w.Error = "the sweep stopped early; the scheduler's log says why"
@@ -128,17 +132,33 @@ func (w *sweep) run(ctx context.Context) (err error) {
 	return w.forgetWorkers(ctx)
 }
 
-// renew keeps the sweep this scheduler's.
-func (w *sweep) renew(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	now := w.now()
-	won, err := w.store.Acquire(ctx, w.holder, now, now.Add(lease))
-	if err == nil && !won {
-		err = errors.New("another scheduler sweeps")
-	}
-	return err
+// errTaken ends a sweep whose lease another scheduler has taken.
+var errTaken = errors.New("another scheduler sweeps")
+
+// hold renews the lease until it is released. The context that it returns ends when the lease is lost.
+func (s *Sweeper) hold(ctx context.Context) (held context.Context, release func()) {
+	held, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(s.lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-tick.C:
+			}
+			now := s.now()
+			switch won, err := s.store.Acquire(held, s.holder, now, now.Add(s.lease)); {
+			case err != nil && held.Err() == nil:
+				s.log.WarnContext(held, "lease of the retention sweep not renewed yet", "err", err)
+			case err == nil && !won:
+				cancel(errTaken)
+			}
+		}
+	}()
+	return held, func() { cancel(nil); <-ended }
 }
 
 // announce says in the log that something is about to expire for the first time by a policy.
@@ -178,7 +198,7 @@ func (w *sweep) expire(ctx context.Context) error {
 }
 
 func (w *sweep) expireSome(ctx context.Context, some []Candidate) error {
-	if err := errors.Join(w.renew(ctx), w.fault("expire")); err != nil {
+	if err := w.fault("expire"); err != nil {
 		return err
 	}
 	gone, err := w.store.Expire(ctx, w.policies, some, w.now())
@@ -212,9 +232,6 @@ func (w *sweep) each(ctx context.Context, step func(context.Context, []Trace) er
 			return errors.Join(failed, err)
 		}
 		after = some[len(some)-1]
-		if err := w.renew(ctx); err != nil {
-			return errors.Join(failed, err)
-		}
 		if err := w.apart(ctx, step, some); errors.Is(err, build.ErrUnavailable) || ctx.Err() != nil {
 			return errors.Join(failed, err)
 		} else if failed == nil {
@@ -279,9 +296,6 @@ func (w *sweep) forgetWorkers(ctx context.Context) error {
 		since := w.now().Add(-p.WorkerAge)
 		ids, err := w.store.Absent(ctx, since, batch)
 		if err != nil || len(ids) == 0 {
-			return err
-		}
-		if err := w.renew(ctx); err != nil {
 			return err
 		}
 		if err := w.neighbors.ForgetWorkers(ctx, ids); err != nil {
