@@ -72,7 +72,8 @@ type answer struct {
 
 func answers() []answer {
 	return []answer{
-		{build.ErrNotFound, http.StatusNotFound, "Build not found", ""},
+		{build.ErrNotFound, http.StatusNotFound, sayNotFound, ""},
+		{build.ErrExpired, http.StatusGone, "", ""},
 		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
 		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
 		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
@@ -100,6 +101,10 @@ func (g *Ingest) fail(w http.ResponseWriter, r *http.Request, say dialect, err e
 	ctx := r.Context()
 	if ctx.Err() != nil {
 		g.log.InfoContext(ctx, "client left", "path", r.URL.Path, "err", err)
+		return
+	}
+	if errors.Is(err, build.ErrExpired) {
+		say.refuseExpired(w, r, err)
 		return
 	}
 	for _, a := range answers() {

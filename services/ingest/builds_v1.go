@@ -65,7 +65,11 @@ func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.retry(r.Context(), chi.URLParam(r, "id"))
+	id := chi.URLParam(r, "id")
+	resp, err := g.retry(r.Context(), id)
+	if traceOf(err) != nil {
+		err = refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
+	}
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -94,6 +98,10 @@ type statusV1 struct {
 
 func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
 	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
+	if t := traceOf(err); t != nil {
+		statusOfExpired(w, t)
+		return
+	}
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return

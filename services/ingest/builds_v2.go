@@ -73,6 +73,7 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := viewV2(resp.GetBuild(), resp.GetAttempts())
+	v.Pin = viewPin(resp.GetPin())
 	if v.Final() {
 		v.Log = g.logV2(r.Context(), v.ID)
 	}

@@ -255,7 +255,7 @@ func (g *Ingest) describe(ctx context.Context, e *webhook.Event) error {
 		return nil
 	}
 	resp, err := g.getBuild(ctx, e.Subject)
-	if errors.Is(err, build.ErrNotFound) {
+	if errors.Is(err, build.ErrNotFound) || errors.Is(err, build.ErrExpired) {
 		return nil
 	}
 	if err != nil {

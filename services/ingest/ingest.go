@@ -119,6 +119,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("keeper", g.keeper.Run)
+	group.Go("requests", g.requestsLoop)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("leases of submits", g.presence.loop)

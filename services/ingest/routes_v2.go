@@ -123,7 +123,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(),
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.retentionOperations(), g.hookOperations(), g.byteOperations(),
 		g.formerOperations())
 }
 
@@ -148,36 +148,36 @@ func (g *Ingest) buildOperations() []operation {
 		},
 		{
 			method: "GET", path: "/builds/{id}", guard: readOrToken, handle: g.getV2, id: "getBuild", summary: "Read a build with its attempts",
-			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404},
+			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/events", guard: readOrToken, handle: g.eventsV2, id: "followBuild", summary: "Follow a build's life",
 			about: "Server-sent events: \"build\" with the build as it is, again whenever something happens to it, and \"end\" instead of the last.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read, search or follow a build's log",
 			about: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",
 			about: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: g.resultV2, id: "downloadResult", summary: "Download a completed build's result",
 			about: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 416},
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 410, 416},
 		},
 		{
 			method: "POST", path: "/builds/{id}/cancel", guard: submit, handle: g.cancelV2, id: "cancelBuild", summary: "Cancel a build",
 			about: "A worker's process tree is killed within a second. Cancelling twice is answered like the first time.",
-			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "POST", path: "/builds/{id}/retry", guard: submitOrToken, handle: g.retryV2, id: "retryBuild", summary: "Submit a build's source again",
-			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 422},
+			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 410, 422},
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -31,6 +32,12 @@ type Config struct {
 	MaxPriority int32
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
+	// Retention says how ended builds expire.
+	Retention RetentionConfig
+	// StreamStorage is how many bytes all streams may take together; 0 is what the account has, at most bus.DefaultStorage.
+	// StreamLimits overrides the share of single streams, by name.
+	StreamStorage int64
+	StreamLimits  map[string]int64
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
 	Replicas int
 	// LazyLogs acknowledges log lines and telemetry before they are written: faster, and only on a server that stays alone, since
@@ -44,6 +51,7 @@ func DefaultConfig() Config {
 		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
 		MaxBuildTimeout: 12 * time.Hour, MaxStageTTL: time.Hour, WaitAlert: 15 * time.Minute,
 		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1, AgeEvery: 10 * time.Minute, MaxPriority: 10,
+		Retention: retention.DefaultConfig(),
 	}
 }
 
@@ -67,6 +75,7 @@ func (c Config) Validate() error {
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
 	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)
+	faults = append(faults, c.Retention.Validate(), c.validStreams())
 	for s, ttl := range c.StageTTLs {
 		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)
 	}

@@ -232,7 +232,7 @@ func (s *Scheduler) topology() bus.Topology {
 }
 
 func (s *Scheduler) ensureTopology(ctx context.Context) error {
-	if err := bus.Ensure(ctx, s.js, s.topology()); err != nil {
+	if err := s.ensureStreams(ctx); err != nil {
 		return err
 	}
 	lanes, err := s.store.Lanes(ctx)

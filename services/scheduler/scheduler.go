@@ -33,14 +33,15 @@ type Deps struct {
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
 type Scheduler struct {
-	cfg    Config
-	store  *store.Store
-	relay  *database.Relay
-	keeper *keeper.Keeper
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	log    *slog.Logger
-	now    func() time.Time
+	cfg      Config
+	store    *store.Store
+	relay    *database.Relay
+	keeper   *keeper.Keeper
+	retainer *retainer
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	log      *slog.Logger
+	now      func() time.Time
 	// pauses of this process: workers could not report meanwhile.
 	pauses *pause.Detector
 
@@ -96,6 +97,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		return nil, err
 	}
 	s.keeper = keeper.New(d.Conn, log)
+	if s.retainer, err = s.newRetainer(ctx, d); err != nil {
+		return nil, err
+	}
 	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
@@ -115,6 +119,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("timeouts", s.timeoutsLoop)
 	g.Go("rules", s.rulesLoop)
 	g.Go("waiting", s.waitingLoop)
+	g.Go("retention", s.retainer.sweeper.Run)
 	g.Go("consume", s.consumeLoop)
 	g.Go("requests", func(ctx context.Context) error {
 		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)

@@ -224,7 +224,9 @@ func (a *App) openDeciders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.scheduler, err = scheduler.New(ctx, a.cfg.Scheduler, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync}); err != nil {
+	orders := a.cfg.Scheduler
+	orders.StreamStorage = a.streamStorage()
+	if a.scheduler, err = scheduler.New(ctx, orders, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync}); err != nil {
 		return err
 	}
 	if db, nc, err = a.service(ctx, "monitor"); err != nil {

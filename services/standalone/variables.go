@@ -52,5 +52,5 @@ func variables(cfg *Config, getenv func(string) string) error {
 			cfg.Ingest.WebhookNetworks = append(cfg.Ingest.WebhookNetworks, p)
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, retentionVariables(cfg, getenv))...)
 }

@@ -65,6 +65,8 @@ type Build struct {
 	FinishedAt  string  `json:"finished_at,omitempty"`
 	Source      *Object `json:"source,omitempty"`
 	Result      *Object `json:"result,omitempty"`
+	// Pin keeps it from expiring. Like Attempts and Log, it is filled when one build is asked for, not in lists.
+	Pin *Pin `json:"pin,omitempty"`
 	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
 	Log      *Log      `json:"log,omitempty"`
 	Attempts []Attempt `json:"attempts,omitempty"`
@@ -267,6 +269,8 @@ type Problem struct {
 	// Code is the machine's word, see package rpc.
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
+	// Expired comes with the code build_expired.
+	Expired *Expired `json:"expired,omitempty"`
 }
 
 func (p *Problem) Error() string { return p.Detail }

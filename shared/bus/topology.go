@@ -112,21 +112,26 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 
 // ensureStream updates only what differs: creating a stream anew with the configuration it has changes nothing, while an
 // update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment. How a stream is
-// persisted stays as it was made.
+// persisted stays as it was made. A limit is never below what the stream holds, so an update drops nothing.
 func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig) error {
-	_, err := js.CreateStream(ctx, s)
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return err
-	}
 	old, err := js.Stream(ctx, s.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		old, err = js.Stream(ctx, s.Name) // another was faster
+	}
 	if err != nil {
 		return err
 	}
-	was := old.CachedInfo().Config.PersistMode
-	if was != s.PersistMode {
-		if s.PersistMode = was; was == jetstream.AsyncPersistMode && s.Replicas > 1 {
-			return ErrAlone
-		}
+	was := old.CachedInfo()
+	if s.PersistMode = was.Config.PersistMode; s.PersistMode == jetstream.AsyncPersistMode && s.Replicas > 1 {
+		return ErrAlone
+	}
+	if s.MaxBytes > 0 && uint64(s.MaxBytes) < was.State.Bytes {
+		s.MaxBytes = int64(was.State.Bytes) //nolint:gosec // a server has fewer
+	}
+	if max(s.MaxBytes, 0) == max(was.Config.MaxBytes, 0) {
 		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}

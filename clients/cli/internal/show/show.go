@@ -154,6 +154,9 @@ func Build(s session.IO, b api.Build) error {
 	row("Took", Took(b, now))
 	row("Error", b.Error)
 	row("Retry of", b.RetryOf)
+	if b.Pin != nil {
+		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
+	}
 	if b.Result != nil {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)

@@ -620,7 +620,9 @@ type GetRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	// The build's row alone: no attempts, position or reason to wait.
-	Brief         bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
+	Brief bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
+	// Answer with what is left of a build that has expired; else such a build is unknown.
+	Expired       bool `protobuf:"varint,60,opt,name=expired,proto3" json:"expired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -669,10 +671,22 @@ func (x *GetRequest) GetBrief() bool {
 	return false
 }
 
+func (x *GetRequest) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
 type GetResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Build         *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
-	Attempts      []*Attempt             `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent of a build that has expired.
+	Build    *Build     `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	Attempts []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Only if the request asks for it.
+	Expired *ExpiredBuild `protobuf:"bytes,60,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Absent if it is not pinned, and of a brief request.
+	Pin           *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,6 +731,20 @@ func (x *GetResponse) GetBuild() *Build {
 func (x *GetResponse) GetAttempts() []*Attempt {
 	if x != nil {
 		return x.Attempts
+	}
+	return nil
+}
+
+func (x *GetResponse) GetExpired() *ExpiredBuild {
+	if x != nil {
+		return x.Expired
+	}
+	return nil
+}
+
+func (x *GetResponse) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
 	}
 	return nil
 }
@@ -1114,6 +1142,8 @@ type SummaryResponse struct {
 	// Both together.
 	Total         int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	WorkersOnline int64 `protobuf:"varint,4,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
+	// What administrators should know, for people; empty if there is nothing.
+	Notice        string `protobuf:"bytes,60,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1174,6 +1204,13 @@ func (x *SummaryResponse) GetWorkersOnline() int64 {
 		return x.WorkersOnline
 	}
 	return 0
+}
+
+func (x *SummaryResponse) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
 }
 
 type RegisterWorkerRequest struct {
@@ -3506,7 +3543,7 @@ var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -3565,14 +3602,17 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
 	"\n" +
 	"superseded\x18\x03 \x03(\tR\n" +
-	"superseded\"=\n" +
+	"superseded\"W\n" +
 	"\n" +
 	"GetRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
-	"\x05brief\x18\x02 \x01(\bR\x05brief\"\x7f\n" +
+	"\x05brief\x18\x02 \x01(\bR\x05brief\x12\x18\n" +
+	"\aexpired\x18< \x01(\bR\aexpired\"\xee\x01\n" +
 	"\vGetResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12;\n" +
-	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\"\xf7\x01\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\x12>\n" +
+	"\aexpired\x18< \x01(\v2$.freeagent.scheduler.v1.ExpiredBuildR\aexpired\x12-\n" +
+	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\"\xf7\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x1f\n" +
@@ -3600,12 +3640,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"E\n" +
 	"\x0eCancelResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\"\x10\n" +
-	"\x0eSummaryRequest\"\x80\x01\n" +
+	"\x0eSummaryRequest\"\x98\x01\n" +
 	"\x0fSummaryResponse\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\x03R\x06active\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12%\n" +
-	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\"\xce\x02\n" +
+	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\x12\x16\n" +
+	"\x06notice\x18< \x01(\tR\x06notice\"\xce\x02\n" +
 	"\x15RegisterWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3858,6 +3899,8 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	nil,                            // 56: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
 	nil,                            // 57: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
 	(*v1.ObjectRef)(nil),           // 58: freeagent.events.v1.ObjectRef
+	(*ExpiredBuild)(nil),           // 59: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 60: freeagent.scheduler.v1.Pin
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
 	58, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
@@ -3870,38 +3913,40 @@ var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
 	2,  // 7: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	2,  // 8: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	7,  // 9: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	2,  // 10: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	2,  // 11: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	53, // 12: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	2,  // 13: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	54, // 14: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	55, // 15: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	20, // 16: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	20, // 17: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	30, // 18: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	30, // 19: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	29, // 20: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	2,  // 21: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	56, // 22: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 23: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	2,  // 24: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	2,  // 25: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	57, // 26: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	40, // 27: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 28: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 29: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 30: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	45, // 31: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	45, // 32: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 33: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // 34: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	45, // 35: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 36: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	59, // 10: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	60, // 11: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	2,  // 12: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	2,  // 13: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	53, // 14: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	2,  // 15: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	54, // 16: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	55, // 17: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	20, // 18: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	20, // 19: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	30, // 20: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	30, // 21: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	29, // 22: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	2,  // 23: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	56, // 24: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 25: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	2,  // 26: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	2,  // 27: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	57, // 28: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	40, // 29: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 30: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 31: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 32: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	45, // 33: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	45, // 34: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 35: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	46, // 36: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	45, // 37: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 38: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -3909,6 +3954,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 	if File_freeagent_scheduler_v1_scheduler_proto != nil {
 		return
 	}
+	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -29,6 +29,8 @@ type settings struct {
 	PriorityAge  time.Duration                 `env:"FREEAGENT_PRIORITY_AGE" help:"how long a build waits until its priority counts as one higher; 0 means never"`
 	MaxPriority  int32                         `env:"FREEAGENT_MAX_PRIORITY" help:"highest priority that a submit gets, -100 to 100, for projects without a rule"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage in whole seconds, such as install=5m,pods=10m; stages not named keep theirs"`
+	Retention
+	Streams
 }
 
 func defaults() settings {
@@ -37,6 +39,7 @@ func defaults() settings {
 		Listen: "127.0.0.1:3001", Replicas: c.Replicas, MaxWaiting: c.MaxWaiting, MaxAttempts: c.MaxAttempts, Backoff: c.Backoff,
 		BuildTimeout: c.BuildTimeout, MaxTimeout: c.MaxBuildTimeout, MaxTTL: c.MaxStageTTL, WaitAlert: c.WaitAlert,
 		PriorityAge: c.AgeEvery, MaxPriority: c.MaxPriority,
+		Retention: retentionOf(c.Retention),
 	}
 }
 
@@ -46,6 +49,8 @@ func (s settings) config() scheduler.Config {
 	c.MaxBuildTimeout, c.MaxStageTTL, c.WaitAlert = s.MaxTimeout, s.MaxTTL, s.WaitAlert
 	c.AgeEvery, c.MaxPriority = s.PriorityAge, s.MaxPriority
 	maps.Copy(c.StageTTLs, s.StageTTLs)
+	c.Retention = s.Retention.config()
+	c.StreamStorage, c.StreamLimits = s.Streams.config()
 	return c
 }
 
