@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	pausedetector "github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // Config of a worker.
@@ -110,4 +111,6 @@ type Deps struct {
 	TLS *tls.Config
 	// Dial connects to the bus; nil means bus.Connect.
 	Dial func(bus.Config, *slog.Logger) (*nats.Conn, error)
+	// Pauses detects pauses of this process; nil means the system's clocks.
+	Pauses *pausedetector.Detector
 }

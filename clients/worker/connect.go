@@ -174,9 +174,10 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 		fresh = false
 	default:
 	}
+	paused := w.awake.pauses.Count()
 	var resp schedulerv1.SyncResponse
 	err = w.call(ctx, "scheduler", "sync", &schedulerv1.SyncRequest{
-		WorkerId: w.link.get().id, Holding: w.held.leases(), Slots: int32(w.cfg.Slots), Fresh: fresh,
+		WorkerId: w.link.get().id, Holding: w.held.leases(), Slots: int32(w.cfg.Slots), Fresh: fresh, Draining: w.draining.Load(),
 	}, &resp)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -187,6 +188,7 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 	for _, l := range resp.GetLost() {
 		w.held.drop(lease{l.GetBuildId(), l.GetAttempt()}, errLeaseLost)
 	}
+	w.awake.synced.Store(paused)
 	w.pace.Store(paceFrom(resp.GetPace()))
 	w.readyOnce.Do(func() { close(w.ready) })
 	return syncEvery, nil

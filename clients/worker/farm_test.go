@@ -280,9 +280,14 @@ func (f *farm) queued() uint64 {
 
 func (f *farm) eventually(what string, ok func() bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(quickly); !ok(); <-time.After(5 * time.Millisecond) {
+	f.within(quickly, what, ok)
+}
+
+func (f *farm) within(d time.Duration, what string, ok func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(d); !ok(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			f.t.Fatalf("%s: not within %s", what, quickly)
+			f.t.Fatalf("%s: not within %s", what, d)
 		}
 	}
 }
@@ -305,13 +310,21 @@ type agent struct {
 // start runs a worker until the test ends, and checks that it then ends well.
 func (f *farm) start(e runtime.Executor, adjust func(*worker.Config)) *agent {
 	f.t.Helper()
+	return f.startWith(e, adjust, func(*worker.Deps) {})
+}
+
+// startWith is start for a worker with other dependencies.
+func (f *farm) startWith(e runtime.Executor, adjust func(*worker.Config), depend func(*worker.Deps)) *agent {
+	f.t.Helper()
 	gw, err := api.New(api.Config{BaseURL: f.http.URL, Key: apiKey})
 	must(f.t, err)
 	cfg := worker.Config{Name: "test", StateDir: f.t.TempDir()}
 	if adjust != nil {
 		adjust(&cfg)
 	}
-	w, err := worker.New(cfg, worker.Deps{Gateway: gw, Executor: e, Log: slog.New(slog.NewTextHandler(testLog{f.t}, nil))})
+	deps := worker.Deps{Gateway: gw, Executor: e, Log: slog.New(slog.NewTextHandler(testLog{f.t}, nil))}
+	depend(&deps)
+	w, err := worker.New(cfg, deps)
 	must(f.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &agent{w, cancel, make(chan error, 1)}

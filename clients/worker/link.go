@@ -45,6 +45,11 @@ func (w *Worker) call(ctx context.Context, service, verb string, req, resp proto
 	if c == nil {
 		return errNoBus
 	}
+	if verb != "sync" {
+		if err := w.confirmed(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
 	return rpc.Call(ctx, c.nc, bus.WorkerRequestSubject(service, verb, c.id), req, resp) //nolint:wrapcheck // names the subject
@@ -55,6 +60,9 @@ func (w *Worker) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Pub
 	c := w.link.get()
 	if c == nil {
 		return errNoBus
+	}
+	if err := w.confirmed(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()

@@ -16,7 +16,9 @@ type slots struct {
 	onFull map[*lane]func()
 }
 
-func newSlots(n int) *slots { return &slots{free: n, total: n, changed: make(chan struct{}), onFull: map[*lane]func(){}} }
+func newSlots(n int) *slots {
+	return &slots{free: n, total: n, changed: make(chan struct{}), onFull: map[*lane]func(){}}
+}
 
 // await waits for a free slot without taking it; false if ctx ends first.
 func (s *slots) await(ctx context.Context) bool {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,27 +22,45 @@ const (
 	// transferTries bounds the grants asked for one object; within each the HTTP client resumes and repeats by itself.
 	transferTries = 4
 	transferPause = 500 * time.Millisecond
+	// transferPauseMax bounds the pause, and transferPatience how long a farm is waited for that is away:
+	// one that restarts, or was paused with its machine, must not cost a build that is nearly done.
+	transferPauseMax = 5 * time.Second
+	transferPatience = 10 * time.Minute
 )
 
-// again repeats a transfer, each time with a new grant, while another try may help.
+// errSource: the source is not what was submitted any more, and no other worker would find another.
+var errSource = errors.New("the source of this build is missing or damaged in the farm's store; submit the app again")
+
+// again repeats a transfer, each time with a new grant, while another try may help. A farm that is away
+// is waited for and costs no try.
 func (a *attempt) again(ctx context.Context, what string, once func() error) error {
-	for try, wait := 1, transferPause; ; try, wait = try+1, 2*wait {
+	began := time.Now()
+	for try, wait := 1, transferPause; ; wait = min(2*wait, transferPauseMax) {
 		err := once()
+		away := errors.Is(err, build.ErrUnavailable) && time.Since(began) < transferPatience
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx) //nolint:wrapcheck // ours
-		case gone(err), errors.Is(err, build.ErrTooLarge), errors.Is(err, build.ErrInvalid), errors.Is(err, build.ErrObjectNotFound):
+		case gone(err), errors.Is(err, build.ErrTooLarge), errors.Is(err, build.ErrInvalid), missing(err):
 			return fmt.Errorf("%s: %w", what, err)
-		case try == transferTries:
+		case try == transferTries && !away:
 			return fmt.Errorf("%s, %d tries: %w", what, try, err)
+		}
+		if !away {
+			try++
 		}
 		a.say(ctx, "warn", fmt.Sprintf("%s: %v; trying again", what, err))
 		if !pause(ctx, wait/2+rand.N(wait)) {
 			return context.Cause(ctx) //nolint:wrapcheck // ours
 		}
 	}
+}
+
+// missing says that the store does not have the bytes that it should have.
+func missing(err error) bool {
+	return errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrObjectCorrupt)
 }
 
 // grant asks for the right to move bytes. If the lease is lost the whole attempt is.
@@ -72,10 +91,17 @@ func (a *attempt) prepare(ctx context.Context, ws runtime.Workspace) error {
 	defer os.Remove(name) // the workspace is removed anyway; this makes room for the build
 	defer f.Close()
 	var size int64
+	var corrupt error
 	err = a.again(ctx, "download the source", func() (err error) {
 		size, err = a.download(ctx, f)
+		if errors.Is(err, api.ErrCorrupt) { // once may be the network's fault
+			err, corrupt = cmp.Or(corrupt, err), fmt.Errorf("%w: %w", build.ErrObjectCorrupt, err)
+		}
 		return err
 	})
+	if missing(err) {
+		return fmt.Errorf("%w (%w)", errSource, err)
+	}
 	if err != nil {
 		return err
 	}

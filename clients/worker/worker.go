@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	pausedetector "github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // Worker is one agent. Many may live in a process.
@@ -21,11 +22,15 @@ type Worker struct {
 	slots *slots
 	held  holding
 	pace  atomic.Pointer[pace]
+	awake awake
 	// resync asks for a sync soon; a second ask while one waits is the same.
 	resync chan struct{}
 	// ready is closed after the first sync: claims before it could be taken for forgotten ones.
 	ready     chan struct{}
 	readyOnce sync.Once
+
+	// draining: it takes no further build, and says so.
+	draining atomic.Bool
 
 	drained, handedBack         chan struct{}
 	drainedOnce, handedBackOnce sync.Once
@@ -44,6 +49,9 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 		cfg: cfg, deps: deps, log: deps.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots),
 		resync: make(chan struct{}, 1), ready: make(chan struct{}),
 		drained: make(chan struct{}), handedBack: make(chan struct{}),
+	}
+	if w.awake.pauses = deps.Pauses; w.awake.pauses == nil {
+		w.awake.pauses = pausedetector.New(awakeTick)
 	}
 	w.pace.Store(paceFrom(nil))
 	return w, nil
@@ -86,6 +94,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	case <-w.drained:
 	}
 	stop()
+	w.draining.Store(true)
+	w.askSync()
 	w.drain(life)
 	end()
 	return <-connection

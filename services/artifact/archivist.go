@@ -112,7 +112,7 @@ func endOf(e bus.Event, data []byte) (time.Time, error) {
 	default:
 		fact = &eventsv1.BuildCancelled{}
 	}
-	err := proto.Unmarshal(data, fact)
+	err := bus.Decode(data, fact)
 	return time.UnixMilli(fact.GetFinishedAtMs()), err
 }
 

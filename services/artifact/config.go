@@ -45,6 +45,9 @@ type Config struct {
 	// DrainTimeout is how long Run waits for transfers after its context has ended; then they are cut. Default 30 s.
 	DrainTimeout time.Duration
 
+	// WatchStore is how often the object store is asked whether it answers; 0: never, for one that is in this process. Default 5 s.
+	WatchStore time.Duration
+
 	// MaxSourceBytes, MaxCertsBytes and MaxResultBytes are the largest uploads accepted; defaults 500 MiB, 10 MiB, 1 GiB.
 	// Certs are held in memory.
 	MaxSourceBytes, MaxCertsBytes, MaxResultBytes int64
@@ -81,7 +84,7 @@ const maxCertsMemory = 64 << 20
 func DefaultConfig() Config {
 	return Config{
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
-		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second,
+		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second, WatchStore: 5 * time.Second,
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
 		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
@@ -121,6 +124,7 @@ func (c Config) Validate() error {
 	}
 	fault(c.MaxCertsBytes > maxCertsMemory, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, maxCertsMemory)
 	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
+	fault(c.WatchStore < 0, "WatchStore is %s, it must not be negative", c.WatchStore)
 	fault(c.LogRetention < 0, "LogRetention is %s, it must not be negative", c.LogRetention)
 	// The row of an upload under way is extended after a quarter of StagedTTL, and the upload may begin as late as TicketTTL.
 	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)

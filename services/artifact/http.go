@@ -29,7 +29,8 @@ func (s *Service) routes() http.Handler {
 	mux.HandleFunc("GET "+api.ObjectsPath, s.transfer(s.serveGet))
 	mux.HandleFunc("HEAD "+api.ObjectsPath, s.transfer(s.serveHead))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.HandleFunc("GET /readyz", probe(s.CanServe))
+	mux.HandleFunc("GET /health", probe(s.Check))
 	return mux
 }
 
@@ -236,24 +237,38 @@ func (s *Service) broken(ctx context.Context, w http.ResponseWriter, o store.Obj
 // readyTimeout keeps a probe short.
 const readyTimeout = 2 * time.Second
 
-func (s *Service) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	if err := s.Check(ctx); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+func probe(question func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := question(ctx); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
 	}
-	_, _ = w.Write([]byte("ok\n"))
 }
 
-// Check says why transfers would not be served now, nil if they would. It is safe for concurrent use.
-func (s *Service) Check(ctx context.Context) error {
-	var one int
+// CanServe says why this process serves no transfers, nil if it does. Database, bus and object store are shared with its
+// replicas and do not count: while they are away each transfer is answered with 503 and Retry-After. It is safe for concurrent
+// use.
+func (s *Service) CanServe(context.Context) error {
 	switch {
 	case !s.isReady():
 		return errors.New("starting")
 	case s.transfers.isClosed():
 		return errors.New("stopping")
+	}
+	return nil
+}
+
+// Check says why transfers would not be served now, nil if they would. It is safe for concurrent use.
+func (s *Service) Check(ctx context.Context) error {
+	if err := s.CanServe(ctx); err != nil {
+		return err
+	}
+	var one int
+	switch {
 	case !s.conn.IsConnected():
 		return errors.New("no connection to the bus")
 	case s.db.Read().QueryRowContext(ctx, "SELECT 1").Scan(&one) != nil:

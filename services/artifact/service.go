@@ -107,7 +107,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	archived := make(chan struct{})
+	watched, archived := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		s.watchStore(ctx)
+	}()
 	go func() {
 		defer close(archived)
 		if err := archivist.run(ctx); err != nil { // its parts end with ctx only
@@ -118,6 +122,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "artifact service is ready")
 	s.sweepUntil(ctx)
 	<-archived
+	<-watched
 	return s.drain(requests)
 }
 

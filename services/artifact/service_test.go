@@ -21,7 +21,7 @@ import (
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := artifact.Config{ReserveBytes: -1, LogRetention: -1}.Validate()
+	err := artifact.Config{ReserveBytes: -1, WatchStore: -1, LogRetention: -1}.Validate()
 	if err == nil {
 		t.Fatal("an empty configuration is valid")
 	}
@@ -94,7 +94,7 @@ func TestReadiness(t *testing.T) {
 		}
 	}
 	f.bus.Stop()
-	f.eventually("the bus is missed", func() bool { _, why := probe(t, f.url+"/readyz"); return strings.Contains(why, "bus") })
+	f.eventually("the bus is missed", func() bool { _, why := probe(t, f.url+"/health"); return strings.Contains(why, "bus") })
 	if got, _ := probe(t, f.url+"/livez"); got != 200 {
 		t.Errorf("/livez = %d without a bus", got)
 	}

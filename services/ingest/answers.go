@@ -50,7 +50,8 @@ const retryAfter = "5"
 
 // refuse answers with a sentence.
 func (d dialect) refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout:
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	if d == v1 {
@@ -76,6 +77,7 @@ func answers() []answer {
 		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
 		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
 		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
+		{build.ErrObjectCorrupt, http.StatusInternalServerError, "", ""},
 		{build.ErrTooLarge, http.StatusRequestEntityTooLarge, "", ""},
 		{build.ErrNoSpace, http.StatusInsufficientStorage, "", ""},
 		{build.ErrBadArchive, http.StatusBadRequest, "", ""},
@@ -84,7 +86,7 @@ func answers() []answer {
 		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
 		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
 		{errConflict, http.StatusConflict, "", codeNotCompleted},
-		{errUnderWay, http.StatusConflict, "", api.CodeUnderWay},
+		{errUnderWay, http.StatusServiceUnavailable, "", api.CodeUnderWay},
 		{errNameTaken, http.StatusUnprocessableEntity, "", "idempotency_key_reused"},
 		{errForbidden, http.StatusForbidden, "", codeScope},
 		{errUnfit, http.StatusUnprocessableEntity, "", codeUnfit},

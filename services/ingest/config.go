@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +69,8 @@ type Config struct {
 	WebhookDisableAfter time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
-	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
+	// StoragePath is shown by /health, which the former controller had its directory in. Anybody may ask, so it names no real
+	// path; empty where objects lie elsewhere.
 	StoragePath string
 }
 
@@ -159,6 +161,8 @@ func (c Config) validWebhooks() error {
 type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
+	// Sole promises that no other process uses DB while this one does: whoever held a submit before is gone.
+	Sole bool
 	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
 	// take as long as bytes move.
 	ArtifactURL    string
@@ -171,6 +175,11 @@ type Deps struct {
 	// XKey seals the bus's questions about connections; nil if they are not sealed.
 	XKey nkeys.KeyPair
 	Log  *slog.Logger
+	// Embedded says why this process could not take a submit, for what is embedded in it; nil where the
+	// gateway's dependencies are other processes. Those never make it unready: see Ready.
+	Embedded func(context.Context) error
+	// Problems are what an operator should know, shown by /health; nil for none.
+	Problems func() []string
 }
 
 func (d Deps) validate() error {

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -106,6 +107,9 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		s.submitting()
 	}
 	if b := s.find(r.GetBuildId()); b != nil {
+		if b.GetSource().GetObjectId() != r.GetSource().GetObjectId() {
+			return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.GetId())
+		}
 		return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b)}, nil
 	}
 	pool := r.GetPool()

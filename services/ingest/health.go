@@ -16,8 +16,17 @@ type healthV1 struct {
 	Status  string       `json:"status"`
 	Queue   queueHealth  `json:"queue"`
 	Storage storeHealth1 `json:"storage"`
+	// Problems are what an operator should do something about. They came after API v1.
+	Problems []string `json:"problems,omitempty"`
 	// Notice is what administrators should know; only while there is something.
 	Notice string `json:"notice,omitempty"`
+}
+
+// unhealthy is the answer of /health while the scheduler does not answer.
+type unhealthy struct {
+	Error    string   `json:"error"`
+	Status   string   `json:"status"`
+	Problems []string `json:"problems"`
 }
 
 type queueHealth struct {
@@ -34,19 +43,48 @@ type storeHealth1 struct {
 // probeTimeout is within what probes wait.
 const probeTimeout = 2 * time.Second
 
-// health answers as the former controller did; installers probe it.
+// health answers as the former controller did; installers probe it. It says what is wrong with the
+// whole installation, so no load balancer should ask it: that is what /readyz is for.
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
 	var s schedulerv1.SummaryResponse
-	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s); err != nil {
-		g.fail(w, r, v1, err)
+	err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s)
+	stored := g.storageAnswers(ctx)
+	problems := g.problems(ctx, err, stored)
+	if err != nil {
+		g.log.WarnContext(ctx, "not healthy", "err", err)
+		w.Header().Set("Retry-After", retryAfter)
+		writeJSON(w, http.StatusServiceUnavailable, unhealthy{Error: sayUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
 	writeJSON(w, http.StatusOK, healthV1{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
-		Storage: storeHealth1{g.cfg.StoragePath, g.storageAnswers(ctx) == nil}, Notice: s.GetNotice(),
+		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
+}
+
+// problems are sentences for operators. Anybody may read them, so the errors behind them are only logged.
+func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []string {
+	var all []string
+	if !g.deps.Conn.IsConnected() {
+		all = append(all, "The bus cannot be reached.")
+	}
+	if scheduler != nil {
+		all = append(all, "The scheduler does not answer: builds are neither taken nor handed out.")
+	}
+	if storage != nil {
+		g.log.WarnContext(ctx, "artifact service does not answer", "err", storage)
+		all = append(all, "The artifact service does not answer: files are neither taken nor served.")
+	}
+	if _, err := g.store.Key(ctx, ""); err != nil && !errors.Is(err, build.ErrUnauthorized) {
+		g.log.WarnContext(ctx, "database does not answer", "err", err)
+		all = append(all, "The gateway's database does not answer: keys cannot be checked.")
+	}
+	if g.deps.Problems != nil {
+		all = append(all, g.deps.Problems()...)
+	}
+	return all
 }
 
 // storageAnswers asks for an object that cannot be: whoever says so is there.
@@ -63,7 +101,7 @@ func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// ready says whether a submit would be taken now. The reason is for operators: it goes to the log.
+// ready says whether this process can serve. The reason is for operators: it goes to the log.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
@@ -73,13 +111,29 @@ func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// Ready says why a submit would not be taken now, nil if it would. It is safe for concurrent use.
+// Ready says why this process could not serve requests now, nil if it could. What it shares with its
+// replicas (scheduler, artifact service, bus, database) does not count: all replicas would be unready
+// at once, and a load balancer would answer in their place, also for pages, logs and downloads that
+// still work. Requests that need what is away are answered with 503 and Retry-After. Where the
+// dependencies are embedded in this process, they do count: then nobody else could serve. It is safe
+// for concurrent use.
 func (g *Ingest) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
 	if err := g.stopping.Err(); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
+	if g.deps.Embedded == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return errors.Join(g.deps.Embedded(ctx), g.Check(ctx))
+}
+
+// Check says what the gateway needs and does not reach now, nil if it reaches everything. It is safe for
+// concurrent use.
+func (g *Ingest) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
 	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{}); err != nil {
 		return err
 	}

@@ -73,6 +73,17 @@ type (
 		oneProject
 		api.Timeouts
 	}
+	newProjectRule struct {
+		oneProject
+		api.ProjectRule
+	}
+	onePool struct {
+		Pool string `query:"pool" required:"true" description:"Name of the pool."`
+	}
+	newPoolRule struct {
+		onePool
+		api.PoolRule
+	}
 	retryBuild struct {
 		oneBuild
 
@@ -87,11 +98,12 @@ type (
 		Profile  string                `formData:"profile" description:"Build profile in the project's freeagent.json."`
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
-		Priority int                   `formData:"priority" description:"Higher goes first."`
+		Priority int                   `formData:"priority" description:"Higher goes first, within the range of the project (-100 to 10 by default)."`
 		// What it is built of, for people and for commit statuses.
 		Repository string `formData:"repository" description:"Where the source comes from: owner/name. With the commit, a webhook of format github reports there."`
 		Commit     string `formData:"commit" minLength:"40" maxLength:"64" description:"The whole id of the commit that the source is, in lower-case hexadecimal."`
 		Branch     string `formData:"branch" maxLength:"255" description:"The branch, for people."`
+		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of another commit of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {
 		transfer
@@ -215,6 +227,21 @@ func (g *Ingest) projectOperations() []operation {
 			method: "PUT", path: "/timeouts", guard: admin, handle: g.setTimeoutsV2, id: "setTimeouts", summary: "Replace a project's timeouts",
 			about: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
 			who:   anyKeyOf + "admin", asks: newTimeouts{}, gives: api.ProjectTimeouts{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "GET", path: "/rules", guard: read, handle: g.rulesV2, id: "listRules", summary: "Read the rules of the queue",
+			about: "Weights, limits and priorities of projects and pools that have a rule, and what applies to those without one.",
+			who:   anyKeyOf + "read", gives: api.Rules{}, status: http.StatusOK,
+		},
+		{
+			method: "PUT", path: "/rules/project", guard: admin, handle: g.setProjectRuleV2, id: "setProjectRule", summary: "Replace a project's rule",
+			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			who:   anyKeyOf + "admin", asks: newProjectRule{}, gives: api.ProjectRule{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "PUT", path: "/rules/pool", guard: admin, handle: g.setPoolRuleV2, id: "setPoolRule", summary: "Replace a pool's rule",
+			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			who:   anyKeyOf + "admin", asks: newPoolRule{}, gives: api.PoolRule{}, status: http.StatusOK, refusals: []int{400},
 		},
 	}
 }

@@ -21,7 +21,8 @@
 //
 // When the bus was away longer than a TTL, every key has expired though every worker lives; and while the bucket, which lives
 // in memory, is not there again, nobody can beat. So after its own start, after each reconnection, and when the bucket is
-// missing, a new one or under another leader, the monitor holds every verdict for one full TTL of the lease (sight.go). A
+// missing, a new one or under another leader, the monitor holds every verdict for one full TTL of the lease (sight.go). The same
+// after a pause of this process (SIGSTOP, sleep, migration) and after the clock was set: package pause. A
 // verdict falls only on a lease that is still as it was when it became due: a stage or an expiry heard meanwhile is newer.
 //
 // When SQL fails, it tries again and decides nothing meanwhile. When the scheduler is away, its verdicts wait in BUILD_EVENTS;

@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/outbox"
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // Deps are what a monitor works with; it closes none of them.
@@ -34,6 +35,8 @@ type Monitor struct {
 	js    jetstream.JetStream
 	log   *slog.Logger
 	now   func() time.Time
+	// pauses of this process: keys that expired meanwhile prove nothing.
+	pauses *pause.Detector
 
 	sight    sight
 	silences silences
@@ -58,7 +61,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 	}
 	return &Monitor{
 		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), nc: d.Conn, js: js, log: log,
-		now: func() time.Time { return time.Now().UTC() }, back: make(chan struct{}, 1),
+		now: func() time.Time { return time.Now().UTC() }, pauses: pause.New(pause.Tick), back: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -66,6 +69,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 func (m *Monitor) Run(ctx context.Context) error {
 	m.sight = sight{held: m.now()}
 	g := lifecycle.New(m.log)
+	g.Go("pauses", m.pausesLoop)
 	g.Go("relay", m.relay.Run)
 	g.Go("events", m.eventsLoop)
 	g.Go("markers", m.markersLoop)
@@ -98,6 +102,13 @@ func (m *Monitor) connectionLoop(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// pausesLoop logs each pause. The looks ask for it themselves, before every verdict.
+func (m *Monitor) pausesLoop(ctx context.Context) error {
+	return m.pauses.Run(ctx, func(gap time.Duration) {
+		m.log.WarnContext(ctx, "process was paused or the clock was set; verdicts wait for one heartbeat timeout", "gap", gap.Round(time.Millisecond))
+	})
 }
 
 // Ready says why the monitor cannot do its work now, nil if it can. It is safe for concurrent use.

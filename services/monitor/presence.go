@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -77,7 +78,8 @@ func (m *Monitor) lookAtWorkers(ctx context.Context) error {
 	}
 	m.sight.workers = m.now()
 	if !m.sight.swept.Equal(m.sight.held) {
-		if err := m.store.SuspectWorkers(ctx, m.sight.held); err != nil {
+		err := errors.Join(m.store.SuspectWorkers(ctx, m.sight.held), m.store.SuspectLeases(ctx, m.sight.held, m.cfg.Grace))
+		if err != nil {
 			return err
 		}
 		m.sight.swept = m.sight.held

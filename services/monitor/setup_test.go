@@ -60,10 +60,17 @@ func setup(t *testing.T, open databasetest.Opener) *bundle {
 
 func setupWith(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config) *bundle {
 	t.Helper()
+	return newBundle(t, db, srv, cfg, func(*Monitor) {})
+}
+
+// newBundle lets a test change the monitor before it runs.
+func newBundle(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config, change func(*Monitor)) *bundle {
+	t.Helper()
 	m, err := New(t.Context(), cfg, Deps{DB: db, Conn: srv.Connect("monitor"), Log: quietly})
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(m)
 	b := &bundle{Monitor: m, t: t, db: db, srv: srv, js: srv.JetStream(srv.Connect("test"))}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

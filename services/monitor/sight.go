@@ -43,6 +43,9 @@ const (
 func (m *Monitor) probe(ctx context.Context) error {
 	now, n := m.now(), m.nc.Stats().Reconnects
 	s := &m.sight
+	if at := m.pauses.Last(); at.After(s.held) {
+		s.held = at
+	}
 	if n == s.reconnects && s.bucket != "" && now.Sub(s.probed) < probeEvery {
 		return nil
 	}
@@ -69,9 +72,11 @@ func (m *Monitor) bucket(ctx context.Context) (string, error) {
 	return info.Created.Format(time.RFC3339Nano) + " " + leader, nil
 }
 
-// trusts says whether the absence of a key with this TTL is a verdict now.
+// trusts says whether the absence of a key with this TTL is a verdict now. It asks for a pause again:
+// this process may have been stopped between the probe and the look that found no key.
 func (m *Monitor) trusts(ttl time.Duration) bool {
-	return m.nc.Stats().Reconnects == m.sight.reconnects && m.now().Sub(m.sight.held) >= ttl
+	return m.nc.Stats().Reconnects == m.sight.reconnects && !m.pauses.Last().After(m.sight.held) &&
+		m.now().Sub(m.sight.held) >= ttl
 }
 
 // open gives the bucket for a round of looks.

@@ -13,13 +13,19 @@ import (
 // Workers enforce the build timeout themselves; the scheduler steps in when one does not, this much later.
 const overdueGrace = time.Minute
 
-// overdueLoop fails builds that outlive their timeout.
+// overdueLoop fails builds that outlive their timeout. A worker whose build ended in time may have been
+// unable to report it: while this process was down or paused, or while the bus was away. So after each
+// of these the loop waits for the grace before it judges.
 func (s *Scheduler) overdueLoop(ctx context.Context) error {
 	tick := time.NewTicker(min(30*time.Second, s.cfg.BuildTimeout))
 	defer tick.Stop()
+	reach := reachable{since: s.now()}
 	for {
-		if err := s.failOverdue(ctx); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "overdue builds not ended, the next round tries again", "err", err)
+		now := s.now() // before the question: a pause after it is not counted
+		if s.couldReport(&reach) {
+			if err := s.failOverdue(ctx, now); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "overdue builds not ended, the next round tries again", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -29,8 +35,25 @@ func (s *Scheduler) overdueLoop(ctx context.Context) error {
 	}
 }
 
-func (s *Scheduler) failOverdue(ctx context.Context) error {
-	now := s.now()
+// reachable is since when workers could report without a break, and the reconnections of the bus until
+// then.
+type reachable struct {
+	since      time.Time
+	reconnects uint64
+}
+
+// couldReport says whether workers could report during the whole grace.
+func (s *Scheduler) couldReport(r *reachable) bool {
+	if n := s.nc.Stats().Reconnects; n != r.reconnects || !s.nc.IsConnected() {
+		r.since, r.reconnects = s.now(), n
+	}
+	if at := s.pauses.Last(); at.After(r.since) {
+		r.since = at
+	}
+	return s.now().Sub(r.since) >= min(overdueGrace, s.cfg.BuildTimeout)
+}
+
+func (s *Scheduler) failOverdue(ctx context.Context, now time.Time) error {
 	least := s.timeouts.least(s.cfg.BuildTimeout, func(t store.Timeouts) time.Duration { return t.Build })
 	overdue, err := s.store.Overdue(ctx, now, now.Add(-least-overdueGrace), overdueGrace)
 	if err != nil {

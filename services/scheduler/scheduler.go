@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/outbox"
+	"github.com/expo-free-agent/freeagent/shared/pause"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
@@ -41,6 +42,8 @@ type Scheduler struct {
 	js       jetstream.JetStream
 	log      *slog.Logger
 	now      func() time.Time
+	// pauses of this process: workers could not report meanwhile.
+	pauses *pause.Detector
 
 	woken   chan struct{}
 	waiting atomic.Int64
@@ -58,6 +61,7 @@ type Scheduler struct {
 	lanes     lanes
 	fleet     fleet
 	meter     meter
+	faults    faults
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -77,6 +81,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	s := &Scheduler{
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
+		pauses: pause.New(pause.Tick),
 	}
 	if s.estimates, err = newEstimates(s); err != nil {
 		return nil, err
@@ -104,6 +109,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 // Run serves until ctx ends, then finishes the requests under way.
 func (s *Scheduler) Run(ctx context.Context) error {
 	g := lifecycle.New(s.log)
+	g.Go("pauses", func(ctx context.Context) error { return s.pauses.Run(ctx, nil) })
 	g.Go("relay", s.relay.Run)
 	g.Go("keeper", s.keeper.Run)
 	g.Go("release", s.releaseLoop)

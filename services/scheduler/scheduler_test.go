@@ -308,7 +308,7 @@ func TestOverdueBuildFails(t *testing.T) {
 	v := b.submit("app", "ios", 0)
 	b.mustClaim(w, v.GetId())
 	b.skew.Store(int64(3 * time.Hour))
-	if err := b.failOverdue(t.Context()); err != nil {
+	if err := b.failOverdue(t.Context(), b.now()); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.state(v.GetId(), build.Failed); got.GetError() != "Build timed out after 2h0m0s" {

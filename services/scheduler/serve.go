@@ -36,8 +36,8 @@ func (s *Scheduler) serve(svc *rpc.Service) error {
 		rpc.Handle(svc, "pin_build", s.PinBuild),
 
 		rpc.HandleWorker(svc, "sync", s.Sync),
-		rpc.HandleWorker(svc, "claim", s.Claim),
-		rpc.HandleWorker(svc, "stage", s.Stage),
-		rpc.HandleWorker(svc, "finish", s.Finish),
+		rpc.HandleWorker(svc, "claim", bounded(s, "claim", s.Claim)),
+		rpc.HandleWorker(svc, "stage", bounded(s, "stage", s.Stage)),
+		rpc.HandleWorker(svc, "finish", bounded(s, "outcome", s.Finish)),
 	)
 }

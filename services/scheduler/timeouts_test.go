@@ -141,7 +141,7 @@ func TestAProfilesTimeouts(t *testing.T) {
 			failed []*schedulerv1.Build
 		}{{time.Minute, nil}, {3 * time.Minute, []*schedulerv1.Build{quick}}, {3 * time.Hour, []*schedulerv1.Build{plain}}, {13 * time.Hour, []*schedulerv1.Build{slow}}} {
 			b.skew.Store(int64(step.after))
-			if err := b.failOverdue(t.Context()); err != nil {
+			if err := b.failOverdue(t.Context(), b.now()); err != nil {
 				t.Fatal(err)
 			}
 			for _, v := range step.failed {

@@ -46,6 +46,8 @@ type App struct {
 	scheduler *scheduler.Scheduler
 	monitor   *monitor.Monitor
 	ingest    *ingest.Ingest
+	databases map[string]*database.DB
+	health    health
 
 	// closers are what Open opened, in order; they are closed in reverse.
 	closers []closer
@@ -65,14 +67,14 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, memory: memnet.Listen(), local: memnet.Listen()}
+	a := &App{cfg: cfg, memory: memnet.Listen(), local: memnet.Listen(), databases: map[string]*database.DB{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		a.openDir, a.listen, a.openServices,
+		a.openDir, a.listen, a.openServices, a.checkDatabases, a.checkWrites,
 	} {
 		if err := part(ctx); err != nil {
 			return nil, err
@@ -95,11 +97,16 @@ func (a *App) close() error {
 	return errors.Join(faults...)
 }
 
-func (a *App) openDir(context.Context) (err error) {
+func (a *App) openDir(ctx context.Context) (err error) {
 	if a.dir, err = openDataDir(a.cfg.Dir); err != nil {
 		return err
 	}
 	a.opened("data directory", a.dir.close)
+	if !a.cfg.AcceptEmpty {
+		if err := a.dir.checkIntact(ctx); err != nil {
+			return err
+		}
+	}
 	a.key, err = a.dir.adminKey(a.cfg.Key)
 	return err
 }
@@ -190,6 +197,7 @@ func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Con
 		return nil, nil, err
 	}
 	a.opened(name+"'s database", db.Close)
+	a.databases[name] = db
 	nc, err := a.bus.Connect(name, a.cfg.Log)
 	if err != nil {
 		return nil, nil, err
@@ -234,13 +242,13 @@ func (a *App) openIngest(ctx context.Context, keys keySet) error {
 		return err
 	}
 	cfg := a.cfg.Ingest
-	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, a.dir.path
+	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, "storage"
 	a.ingest, err = ingest.New(ctx, cfg, ingest.Deps{
-		DB: db, Conn: nc, ArtifactURL: "http://artifact",
+		DB: db, Conn: nc, Sole: true, ArtifactURL: "http://artifact",
 		ArtifactClient: &http.Client{Transport: &http.Transport{
 			DialContext: a.memory.DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true,
 		}},
-		BusURL: a.busURL, Issuer: keys.issuer, Account: embedbus.Account, Log: a.cfg.Log,
+		BusURL: a.busURL, Issuer: keys.issuer, Account: embedbus.Account, Log: a.cfg.Log, Embedded: a.ready, Problems: a.problems,
 	})
 	return err
 }
@@ -299,6 +307,8 @@ func (a *App) Run(ctx context.Context, ready func(), more ...Part) error {
 	// After HTTP, so that it stops before: the logs that are being followed end with it.
 	g.Go("ingest", a.ingest.Run)
 	g.Go("ready", func(ctx context.Context) error { return a.awaitReady(ctx, ready) })
+	g.Go("bus guard", a.guardBus)
+	g.Go("database checks", a.checkOn)
 	for _, p := range more {
 		g.Go(p.Name, p.Run)
 	}

@@ -71,6 +71,13 @@ func databases() []string { return []string{"scheduler", "monitor", "ingest", "a
 
 // Backup copies the data directory from to the new directory to, which appears when it is whole. A server may run on from.
 func Backup(ctx context.Context, from, to string) (b BackedUp, err error) {
+	// In SQLite's file URLs, the first element of a relative path would be a host.
+	if from, err = filepath.Abs(from); err == nil {
+		to, err = filepath.Abs(to)
+	}
+	if err != nil {
+		return b, fmt.Errorf("directories of the backup: %w", err)
+	}
 	if _, err := os.Stat(filepath.Join(from, "scheduler.db")); err != nil {
 		return b, fmt.Errorf("%s is no data directory: %w", from, cause(err))
 	}
@@ -92,6 +99,8 @@ func Backup(ctx context.Context, from, to string) (b BackedUp, err error) {
 		func() error { return b.tree(ctx, from, partial, "secrets") },
 		func() error { return b.file(from, partial, "admin.key") },
 		func() error { return b.file(from, partial, filepath.Join("bus", "port")) },
+		// Its own stamp: what is restored of it by half, or over something else, is refused at the start.
+		func() error { return stampDir(ctx, partial) },
 	} {
 		if err := step(); err != nil {
 			return b, err
@@ -148,8 +157,8 @@ func (b *BackedUp) tree(ctx context.Context, from, to, folder string) error {
 		if d.IsDir() {
 			return copyDir(path, filepath.Join(to, rel))
 		}
-		if !d.Type().IsRegular() {
-			return nil
+		if !d.Type().IsRegular() || d.Name() == installationFile && filepath.Dir(rel) == folder {
+			return nil // the backup gets stamps of its own
 		}
 		return b.file(from, to, rel)
 	})

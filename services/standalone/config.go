@@ -26,6 +26,9 @@ type Config struct {
 	// TLSCert and TLSKey are files of a certificate and its key, with which HTTP and the bus are served; both empty: no TLS.
 	TLSCert, TLSKey string
 
+	// AcceptEmpty starts on a data directory of which a part is missing, and makes that anew.
+	AcceptEmpty bool
+
 	Ingest    ingest.Config
 	Scheduler scheduler.Config
 	Monitor   monitor.Config
@@ -37,10 +40,12 @@ type Config struct {
 func DefaultConfig() Config {
 	orders := scheduler.DefaultConfig()
 	orders.LazyLogs = true // our own bus stays alone
+	files := artifact.DefaultConfig()
+	files.WatchStore = 0 // the store is in this process
 	return Config{
 		Listen: "127.0.0.1:3000", BusListen: "127.0.0.1:0",
 		Ingest: ingest.DefaultConfig(), Scheduler: orders, Monitor: monitor.DefaultConfig(),
-		Artifact: artifact.DefaultConfig(), Log: slog.New(slog.DiscardHandler),
+		Artifact: files, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

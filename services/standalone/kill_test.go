@@ -2,6 +2,7 @@ package standalone_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -200,4 +201,28 @@ func TestEverythingStopsOnSIGTERM(t *testing.T) {
 	f.eventually("the second worker has joined", func() bool { return strings.Contains(w.out.String(), "joined") })
 	w.stop()
 	f.stop()
+}
+
+// TestPausedServerLosesNobody: a server that did not run for three heartbeat timeouts finds every key expired, because nobody
+// took the beats. All builds go on and end in their first attempt; so does one whose worker ended it meanwhile.
+func TestPausedServerLosesNobody(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, "--stage-ttl", "all=15s")
+	knobs := []string{"slow=32s", "slow=32s", "slow=32s", "slow=32s", "slow=32s", "slow=5s"}
+	ids := make([]string, len(knobs))
+	for i, fake := range knobs {
+		f.worker(fmt.Sprintf("w%d", i), fake)
+		ids[i] = f.submit()
+	}
+	for _, id := range ids {
+		f.becomes(id, id+" is being built", is("building"))
+	}
+	f.signal(syscall.SIGSTOP)
+	<-time.After(50 * time.Second) // workers give up their connections meanwhile
+	f.signal(syscall.SIGCONT)
+	for _, id := range ids {
+		if b := f.completedOnce(id); len(b.Attempts) != 1 {
+			t.Errorf("attempts of %s = %+v, want one: a pause of the server is nobody's fault", id, b.Attempts)
+		}
+	}
 }

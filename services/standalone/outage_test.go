@@ -196,9 +196,11 @@ func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (f *installation) probe(url string) (status int, body string) {
+func (f *installation) probe(url string) (status int, body string) { return f.ask(url + "/health") }
+
+func (f *installation) ask(url string) (status int, body string) {
 	f.t.Helper()
-	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, url+"/readyz", nil)
+	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -226,7 +228,7 @@ func TestOutages(t *testing.T) {
 	well := func(when string) {
 		t.Helper()
 		for _, p := range []*service{scheduler, monitor, artifact, ingest} {
-			p.ready()
+			f.await(when+": "+p.name+" is healthy", func() bool { status, _ := f.probe(p.url()); return status == http.StatusOK })
 		}
 		if a := f.submit(ingest.url()); a.err != nil {
 			t.Errorf("%s: Submit = %v", when, a.err)
@@ -239,14 +241,28 @@ func TestOutages(t *testing.T) {
 		asked      *service
 		reason     string
 		within     time.Duration
+		noticed    bool
 	}{
-		{"database refused", db.shut, db.open, scheduler, "failed to connect", 20 * time.Second},
-		{"object store refused", s3.shut, s3.open, artifact, "object store", 20 * time.Second},
-		{"database silent", db.muffle, db.unmuffle, scheduler, "not ready", 45 * time.Second},
+		{"database refused", db.shut, db.open, scheduler, "failed to connect", 20 * time.Second, false},
+		{"object store refused", s3.shut, s3.open, artifact, "object store", 20 * time.Second, false},
+		{"object store silent", s3.muffle, s3.unmuffle, artifact, "object store", 10 * time.Second, true},
+		{"database silent", db.muffle, db.unmuffle, scheduler, "not healthy", 45 * time.Second, false},
 	} {
 		began := time.Now()
 		outage.begin()
+		if outage.noticed { // requests under way then end with their stall timeout; those that come later are refused at once
+			f.await(outage.what+": it is noticed", func() bool {
+				status, _ := f.probe(outage.asked.url())
+				return status == http.StatusServiceUnavailable
+			})
+			t.Logf("%s: noticed after %s", outage.what, time.Since(began).Round(time.Second))
+		}
 		f.refused(outage.what, ingest.url(), outage.within)
+		for _, p := range []*service{artifact, ingest} { // a proxy would drop them all
+			if status, body := f.ask(p.url() + "/readyz"); status != http.StatusOK {
+				t.Errorf("%s: /readyz of %s = %d %s, want 200: it can serve", outage.what, p.name, status, body)
+			}
+		}
 		f.await(outage.what+": the reason", func() bool {
 			status, body := f.probe(outage.asked.url())
 			return status == http.StatusServiceUnavailable && strings.Contains(body, outage.reason)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -38,7 +39,7 @@ type upOptions struct {
 	port                            int
 	stageTTL                        map[string]string
 	logRetention, sessionTTL        time.Duration
-	verbose, json                   bool
+	verbose, json, acceptEmpty      bool
 	local                           localWorker
 }
 
@@ -61,13 +62,25 @@ that were acknowledged go on when it is started again.`,
   freeagent up --host 0.0.0.0 --bus-listen 0.0.0.0:4222 --tls-cert farm.pem --tls-key farm.key
   freeagent up --with-worker --executor fake         # tries everything out without Node`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if !cmd.Flags().Changed("cancel-grace") {
+				if o.local.grace, err = process.GraceSetting(o.getenv("FREEAGENT_CANCEL_GRACE")); err != nil {
+					return err
+				}
+			}
+			if o.local.grace < 0 {
+				return fmt.Errorf("--cancel-grace %s: want at least 0", o.local.grace)
+			}
+			return o.run(cmd.Context())
+		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.port, "port", 3000, "port of the HTTP API; 0 picks a free one")
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; 0.0.0.0 for every network this machine is in")
 	f.StringVar(&o.busListen, "bus-listen", "", "host:port where workers reach the bus (default: the host, at a free port that is kept)")
 	f.StringVar(&o.dir, "data-dir", "", "where everything is kept (FREEAGENT_DATA_DIR; default: the user's data directory)")
+	f.BoolVar(&o.acceptEmpty, "accept-empty", false,
+		"start on a data directory of which a part is missing, and make it anew and empty (FREEAGENT_ACCEPT_EMPTY); what was in it is lost")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTP and the bus with TLS: file of the certificate and its chain (FREEAGENT_TLS_CERT_FILE); a renewed one is used without a restart")
 	f.StringVar(&o.tlsKey, "tls-key", "", "file of its key (FREEAGENT_TLS_KEY_FILE)")
 	f.StringToStringVar(&o.stageTTL, "stage-ttl", nil,
@@ -88,9 +101,9 @@ func (o *upOptions) logger() *slog.Logger {
 		opts.Level = slog.LevelDebug
 	}
 	if o.json {
-		return slog.New(slog.NewJSONHandler(o.err, opts))
+		return slog.New(observe.Handler(slog.NewJSONHandler(o.err, opts)))
 	}
-	return slog.New(slog.NewTextHandler(o.err, opts))
+	return slog.New(observe.Handler(slog.NewTextHandler(o.err, opts)))
 }
 
 func (o *upOptions) config() (Config, error) {
@@ -105,6 +118,13 @@ func (o *upOptions) config() (Config, error) {
 			return cfg, fmt.Errorf("%w; name a data directory with --data-dir", err)
 		}
 		cfg.Dir = dir
+	}
+	cfg.AcceptEmpty = o.acceptEmpty
+	if text := o.getenv("FREEAGENT_ACCEPT_EMPTY"); text != "" && !cfg.AcceptEmpty {
+		var err error
+		if cfg.AcceptEmpty, err = strconv.ParseBool(text); err != nil {
+			return cfg, fmt.Errorf("FREEAGENT_ACCEPT_EMPTY=%s: want true or false", text)
+		}
 	}
 	cfg.TLSCert = cmp.Or(o.tlsCert, o.getenv("FREEAGENT_TLS_CERT_FILE"))
 	cfg.TLSKey = cmp.Or(o.tlsKey, o.getenv("FREEAGENT_TLS_KEY_FILE"))

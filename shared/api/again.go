@@ -73,10 +73,19 @@ func worthAnotherTry(ctx context.Context, err error) bool {
 		errors.Is(err, errRedirects):
 		return false
 	case errors.As(err, &refused):
+		if refused.Code == codeCorrupt || refused.Code == codeNoObject { // the bytes are gone, whatever the status
+			return false
+		}
 		return temporary(refused.Status) || refused.Code == CodeOffset || refused.Code == CodeUnderWay
 	}
 	return true
 }
+
+// The codes of an object that is missing or damaged in the store.
+const (
+	codeCorrupt  = "object_corrupt"
+	codeNoObject = "object_not_found"
+)
 
 func temporary(status int) bool {
 	switch status {

@@ -28,9 +28,9 @@ type Listen struct {
 }
 
 // Serve runs a service and its HTTP until ctx ends, and then as long as Stopping says. The listeners open first, so that a
-// taken port is told at once, and close last, so that probes see "stopping" while work is finished. ready is for probes at
-// the second address.
-func Serve(ctx context.Context, l Listen, h http.Handler, ready func(context.Context) error, run lifecycle.Loop, log *slog.Logger) error {
+// taken port is told at once, and close last, so that probes see "stopping" while work is finished. p is for probes at the
+// second address.
+func Serve(ctx context.Context, l Listen, h http.Handler, p Probes, run lifecycle.Loop, log *slog.Logger) error {
 	main, err := l.open(ctx, log)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func Serve(ctx context.Context, l Listen, h http.Handler, ready func(context.Con
 			return errors.Join(err, main.Close())
 		}
 		group.Go("probes", func(lctx context.Context) error {
-			return httpserver.Run(lctx, probes, leaving(ctx, Health(ready)), log)
+			return httpserver.Run(lctx, probes, leaving(ctx, Health(p)), log)
 		})
 	}
 	group.Go("HTTP", func(lctx context.Context) error { return httpserver.Run(lctx, main, leaving(ctx, h), log) })
@@ -71,21 +71,38 @@ func (l Listen) open(ctx context.Context, log *slog.Logger) (net.Listener, error
 // readyTimeout keeps a probe short.
 const readyTimeout = 2 * time.Second
 
-// Health answers /livez, and /readyz with 503 and the reason while ready gives one. It is for services whose only HTTP this
-// is, and for addresses that only operators reach.
-func Health(ready func(context.Context) error) http.Handler {
+// Probes are the questions that a process answers about itself. Each returns nil if all is well.
+type Probes struct {
+	// Ready says why this process cannot serve. A load balancer acts on it, so a service that one stands
+	// before must not count what it shares with its replicas: all of them would be taken out at once.
+	Ready func(context.Context) error
+	// Healthy says what it needs and does not have now. It is for operators; nil means Ready.
+	Healthy func(context.Context) error
+}
+
+// Health answers /livez, and /readyz and /health with 503 and the reason while p gives one. It is for services whose only HTTP
+// this is, and for addresses that only operators reach.
+func Health(p Probes) http.Handler {
+	if p.Healthy == nil {
+		p.Healthy = p.Ready
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /readyz", ask("not ready: ", p.Ready))
+	mux.HandleFunc("GET /health", ask("not healthy: ", p.Healthy))
+	return mux
+}
+
+func ask(no string, question func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		if err := ready(ctx); err != nil {
-			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+		if err := question(ctx); err != nil {
+			answer(w, http.StatusServiceUnavailable, no+err.Error())
 			return
 		}
 		answer(w, http.StatusOK, "ok")
-	})
-	return mux
+	}
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

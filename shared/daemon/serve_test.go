@@ -41,7 +41,9 @@ func serve(t *testing.T, delay time.Duration, ready func(context.Context) error)
 		return nil
 	}
 	at := daemon.Listen{Address: "127.0.0.1:0", Health: "127.0.0.1:0", Stopping: daemon.Stopping{DrainDelay: delay}}
-	go func() { s.ended <- daemon.Serve(ctx, at, h, ready, run, slog.New(slog.NewTextHandler(&s.log, nil))) }()
+	go func() {
+		s.ended <- daemon.Serve(ctx, at, h, daemon.Probes{Ready: ready}, run, slog.New(slog.NewTextHandler(&s.log, nil)))
+	}()
 	s.poll("two listeners", func() bool {
 		m := listening.FindAllStringSubmatch(s.log.String(), -1)
 		if len(m) == 2 {

@@ -54,7 +54,7 @@ func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 			db.emits.committed(tx.emitted)
 		}
 		if err == nil || !passing(err) {
-			return err
+			return explainWrite(err)
 		}
 	}
 	return fmt.Errorf("after %d tries: %w", txTries, err)

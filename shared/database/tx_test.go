@@ -166,3 +166,28 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestMigrationsOutOfOrder: a data directory that ran 1, 2 and 4 before 3 was merged opens, and 3 runs then.
+func TestMigrationsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	files := func(numbers ...string) fstest.MapFS {
+		all := fstest.MapFS{}
+		for _, n := range numbers {
+			all["000"+n+"_x.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE t" + n + " (id BIGINT);\n")}
+		}
+		return all
+	}
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		db := open(t)
+		if err := db.Migrate(t.Context(), files("1", "2", "4")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time there is nothing to do
+			if err := db.Migrate(t.Context(), files("1", "2", "3", "4", "5")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		count(t, db, `SELECT count(*) FROM t3`)
+		count(t, db, `SELECT count(*) FROM t5`)
+	})
+}

@@ -24,6 +24,11 @@ func Is(err error) bool {
 			return true
 		}
 	}
+	// A database file on a disk that is full or read-only (package database).
+	var file interface{ Unavailable() bool }
+	if errors.As(err, &file) && file.Unavailable() {
+		return true
+	}
 	// The PostgreSQL driver's word for a connection that was gone before anything was sent.
 	var unsent interface{ SafeToRetry() bool }
 	if errors.As(err, &unsent) && unsent.SafeToRetry() {

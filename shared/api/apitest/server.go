@@ -90,6 +90,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v2/workers", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/workers/{rest...}", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/stats", s.key(s.page))
+	mux.HandleFunc("GET /api/v2/rules", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/objects", s.getObject)
 	for _, method := range []string{"PUT", "PATCH", "HEAD"} {
 		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)

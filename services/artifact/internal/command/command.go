@@ -38,5 +38,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 		return err
 	}
 	at := daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Health: s.Health, Stopping: s.Stopping}
-	return daemon.Serve(ctx, at, service.Handler(), service.Check, service.Run, log)
+	return daemon.Serve(ctx, at, service.Handler(), daemon.Probes{Ready: service.CanServe, Healthy: service.Check}, service.Run, log)
 }

@@ -36,5 +36,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 		return err
 	}
 	at := daemon.Listen{Address: s.Listen, Cert: s.Cert, Key: s.Key, Health: s.Health, Stopping: s.Stopping}
-	return daemon.Serve(ctx, at, gateway.Handler(), gateway.Ready, gateway.Run, log)
+	return daemon.Serve(ctx, at, gateway.Handler(), daemon.Probes{Ready: gateway.Ready, Healthy: gateway.Check}, gateway.Run, log)
 }

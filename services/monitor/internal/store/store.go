@@ -84,6 +84,13 @@ func (s *Store) Suspect(ctx context.Context, buildID string, attempt int32, at t
 		at.UnixMilli(), buildID, attempt)
 }
 
+// SuspectLeases has every lease looked at no later than its TTL and the grace after held. A look can
+// only be later because the wall clock was set back.
+func (s *Store) SuspectLeases(ctx context.Context, held time.Time, grace time.Duration) error {
+	return s.exec(ctx, "suspect all leases", `UPDATE leases SET look_at = $1 + ttl_ms + $2
+		WHERE extended = 0 AND look_at > $1 + ttl_ms + $2`, held.UnixMilli(), grace.Milliseconds())
+}
+
 // Alive turns a due lease into what was seen of it. If it is no longer as it was, nothing changes: what was heard meanwhile (an
 // expiry, a stage) is newer than the look.
 func (s *Store) Alive(ctx context.Context, due, seen Lease) error {

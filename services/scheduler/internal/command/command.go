@@ -26,6 +26,8 @@ type settings struct {
 	MaxTimeout   time.Duration                 `env:"FREEAGENT_MAX_BUILD_TIMEOUT" help:"the longest timeout that a project or a build's profile may ask for"`
 	MaxTTL       time.Duration                 `env:"FREEAGENT_MAX_STAGE_TTL" help:"the longest silence in a stage that a project or a build's profile may ask for, at most 1h"`
 	WaitAlert    time.Duration                 `env:"FREEAGENT_WAIT_ALERT" help:"after how long of waiting an event and the build's log say so; 0 is never"`
+	PriorityAge  time.Duration                 `env:"FREEAGENT_PRIORITY_AGE" help:"how long a build waits until its priority counts as one higher; 0 means never"`
+	MaxPriority  int32                         `env:"FREEAGENT_MAX_PRIORITY" help:"highest priority that a submit gets, -100 to 100, for projects without a rule"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage in whole seconds, such as install=5m,pods=10m; stages not named keep theirs"`
 	Retention
 	Streams
@@ -36,6 +38,7 @@ func defaults() settings {
 	return settings{
 		Listen: "127.0.0.1:3001", Replicas: c.Replicas, MaxWaiting: c.MaxWaiting, MaxAttempts: c.MaxAttempts, Backoff: c.Backoff,
 		BuildTimeout: c.BuildTimeout, MaxTimeout: c.MaxBuildTimeout, MaxTTL: c.MaxStageTTL, WaitAlert: c.WaitAlert,
+		PriorityAge: c.AgeEvery, MaxPriority: c.MaxPriority,
 		Retention: retentionOf(c.Retention),
 	}
 }
@@ -44,6 +47,7 @@ func (s settings) config() scheduler.Config {
 	c := scheduler.DefaultConfig()
 	c.Replicas, c.MaxWaiting, c.MaxAttempts, c.Backoff, c.BuildTimeout = s.Replicas, s.MaxWaiting, s.MaxAttempts, s.Backoff, s.BuildTimeout
 	c.MaxBuildTimeout, c.MaxStageTTL, c.WaitAlert = s.MaxTimeout, s.MaxTTL, s.WaitAlert
+	c.AgeEvery, c.MaxPriority = s.PriorityAge, s.MaxPriority
 	maps.Copy(c.StageTTLs, s.StageTTLs)
 	c.Retention = s.Retention.config()
 	c.StreamStorage, c.StreamLimits = s.Streams.config()
@@ -71,5 +75,5 @@ func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Stopping: s.Stopping}, daemon.Health(service.Ready), nil, service.Run, log)
+	return daemon.Serve(ctx, daemon.Listen{Address: s.Listen, Stopping: s.Stopping}, daemon.Health(daemon.Probes{Ready: service.Ready}), daemon.Probes{}, service.Run, log)
 }

@@ -9,7 +9,12 @@ import (
 )
 
 // logger passes on what an operator should see of the server's own log.
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log *slog.Logger
+	// failed hears of the errors, which is the only way in which the server tells that it could not
+	// store a message.
+	failed func(text string)
+}
 
 var _ server.Logger = (*logger)(nil)
 
@@ -23,6 +28,11 @@ func (l *logger) Warnf(format string, v ...any) {
 }
 
 func (l *logger) Fatalf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l *logger) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l *logger) Debugf(string, ...any)          {}
-func (l *logger) Tracef(string, ...any)          {}
+
+func (l *logger) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.failed(text)
+	l.log.Error(text)
+}
+func (l *logger) Debugf(string, ...any) {}
+func (l *logger) Tracef(string, ...any) {}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,7 +43,10 @@ type Config struct {
 
 // Server is a running server. Its methods are safe for concurrent use.
 type Server struct {
-	srv      *server.Server
+	cfg      Config
+	mu       sync.RWMutex
+	srv      *server.Server // guarded by mu: Restart replaces it
+	failures failures
 	password string
 	secure   bool
 	log      *slog.Logger
@@ -73,26 +77,47 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), events: newSyncer(cfg.Dir)}
-	opts, account := s.options(cfg, host, port)
-	if s.srv, err = server.NewServer(opts); err != nil {
+	s := &Server{
+		cfg: cfg, password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), events: newSyncer(cfg.Dir),
+	}
+	s.failures.mark = filepath.Join(cfg.Dir, markName)
+	if err := rebuildIfFailed(cfg.Dir); err != nil {
+		return nil, err
+	}
+	if s.srv, err = s.launch(host, port); err != nil {
+		return nil, err
+	}
+	return s, rememberPort(cfg.Dir, s.port())
+}
+
+// launch starts a server on the directory and returns it when it serves.
+func (s *Server) launch(host string, port int) (*server.Server, error) {
+	opts, account := s.options(s.cfg, host, port)
+	srv, err := server.NewServer(opts)
+	if err != nil {
 		return nil, fmt.Errorf("start the bus: %w", err)
 	}
-	s.srv.SetLoggerV2(&logger{log: s.log}, false, false, false)
-	s.srv.Start()
-	if !s.srv.ReadyForConnections(readyTimeout) {
-		s.Close()
+	srv.SetLoggerV2(&logger{log: s.log, failed: s.failures.note}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(readyTimeout) {
+		shutDown(srv)
 		return nil, fmt.Errorf("the bus is not ready after %s", readyTimeout)
 	}
-	live, err := s.srv.LookupAccount(account.Name)
+	live, err := srv.LookupAccount(account.Name)
 	if err == nil {
 		err = live.EnableJetStream(nil, nil)
 	}
 	if err != nil {
-		s.Close()
-		return nil, fmt.Errorf("enable JetStream in %s: %w", cfg.Dir, err)
+		shutDown(srv)
+		return nil, fmt.Errorf("enable JetStream in %s: %w", s.cfg.Dir, err)
 	}
-	return s, rememberPort(cfg.Dir, s.port())
+	return srv, nil
+}
+
+func (s *Server) current() *server.Server {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.srv
 }
 
 func (s *Server) options(cfg Config, host string, port int) (*server.Options, *server.Account) {
@@ -111,18 +136,23 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 
 // Connect gives a service its own connection inside the process. The caller closes it.
 func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
-	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s.srv}, log)
+	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s}, log)
 }
 
 // InProcess is for connections without a socket; they log in as those over TCP do.
-func (s *Server) InProcess() nats.InProcessConnProvider { return s.srv }
+func (s *Server) InProcess() nats.InProcessConnProvider { return s }
+
+var _ nats.InProcessConnProvider = (*Server)(nil)
+
+// InProcessConn connects to the server that runs now: a client that reconnects finds a restarted one.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.current().InProcessConn() }
 
 // Credentials are what a service in another process connects with over TCP, past the callout.
 func (s *Server) Credentials() (user, password string) { return servicesUser, s.password }
 
 // Port is where workers connect.
 func (s *Server) port() int {
-	if a, ok := s.srv.Addr().(*net.TCPAddr); ok {
+	if a, ok := s.current().Addr().(*net.TCPAddr); ok {
 		return a.Port
 	}
 	return 0
@@ -138,9 +168,11 @@ func (s *Server) URL(host string) string {
 }
 
 // Close stops the server and waits until its data are on disk.
-func (s *Server) Close() {
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+func (s *Server) Close() { shutDown(s.current()) }
+
+func shutDown(srv *server.Server) {
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 // chooseAddr decides where to listen: as told, at the remembered port, or at a free one.
