@@ -19,7 +19,10 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
 	"github.com/expo-free-agent/freeagent/clients/cli/list"
 	"github.com/expo-free-agent/freeagent/clients/cli/logs"
+	"github.com/expo-free-agent/freeagent/clients/cli/pin"
+	"github.com/expo-free-agent/freeagent/clients/cli/retention"
 	"github.com/expo-free-agent/freeagent/clients/cli/retry"
+	"github.com/expo-free-agent/freeagent/clients/cli/rules"
 	"github.com/expo-free-agent/freeagent/clients/cli/shadow"
 	"github.com/expo-free-agent/freeagent/clients/cli/stats"
 	"github.com/expo-free-agent/freeagent/clients/cli/status"
@@ -50,7 +53,8 @@ Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), webhooks.New(s),
+	root.AddCommand(submit.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), rules.New(s), webhooks.New(s),
+		retention.New(s), pin.New(s), pin.NewUnpin(s),
 		shadow.New(s), newVersion(s))
 	root.AddCommand(more...)
 	return root

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -49,14 +48,14 @@ func (w *Worker) execute(ctx context.Context, l lease, resp *schedulerv1.ClaimRe
 		return // claimed twice, and running
 	}
 	defer w.held.remove(l)
-	a := w.newAttempt(l, resp, drop)
+	a := w.newAttempt(l, resp, drop, stop)
 	begin := time.Now()
 	a.log.InfoContext(ctx, "build begins", "platform", a.job.Platform, "executor", w.deps.Executor.Name())
 	outcome := a.run(hold, work)
 	a.log.InfoContext(ctx, "build ended", "outcome", outcome, "took", time.Since(begin).Round(time.Millisecond))
 }
 
-func (w *Worker) newAttempt(l lease, resp *schedulerv1.ClaimResponse, drop context.CancelCauseFunc) *attempt {
+func (w *Worker) newAttempt(l lease, resp *schedulerv1.ClaimResponse, drop, stop context.CancelCauseFunc) *attempt {
 	b, id := resp.GetBuild(), w.link.get().id
 	log := w.log.With("build_id", l.build, "attempt", l.attempt)
 	a := &attempt{
@@ -66,7 +65,7 @@ func (w *Worker) newAttempt(l lease, resp *schedulerv1.ClaimResponse, drop conte
 			BuildID: l.build, Attempt: l.attempt, Project: b.GetProject(), Platform: build.Platform(b.GetPlatform()), Profile: b.GetProfile(),
 		},
 		keeper:   newKeeper(w, id, l, resp.GetStageTtlSeconds(), log),
-		reporter: newReporter(w, l, drop, log),
+		reporter: newReporter(w, l, drop, stop, log),
 		lines: buildlog.New(buildlog.Config{
 			WorkerID: id, BuildID: l.build, Attempt: l.attempt, Buffer: w.cfg.LogBuffer, Limits: w.cfg.LogLimits, Log: log,
 			Publish: func(ctx context.Context, m *nats.Msg) error { return w.publish(ctx, m) },
@@ -172,8 +171,11 @@ const (
 	finishPauseMax = 5 * time.Second
 )
 
-// finish tells the outcome until it is answered. An answer that it is not ours to tell ends it too.
+// finish tells the outcome until it is answered, for as long as nobody answers. An answer that it is not ours to tell ends it.
+// An outcome that is refused for good becomes a failure of the infrastructure, so that another attempt can do better. When that
+// is refused as well the attempt ends here: its heartbeats stop, and the farm takes it for lost.
 func (a *attempt) finish(hold context.Context, verdict *schedulerv1.FinishRequest) error {
+	var refused refusals
 	for wait := finishPause; ; wait = min(2*wait, finishPauseMax) {
 		err := a.worker.call(hold, "scheduler", "finish", verdict, &schedulerv1.FinishResponse{})
 		switch {
@@ -181,12 +183,16 @@ func (a *attempt) finish(hold context.Context, verdict *schedulerv1.FinishReques
 			return nil
 		case gone(err):
 			return err
-		case errors.Is(err, build.ErrObjectNotFound), errors.Is(err, build.ErrInvalid):
-			if verdict.Outcome != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
-				return err
+		case refused.final(err):
+			if verdict.Outcome == schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE {
+				return &refusedError{what: "outcome", err: err}
 			}
-			// The result is not where we put it: another attempt must make it again.
-			verdict = a.verdict(schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, "the result was not accepted: "+err.Error())
+			what := "outcome"
+			if verdict.Outcome == schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+				what = "result" // another attempt must make it again
+			}
+			a.log.WarnContext(hold, "outcome refused for good", "outcome", verdict.Outcome, "err", err)
+			verdict, refused, wait = a.verdict(schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, (&refusedError{what, err}).Error()), 0, finishPause
 			continue
 		}
 		a.log.WarnContext(hold, "outcome not told yet", "err", err)

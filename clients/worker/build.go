@@ -118,7 +118,7 @@ func (a *attempt) command(ctx context.Context, ws runtime.Workspace, plan pipeli
 		why.see(level, text)
 		a.lines.Line(ctx, level, s.Name, text)
 	})
-	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Dir: plan.Root, Env: plan.Env, Output: lines})
+	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.Root, Env: plan.Env, Output: lines})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {

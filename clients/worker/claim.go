@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // ours, or the build needs nobody any more.
 func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 	var h schedulerv1.HandOut
-	if err := proto.Unmarshal(m.Data, &h); err != nil || !build.ValidID(h.GetBuildId()) {
+	if err := bus.Decode(m.Data, &h); err != nil || !build.ValidID(h.GetBuildId()) {
 		w.log.ErrorContext(ctx, "a hand-out cannot be read", "subject", m.Subject, "err", err)
 		_ = m.Term()
 		return

@@ -3,8 +3,6 @@ package worker
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
@@ -23,7 +21,7 @@ func (w *Worker) obey(ctx context.Context, c *conn) {
 			return
 		}
 		var order eventsv1.Control
-		if err := proto.Unmarshal(m.Data, &order); err != nil {
+		if err := bus.Decode(m.Data, &order); err != nil {
 			w.log.WarnContext(ctx, "an order cannot be read", "err", err)
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // culprit watches a command's output for the line that says why it failed: the last one that looks like an error and says
@@ -38,8 +39,5 @@ func (c *culprit) line() string {
 	if line == "" {
 		line = c.last
 	}
-	if len(line) > culpritMax {
-		line = strings.ToValidUTF8(line[:culpritMax], "") + "…"
-	}
-	return line
+	return text.Shorten(line, culpritMax)
 }

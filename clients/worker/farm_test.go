@@ -280,9 +280,14 @@ func (f *farm) queued() uint64 {
 
 func (f *farm) eventually(what string, ok func() bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(quickly); !ok(); <-time.After(5 * time.Millisecond) {
+	f.within(quickly, what, ok)
+}
+
+func (f *farm) within(d time.Duration, what string, ok func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(d); !ok(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			f.t.Fatalf("%s: not within %s", what, quickly)
+			f.t.Fatalf("%s: not within %s", what, d)
 		}
 	}
 }

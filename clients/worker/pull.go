@@ -21,6 +21,9 @@ const (
 	pullBeats = 6
 	// pullAgain follows a pull that the server turned down.
 	pullAgain = 250 * time.Millisecond
+	// nakDelay keeps a hand-out away that arrived just as the last slot was taken, or a pull ended. Without a delay the server would
+	// deliver it again at once, perhaps to the pull of this worker that it just came from.
+	nakDelay = 100 * time.Millisecond
 )
 
 // lane is one platform's queue of our pool.
@@ -84,7 +87,7 @@ func (l *lane) turn(ctx, life context.Context) (err error) {
 		return err //nolint:wrapcheck // only logged
 	}
 	err = l.receive(ctx, life, beat)
-	if errors.Is(err, errDoubt) {
+	if errors.Is(err, errDoubt) || errors.Is(err, errFull) {
 		l.leave() // the server may hold the pull still: a hand-out must not come for it while we build another
 		return nil
 	}
@@ -93,6 +96,9 @@ func (l *lane) turn(ctx, life context.Context) (err error) {
 
 // errDoubt: whether the pull still waits at the server is not known.
 var errDoubt = errors.New("pull in doubt")
+
+// errFull: the last slot was taken while the pull waited.
+var errFull = errors.New("no slot is free")
 
 // receive waits for what a pull brings: a hand-out, its expiry, or a reason to pause before the next one. A pull of which the
 // server says nothing for two of its beats found the queue full, and has another turn after a while, or when we are woken.
@@ -140,9 +146,17 @@ func (l *lane) next(ctx context.Context, patience time.Duration) (*nats.Msg, err
 	defer rouse(nil)
 	l.onWake(func() { rouse(errDoubt) })
 	defer l.onWake(nil)
+	l.w.slots.whenFull(l, func() { rouse(errFull) })
+	defer l.w.slots.whenFull(l, nil)
 	m, err := l.sub.NextMsgWithContext(calm)
-	if err == nil || !errors.Is(context.Cause(calm), errDoubt) {
-		return m, err //nolint:wrapcheck // only logged
+	if err == nil {
+		return m, nil
+	}
+	switch cause := context.Cause(calm); {
+	case errors.Is(cause, errFull):
+		return nil, errFull
+	case !errors.Is(cause, errDoubt):
+		return nil, err //nolint:wrapcheck // only logged
 	}
 	spread, cancel := context.WithTimeout(ctx, rand.N(l.w.pace.Load().hurry()))
 	defer cancel()
@@ -185,15 +199,15 @@ func (w *Worker) returnRest(sub *nats.Subscription) {
 			return
 		}
 		if m.Header.Get("Status") == "" {
-			_ = m.Nak()
+			_ = m.NakWithDelay(nakDelay)
 		}
 	}
 }
 
-// offer begins with a hand-out if there is a slot, else returns it at once.
+// offer begins with a hand-out if there is a slot, else returns it.
 func (w *Worker) offer(life context.Context, m *nats.Msg) {
 	if !w.slots.take() {
-		_ = m.Nak()
+		_ = m.NakWithDelay(nakDelay)
 		return
 	}
 	// slots.close waits for it.

@@ -18,9 +18,9 @@ const reportWait = 2 * time.Second
 type reporter struct {
 	worker *Worker
 	lease  lease
-	// lost is called when the scheduler says that the lease is not ours.
-	lost func(error)
-	log  *slog.Logger
+	// lost is called when the scheduler says that the lease is not ours, stop when it refuses the stage for good.
+	lost, stop func(error)
+	log        *slog.Logger
 
 	mu    sync.Mutex
 	stage string
@@ -30,8 +30,8 @@ type reporter struct {
 	woken        chan struct{}
 }
 
-func newReporter(w *Worker, l lease, lost func(error), log *slog.Logger) *reporter {
-	return &reporter{worker: w, lease: l, lost: lost, log: log, woken: make(chan struct{}, 1)}
+func newReporter(w *Worker, l lease, lost, stop func(error), log *slog.Logger) *reporter {
+	return &reporter{worker: w, lease: l, lost: lost, stop: stop, log: log, woken: make(chan struct{}, 1)}
 }
 
 // enter reports a stage and waits a little until that is heard.
@@ -68,7 +68,8 @@ func (r *reporter) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for wait := 100 * time.Millisecond; !r.report(ctx); wait = min(2*wait, 5*time.Second) {
+		var refused refusals
+		for wait := 100 * time.Millisecond; !r.report(ctx, &refused); wait = min(2*wait, 5*time.Second) {
 			if !pause(ctx, wait) {
 				return
 			}
@@ -77,7 +78,7 @@ func (r *reporter) run(ctx context.Context) {
 }
 
 // report tells the latest stage; false if it was not heard.
-func (r *reporter) report(ctx context.Context) bool {
+func (r *reporter) report(ctx context.Context, refused *refusals) bool {
 	r.mu.Lock()
 	stage, ttl, timeout, told := r.stage, r.ttl, r.timeout, r.told
 	r.mu.Unlock()
@@ -93,6 +94,8 @@ func (r *reporter) report(ctx context.Context) bool {
 	case err == nil:
 	case gone(err):
 		r.lost(errLeaseLost)
+	case refused.final(err):
+		r.stop(&refusedError{what: "stage " + stage, err: err})
 	default:
 		if ctx.Err() == nil {
 			r.log.WarnContext(ctx, "stage not reported yet", "stage", stage, "err", err)

@@ -12,9 +12,13 @@ type slots struct {
 	closed      bool
 	// changed is closed and replaced whenever a slot becomes free.
 	changed chan struct{}
+	// onFull are called when the last slot is taken: pulls that wait must not bring more.
+	onFull map[*lane]func()
 }
 
-func newSlots(n int) *slots { return &slots{free: n, total: n, changed: make(chan struct{})} }
+func newSlots(n int) *slots {
+	return &slots{free: n, total: n, changed: make(chan struct{}), onFull: map[*lane]func(){}}
+}
 
 // await waits for a free slot without taking it; false if ctx ends first.
 func (s *slots) await(ctx context.Context) bool {
@@ -28,8 +32,26 @@ func (s *slots) take() bool {
 	if s.free == 0 || s.closed {
 		return false
 	}
-	s.free--
+	if s.free--; s.free == 0 {
+		for _, full := range s.onFull {
+			full()
+		}
+	}
 	return true
+}
+
+// whenFull has f called each time the last slot is taken, and at once if none is free; nil ends that. f must not block.
+func (s *slots) whenFull(l *lane, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f == nil {
+		delete(s.onFull, l)
+		return
+	}
+	s.onFull[l] = f
+	if s.free == 0 {
+		f()
+	}
 }
 
 func (s *slots) give() {

@@ -207,3 +207,64 @@ func TestTheBusGoesAndComes(t *testing.T) {
 	}
 	f.finished(f.submit(app(t)))
 }
+
+// TestRefusedForGood: an outcome or a stage that the scheduler refuses, and would refuse for ever, becomes a failure of the
+// infrastructure, and the worker goes on with other builds.
+func TestRefusedForGood(t *testing.T) {
+	t.Parallel()
+	infra := schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE
+	refuseFinish := func(err error) func(*farm) {
+		return func(f *farm) {
+			f.onFinish = func(r *schedulerv1.FinishRequest) error {
+				if r.GetOutcome() == infra {
+					return nil
+				}
+				return err
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		fake    string
+		arrange func(*farm)
+		want    string
+	}{
+		"the failure, as invalid":    {"fail", refuseFinish(build.ErrInvalid), "the outcome was not accepted: "},
+		"the failure, without cause": {"fail", refuseFinish(errors.New("x")), "the outcome was not accepted: "},
+		"the result, as too large":   {"", refuseFinish(build.ErrTooLarge), "the result was not accepted: "},
+		"a stage, as invalid": {"slow=1m", func(f *farm) {
+			f.onStage = func(*schedulerv1.StageRequest) error { return build.ErrInvalid }
+		}, "the stage prepare was not accepted: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t)
+			tt.arrange(f)
+			f.start(f.fake(tt.fake), nil)
+			id := f.submit(app(t))
+			f.within(time.Minute, "the attempt has ended", func() bool {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				return f.builds[id].finish != nil
+			})
+			if got := f.finished(id); got.GetOutcome() != infra || !strings.Contains(got.GetError(), tt.want) {
+				t.Errorf("finish = %v, want %v with %q", got, infra, tt.want)
+			}
+		})
+	}
+}
+
+// TestEverythingRefused: the attempt ends, and its slot is free.
+func TestEverythingRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	var broken string
+	f.onFinish = func(r *schedulerv1.FinishRequest) error {
+		if r.GetBuildId() == broken {
+			return build.ErrInvalid
+		}
+		return nil
+	}
+	broken = f.submit(app(t))
+	f.start(f.fake(""), nil)
+	f.finished(f.submit(app(t))) // the worker has one slot
+}

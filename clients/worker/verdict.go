@@ -12,6 +12,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // errResult: the stages went well and there is nothing to deliver; the text says what was looked for.
@@ -39,6 +40,7 @@ func diskFull(line string) bool {
 // judge turns how the work ended into an outcome. What ended the context counts before what the work made of that.
 func (a *attempt) judge(ctx context.Context, resultID string, err error) *schedulerv1.FinishRequest {
 	cause := context.Cause(ctx)
+	var refused *refusedError
 	switch {
 	case err == nil:
 		v := a.verdict(schedulerv1.FinishRequest_OUTCOME_COMPLETED, "")
@@ -48,15 +50,20 @@ func (a *attempt) judge(ctx context.Context, resultID string, err error) *schedu
 		return a.verdict(schedulerv1.FinishRequest_OUTCOME_FAILED, "timed out after "+roughly(a.timeout))
 	case errors.Is(cause, errHandBack):
 		return a.verdict(schedulerv1.FinishRequest_OUTCOME_HANDED_BACK, "the worker stops")
+	case errors.As(cause, &refused):
+		return a.verdict(schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, refused.Error())
 	case ownFault(err):
 		return a.verdict(schedulerv1.FinishRequest_OUTCOME_FAILED, err.Error())
 	}
 	return a.verdict(schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, err.Error())
 }
 
-func (a *attempt) verdict(outcome schedulerv1.FinishRequest_Outcome, text string) *schedulerv1.FinishRequest {
+// maxVerdict bounds the text of an outcome, in bytes: the scheduler keeps no more.
+const maxVerdict = 4096
+
+func (a *attempt) verdict(outcome schedulerv1.FinishRequest_Outcome, why string) *schedulerv1.FinishRequest {
 	return &schedulerv1.FinishRequest{
-		WorkerId: a.workerID, BuildId: a.lease.build, Attempt: a.lease.attempt, Outcome: outcome, Error: text,
+		WorkerId: a.workerID, BuildId: a.lease.build, Attempt: a.lease.attempt, Outcome: outcome, Error: text.Shorten(why, maxVerdict),
 	}
 }
 

@@ -29,6 +29,9 @@ type Worker struct {
 	ready     chan struct{}
 	readyOnce sync.Once
 
+	// draining: it takes no further build, and says so.
+	draining atomic.Bool
+
 	drained, handedBack         chan struct{}
 	drainedOnce, handedBackOnce sync.Once
 }
@@ -91,6 +94,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	case <-w.drained:
 	}
 	stop()
+	w.draining.Store(true)
+	w.askSync()
 	w.drain(life)
 	end()
 	return <-connection

@@ -13,6 +13,16 @@ import (
 type Evidence struct {
 	Calls  []Call
 	Builds map[string]Build
+	// Stuck are builds that waited while workers were idle, with what was seen.
+	Stuck map[string]string
+	// Delivered are the events that the webhook was sent, by build, in the order of their first arrival.
+	Delivered map[string][]string
+	// Figures are the gateway's of today.
+	Figures api.DayStats
+	// Leftovers are rows, messages and objects that belong to nothing.
+	Leftovers []string
+	// Starts are the projects of the order probe in the order in which their builds started.
+	Starts []string
 }
 
 // Build is one build at the end.
@@ -42,6 +52,12 @@ const (
 	promiseFence   = "2 only the attempt that holds the build finishes it"
 	promiseDurable = "4 a completed build's result is there and whole"
 	promiseLog     = "4 an attempt's log has no holes"
+	promiseOnce    = "1 a submit is one build"
+	promiseServed  = "3 no build waits while a worker that can build it is idle"
+	promiseFair    = "3 projects that wait take turns"
+	promiseHook    = "webhooks are sent each end of a build, once or more"
+	promiseFigures = "figures count what happened"
+	promiseTidy    = "nothing is left over"
 )
 
 // Check gives every promise that the evidence shows broken. It looks at builds whose submit was not acknowledged too: nobody was
@@ -60,6 +76,7 @@ func Check(e Evidence) (found []Violation) {
 			say(promiseCancel, c.Build, "its cancel was acknowledged and it is %s", b.Status)
 		}
 	}
+	e.checkFarm(say)
 	for id, b := range e.Builds {
 		for _, v := range b.violations() {
 			v.Build = id
@@ -92,6 +109,7 @@ func (b Build) violations() (found []Violation) {
 			say(promiseFence, "attempt %d completed it, the result was made by %q", holder, b.Made)
 		}
 	}
+	b.checkControlLines(say)
 	for n, holes := range holesByAttempt(b.Log) {
 		say(promiseLog, "attempt %d: %s", n, holes)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/e2e/cluster"
+	"github.com/expo-free-agent/freeagent/e2e/idle"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
@@ -30,11 +31,15 @@ func everyBuild(ctx context.Context, c *api.Client) (all []api.Build, err error)
 	}
 }
 
-// settle waits until every build has ended, or ctx has; whatever is then left is for Check to say.
-func settle(ctx context.Context, c *api.Client) (left int) {
+// settle waits until every build has ended, or ctx has, and watches for builds that wait beside idle workers; whatever is then left is
+// for Check to say.
+func settle(ctx context.Context, c *api.Client, watch *idle.Watch) (left int) {
 	for {
 		all, err := everyBuild(ctx, c)
 		if err == nil {
+			if list, err := c.Workers(ctx); err == nil {
+				watch.Look(time.Now(), all, list.Workers)
+			}
 			left = 0
 			for _, b := range all {
 				if !b.Final() {

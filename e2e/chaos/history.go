@@ -9,6 +9,9 @@ import (
 type Call struct {
 	// Kind is submit or cancel.
 	Kind string `json:"kind"`
+	// Source is the SHA-256 of what a submit sent, which no other submit sends; Size is in bytes.
+	Source string `json:"source,omitempty"`
+	Size   int    `json:"size,omitempty"`
 	// Build is known once it was acknowledged, or was asked for.
 	Build string    `json:"build,omitempty"`
 	Begin time.Time `json:"begin"`

@@ -3,12 +3,14 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/e2e/cluster"
+	"github.com/expo-free-agent/freeagent/e2e/idle"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
@@ -37,11 +39,14 @@ type Plan struct {
 func DefaultPlan() Plan {
 	return Plan{
 		Cluster: cluster.Config{
-			Replicas: 2, Workers: 4, Slots: 2, Fake: "slow=1s,lines=10", Isolate: cluster.CanIsolate(), TLS: true,
+			Replicas: 2, Workers: 4, Slots: 2, Fake: "slow=1s,lines=10,size=1KiB..20MiB", Isolate: cluster.CanIsolate(), TLS: true,
 			Services: []string{
 				"FREEAGENT_STAGE_TTLS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_GRACE=1s", "FREEAGENT_WORKER_SILENCE=8s",
 				// Soon enough for a worker that comes back to find another at its build.
 				"FREEAGENT_RETRY_BACKOFF=1s", "FREEAGENT_DRAIN_DELAY=1s",
+				// The far end of the webhook is here; what is not answered is sent again within the settling time.
+				"FREEAGENT_WEBHOOK_NETWORKS=127.0.0.0/8,10.77.0.0/16", "FREEAGENT_WEBHOOK_PAUSE=1s", "FREEAGENT_WEBHOOK_MAX_PAUSE=5s",
+				"FREEAGENT_WEBHOOK_TIMEOUT=5s",
 			},
 		},
 		Builds: 100, Clients: 4, For: 2 * time.Minute, Faults: 1000, Cancelled: 0.1, Settle: 3 * time.Minute,
@@ -93,6 +98,20 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if err != nil {
 		return r, err //nolint:wrapcheck // says what
 	}
+	far, err := listenForHooks(ctx, c.HostAddress())
+	if err != nil {
+		return r, err
+	}
+	hearing, deaf := context.WithCancel(ctx)
+	defer deaf()
+	go func() {
+		if err := far.run(hearing, plan.Log); err != nil {
+			plan.Log.ErrorContext(ctx, "webhook receiver ended", "err", err)
+		}
+	}()
+	if err := far.register(ctx, client); err != nil {
+		return r, err
+	}
 	plan.Log.InfoContext(ctx, "the cluster runs", "processes", len(c.Processes()), "took", time.Since(began).Round(time.Millisecond))
 	h := &history{}
 	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, script: plan.Script, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
@@ -106,18 +125,43 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if err := c.Ready(quiet); err != nil {
 		return r, err //nolint:wrapcheck // says what
 	}
-	if left := settle(quiet, client); left > 0 {
+	var watch idle.Watch
+	if left := settle(quiet, client, &watch); left > 0 {
 		plan.Log.ErrorContext(ctx, "builds have not ended", "builds", left)
 	}
 	p.blame(n.faults, h.all())
+	probing, over := context.WithTimeout(ctx, plan.Settle)
+	defer over()
+	starts, err := orderProbe(probing, client, h, n.rng)
+	if err != nil {
+		return r, fmt.Errorf("order probe: %w", err)
+	}
 	e, err := gather(ctx, c, client, h.all())
 	if err != nil {
+		return r, err
+	}
+	e.Starts, e.Stuck = starts, watch.Stuck()
+	if err := plan.gatherFarm(ctx, c, client, far, &e); err != nil {
 		return r, err
 	}
 	r.Violations = Check(e)
 	r.Seed, r.Took, r.Faults = plan.Seed, time.Since(began), n.faults
 	r.count(e)
 	return r, nil
+}
+
+// gatherFarm reads what concerns more than one build. Events need a moment to be counted and sent.
+func (plan Plan) gatherFarm(ctx context.Context, c *cluster.Cluster, client *api.Client, far *hook, e *Evidence) (err error) {
+	e.Delivered = far.delivered(ctx, len(e.Builds))
+	if e.Leftovers, err = leftovers(ctx, c); err != nil {
+		return err
+	}
+	stats, err := client.Stats(ctx, api.StatsOptions{})
+	if err != nil {
+		return fmt.Errorf("read the figures: %w", err)
+	}
+	e.Figures = stats.Total
+	return nil
 }
 
 // clientConfig is that of all clients of a cluster.

@@ -4,8 +4,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -30,21 +34,17 @@ type workload struct {
 const patience = time.Minute
 
 func (w *workload) run(ctx context.Context) error {
-	source, err := project()
-	if err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	errs := make([]error, w.clients)
 	for i := range w.clients {
-		wg.Go(func() { errs[i] = w.client(ctx, i, source) })
+		wg.Go(func() { errs[i] = w.client(ctx, i) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
 // client submits its share, evenly over the time.
-func (w *workload) client(ctx context.Context, number int, source []byte) error {
+func (w *workload) client(ctx context.Context, number int) error {
 	c, err := api.New(w.api)
 	if err != nil {
 		return err //nolint:wrapcheck // says what
@@ -58,7 +58,11 @@ func (w *workload) client(ctx context.Context, number int, source []byte) error 
 	defer tick.Stop()
 	var cancels sync.WaitGroup
 	defer cancels.Wait()
-	for range mine {
+	for i := range mine {
+		source, err := project(fmt.Sprintf("chaos-%d-%d", number, i), drawSize(rng), rng)
+		if err != nil {
+			return err
+		}
 		if id := w.submit(ctx, c, rng, source); id != "" && rng.Float64() < w.cancelled {
 			wait := time.Duration(rng.Int64N(int64(5 * time.Second)))
 			cancels.Go(func() { w.cancel(ctx, c, id, wait) })
@@ -73,10 +77,15 @@ func (w *workload) client(ctx context.Context, number int, source []byte) error 
 }
 
 func (w *workload) submit(ctx context.Context, c *api.Client, rng *rand.Rand, source []byte) (id string) {
-	call := Call{Kind: submit, Begin: time.Now()}
 	platform := []build.Platform{build.Android, build.IOS}[rng.IntN(2)]
+	return w.submitTo(ctx, c, platform, fmt.Sprintf("app-%d", rng.IntN(5)), source)
+}
+
+func (w *workload) submitTo(ctx context.Context, c *api.Client, platform build.Platform, project string, source []byte) (id string) {
+	sum := sha256.Sum256(source)
+	call := Call{Kind: submit, Begin: time.Now(), Source: hex.EncodeToString(sum[:]), Size: len(source)}
 	sub, err := c.Submit(ctx, api.Submit{
-		Platform: string(platform), Project: fmt.Sprintf("app-%d", rng.IntN(5)), Source: bytes.NewReader(source), SourceName: "app.zip",
+		Platform: string(platform), Project: project, Source: bytes.NewReader(source), SourceName: "app.zip",
 	})
 	call.End, call.Build, call.Acknowledged = time.Now(), sub.ID, err == nil
 	if err != nil {
@@ -103,13 +112,40 @@ func (w *workload) cancel(ctx context.Context, c *api.Client, id string, wait ti
 	w.history.add(call)
 }
 
-// project is a small source.
-func project() ([]byte, error) {
+// The sizes of sources: most are small and lie in the artifact service's database, some are objects of the store, a few take several
+// parts of an upload.
+const (
+	smallSource  = 10 << 10
+	middleSource = 1 << 20
+	largeSource  = 20 << 20
+)
+
+func drawSize(rng *rand.Rand) int {
+	switch p := rng.Float64(); {
+	case p < 0.5:
+		return 1 + rng.IntN(smallSource)
+	case p < 0.9:
+		return smallSource + rng.IntN(middleSource-smallSource)
+	default:
+		return middleSource + rng.IntN(largeSource-middleSource)
+	}
+}
+
+// project is a source like no other: its name is in it, beside bytes that cannot be packed.
+func project(name string, size int, rng *rand.Rand) ([]byte, error) {
 	var buf bytes.Buffer
 	z := zip.NewWriter(&buf)
 	f, err := z.Create("package.json")
 	if err == nil {
-		_, err = f.Write([]byte(`{"name":"chaos"}`))
+		_, err = fmt.Fprintf(f, `{"name":%q}`, name)
+	}
+	if err == nil {
+		f, err = z.CreateHeader(&zip.FileHeader{Name: "assets.bin", Method: zip.Store})
+	}
+	if err == nil {
+		var seed [32]byte
+		binary.LittleEndian.PutUint64(seed[:], rng.Uint64())
+		_, err = io.CopyN(f, rand.NewChaCha8(seed), int64(size))
 	}
 	if err := errors.Join(err, z.Close()); err != nil {
 		return nil, fmt.Errorf("make a source: %w", err)

@@ -250,6 +250,12 @@ func (c *Cluster) BusURL() (url, user, password string) {
 	return c.busURL(), secrets.BusUser, c.busPass
 }
 
+// HostAddress is where processes of the cluster reach what listens outside of it.
+func (c *Cluster) HostAddress() string { return c.net.address("") }
+
+// DatabaseURL is that of the services' database, with its password.
+func (c *Cluster) DatabaseURL() (string, error) { return c.readSecret(secrets.DatabaseURL) }
+
 // Processes are all there are, in the order in which they were started.
 func (c *Cluster) Processes() []*Process { return slices.Clone(c.processes) }
 

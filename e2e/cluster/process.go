@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,6 +52,19 @@ func (p *Process) Start() error {
 		close(ended)
 	}()
 	return nil
+}
+
+// Use has the next Start run another program with the same arguments: another version of the product.
+func (p *Process) Use(program string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, arg := range p.argv {
+		if filepath.Base(arg) == filepath.Base(program) && filepath.IsAbs(arg) { // what stands before it enters a namespace
+			p.argv = slices.Clone(p.argv)
+			p.argv[i] = program
+			return
+		}
+	}
 }
 
 // running is called with mu held.

@@ -70,6 +70,9 @@ func (r *Report) verdict() (broken []string) {
 	if len(r.Lost) > 0 {
 		broken = append(broken, fmt.Sprintf("%d builds did not complete, such as %s", len(r.Lost), r.Lost[0]))
 	}
+	for id, what := range r.Stuck {
+		broken = append(broken, "build "+id+": "+what)
+	}
 	if r.Deliveries < r.Submits-len(r.Lost) {
 		broken = append(broken, fmt.Sprintf("the webhook heard of %d builds, want %d", r.Deliveries, r.Submits-len(r.Lost)))
 	}

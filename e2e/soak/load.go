@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/e2e/idle"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
@@ -141,9 +142,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // settle waits until every build that was acknowledged has completed, and gives those that have not. The first that takes too
 // long ends the waiting for all.
-func (l *load) settle(ctx context.Context, patience time.Duration) (lost []string, err error) {
+func (l *load) settle(ctx context.Context, patience time.Duration) (lost []string, stuck map[string]string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	watched, end := context.WithCancel(ctx)
+	var watch idle.Watch
+	var watching sync.WaitGroup
+	watching.Go(func() { l.watch(watched, &watch) })
+	defer func() { end(); watching.Wait(); stuck = watch.Stuck() }()
 	for _, id := range l.builds {
 		b, e := l.client.Build(ctx, id)
 		for e == nil && !b.Final() && pause(ctx, 200*time.Millisecond) {
@@ -153,5 +159,18 @@ func (l *load) settle(ctx context.Context, patience time.Duration) (lost []strin
 			lost, err = append(lost, id+" "+b.Status), errors.Join(err, e)
 		}
 	}
-	return lost, err
+	return lost, nil, err
+}
+
+// watch looks each second for builds that wait beside idle workers.
+func (l *load) watch(ctx context.Context, w *idle.Watch) {
+	for pause(ctx, time.Second) {
+		page, err := l.client.Builds(ctx, api.ListOptions{Limit: 1000, Status: []string{"pending", "queued"}})
+		if err != nil {
+			continue
+		}
+		if list, err := l.client.Workers(ctx); err == nil {
+			w.Look(time.Now(), page.Builds, list.Workers)
+		}
+	}
 }

@@ -24,6 +24,8 @@ type Report struct {
 	Deliveries int `json:"deliveries"`
 	// Lost are builds that were acknowledged and did not complete.
 	Lost []string `json:"lost"`
+	// Stuck are builds that waited while workers were idle.
+	Stuck map[string]string `json:"stuck,omitempty"`
 	// Cores is how much of a core the server used.
 	Cores    float64   `json:"cores"`
 	Measures []Measure `json:"measures"`
@@ -97,7 +99,8 @@ func (l *load) soak(ctx context.Context) (Report, error) {
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return r, err
 	}
-	lost, err := l.settle(ctx, patience)
+	lost, stuck, err := l.settle(ctx, patience)
+	r.Stuck = stuck
 	if err == nil {
 		l.awaitHook(ctx, len(l.builds)-len(lost))
 	}

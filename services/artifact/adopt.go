@@ -47,7 +47,11 @@ func (s *Service) adoptKind(ctx context.Context, from, to string, k artifactv1.K
 	if err != nil {
 		return nil, err
 	}
+	had := o
 	if o, err = s.copyTo(ctx, o, to); err != nil {
+		if s.removedMeanwhile(ctx, had) != nil {
+			return nil, nil //nolint:nilnil,nilerr // as if it had not been there at all
+		}
 		return nil, fmt.Errorf("copy %s of build %s: %w", kindWord(k), from, err)
 	}
 	return ref(o), nil

@@ -112,7 +112,7 @@ func endOf(e bus.Event, data []byte) (time.Time, error) {
 	default:
 		fact = &eventsv1.BuildCancelled{}
 	}
-	err := proto.Unmarshal(data, fact)
+	err := bus.Decode(data, fact)
 	return time.UnixMilli(fact.GetFinishedAtMs()), err
 }
 
@@ -286,6 +286,8 @@ func (a *archivist) stray(ctx context.Context, id string) error {
 	l, err := a.s.rows.Log(ctx, id)
 	now := a.s.now()
 	switch {
+	case err == nil && !l.ExpiredAt.IsZero():
+		return a.purge(ctx, store.Log{BuildID: id})
 	case err == nil && !l.DueAt.IsZero() && l.DueAt.Before(now.Add(a.s.logLease+a.s.cfg.LogGrace)):
 		return nil // under way
 	case err == nil:

@@ -70,6 +70,9 @@ type Config struct {
 	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
 	LogParallel int
+	// ExpiredMark is how long after a build was let go a late copy of its log is still refused; default 24 h. Copies take
+	// minutes.
+	ExpiredMark time.Duration
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
 	Unpack archive.Limits
 }
@@ -85,7 +88,7 @@ func DefaultConfig() Config {
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
 		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
-		LogParallel: 2,
+		LogParallel: 2, ExpiredMark: 24 * time.Hour,
 	}
 }
 
@@ -106,6 +109,7 @@ func (c Config) Validate() error {
 		{"TicketTTL", c.TicketTTL}, {"StagedTTL", c.StagedTTL}, {"StallTimeout", c.StallTimeout},
 		{"StaleUploadAge", c.StaleUploadAge}, {"JanitorInterval", c.JanitorInterval}, {"DrainTimeout", c.DrainTimeout},
 		{"LogSettle", c.LogSettle}, {"LogGrace", c.LogGrace}, {"LogSweep", c.LogSweep}, {"LogLease", c.LogLease},
+		{"ExpiredMark", c.ExpiredMark},
 	} {
 		fault(d.value <= 0, "%s is %s, it must be positive", d.name, d.value)
 	}

@@ -224,6 +224,9 @@ func (s *Service) broken(ctx context.Context, w http.ResponseWriter, o store.Obj
 		return err
 	}
 	if isBroken(err) {
+		if gone := s.removedMeanwhile(ctx, o); gone != nil {
+			return gone
+		}
 		s.meter.broken.Add(ctx, 1)
 	}
 	s.log.ErrorContext(ctx, "download broken off", "request_id", w.Header().Get(requestIDHeader),

@@ -42,7 +42,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("abort stale uploads: %w", err)
 	}
-	return errors.Join(err, s.sweepExpired(ctx))
+	return errors.Join(err, s.sweepExpired(ctx), s.rows.ForgetExpired(ctx, s.now().Add(-s.cfg.ExpiredMark)))
 }
 
 // sweepExpired keeps or removes what has expired. Replicas may do so at once: each row is won by one.

@@ -5,12 +5,12 @@ import (
 	"path"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // Kinds as words, in keys and logs.
@@ -82,10 +82,7 @@ func displayName(name string, k artifactv1.Kind) string {
 		}
 		return r
 	}, name)
-	for len(name) > maxName {
-		_, last := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-last]
-	}
+	name = text.Cut(name, maxName)
 	if name == "" || name == "." || name == ".." || name == "/" {
 		return kindWord(k)
 	}

@@ -30,6 +30,8 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 		rpc.Handle(r, "take_over", public(s.takeOver)),
 		rpc.Handle(r, "log", public(s.logOf)),
 		rpc.Handle(r, "record_log", public(s.recordLog)),
+		rpc.Handle(r, "expire_builds", public(s.expireBuilds)),
+		rpc.Handle(r, "measure_builds", public(s.measureBuilds)),
 		rpc.HandleWorker(r, "grant",
 			func(ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest) (*artifactv1.WorkerGrantResponse, error) {
 				resp, err := s.grantWorker(ctx, worker, req)

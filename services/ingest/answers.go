@@ -50,7 +50,8 @@ const retryAfter = "5"
 
 // refuse answers with a sentence.
 func (d dialect) refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout:
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	if d == v1 {
@@ -71,7 +72,8 @@ type answer struct {
 
 func answers() []answer {
 	return []answer{
-		{build.ErrNotFound, http.StatusNotFound, "Build not found", ""},
+		{build.ErrNotFound, http.StatusNotFound, sayNotFound, ""},
+		{build.ErrExpired, http.StatusGone, "", ""},
 		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
 		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
 		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
@@ -84,7 +86,7 @@ func answers() []answer {
 		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
 		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
 		{errConflict, http.StatusConflict, "", codeNotCompleted},
-		{errUnderWay, http.StatusConflict, "", api.CodeUnderWay},
+		{errUnderWay, http.StatusServiceUnavailable, "", api.CodeUnderWay},
 		{errNameTaken, http.StatusUnprocessableEntity, "", "idempotency_key_reused"},
 		{errForbidden, http.StatusForbidden, "", codeScope},
 		{errUnfit, http.StatusUnprocessableEntity, "", codeUnfit},
@@ -99,6 +101,10 @@ func (g *Ingest) fail(w http.ResponseWriter, r *http.Request, say dialect, err e
 	ctx := r.Context()
 	if ctx.Err() != nil {
 		g.log.InfoContext(ctx, "client left", "path", r.URL.Path, "err", err)
+		return
+	}
+	if errors.Is(err, build.ErrExpired) {
+		say.refuseExpired(w, r, err)
 		return
 	}
 	for _, a := range answers() {

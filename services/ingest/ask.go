@@ -38,8 +38,12 @@ func (g *Ingest) askBuild(ctx context.Context, req *schedulerv1.GetRequest) (*sc
 		return nil, errUnknownID(req.GetBuildId())
 	}
 	var resp schedulerv1.GetResponse
+	req.Expired = true
 	if err := g.ask(ctx, "scheduler", "get", req, &resp); err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.GetBuildId(), err)
+	}
+	if t := resp.GetExpired(); t != nil {
+		return nil, &expiredError{t}
 	}
 	return &resp, nil
 }
@@ -50,7 +54,7 @@ func (g *Ingest) cancel(ctx context.Context, id string) (*schedulerv1.Build, err
 	}
 	var resp schedulerv1.CancelResponse
 	if err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
-		return nil, fmt.Errorf("cancel %s: %w", id, err)
+		return nil, g.orExpired(ctx, id, fmt.Errorf("cancel %s: %w", id, err))
 	}
 	g.holders.forget(id)
 	return resp.GetBuild(), nil

@@ -88,6 +88,7 @@ func (b backend) Build(ctx context.Context, id string) (api.Build, error) {
 		return api.Build{}, err
 	}
 	v := viewV2(resp.GetBuild(), resp.GetAttempts())
+	v.Pin = viewPin(resp.GetPin())
 	if v.Final() {
 		v.Log = b.g.logV2(ctx, id)
 	}

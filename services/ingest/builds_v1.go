@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -56,13 +57,19 @@ func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := resp.GetBuild()
-	if err := deliver(w, r, g.submittedV1(b)); err != nil {
+	err := deliver(w, r, g.submittedV1(b))
+	if err != nil {
 		g.unanswered(r, b, err)
 	}
+	g.forgetInFlight(r.Context(), b.GetId())
 }
 
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.retry(r.Context(), chi.URLParam(r, "id"))
+	id := chi.URLParam(r, "id")
+	resp, err := g.retry(r.Context(), id)
+	if traceOf(err) != nil {
+		err = refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
+	}
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -91,6 +98,10 @@ type statusV1 struct {
 
 func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
 	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
+	if t := traceOf(err); t != nil {
+		statusOfExpired(w, t)
+		return
+	}
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -120,8 +131,13 @@ type listedV1 struct {
 	CompletedAt string `json:"completedAt,omitempty"`
 }
 
+// listV1 lists all builds unless the client asks for a page, as the original did. All of them are streamed.
 func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	limit, before := listBounds(r.URL.Query())
+	if r.URL.Query().Get("limit") == "" {
+		g.listAllV1(w, r, before)
+		return
+	}
 	builds, next, err := g.page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 	if err != nil {
 		g.fail(w, r, v1, err)
@@ -129,12 +145,53 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]listedV1, len(builds))
 	for i, b := range builds {
-		list[i] = listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: iso(b.GetSubmittedAtMs()), CompletedAt: iso(b.GetFinishedAtMs())}
+		list[i] = listed(b)
 	}
 	if next > 0 {
 		w.Header().Set("Link", fmt.Sprintf(`</api/builds?limit=%d&before=%d>; rel="next"`, limit, next))
 	}
 	writeJSON(w, http.StatusOK, list)
+}
+
+func listed(b *schedulerv1.Build) listedV1 {
+	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: iso(b.GetSubmittedAtMs()), CompletedAt: iso(b.GetFinishedAtMs())}
+}
+
+// listAllV1 writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
+func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64) {
+	for first := true; first || before > 0; first = false {
+		builds, next, err := g.page(r.Context(), maxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+		if err != nil && first {
+			g.fail(w, r, v1, err)
+			return
+		}
+		if err != nil {
+			g.log.WarnContext(r.Context(), "list of builds cut", "err", err)
+			panic(http.ErrAbortHandler)
+		}
+		text := []byte("[")
+		if first {
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			w.WriteHeader(http.StatusOK)
+		} else {
+			text = nil
+		}
+		for i, b := range builds {
+			entry, err := json.Marshal(listed(b))
+			if err != nil { // strings always marshal
+				panic(err)
+			}
+			if i > 0 || !first {
+				text = append(text, ',')
+			}
+			text = append(text, entry...)
+		}
+		if _, err := w.Write(text); err != nil {
+			return // the client left
+		}
+		before = next
+	}
+	_, _ = w.Write([]byte("]\n")) // a client that left takes no answer
 }
 
 // listBounds reads limit and before; what cannot be read is as if it were not there.

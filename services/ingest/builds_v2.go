@@ -16,7 +16,7 @@ func viewV2(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
 		Status: b.GetState(), Attempt: int(b.GetAttempt()), Stage: b.GetStage(), WorkerID: b.GetWorkerId(),
 		WorkerName: b.GetWorkerName(), Priority: int(b.GetPriority()), Error: b.GetError(), WaitingFor: b.GetWaitingFor(),
-		Position: int(b.GetPosition()), RetryOf: b.GetRetryOf(), SubmittedAt: iso(b.GetSubmittedAtMs()),
+		Position: int(b.GetPosition()), ExpectedStart: iso(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: iso(b.GetSubmittedAtMs()),
 		AssignedAt: iso(b.GetAssignedAtMs()), StartedAt: iso(b.GetStartedAtMs()), FinishedAt: iso(b.GetFinishedAtMs()),
 		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
 		Source: objectV2(b.GetSource()), Result: objectV2(b.GetResult()),
@@ -73,6 +73,7 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := viewV2(resp.GetBuild(), resp.GetAttempts())
+	v.Pin = viewPin(resp.GetPin())
 	if v.Final() {
 		v.Log = g.logV2(r.Context(), v.ID)
 	}

@@ -69,7 +69,8 @@ type Config struct {
 	WebhookDisableAfter time.Duration
 	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
 	WorkerTTL time.Duration
-	// StoragePath is shown by /health, as the former controller did; empty where objects lie elsewhere.
+	// StoragePath is shown by /health, which the former controller had its directory in. Anybody may ask, so it names no real
+	// path; empty where objects lie elsewhere.
 	StoragePath string
 }
 
@@ -160,6 +161,8 @@ func (c Config) validWebhooks() error {
 type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
+	// Sole promises that no other process uses DB while this one does: whoever held a submit before is gone.
+	Sole bool
 	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
 	// take as long as bytes move.
 	ArtifactURL    string

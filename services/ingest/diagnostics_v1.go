@@ -15,6 +15,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -60,7 +61,7 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if err := readJSON(w, r, &report); err != nil {
 		return "", err
 	}
-	report.Checks = bytes.ToValidUTF8(report.Checks, []byte("\ufffd"))
+	report.Checks = bytes.ToValidUTF8(report.Checks, []byte(text.Replacement))
 	if err := report.check(); err != nil {
 		return "", err
 	}

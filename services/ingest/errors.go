@@ -50,6 +50,7 @@ const (
 	saySourceLarge    = "Source file too large"
 	sayCertsLarge     = "Certs file too large"
 	sayNotCompleted   = "Build not completed"
+	sayNotFound       = "Build not found"
 	sayCancelled      = "Build cancelled by user"
 	sayUnavailable    = "The service is not available right now; try again in a few seconds"
 	sayInternal       = "Internal server error"

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -43,6 +44,8 @@ type scheduler struct {
 	// attempts are who held them, by build; one of its worker's, if nothing is said.
 	attempts map[string][]*schedulerv1.Attempt
 	fault    error // of submit
+	// traces are what is left of builds that have expired.
+	traces map[string]*schedulerv1.ExpiredBuild
 	// submitting is called while a submit is under way, if set.
 	submitting func()
 	// hooks are in farends_certs_test.go.
@@ -104,6 +107,9 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		s.submitting()
 	}
 	if b := s.find(r.GetBuildId()); b != nil {
+		if b.GetSource().GetObjectId() != r.GetSource().GetObjectId() {
+			return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.GetId())
+		}
 		return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b)}, nil
 	}
 	pool := r.GetPool()
@@ -128,6 +134,9 @@ func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedule
 	s.beforeGet()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t := s.traces[r.GetBuildId()]; t != nil && r.GetExpired() {
+		return &schedulerv1.GetResponse{Expired: t}, nil
+	}
 	b := s.find(r.GetBuildId())
 	if b == nil {
 		return nil, build.ErrNotFound

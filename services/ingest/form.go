@@ -12,6 +12,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -25,7 +26,7 @@ func (d dialect) fields() []string {
 	if d == v1 {
 		return []string{"platform"}
 	}
-	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch"}
+	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede"}
 }
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
@@ -102,7 +103,25 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	return err
 }
 
+// readField reads a field that identifies something; what cannot is refused.
 func readField(part *multipart.Part, name string) (string, error) {
+	value, err := readAll(part, name)
+	if err != nil {
+		return "", err
+	}
+	if err := text.Check(value); err != nil {
+		return "", refuse(build.ErrInvalid, "Field %s %v. Send it as UTF-8, in one line", name, err)
+	}
+	return value, nil
+}
+
+// readText reads a field that is for people.
+func readText(part *multipart.Part, name string) (string, error) {
+	value, err := readAll(part, name)
+	return text.Clean(value), err
+}
+
+func readAll(part *multipart.Part, name string) (string, error) {
 	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
 	if err != nil {
 		return "", brokenForm(err)
@@ -117,7 +136,7 @@ func readField(part *multipart.Part, name string) (string, error) {
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := &tracked{r: part}
 	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
-		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: part.FileName(),
+		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil
@@ -152,6 +171,13 @@ func (s *submission) complete() error {
 			return refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
 		}
 		s.priority = int32(n)
+	}
+	switch v := s.fields["supersede"]; v {
+	case "", "false":
+	case "true":
+		s.supersede = true
+	default:
+		return refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
 	}
 	return nil
 }

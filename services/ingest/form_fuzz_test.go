@@ -14,6 +14,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // FuzzForm: whatever comes as a submit's form, it is a whole submission or refused by a client's error, and the memory that its
@@ -24,7 +25,8 @@ func FuzzForm(f *testing.F) {
 		head + "\"platform\"\r\n\r\nios\r\n" + head + "\"source\"; filename=\"a.zip\"\r\n\r\nPK\r\n--b--\r\n",
 		head + "\"certs\"; filename=\"c.p12\"\r\n\r\nxx\r\n" + head + "\"profile\"; filename=\"p\"\r\n\r\ny\r\n--b--",
 		head + "\"priority\"\r\n\r\n-99999999999\r\n" + head + "\"upload\"\r\n\r\nu1\r\n--b--\r\n",
-		head + "\"source\"; filename*=UTF-8''%e2%82%ac\r\n\r\n", "--b", "--b--", "", "\r\n--b\r\n\r\n\r\n--b--",
+		head + "\"source\"; filename*=UTF-8''%e2%82%ac\r\n\r\n",
+		head + "\"platform\"\r\n\r\nios\r\n" + head + "\"project\"\r\n\r\ncaf\xe9\x00\r\n" + head + "\"upload\"\r\n\r\nu1\r\n--b--\r\n", "--b", "--b--", "", "\r\n--b\r\n\r\n\r\n--b--",
 	} {
 		f.Add([]byte(seed), "multipart/form-data; boundary=b", true)
 	}
@@ -66,6 +68,12 @@ func judge(s *submission, err error) error {
 	}
 	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
 		return fmt.Errorf("accepted without a platform: %w", err)
+	}
+	// What was accepted goes to the scheduler: it must be packed, and stored.
+	for name, value := range s.fields {
+		if err := text.Check(value); err != nil {
+			return fmt.Errorf("accepted with field %s = %q: %w", name, value, err)
+		}
 	}
 	if (s.source == nil) == (s.fields["upload"] == "") {
 		return fmt.Errorf("accepted with source %v and upload %q", s.source, s.fields["upload"])

@@ -7,21 +7,24 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
-	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // FuzzLogBody: whatever a VM posts as a log, its lines are text or it is refused.
 func FuzzLogBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"level":"info","message":"x"}`, `{"logs":[{"level":"warn","message":"x"},5,null]}`, `{"level":"error","message":"a "b" c:\d"}`,
-		`{"message":"m","level":"info"}`, "{", "null", "\x00", `{"level":"info","message":"` + "\xff",
+		`{"message":"m","level":"info"}`, "{", "null", "\x00", `{"level":"info","message":"` + "\xff", `{"level":"info","message":"\u0000 \\u0000 \\\u0000"}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	g := &Ingest{log: slog.New(slog.DiscardHandler)}
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines, _, err := g.parseLog(r, data)
+		lines, _, err := g.parseLog(r, cleanJSON(data))
 		if err != nil {
 			return
 		}
@@ -29,7 +32,7 @@ func FuzzLogBody(f *testing.F) {
 			if !l.known() {
 				continue
 			}
-			if p := line(*l.Level, *l.Message); !utf8.ValidString(p.GetText()) || len(p.GetText()) > 3*maxLine {
+			if p := line(*l.Level, *l.Message); !text.Valid(p.GetText()) || len(p.GetText()) > 3*maxLine {
 				t.Errorf("%q became a line of %d bytes", data, len(p.GetText()))
 			}
 		}
@@ -62,7 +65,11 @@ func FuzzListQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if limit, filter, err := pageV2(q); err == nil && (limit < 1 || limit > maxList || filter.GetBeforeSeq() < 0) {
+		limit, filter, err := pageV2(q)
+		if _, packed := proto.Marshal(filter); err == nil && packed != nil && oddPart(httptest.NewRequest(http.MethodGet, "/?"+q.Encode(), nil)) == "" {
+			t.Errorf("%q cannot be packed: %v", query, packed)
+		}
+		if err == nil && (limit < 1 || limit > maxList || filter.GetBeforeSeq() < 0) {
 			t.Errorf("%q = %d, %v", query, limit, filter)
 		}
 		if limit, before := listBounds(q); limit < 1 || limit > maxList || before < 0 {

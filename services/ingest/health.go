@@ -18,6 +18,8 @@ type healthV1 struct {
 	Storage storeHealth1 `json:"storage"`
 	// Problems are what an operator should do something about. They came after API v1.
 	Problems []string `json:"problems,omitempty"`
+	// Notice is what administrators should know; only while there is something.
+	Notice string `json:"notice,omitempty"`
 }
 
 // unhealthy is the answer of /health while the scheduler does not answer.
@@ -58,7 +60,7 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, healthV1{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
-		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems,
+		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
 }
 

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
@@ -233,17 +232,17 @@ func reasonOf(name bus.Event, data []byte) string {
 	switch name {
 	case bus.Waiting:
 		var w eventsv1.BuildWaiting
-		if proto.Unmarshal(data, &w) == nil {
+		if bus.Decode(data, &w) == nil {
 			return w.GetReason()
 		}
 	case bus.Retried:
 		var r eventsv1.BuildRetried
-		if proto.Unmarshal(data, &r) == nil {
+		if bus.Decode(data, &r) == nil {
 			return r.GetReason()
 		}
 	case bus.Stalled:
 		var s eventsv1.BuildStalled
-		if proto.Unmarshal(data, &s) == nil {
+		if bus.Decode(data, &s) == nil {
 			return "its worker went silent in stage " + s.GetStage()
 		}
 	}
@@ -256,7 +255,7 @@ func (g *Ingest) describe(ctx context.Context, e *webhook.Event) error {
 		return nil
 	}
 	resp, err := g.getBuild(ctx, e.Subject)
-	if errors.Is(err, build.ErrNotFound) {
+	if errors.Is(err, build.ErrNotFound) || errors.Is(err, build.ErrExpired) {
 		return nil
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/text"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
@@ -225,13 +226,7 @@ func (g *Ingest) delivery(ctx context.Context, w store.Webhook, d store.Delivery
 
 // excerpt is the beginning of an answer as one printable line.
 func excerpt(answer []byte) string {
-	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(answer), "\uFFFD"))
-	return strings.TrimSpace(cut(text, maxExcerpt))
+	return strings.TrimSpace(text.Cut(text.Line(string(answer)), maxExcerpt))
 }
 
 // sweepHooksLoop deletes old deliveries.

@@ -13,7 +13,7 @@ import (
 // enough for that one build where it says OrToken.
 func (g *Ingest) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(g.withRequestID, g.logRequests, g.recoverPanics)
+	r.Use(g.withRequestID, g.logRequests, g.recoverPanics, g.requireText)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -22,20 +23,22 @@ const (
 	maxSubmitName = 255
 	// keepNames is how long a repeat is known.
 	keepNames = 24 * time.Hour
-	// abandoned is when a submit that is still under way must have ended with its gateway: no upload takes as long without
-	// moving.
-	abandoned = time.Hour
 )
 
-// named is a submit that names itself: what stands under its name, and the build that it is a repeat of, if it is one.
+// named is a submit with an idempotency key: its row, and the build that it is a repeat of, if it is one.
 type named struct {
 	store.Reservation
 
 	repeats *schedulerv1.Build
 }
 
-// reserve takes the name that a submit gives itself before anything of it is stored. The build's id is fixed with it, so that
-// whatever happens to this gateway, a repeat finds the build if there is one. Submits without a name are not repeats.
+// repeatWait bounds how long a repeat waits for a first submit that lives. It is below the 30 s after which clients give up and
+// the minute after which proxies do.
+const repeatWait = 25 * time.Second
+
+// reserve claims the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat
+// finds the build whatever happens to this gateway. A repeat waits for a first submit that is still under way, and takes it
+// over if the process that worked on it is dead. Submits without a key are never repeats. The caller must call s.leave.
 func (g *Ingest) reserve(r *http.Request, s *submission) error {
 	name := r.Header.Get(nameHeader)
 	if name == "" {
@@ -50,26 +53,71 @@ func (g *Ingest) reserve(r *http.Request, s *submission) error {
 	if err != nil {
 		return err
 	}
-	stands, err := g.store.Reserve(r.Context(), store.Reservation{Owner: owner, Name: name, BuildID: s.buildID, CreatedAt: time.Now()})
-	if err != nil {
-		return errors.Join(build.ErrUnavailable, err)
-	}
-	n := named{Reservation: stands}
-	if stands.BuildID != s.buildID {
-		b, err := g.briefly(r.Context(), stands.BuildID)
-		switch {
-		case err == nil:
-			n.repeats = b
-		case !errors.Is(err, build.ErrNotFound):
-			return err
-		case time.Since(stands.CreatedAt) < abandoned:
-			return refuse(errUnderWay, "A submit with this %s is under way; ask again when it has ended", nameHeader)
-		default:
-			s.buildID = stands.BuildID
+	s.leave = g.presence.enter(s.buildID)
+	n, err := g.claimKey(r.Context(), s, store.Reservation{
+		Owner: owner, Name: name, BuildID: s.buildID, Holder: g.presence.id, CreatedAt: time.Now(),
+	})
+	s.named = n
+	return err
+}
+
+// claimKey inserts the row or finds out what became of the one that is there.
+func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reservation) (*named, error) {
+	var first *watch
+	for deadline := time.Now().Add(repeatWait); ; {
+		stands, err := g.store.Reserve(ctx, want)
+		if err != nil {
+			return nil, errors.Join(build.ErrUnavailable, err)
+		}
+		if stands.BuildID == want.BuildID {
+			return &named{Reservation: stands}, nil
+		}
+		if stands.Fingerprint == "" {
+			if first == nil || first.holder != stands.Holder || first.buildID != stands.BuildID {
+				first = g.presence.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
+			}
+			alive, err := first.alive(ctx)
+			if err != nil {
+				return nil, errors.Join(build.ErrUnavailable, err)
+			}
+			if alive {
+				if time.Now().After(deadline) {
+					return nil, refuse(errUnderWay, "The first submit with this %s is still under way. Repeat it to get its answer", nameHeader)
+				}
+				if err := pause(ctx, lookEvery); err != nil {
+					return nil, fmt.Errorf("wait for the first submit: %w", err)
+				}
+				continue
+			}
+		}
+		if n, err := g.succeed(ctx, s, stands); n != nil || err != nil {
+			return n, err
 		}
 	}
-	s.named = &n
-	return nil
+}
+
+// succeed makes this submit the successor of one that has ended: its repeat if there is a build, else the one that goes on in
+// its place. It returns nil if another repeat was faster.
+func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
+	b, err := g.briefly(ctx, stands.BuildID)
+	if err == nil {
+		return &named{Reservation: stands, repeats: b}, nil
+	}
+	if !errors.Is(err, build.ErrNotFound) {
+		return nil, err
+	}
+	taken, err := g.store.TakeOver(ctx, stands, g.presence.id)
+	if err != nil {
+		return nil, errors.Join(build.ErrUnavailable, err)
+	}
+	if !taken {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	s.leave()
+	s.buildID, s.leave = stands.BuildID, g.presence.enter(stands.BuildID)
+	stands.Holder, stands.Fingerprint = g.presence.id, ""
+	g.log.InfoContext(ctx, "submit taken over", "build_id", s.buildID, "reason", "the process of the first submit is gone")
+	return &named{Reservation: stands}, nil
 }
 
 // ownerOf is who may repeat a submit: the holder of the key, or of the build's token.
@@ -84,15 +132,35 @@ func (g *Ingest) ownerOf(r *http.Request) (string, error) {
 	return "token of " + r.URL.Path, nil
 }
 
-// replay gives the build of which this submit is a repeat, nil if it is none. The same name for something else is refused.
+// replay returns the build of which this submit is a repeat, nil if it is none. The same key for something else is refused.
 func (s *submission) replay() (*schedulerv1.Build, error) {
 	if s.named == nil || s.named.repeats == nil {
 		return nil, nil //nolint:nilnil // no repeat is the normal answer
 	}
-	if f := s.named.Fingerprint; f != "" && f != s.fingerprint() {
+	// The fingerprint is missing if the first submit's gateway died before it could record it.
+	f := s.named.Fingerprint
+	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.named.repeats) {
 		return nil, refuse(errNameTaken, "The %s was used for another submit", nameHeader)
 	}
 	return s.named.repeats, nil
+}
+
+// sameContent reports whether the build has what this submit brings.
+func (s *submission) sameContent(b *schedulerv1.Build) bool {
+	return b.GetSource().GetSha256() == s.source.GetSha256() && b.GetCerts().GetSha256() == s.certs.GetSha256() && s.sameSettings(b)
+}
+
+// replayAfter answers a submit that the scheduler refused since the build exists: the process that was taken for dead has
+// submitted it meanwhile, or this one was taken for dead. It returns nil if that is not so.
+func (g *Ingest) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
+	if s.named == nil || !errors.Is(refused, build.ErrInvalid) {
+		return nil
+	}
+	b, err := g.briefly(context.WithoutCancel(ctx), s.buildID)
+	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
+		return nil
+	}
+	return b
 }
 
 // fingerprint tells what is submitted from anything else.
@@ -105,8 +173,12 @@ func (s *submission) fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// settle ends a named submit: it has become its build, or nothing. When nobody knows, it stays under way until a repeat asks.
+// settle ends a submit with a key: it has become its build, or nothing. If nobody knows, the row stays and the next repeat
+// finds out.
 func (g *Ingest) settle(ctx context.Context, s *submission, err error) {
+	if s.leave != nil {
+		defer s.leave()
+	}
 	if s.named == nil || s.named.repeats != nil {
 		return
 	}
@@ -132,6 +204,12 @@ func (g *Ingest) sweepLoop(ctx context.Context) error {
 	for {
 		if err := g.store.SweepReservations(ctx, time.Now().Add(-keepNames)); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old idempotency keys not deleted, the next round tries again", "err", err)
+		}
+		if err := g.store.SweepHolders(ctx, time.Now().Add(-keepNames)); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "old leases of submits not deleted, the next round tries again", "err", err)
+		}
+		if err := g.store.SweepInFlight(ctx, time.Now().Add(-g.cfg.RepeatWindow-time.Hour)); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "old submits in flight not deleted, the next round tries again", "err", err)
 		}
 		if err := g.store.SweepLogSizes(ctx, time.Now().Add(-keepLogSizes)); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old sizes of logs not deleted, the next round tries again", "err", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/logstream"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
@@ -39,6 +40,8 @@ type Ingest struct {
 	samples *bus.Async
 	hooks   *hooks
 	keeper  *keeper.Keeper
+	// presence tells which submits gateways work on.
+	presence *presence
 	// book reads logs, hub has them followed.
 	book *logbook.Book
 	hub  *logbook.Hub
@@ -76,7 +79,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
 		certs: newCertsMemory(cfg),
-		log:   slog.New(requestLog{d.Log.Handler()}).With("service", "ingest"),
+		log:   slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
@@ -88,6 +91,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g.keeper = keeper.New(g.nc, g.log)
+	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
@@ -115,8 +119,10 @@ func (g *Ingest) Run(ctx context.Context) error {
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("keeper", g.keeper.Run)
+	group.Go("requests", g.requestsLoop)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)
+	group.Go("leases of submits", g.presence.loop)
 	group.Go("samples", g.samples.Run)
 	group.Go("builds", g.hearBuilds)
 	group.Go("webhooks", g.hooksLoop)

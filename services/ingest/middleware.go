@@ -10,12 +10,11 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // requestIDHeader comes in from a client or a proxy, or goes out new.
 const requestIDHeader = "X-Request-Id"
-
-type requestIDKey struct{}
 
 func (g *Ingest) withRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -25,30 +24,12 @@ func (g *Ingest) withRequestID(next http.Handler) http.Handler {
 			r.Header.Set(requestIDHeader, id) // so that it goes on to the artifact service
 		}
 		w.Header().Set(requestIDHeader, id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+		ctx, _ := observe.WithRequestID(r.Context(), id)
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
-
-// requestLog puts the request's id on every line that is written with its context.
-type requestLog struct{ slog.Handler }
-
-func (h requestLog) Handle(ctx context.Context, rec slog.Record) error {
-	if id := requestID(ctx); id != "" {
-		rec.AddAttrs(slog.String("request_id", id))
-	}
-	return h.Handler.Handle(ctx, rec) //nolint:wrapcheck // a pass-through
-}
-
-func (h requestLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return requestLog{h.Handler.WithAttrs(attrs)}
-}
-
-func (h requestLog) WithGroup(name string) slog.Handler { return requestLog{h.Handler.WithGroup(name)} }
+func requestID(ctx context.Context) string { return observe.RequestID(ctx) }
 
 // logRequests writes one line a request: what changes something or failed as info, the rest as debug.
 func (g *Ingest) logRequests(next http.Handler) http.Handler {

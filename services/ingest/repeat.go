@@ -15,6 +15,83 @@ import (
 // The published client of API v1 gives a whole submit 30 s and sends it again if they pass. When it leaves between the
 // scheduler's acknowledgement and our answer, there is a build that nobody knows. It is remembered: the same submit, sent
 // again in time, gets that build; else the build is rolled back. A submit that was answered is never taken for a repeat.
+//
+// A gateway that is killed at that point can remember nothing. So a row stands from before the scheduler is asked until the
+// answer is delivered. When its holder is dead, nobody knows whether the submit was answered: an equal one that follows gets
+// its build, and without one the build stays.
+
+// putInFlight records a submit of API v1 before the scheduler is asked for it.
+func (g *Ingest) putInFlight(r *http.Request, s *submission) error {
+	ctx := r.Context()
+	keyID, err := g.store.KeyID(ctx, keyOf(r))
+	if err == nil {
+		sub := store.Submit{
+			KeyID: keyID, SourceSHA256: s.source.GetSha256(), CertsSHA256: s.certs.GetSha256(), Platform: s.fields["platform"],
+		}
+		s.inFlight, s.leave = &sub, g.presence.enter(s.buildID)
+		err = g.store.PutInFlight(ctx, store.InFlight{BuildID: s.buildID, Holder: g.presence.id, Since: time.Now()}, sub)
+	}
+	if err != nil {
+		return errors.Join(build.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// settleInFlight ends the row of a submit that failed. If the build may exist nevertheless, its submitter does not know it.
+func (g *Ingest) settleInFlight(ctx context.Context, s *submission, err error) {
+	if s.inFlight == nil || err == nil {
+		return
+	}
+	if s.asked && errors.Is(err, build.ErrUnavailable) {
+		g.putUnanswered(ctx, s.buildID, *s.inFlight)
+	}
+	g.forgetInFlight(ctx, s.buildID)
+}
+
+// forgetInFlight deletes the row. One that stays is harmless: this process ignores its own, and later ones take it for a
+// submit that may not have been answered.
+func (g *Ingest) forgetInFlight(ctx context.Context, buildID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if err := g.store.ForgetInFlight(ctx, buildID, g.presence.id); err != nil {
+		g.log.WarnContext(ctx, "submit in flight not forgotten", "build_id", buildID, "err", err)
+	}
+}
+
+// inFlightWait bounds how long a submit of API v1 waits to learn what became of equal ones at other gateways.
+const inFlightWait = 10 * time.Second
+
+// inherit waits for equal submits that other processes had in flight, and returns the build of one whose process is dead; ""
+// if there is none.
+func (g *Ingest) inherit(ctx context.Context, sub store.Submit) (buildID string, err error) {
+	equal, err := g.store.FindInFlight(ctx, sub, g.presence.id, time.Now().Add(-g.cfg.RepeatWindow))
+	if err != nil {
+		return "", err
+	}
+	deadline := time.Now().Add(inFlightWait)
+	for _, f := range equal {
+		for w := g.presence.watch(f.BuildID, f.Holder, f.Since); time.Now().Before(deadline); {
+			alive, err := w.alive(ctx)
+			if err != nil {
+				return "", err
+			}
+			if !alive {
+				taken, err := g.store.TakeInFlight(ctx, f, g.presence.id, time.Now())
+				if err != nil || taken {
+					return f.BuildID, err
+				}
+				break // answered or taken meanwhile
+			}
+			if err := pause(ctx, lookEvery/5); err != nil {
+				return "", err
+			}
+			if there, err := g.store.IsInFlight(ctx, f); err != nil || !there {
+				break
+			}
+		}
+	}
+	return "", nil
+}
 
 // deliver answers, and says if the client cannot have got the answer. Once it is written, no leaving counts: a client that
 // has what it wanted closes the line, too.
@@ -72,7 +149,7 @@ func submitOf(keyID string, b *schedulerv1.Build) store.Submit {
 	}
 }
 
-// repeated gives the build of an equal submit that could not be answered; nil if there is none, as almost always. What
+// repeated returns the build of an equal submit that could not be answered; nil if there is none, as almost always. What
 // cannot be found out is no reason to refuse a submit.
 func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	ctx := r.Context()
@@ -81,8 +158,11 @@ func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 		g.log.WarnContext(ctx, "not checked whether this submit is a repeat", "err", err)
 		return nil
 	}
-	asked := &schedulerv1.Build{Source: s.source, Certs: s.certs, Platform: s.fields["platform"]}
-	id, err := g.store.TakeUnanswered(ctx, submitOf(keyID, asked), time.Now().Add(-g.cfg.RepeatWindow))
+	sub := submitOf(keyID, &schedulerv1.Build{Source: s.source, Certs: s.certs, Platform: s.fields["platform"]})
+	id, err := g.inherit(ctx, sub)
+	if err == nil && id == "" {
+		id, err = g.store.TakeUnanswered(ctx, sub, g.presence.id, time.Now().Add(-g.cfg.RepeatWindow))
+	}
 	if err != nil {
 		g.log.WarnContext(ctx, "not checked whether this submit is a repeat", "err", err)
 	}
@@ -91,11 +171,13 @@ func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	}
 	b, err := g.briefly(ctx, id)
 	if errors.Is(err, build.ErrNotFound) || err == nil && build.State(b.GetState()) == build.Cancelled {
+		g.forgetInFlight(ctx, id)
 		return nil
 	}
 	if err != nil { // this request will not succeed either; the next repeat may
 		g.log.WarnContext(ctx, "repeated submit: its build was not found out", "build_id", id, "err", err)
-		g.putUnanswered(ctx, id, submitOf(keyID, asked))
+		g.putUnanswered(ctx, id, sub)
+		g.forgetInFlight(ctx, id)
 		return nil
 	}
 	g.log.InfoContext(ctx, "submit repeated: it gets the build that it was not told of", "build_id", id)

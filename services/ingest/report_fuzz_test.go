@@ -3,6 +3,10 @@ package ingest
 import (
 	"encoding/json"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // FuzzReport: whatever is taken for a diagnostic report can be stored and answered.
@@ -14,7 +18,7 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r reportV1
-		if json.Unmarshal(data, &r) != nil || r.check() != nil {
+		if json.Unmarshal(cleanJSON(data), &r) != nil || r.check() != nil {
 			return
 		}
 		p := r.message()
@@ -24,6 +28,9 @@ func FuzzReport(f *testing.F) {
 		}
 		if p.GetDurationMs() < 0 || p.GetWorkerId() == "" || len(p.GetChecksJson()) > maxChecks {
 			t.Errorf("report = %v", p)
+		}
+		if _, err := proto.Marshal(p); err != nil || !text.Valid(p.GetWorkerId()) {
+			t.Errorf("report of %q cannot be packed or stored: %v", p.GetWorkerId(), err)
 		}
 		if _, err := json.Marshal(storedReportV1{Checks: p.GetChecksJson()}); err != nil {
 			t.Errorf("it cannot be answered: %v", err)

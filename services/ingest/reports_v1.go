@@ -8,13 +8,13 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -46,7 +46,7 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v1, brokenLog(err))
 		return
 	}
-	in, count, err := g.parseLog(r, data)
+	in, batch, err := g.parseLog(r, cleanJSON(data))
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -62,8 +62,8 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := map[string]any{"success": true}
-	if count > 0 {
-		answer["count"] = count
+	if batch != nil {
+		answer["count"] = *batch
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
@@ -75,8 +75,8 @@ func brokenLog(err error) error {
 	return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
-// parseLog gives the lines of a post and, of a batch, how many were sent.
-func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, count int, err error) {
+// parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
+func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *int, err error) {
 	var body struct {
 		lineIn
 
@@ -85,7 +85,7 @@ func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, count i
 	if json.Unmarshal(data, &body) != nil {
 		l, ok := salvage(string(data))
 		if !ok {
-			return nil, 0, refuse(build.ErrInvalid, sayLogBody)
+			return nil, nil, refuse(build.ErrInvalid, sayLogBody)
 		}
 		g.log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
 		body.lineIn = l
@@ -98,13 +98,13 @@ func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, count i
 				lines = append(lines, l)
 			}
 		}
-		return lines, len(body.Logs), nil
+		return lines, new(len(body.Logs)), nil
 	case !body.whole():
-		return nil, 0, refuse(build.ErrInvalid, sayLogBody)
+		return nil, nil, refuse(build.ErrInvalid, sayLogBody)
 	case !body.known():
-		return nil, 0, refuse(build.ErrInvalid, sayLogLevel)
+		return nil, nil, refuse(build.ErrInvalid, sayLogLevel)
 	}
-	return []lineIn{body.lineIn}, 0, nil
+	return []lineIn{body.lineIn}, nil, nil
 }
 
 var (
@@ -127,8 +127,8 @@ func salvage(body string) (lineIn, bool) {
 	return lineIn{Level: &level[1], Message: &message}, true
 }
 
-func line(level, text string) *eventsv1.LogLine {
-	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: strings.ToValidUTF8(cut(text, maxLine), "\uFFFD")}
+func line(level, message string) *eventsv1.LogLine {
+	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: text.Clean(text.Cut(message, maxLine))}
 }
 
 // heartbeatV1 names the worker in the query, unlike all others.

@@ -20,6 +20,7 @@ func (g *Ingest) retry(ctx context.Context, oldID string) (*schedulerv1.SubmitRe
 // retryNamed heeds the name that a retry may give itself.
 func (g *Ingest) retryNamed(w http.ResponseWriter, r *http.Request, oldID string) (*schedulerv1.SubmitResponse, error) {
 	s := &submission{buildID: build.NewID(), retryOf: oldID}
+	defer s.end()
 	if err := g.reserve(r, s); err != nil {
 		return nil, err
 	}
@@ -31,6 +32,10 @@ func (g *Ingest) retryNamed(w http.ResponseWriter, r *http.Request, oldID string
 		return &schedulerv1.SubmitResponse{Build: s.named.repeats}, nil
 	}
 	resp, err := g.retryAs(r.Context(), s, oldID)
+	if b := g.replayAfter(r.Context(), s, err); b != nil {
+		w.Header().Set(replayHeader, "true")
+		resp, err = &schedulerv1.SubmitResponse{Build: b}, nil
+	}
 	g.settle(r.Context(), s, err)
 	return resp, err
 }

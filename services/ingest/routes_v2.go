@@ -73,6 +73,17 @@ type (
 		oneProject
 		api.Timeouts
 	}
+	newProjectRule struct {
+		oneProject
+		api.ProjectRule
+	}
+	onePool struct {
+		Pool string `query:"pool" required:"true" description:"Name of the pool."`
+	}
+	newPoolRule struct {
+		onePool
+		api.PoolRule
+	}
 	retryBuild struct {
 		oneBuild
 
@@ -87,11 +98,12 @@ type (
 		Profile  string                `formData:"profile" description:"Build profile in the project's freeagent.json."`
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Pool of workers."`
-		Priority int                   `formData:"priority" description:"Higher goes first."`
+		Priority int                   `formData:"priority" description:"Higher goes first, within the range of the project (-100 to 10 by default)."`
 		// What it is built of, for people and for commit statuses.
 		Repository string `formData:"repository" description:"Where the source comes from: owner/name. With the commit, a webhook of format github reports there."`
 		Commit     string `formData:"commit" minLength:"40" maxLength:"64" description:"The whole id of the commit that the source is, in lower-case hexadecimal."`
 		Branch     string `formData:"branch" maxLength:"255" description:"The branch, for people."`
+		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of another commit of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {
 		transfer
@@ -111,7 +123,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations is the whole of API v2.
 func (g *Ingest) operations() []operation {
-	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.hookOperations(), g.byteOperations(),
+	return slices.Concat(g.buildOperations(), g.workerOperations(), g.projectOperations(), g.retentionOperations(), g.hookOperations(), g.byteOperations(),
 		g.formerOperations())
 }
 
@@ -136,36 +148,36 @@ func (g *Ingest) buildOperations() []operation {
 		},
 		{
 			method: "GET", path: "/builds/{id}", guard: readOrToken, handle: g.getV2, id: "getBuild", summary: "Read a build with its attempts",
-			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404},
+			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/events", guard: readOrToken, handle: g.eventsV2, id: "followBuild", summary: "Follow a build's life",
 			about: "Server-sent events: \"build\" with the build as it is, again whenever something happens to it, and \"end\" instead of the last.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: g.logsV2, id: "getLog", summary: "Read, search or follow a build's log",
 			about: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: g.telemetryV2, id: "getTelemetry", summary: "Read what a build used",
 			about: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: g.resultV2, id: "downloadResult", summary: "Download a completed build's result",
 			about: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 416},
+			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 410, 416},
 		},
 		{
 			method: "POST", path: "/builds/{id}/cancel", guard: submit, handle: g.cancelV2, id: "cancelBuild", summary: "Cancel a build",
 			about: "A worker's process tree is killed within a second. Cancelling twice is answered like the first time.",
-			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404},
+			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404, 410},
 		},
 		{
 			method: "POST", path: "/builds/{id}/retry", guard: submitOrToken, handle: g.retryV2, id: "retryBuild", summary: "Submit a build's source again",
-			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 422},
+			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 410, 422},
 		},
 	}
 }
@@ -215,6 +227,21 @@ func (g *Ingest) projectOperations() []operation {
 			method: "PUT", path: "/timeouts", guard: admin, handle: g.setTimeoutsV2, id: "setTimeouts", summary: "Replace a project's timeouts",
 			about: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
 			who:   anyKeyOf + "admin", asks: newTimeouts{}, gives: api.ProjectTimeouts{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "GET", path: "/rules", guard: read, handle: g.rulesV2, id: "listRules", summary: "Read the rules of the queue",
+			about: "Weights, limits and priorities of projects and pools that have a rule, and what applies to those without one.",
+			who:   anyKeyOf + "read", gives: api.Rules{}, status: http.StatusOK,
+		},
+		{
+			method: "PUT", path: "/rules/project", guard: admin, handle: g.setProjectRuleV2, id: "setProjectRule", summary: "Replace a project's rule",
+			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			who:   anyKeyOf + "admin", asks: newProjectRule{}, gives: api.ProjectRule{}, status: http.StatusOK, refusals: []int{400},
+		},
+		{
+			method: "PUT", path: "/rules/pool", guard: admin, handle: g.setPoolRuleV2, id: "setPoolRule", summary: "Replace a pool's rule",
+			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			who:   anyKeyOf + "admin", asks: newPoolRule{}, gives: api.PoolRule{}, status: http.StatusOK, refusals: []int{400},
 		},
 	}
 }

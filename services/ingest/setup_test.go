@@ -44,13 +44,21 @@ type farm struct {
 	url       string
 	log       *logBuffer
 	stop      func()
+	// freeze ends the gateway's own loops; it goes on serving HTTP, as a process does that was paused and goes on.
+	freeze func()
 	// cut breaks every connection to the gateway off.
 	cut func()
 }
 
 func setup(t testing.TB, configure ...func(*ingest.Config)) *farm {
 	t.Helper()
-	f := &farm{t: t, bus: bustest.Start(t), db: databasetest.Open(t, databasetest.SQLite(t)), log: &logBuffer{}, cfg: config()}
+	return setupDB(t, databasetest.Open(t, databasetest.SQLite(t)), configure...)
+}
+
+// setupDB is setup with a database.
+func setupDB(t testing.TB, db *database.DB, configure ...func(*ingest.Config)) *farm {
+	t.Helper()
+	f := &farm{t: t, bus: bustest.Start(t), db: db, log: &logBuffer{}, cfg: config()}
 	f.js = f.bus.JetStream(f.bus.Connect("test"))
 	f.scheduler = startScheduler(t, f.bus.Connect("scheduler"))
 	f.artifact = startArtifact(t, f.bus.Connect("artifact"))
@@ -86,7 +94,7 @@ func (f *farm) start(nc *nats.Conn) {
 	ended := make(chan error, 1)
 	go func() { ended <- gateway.Run(ctx) }()
 	server := httptest.NewServer(gateway.Handler())
-	f.gateway, f.url, f.cut = gateway, server.URL, server.CloseClientConnections
+	f.gateway, f.url, f.cut, f.freeze = gateway, server.URL, server.CloseClientConnections, cancel
 	f.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -95,6 +103,14 @@ func (f *farm) start(nc *nats.Conn) {
 		server.Close() // waits for every request
 	})
 	f.t.Cleanup(f.stop)
+}
+
+// another starts one more gateway of the same farm.
+func (f *farm) another() *farm {
+	f.t.Helper()
+	g := *f
+	g.start(f.bus.Connect("ingest2"))
+	return &g
 }
 
 func (f *farm) deps(nc *nats.Conn, issuer nkeys.KeyPair) ingest.Deps {

@@ -10,6 +10,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -19,6 +20,7 @@ type submission struct {
 	buildID       string
 	fields        map[string]string
 	priority      int32
+	supersede     bool
 	source, certs *eventsv1.ObjectRef
 	// objects were asked for, whether or not their bytes have arrived.
 	objects []string
@@ -27,9 +29,13 @@ type submission struct {
 	// replayed: the build existed before this submit.
 	replayed bool
 	signing  signingFiles
-	// named is nil unless the submit names itself; retryOf is what it repeats the source of.
-	named   *named
+	// named is nil unless the submit has an idempotency key; retryOf is what it repeats the source of.
+	named *named
+	// leave ends that this process works on the submit; nil without a key. It may be called twice.
+	leave   func()
 	retryOf string
+	// inFlight is the row of a submit of API v1 that stands until the answer is delivered.
+	inFlight *store.Submit
 	// asked: the scheduler was, so the build may exist whatever it answered.
 	asked bool
 }
@@ -40,9 +46,11 @@ func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *sc
 	b := newBody(w, r, g.cfg.MaxUploadBytes)
 	b.early()
 	s := &submission{buildID: build.NewID(), fields: map[string]string{}, signing: signingFiles{memory: g.certs}}
+	defer s.end()
 	resp, err := g.takeIn(r, b, say, s)
 	s.signing.drop()
 	g.settle(r.Context(), s, err)
+	g.settleInFlight(r.Context(), s, err)
 	if err == nil {
 		if s.replayed {
 			w.Header().Set(replayHeader, "true")
@@ -57,6 +65,13 @@ func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *sc
 	g.fail(w, r, say, err)
 	b.linger()
 	return nil
+}
+
+// end is deferred, so that a handler that panics does not keep its repeats waiting.
+func (s *submission) end() {
+	if s.leave != nil {
+		s.leave()
+	}
 }
 
 func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
@@ -79,11 +94,21 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 		s.replayed = b != nil
 		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
-	return g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
+	if say == v1 {
+		if err := g.putInFlight(r, s); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
-		Origin: s.origin(),
+		Origin: s.origin(), Supersede: s.supersede,
 	})
+	if b := g.replayAfter(r.Context(), s, err); b != nil {
+		s.replayed = true
+		return &schedulerv1.SubmitResponse{Build: b}, nil
+	}
+	return resp, err
 }
 
 // origin is nil of a submit that says nothing of where it comes from.
@@ -194,5 +219,5 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 
 func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
 	b := resp.GetBuild()
-	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings()}
+	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }

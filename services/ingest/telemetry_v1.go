@@ -12,6 +12,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // telemetryIn is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
@@ -43,7 +44,7 @@ func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) erro
 		}
 		if data.Stage != "" {
 			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
-			if err := g.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+cut(data.Stage, maxName))}); err != nil {
+			if err := g.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // delivery is what a worker says of the end of its build, as it arrives: ids, outcome and result come in any order.
@@ -90,7 +91,10 @@ func (d *delivery) part(part *multipart.Part) (err error) {
 	switch {
 	case name == "result" && part.FileName() != "" && d.result == "" && d.fields["success"] != "false":
 		return d.store(part)
-	case part.FileName() == "" && slices.Contains([]string{"build_id", "worker_id", "success", "error_message"}, name):
+	case part.FileName() == "" && name == "error_message":
+		d.fields[name], err = readText(part, name)
+		return err
+	case part.FileName() == "" && slices.Contains([]string{"build_id", "worker_id", "success"}, name):
 		d.fields[name], err = readField(part, name)
 		return err
 	}
@@ -102,7 +106,7 @@ func (d *delivery) part(part *multipart.Part) (err error) {
 
 // store streams the result on. When its worker is known already it must hold the build, before a byte is taken.
 func (d *delivery) store(part *multipart.Part) error {
-	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: part.FileName()}
+	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: text.Clean(part.FileName())}
 	if d.fields["build_id"] != "" && d.fields["worker_id"] != "" {
 		if err := d.identify(); err != nil {
 			return err

@@ -66,13 +66,17 @@ func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bui
 	return b, nil
 }
 
-// became says if the build is what this submit asks for.
+// became reports whether the build is what this submit asks for.
 func (s *submission) became(b *schedulerv1.Build) bool {
+	return b.GetSource().GetObjectId() == s.uploaded && s.sameSettings(b)
+}
+
+// sameSettings compares everything that is no file.
+func (s *submission) sameSettings(b *schedulerv1.Build) bool {
 	pool := s.fields["pool"]
 	if pool == "" {
 		pool = build.DefaultPool
 	}
-	return b.GetSource().GetObjectId() == s.uploaded && b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool &&
-		b.GetProject() == s.fields["project"] && b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority &&
-		proto.Equal(b.GetOrigin(), s.origin())
+	return b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool && b.GetProject() == s.fields["project"] &&
+		b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority && proto.Equal(b.GetOrigin(), s.origin())
 }

@@ -2,10 +2,8 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
@@ -19,17 +17,7 @@ const maxBody = 1 << 20
 
 // readJSON decodes one JSON object and refuses what follows it.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(newBody(w, r, maxBody))
-	err := dec.Decode(v)
-	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows the object")
-		}
-	}
-	if err != nil {
-		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
-	}
-	return nil
+	return decodeJSON(newBody(w, r, maxBody), v, false)
 }
 
 // join makes a worker known and gives it credentials for the bus. One that shows its old credentials stays who it was.

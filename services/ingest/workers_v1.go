@@ -11,6 +11,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // maxName is what the scheduler takes of a worker's name, in bytes.
@@ -38,11 +39,11 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 	}
 	labels := map[string]string{}
 	if x := req.Capabilities.Xcode; x != "" {
-		labels["xcode"] = cut(x, maxName)
+		labels["xcode"] = text.Line(text.Cut(x, maxName))
 	}
 	id := build.NewID()
 	err = g.ask(r.Context(), "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
-		WorkerId: id, Name: cut(req.Name, maxName), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
+		WorkerId: id, Name: text.Line(text.Cut(req.Name, maxName)), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
 	}, &schedulerv1.RegisterWorkerResponse{})
 	if err != nil {
 		g.fail(w, r, v1, err)
@@ -51,17 +52,6 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 	g.workerAlive(r.Context(), id)
 	g.log.InfoContext(r.Context(), "worker registered", "worker_id", id)
 	writeJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
-}
-
-// cut keeps at most n bytes of text, whole characters.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && text[n]&0xc0 == 0x80 {
-		n--
-	}
-	return text[:n]
 }
 
 type jobV1 struct {
@@ -179,6 +169,7 @@ func readObject(r io.Reader, v any) error {
 	case len(data) > maxBody:
 		return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxBody)
 	}
+	data = cleanJSON(data)
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil || object == nil {
 		return refuse(build.ErrInvalid, "The body is not a JSON object")

@@ -107,7 +107,7 @@ func decode[E any, P interface {
 	proto.Message
 }](msg jetstream.Msg, f func(P) error) error {
 	e := P(new(E))
-	if err := proto.Unmarshal(msg.Data(), e); err != nil {
+	if err := bus.Decode(msg.Data(), e); err != nil {
 		return fmt.Errorf("%w: %s: %w", bus.ErrDrop, msg.Subject(), err)
 	}
 	return f(e)

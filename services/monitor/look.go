@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
@@ -106,7 +105,7 @@ func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, workerID, key
 		return nil, fmt.Errorf("read heartbeat %s: %w", key, err)
 	}
 	var h eventsv1.Heartbeat
-	if err := proto.Unmarshal(entry.Value(), &h); err != nil {
+	if err := bus.Decode(entry.Value(), &h); err != nil {
 		m.log.WarnContext(ctx, "heartbeat cannot be read, it does not count as life", "key", key, "err", err)
 		return nil, nil //nolint:nilnil // as good as absent
 	}

@@ -40,6 +40,8 @@ func (m *Monitor) requestsLoop(ctx context.Context) error {
 			rpc.Handle(svc, "import_reports", m.ImportReports),
 			rpc.Handle(svc, "export_snapshots", m.ExportSnapshots),
 			rpc.Handle(svc, "export_reports", m.ExportReports),
+			rpc.Handle(svc, "expire_builds", m.ExpireBuilds),
+			rpc.Handle(svc, "forget_workers", m.ForgetWorkers),
 		)
 	})
 }

@@ -184,7 +184,7 @@ func figuresOf[E any, P interface {
 	proto.Message
 }](data []byte, f func(P) *figures) (store.Contribution, error) {
 	e := P(new(E))
-	if err := proto.Unmarshal(data, e); err != nil {
+	if err := bus.Decode(data, e); err != nil {
 		return store.Contribution{}, fmt.Errorf("unpack: %w", err)
 	}
 	return f(e).Contribution, nil

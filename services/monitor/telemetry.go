@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
@@ -64,7 +63,7 @@ func sampleOf(msg jetstream.Msg) (store.Sample, error) {
 	t := &eventsv1.Telemetry{}
 	meta, err := msg.Metadata()
 	if err == nil {
-		err = proto.Unmarshal(msg.Data(), t)
+		err = bus.Decode(msg.Data(), t)
 	}
 	if err == nil {
 		err = judge(msg.Subject(), t)

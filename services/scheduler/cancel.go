@@ -45,7 +45,7 @@ func (s *Scheduler) cancel(ctx context.Context, tx *store.Tx, b store.Build, why
 		}); err != nil {
 			return err
 		}
-		return c.say(ctx, "warn", "Build cancelled")
+		return c.say(ctx, "info", "Build cancelled")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -24,8 +25,19 @@ type Config struct {
 	MaxBuildTimeout, MaxStageTTL time.Duration
 	// WaitAlert is after how long of waiting an event and a line in the build's log say so; 0 is never.
 	WaitAlert time.Duration
+	// AgeEvery is how long a build waits until its effective priority rises by one, up to the highest that anybody in its lane asked
+	// for; 0 means never.
+	AgeEvery time.Duration
+	// MaxPriority is the highest priority that a submit may ask for, -100 to 100, for projects without a rule of their own.
+	MaxPriority int32
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
+	// Retention says how ended builds expire.
+	Retention RetentionConfig
+	// StreamStorage is how many bytes all streams may take together; 0 is what the account has, at most bus.DefaultStorage.
+	// StreamLimits overrides the share of single streams, by name.
+	StreamStorage int64
+	StreamLimits  map[string]int64
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
 	Replicas int
 	// LazyLogs acknowledges log lines and telemetry before they are written: faster, and only on a server that stays alone, since
@@ -38,7 +50,8 @@ func DefaultConfig() Config {
 	return Config{
 		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
 		MaxBuildTimeout: 12 * time.Hour, MaxStageTTL: time.Hour, WaitAlert: 15 * time.Minute,
-		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1,
+		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1, AgeEvery: 10 * time.Minute, MaxPriority: 10,
+		Retention: retention.DefaultConfig(),
 	}
 }
 
@@ -57,9 +70,12 @@ func (c Config) Validate() error {
 	need(c.MaxBuildTimeout >= c.BuildTimeout, "longest build timeout = %s, want at least the build timeout, %s", c.MaxBuildTimeout, c.BuildTimeout)
 	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "longest TTL of a stage = %s, want 1s to 1h", c.MaxStageTTL)
 	need(c.WaitAlert >= 0, "alert of long waits = %s, want 0 or more", c.WaitAlert)
+	need(c.AgeEvery >= 0, "priority ageing = %s, want 0 or more", c.AgeEvery)
+	need(c.MaxPriority >= -maxPriority && c.MaxPriority <= maxPriority, "max priority = %d, want -100 to 100", c.MaxPriority)
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
 	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)
+	faults = append(faults, c.Retention.Validate(), c.validStreams())
 	for s, ttl := range c.StageTTLs {
 		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)
 	}

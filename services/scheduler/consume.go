@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -37,7 +36,7 @@ func (s *Scheduler) hear(ctx context.Context, m jetstream.Msg) error {
 
 func (s *Scheduler) hearStalled(ctx context.Context, data []byte) error {
 	var e eventsv1.BuildStalled
-	if err := proto.Unmarshal(data, &e); err != nil {
+	if err := bus.Decode(data, &e); err != nil {
 		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
 	}
 	why := "its worker went silent"
@@ -49,7 +48,7 @@ func (s *Scheduler) hearStalled(ctx context.Context, data []byte) error {
 
 func (s *Scheduler) hearOffline(ctx context.Context, data []byte) error {
 	var e eventsv1.WorkerOffline
-	if err := proto.Unmarshal(data, &e); err != nil {
+	if err := bus.Decode(data, &e); err != nil {
 		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
 	}
 	return s.workerOffline(ctx, e.GetWorkerId(), time.UnixMilli(e.GetAtMs()))

@@ -66,7 +66,7 @@ func (s *Scheduler) ExportWorkers(ctx context.Context, r *schedulerv1.ExportWork
 	}
 	resp := &schedulerv1.ExportWorkersResponse{}
 	for _, w := range workers {
-		one, err := s.GetWorker(ctx, &schedulerv1.GetWorkerRequest{WorkerId: w.ID})
+		one, err := s.getWorkerRetained(ctx, &schedulerv1.GetWorkerRequest{WorkerId: w.ID})
 		if err != nil {
 			return nil, err
 		}

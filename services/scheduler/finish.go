@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // Finish ends an attempt on its holder's word. A completed build's result is looked up at the artifact service first, so
@@ -92,14 +93,11 @@ func (s *Scheduler) end(
 // maxError bounds what is stored of an error, in bytes.
 const maxError = 4096
 
-func sentence(text, otherwise string) string {
-	if text == "" {
+func sentence(said, otherwise string) string {
+	if said == "" {
 		return otherwise
 	}
-	if len(text) > maxError {
-		return text[:maxError] + "…"
-	}
-	return text
+	return text.Shorten(said, maxError)
 }
 
 func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, result *eventsv1.ObjectRef) (store.Build, error) {

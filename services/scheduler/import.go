@@ -31,18 +31,27 @@ func (s *Scheduler) ImportBuilds(ctx context.Context, r *schedulerv1.ImportBuild
 	for _, c := range r.GetLogs() {
 		logs[c.GetBuildId()] = append(logs[c.GetBuildId()], c.GetLines()...)
 	}
-	former := make([]formerBuild, len(r.GetBuilds()))
+	former, ids := make([]formerBuild, len(r.GetBuilds())), make([]string, len(r.GetBuilds()))
 	for i, v := range r.GetBuilds() {
+		ids[i] = v.GetId()
 		var err error
 		if former[i], err = s.formerBuild(v); err != nil {
 			return nil, err
 		}
 		former[i].log = logs[v.GetId()]
 	}
+	expired, err := s.retainer.store.HasTrace(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	resp := &schedulerv1.ImportBuildsResponse{}
-	err := s.store.Update(ctx, func(tx *store.Tx) error {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		resp.Found = make([]*schedulerv1.Found, 0, len(former))
 		for _, f := range former {
+			if expired[f.ID] { // bringing it back would be the next sweep's work
+				resp.Found = append(resp.Found, found(schedulerv1.Found_OUTCOME_PRESENT, "it has expired here"))
+				continue
+			}
 			found, err := s.importBuild(ctx, tx, f, r.GetCheck())
 			if err != nil {
 				return err

@@ -59,6 +59,7 @@ func (c *change) again(ctx context.Context, tx *store.Tx, o store.Outcome, wait 
 	c.now.Attempt++
 	c.now.WorkerID, c.now.Stage, c.now.StageAt = "", "", time.Time{}
 	c.now.QueuedAt, c.now.AssignedAt, c.now.StartedAt = time.Time{}, time.Time{}, time.Time{}
+	c.now.OfferedAt, c.now.Offers = time.Time{}, 0
 	c.now.NotBefore = c.at.Add(wait)
 	if err := c.tell(ctx, bus.Retried, &eventsv1.BuildRetried{
 		BuildId: c.now.ID, LostAttempt: c.was.Attempt, NextAttempt: c.now.Attempt, WorkerId: c.was.WorkerID, Reason: why,

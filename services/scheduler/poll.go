@@ -8,6 +8,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -80,35 +81,34 @@ func (s *Scheduler) seen(ctx context.Context, w store.Worker) error {
 	})
 }
 
-// candidates are the builds that a worker could take, the first one first: those on offer, which were chosen before the
-// others, then those that would be chosen next. A higher priority goes before either.
+// candidates are the builds that a worker could take, in dispatch order: those on offer, which were chosen before the others, then
+// those that would be chosen next. A higher priority goes before either.
 func (s *Scheduler) candidates(ctx context.Context, w store.Worker) ([]store.Build, error) {
 	if w.Draining {
 		return nil, nil
 	}
-	cannot := func(b store.Build) bool { return !w.Can(b.Pool, b.Platform) }
+	can := func(l store.Lane) bool { return w.Can(l.Pool, l.Platform) }
 	all, err := s.store.Queued(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, cannot)
-	pending, err := s.store.Pending(ctx, s.now(), maxDealt)
+	all = slices.DeleteFunc(all, func(b store.Build) bool { return !can(b.Lane()) })
+	now := s.now()
+	lanes, err := s.store.PendingLanes(ctx, now)
 	if err != nil {
 		return nil, err
 	}
-	if pending = slices.DeleteFunc(pending, cannot); len(pending) > 0 {
-		live, err := s.store.Live(ctx)
-		if err != nil {
-			return nil, err
+	rooms := map[store.Lane]int{}
+	for _, l := range lanes {
+		if can(l) {
+			rooms[l] = maxDealt
 		}
-		share := map[string]int{} // of all lanes: a worker that can do both is asked for both
-		for _, projects := range live {
-			for project, n := range projects {
-				share[project] += n
-			}
-		}
-		all = append(all, fair(pending, share, maxDealt)...)
 	}
+	var world dispatch.World
+	if err := s.readLanes(ctx, &world, now, rooms); err != nil {
+		return nil, err
+	}
+	all = append(all, dispatch.Candidates(world, can, maxDealt)...)
 	slices.SortStableFunc(all, func(a, b store.Build) int { return cmp.Compare(b.Priority, a.Priority) })
 	return all[:min(len(all), maxDealt)], nil
 }
@@ -132,7 +132,10 @@ func (s *Scheduler) take(ctx context.Context, workerID string, candidate store.B
 			return store.ErrConflict
 		}
 		if b.State == build.Pending {
-			if b, err = s.step(ctx, tx, b, build.Release, func(c *change) error { return c.queue(ctx) }); err != nil {
+			if err := s.withinLimits(ctx, tx, b); err != nil {
+				return err
+			}
+			if b, err = s.step(ctx, tx, b, build.Release, func(c *change) error { return c.queue(ctx, candidate) }); err != nil {
 				return err
 			}
 		}

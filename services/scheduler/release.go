@@ -8,6 +8,7 @@ import (
 	"time"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -18,6 +19,7 @@ const roundEvery = time.Second
 
 // wake asks for a round soon. Send or skip: one waiting signal stands for any number of changes.
 func (s *Scheduler) wake() {
+	s.forecasts.invalidate()
 	select {
 	case s.woken <- struct{}{}:
 	default:
@@ -63,7 +65,7 @@ func (s *Scheduler) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(choose(w), releaseBatch) {
+	for batch := range slices.Chunk(dispatch.Choose(w), releaseBatch) {
 		if err := s.release(ctx, batch); err != nil {
 			return err
 		}
@@ -71,37 +73,110 @@ func (s *Scheduler) round(ctx context.Context) error {
 	return nil
 }
 
+// joining is how long a worker that has registered counts as one that is about to connect.
+const joining = 30 * time.Second
+
 // releaseBatch bounds one transaction: it holds what it releases until it is done.
 const releaseBatch = 64
 
-// look reads the world. With no build due or no worker online there is nothing to choose; the first is asked first, since a large
-// farm that is idle has many workers to read.
-func (s *Scheduler) look(ctx context.Context) (w world, err error) {
+// look reads the world. Each step is taken only if the one before leaves something to choose, and what is read of the waiting builds
+// grows with the room there is, not with the builds that wait.
+func (s *Scheduler) look(ctx context.Context) (w dispatch.World, err error) {
 	if err := s.recount(ctx, roundEvery); err != nil {
 		return w, err
 	}
-	if due, err := s.store.Pending(ctx, s.now(), 1); err != nil || len(due) == 0 {
+	now := s.now()
+	if due, err := s.store.HasPending(ctx, now); err != nil || !due {
 		return w, err
 	}
-	if w.workers, err = s.store.Capacities(ctx); err != nil {
+	groups, err := s.store.Groups(ctx, now.Add(-joining))
+	if err != nil {
 		return w, err
 	}
-	w.workers = slices.DeleteFunc(w.workers, func(c store.Capacity) bool { return c.Polls }) // nothing is put on offer for them
-	if len(w.workers) == 0 {
+	// Nothing is put on offer for workers that poll.
+	groups = slices.DeleteFunc(groups, func(g store.Group) bool { return g.Polls })
+	if len(groups) == 0 {
 		return w, nil
 	}
-	if w.queued, err = s.store.QueuedByLane(ctx); err != nil {
+	if w.Queued, err = s.store.QueuedByLane(ctx); err != nil {
 		return w, err
 	}
-	if w.live, err = s.store.Live(ctx); err != nil {
+	w.Workers = groups
+	lanes, err := s.store.PendingLanes(ctx, now)
+	if err != nil {
 		return w, err
 	}
-	room := 0
-	for _, c := range w.workers {
-		room += int(c.Slots)
+	rooms := map[store.Lane]int{}
+	for _, l := range lanes {
+		if room := w.Room(l); room > 0 {
+			rooms[l] = room
+		}
 	}
-	w.pending, err = s.store.Pending(ctx, s.now(), 2*room+1)
-	return w, err
+	return w, s.readLanes(ctx, &w, now, rooms)
+}
+
+// readLanes reads what is needed to choose up to so many builds of each lane.
+func (s *Scheduler) readLanes(ctx context.Context, w *dispatch.World, now time.Time, rooms map[store.Lane]int) (err error) {
+	if len(rooms) == 0 {
+		return nil
+	}
+	w.Now, w.Rules, w.Cost = now, s.rules.dispatch(), s.estimates.cost
+	w.Pending, w.Tags = map[store.Lane][]store.Build{}, map[store.Lane]dispatch.Tags{}
+	if err := s.readLoads(ctx, w); err != nil {
+		return err
+	}
+	for l, room := range rooms {
+		heads, err := s.store.Heads(ctx, l, now, room)
+		if err != nil {
+			return err
+		}
+		if w.Tags[l], err = s.tags(ctx, l, heads); err != nil {
+			return err
+		}
+		w.Pending[l] = heads
+		s.estimates.prepare(ctx, heads)
+	}
+	return nil
+}
+
+// readLoads reads what projects have of the farm now: their builds that run or are on offer, and how much longer than expected those
+// that run have taken.
+func (s *Scheduler) readLoads(ctx context.Context, w *dispatch.World) error {
+	loads, err := s.store.Loads(ctx)
+	if err != nil {
+		return err
+	}
+	w.Live, w.Overrun = map[store.Lane]map[string]int{}, map[store.Lane]map[string]time.Duration{}
+	for _, l := range loads {
+		if w.Live[l.Lane] == nil {
+			w.Live[l.Lane], w.Overrun[l.Lane] = map[string]int{}, map[string]time.Duration{}
+		}
+		w.Live[l.Lane][l.Project]++
+		if l.AssignedAt.IsZero() {
+			continue
+		}
+		b := store.Build{Pool: l.Pool, Platform: l.Platform, Project: l.Project}
+		s.estimates.prepare(ctx, []store.Build{b})
+		w.Overrun[l.Lane][l.Project] += max(0, w.Now.Sub(l.AssignedAt)-s.estimates.cost(b))
+	}
+	return nil
+}
+
+// tags reads the memory of fair queueing for the projects of some builds.
+func (s *Scheduler) tags(ctx context.Context, l store.Lane, builds []store.Build) (t dispatch.Tags, err error) {
+	if t.Virtual, err = s.store.VirtualTime(ctx, l); err != nil {
+		return t, err
+	}
+	t.Finish = map[string]float64{}
+	for _, b := range builds {
+		if _, known := t.Finish[b.Project]; known {
+			continue
+		}
+		if t.Finish[b.Project], err = s.store.FinishTag(ctx, l, b.Project); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
 }
 
 // release puts attempts on offer, in one transaction. Another scheduler may have done so, or a person cancelled: that is no
@@ -126,20 +201,25 @@ func (s *Scheduler) releaseOne(ctx context.Context, tx *store.Tx, b store.Build)
 	if fresh.State != build.Pending || fresh.Attempt != b.Attempt {
 		return store.ErrConflict
 	}
+	if err := s.withinLimits(ctx, tx, fresh); err != nil {
+		return err
+	}
 	_, err = s.step(ctx, tx, fresh, build.Release, func(c *change) error {
 		invitation, err := handOut(ctx, c.now, c.at)
 		if err != nil {
 			return err
 		}
 		c.facts = append(c.facts, invitation)
-		return c.queue(ctx)
+		c.now.OfferedAt, c.now.Offers = c.at, 1
+		return c.queue(ctx, b)
 	})
 	return err
 }
 
-// queue makes the attempt one that may be claimed.
-func (c *change) queue(ctx context.Context) error {
+// queue makes the attempt one that may be claimed, with the tags that the dispatch rule gave it.
+func (c *change) queue(ctx context.Context, chosen store.Build) error {
 	c.now.QueuedAt = c.at
+	c.now.VStart, c.now.VFinish = chosen.VStart, chosen.VFinish
 	return c.tell(ctx, bus.Queued, &eventsv1.BuildQueued{
 		BuildId: c.now.ID, Attempt: c.now.Attempt, Pool: c.now.Pool, Platform: string(c.now.Platform), QueuedAtMs: c.at.UnixMilli(),
 	})

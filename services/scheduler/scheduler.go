@@ -33,14 +33,15 @@ type Deps struct {
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
 type Scheduler struct {
-	cfg    Config
-	store  *store.Store
-	relay  *database.Relay
-	keeper *keeper.Keeper
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	log    *slog.Logger
-	now    func() time.Time
+	cfg      Config
+	store    *store.Store
+	relay    *database.Relay
+	keeper   *keeper.Keeper
+	retainer *retainer
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	log      *slog.Logger
+	now      func() time.Time
 	// pauses of this process: workers could not report meanwhile.
 	pauses *pause.Detector
 
@@ -53,9 +54,14 @@ type Scheduler struct {
 	counted  time.Time
 	deck     deck
 
-	timeouts timeouts
-	lanes    lanes
-	fleet    fleet
+	timeouts  timeouts
+	rules     rules
+	estimates *estimates
+	forecasts forecasts
+	lanes     lanes
+	fleet     fleet
+	meter     meter
+	faults    faults
 }
 
 // New migrates the scheduler's schema and makes the streams; it starts nothing.
@@ -77,10 +83,23 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 		pauses: pause.New(pause.Tick),
 	}
+	if s.estimates, err = newEstimates(s); err != nil {
+		return nil, err
+	}
+	if s.meter, err = newMeter(); err != nil {
+		return nil, err
+	}
 	if err := s.readTimeouts(ctx); err != nil {
 		return nil, err
 	}
+	s.rules.ageEvery = cfg.AgeEvery
+	if err := s.readRules(ctx); err != nil {
+		return nil, err
+	}
 	s.keeper = keeper.New(d.Conn, log)
+	if s.retainer, err = s.newRetainer(ctx, d); err != nil {
+		return nil, err
+	}
 	if err := s.makeTopology(ctx); err != nil {
 		return nil, err
 	}
@@ -98,7 +117,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("reconcile", s.reconcileLoop)
 	g.Go("overdue", s.overdueLoop)
 	g.Go("timeouts", s.timeoutsLoop)
+	g.Go("rules", s.rulesLoop)
 	g.Go("waiting", s.waitingLoop)
+	g.Go("retention", s.retainer.sweeper.Run)
 	g.Go("consume", s.consumeLoop)
 	g.Go("requests", func(ctx context.Context) error {
 		return rpc.Run(ctx, s.nc, "scheduler", version.Version, s.log, s.serve)

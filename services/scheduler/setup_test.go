@@ -35,6 +35,12 @@ type bundle struct {
 	skew *atomic.Int64
 }
 
+// sqlite opens the database of tests that do not touch SQL's own ways.
+func sqlite(tb testing.TB) *database.DB {
+	tb.Helper()
+	return databasetest.Open(tb, databasetest.SQLite(tb))
+}
+
 func testConfig() Config {
 	cfg := DefaultConfig()
 	cfg.Backoff, cfg.ReconcileEvery = 0, 100*time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -27,8 +28,9 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	b, warnings, err := s.enter(ctx, b, r.GetNotes())
-	if errors.Is(err, store.ErrConflict) {
+	a := admission{build: b, notes: r.GetNotes(), supersede: r.GetSupersede() || s.rules.project(b.Project).Supersede}
+	err = s.enter(ctx, &a)
+	if b = a.build; errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
 	}
 	if errors.Is(err, build.ErrQueueFull) { // the repeat of one that is in the queue asks for no place
@@ -40,8 +42,24 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 		return nil, err
 	}
 	s.returned()
+	resp := &schedulerv1.SubmitResponse{Build: view(b), Warnings: a.warnings}
+	for _, old := range a.superseded {
+		s.order(ctx, old.holder, old.build, old.build.Error)
+		resp.Superseded = append(resp.Superseded, old.build.ID)
+	}
 	s.flush(ctx, "submit", b.ID)
-	return &schedulerv1.SubmitResponse{Build: view(b), Warnings: warnings}, nil
+	return resp, nil
+}
+
+// admission is a build on its way into the queue.
+type admission struct {
+	build store.Build
+	// notes are warnings of the gateway's for the build's log.
+	notes     []string
+	supersede bool
+
+	warnings   []string
+	superseded []superseded
 }
 
 // flush lets an answer wait until what it did is told, so that the lines and events of who gets the answer come after, and who ended
@@ -92,17 +110,17 @@ func originOf(o *schedulerv1.Origin) build.Origin {
 }
 
 // enter admits a build and inserts it; meanwhile it counts as under way.
-func (s *Scheduler) enter(ctx context.Context, b store.Build, notes []string) (store.Build, []string, error) {
+func (s *Scheduler) enter(ctx context.Context, a *admission) error {
 	s.admitting.Add(1)
 	defer s.admitting.Add(-1)
 	if err := s.admit(ctx); err != nil {
-		return b, nil, err
+		return err
 	}
-	b, warnings, err := s.insert(ctx, b, notes)
-	if err != nil {
+	if err := s.insert(ctx, a); err != nil {
 		s.waiting.Add(-1)
+		return err
 	}
-	return b, warnings, err
+	return nil
 }
 
 // admit bounds the queue. The figure is refreshed now and then and counted up here between: the bound is there to stop a
@@ -168,28 +186,31 @@ func (s *Scheduler) count(ctx context.Context) error {
 	return nil
 }
 
-func (s *Scheduler) insert(ctx context.Context, b store.Build, notes []string) (store.Build, []string, error) {
-	warnings, err := s.warnings(ctx, b)
+func (s *Scheduler) insert(ctx context.Context, a *admission) error {
+	warnings, err := s.warnings(ctx, a)
 	if err != nil {
-		return b, nil, err
+		return err
 	}
-	warnings = append(warnings, notes...)
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		seq, err := tx.InsertBuild(ctx, b)
-		if err != nil {
+	a.warnings = append(warnings, a.notes...)
+	return s.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if a.build.Seq, err = tx.InsertBuild(ctx, a.build); err != nil {
 			return err
 		}
-		b.Seq = seq
+		b := a.build
 		c := change{was: b, now: b, at: b.SubmittedAt}
-		if err := c.tellSubmitted(ctx, warnings); err != nil {
+		if err := c.tellSubmitted(ctx, a.warnings); err != nil {
 			return err
 		}
 		if err := s.sayRetried(ctx, tx, b); err != nil {
 			return err
 		}
+		if a.supersede && b.Origin.Branch != "" && b.Origin.Commit != "" {
+			if a.superseded, err = s.supersede(ctx, tx, b); err != nil {
+				return err
+			}
+		}
 		return tx.Emit(ctx, c.facts...)
 	})
-	return b, warnings, err
 }
 
 func (c *change) tellSubmitted(ctx context.Context, warnings []string) error {
@@ -239,13 +260,23 @@ func (s *Scheduler) sayRetried(ctx context.Context, tx *store.Tx, b store.Build)
 	return tx.Emit(ctx, line)
 }
 
-// warnings are what a submitter should know at once.
-func (s *Scheduler) warnings(ctx context.Context, b store.Build) ([]string, error) {
-	able, err := s.store.Able(ctx, b.Pool, b.Platform)
-	if err != nil || able {
+// warnings are what a submitter should know at once. The build's priority is bounded here, so that the warning says what it got.
+func (s *Scheduler) warnings(ctx context.Context, a *admission) (all []string, err error) {
+	var bounded string
+	if a.build.Priority, bounded = s.boundPriority(a.build.Project, a.build.Priority); bounded != "" {
+		all = append(all, bounded)
+	}
+	if text := supersedeWarning(a.build); a.supersede && text != "" {
+		all = append(all, text)
+	}
+	groups, err := s.store.Groups(ctx, s.now().Add(-joining))
+	if err != nil {
 		return nil, err
 	}
-	return []string{noWorker(b)}, nil
+	if !slices.ContainsFunc(groups, func(g store.Group) bool { return g.Can(a.build.Lane()) }) {
+		all = append(all, noWorker(a.build))
+	}
+	return all, nil
 }
 
 func noWorker(b store.Build) string {

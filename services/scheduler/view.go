@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
@@ -56,13 +55,8 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 	if err != nil {
 		return nil, err
 	}
-	if b.State.Waiting() {
-		if v.Position, err = s.store.Position(ctx, b); err != nil {
-			return nil, err
-		}
-		if v.WaitingFor, err = s.waitingFor(ctx, b); err != nil {
-			return nil, err
-		}
+	if err := s.viewWaiting(ctx, v, b); err != nil {
+		return nil, err
 	}
 	for _, a := range attempts {
 		if a.Number == b.Attempt && a.WorkerID == b.WorkerID {
@@ -72,30 +66,18 @@ func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedu
 	return &schedulerv1.GetResponse{Build: v, Attempts: attemptViews(attempts)}, nil
 }
 
-// waitingFor says for people why a build waits.
-func (s *Scheduler) waitingFor(ctx context.Context, b store.Build) (string, error) {
-	if wait := b.NotBefore.Sub(s.now()); wait > 0 {
-		return fmt.Sprintf("attempt %d was lost; the next one starts in %s", b.Attempt-1, wait.Round(time.Second)), nil
+// viewWaiting adds to a waiting build its position, reason and expected start.
+func (s *Scheduler) viewWaiting(ctx context.Context, v *schedulerv1.Build, b store.Build) error {
+	if !b.State.Waiting() {
+		return nil
 	}
-	workers, err := s.store.Capacities(ctx)
+	f, err := s.forecast(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	able, free := 0, 0
-	for _, w := range workers {
-		if w.Can(b.Pool, b.Platform) {
-			able++
-			free += int(max(0, w.Slots-w.Held))
-		}
-	}
-	switch {
-	case able == 0:
-		return noWorker(b), nil
-	case free == 0:
-		return fmt.Sprintf("all workers that can build it are busy (%d)", able), nil
-	default:
-		return "a worker is about to take it", nil
-	}
+	st := s.standing(f, b)
+	v.Position, v.WaitingFor, v.ExpectedStartMs = st.position, st.reason, ms(st.start)
+	return nil
 }
 
 // maxPage bounds a list, so that its answer fits into one message of the bus (1 MiB).
@@ -124,7 +106,13 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 		resp.NextBeforeSeq = builds[limit-1].Seq
 	}
 	for _, b := range builds {
-		resp.Builds = append(resp.Builds, s.viewTTL(b))
+		v := s.viewTTL(b)
+		if v.WorkerName = b.WorkerName; !r.GetBrief() {
+			if err := s.viewWaiting(ctx, v, b); err != nil {
+				return nil, err
+			}
+		}
+		resp.Builds = append(resp.Builds, v)
 	}
 	return resp, nil
 }
@@ -135,9 +123,13 @@ func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) 
 	if err != nil {
 		return nil, err
 	}
-	workers, err := s.store.Capacities(ctx)
+	groups, err := s.store.Groups(ctx, s.now())
 	if err != nil {
 		return nil, err
 	}
-	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: waiting + leased, WorkersOnline: int64(len(workers))}, nil
+	workers := 0
+	for _, g := range groups {
+		workers += g.Workers
+	}
+	return &schedulerv1.SummaryResponse{Pending: waiting, Active: leased, Total: waiting + leased, WorkersOnline: int64(workers)}, nil
 }

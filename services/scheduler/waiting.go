@@ -44,11 +44,11 @@ func (s *Scheduler) tellWaiting(ctx context.Context) error {
 		if alert == 0 || waited < alert {
 			continue
 		}
-		reason, err := s.waitingFor(ctx, b)
+		f, err := s.forecast(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.tellWaits(ctx, b, waited, reason); err != nil {
+		if err := s.tellWaits(ctx, b, waited, s.standing(f, b).reason); err != nil {
 			return err
 		}
 	}

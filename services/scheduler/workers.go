@@ -94,6 +94,11 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 				return err
 			}
 		}
+		if w.Draining != r.GetDraining() {
+			if err := tx.SetDraining(ctx, w.ID, r.GetDraining()); err != nil {
+				return err
+			}
+		}
 		return s.setOnline(ctx, tx, w, true, r.GetSlots())
 	})
 	if err != nil {

@@ -224,7 +224,9 @@ func (a *App) openDeciders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.scheduler, err = scheduler.New(ctx, a.cfg.Scheduler, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync}); err != nil {
+	orders := a.cfg.Scheduler
+	orders.StreamStorage = a.streamStorage()
+	if a.scheduler, err = scheduler.New(ctx, orders, scheduler.Deps{DB: db, Conn: nc, Log: a.cfg.Log, SyncEvents: a.bus.Sync}); err != nil {
 		return err
 	}
 	if db, nc, err = a.service(ctx, "monitor"); err != nil {
@@ -240,9 +242,9 @@ func (a *App) openIngest(ctx context.Context, keys keySet) error {
 		return err
 	}
 	cfg := a.cfg.Ingest
-	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, a.dir.path
+	cfg.BootstrapKey, cfg.TokenKey, cfg.StoragePath = a.key, keys.token, "storage"
 	a.ingest, err = ingest.New(ctx, cfg, ingest.Deps{
-		DB: db, Conn: nc, ArtifactURL: "http://artifact",
+		DB: db, Conn: nc, Sole: true, ArtifactURL: "http://artifact",
 		ArtifactClient: &http.Client{Transport: &http.Transport{
 			DialContext: a.memory.DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true,
 		}},

@@ -71,6 +71,13 @@ func databases() []string { return []string{"scheduler", "monitor", "ingest", "a
 
 // Backup copies the data directory from to the new directory to, which appears when it is whole. A server may run on from.
 func Backup(ctx context.Context, from, to string) (b BackedUp, err error) {
+	// In SQLite's file URLs, the first element of a relative path would be a host.
+	if from, err = filepath.Abs(from); err == nil {
+		to, err = filepath.Abs(to)
+	}
+	if err != nil {
+		return b, fmt.Errorf("directories of the backup: %w", err)
+	}
 	if _, err := os.Stat(filepath.Join(from, "scheduler.db")); err != nil {
 		return b, fmt.Errorf("%s is no data directory: %w", from, cause(err))
 	}

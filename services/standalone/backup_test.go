@@ -121,3 +121,14 @@ func TestBackupRefuses(t *testing.T) {
 		t.Error("what a broken backup left is in the new one")
 	}
 }
+
+// TestBackupOfRelativeDirectories: as a user in the directory above types them.
+func TestBackupOfRelativeDirectories(t *testing.T) {
+	f := newFarm(t)
+	f.kill()
+	t.Chdir(filepath.Dir(f.dir))
+	b, err := standalone.Backup(t.Context(), filepath.Base(f.dir), "copy")
+	if err != nil || b.Databases != 4 {
+		t.Errorf("Backup = %+v, %v, want 4 databases", b, err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
@@ -30,6 +31,7 @@ type localWorker struct {
 	drain          time.Duration
 	telemetry      time.Duration
 	passEnv        []string
+	grace          time.Duration
 
 	logMB, logLines int64
 }
@@ -43,6 +45,7 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.Int64Var(&l.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build, on the local worker (which keeps its last lines, too) and of workers of API v1")
 	f.Int64Var(&l.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of such a log")
 	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
+	f.DurationVar(&l.grace, "cancel-grace", process.DefaultGrace, "time between SIGTERM and SIGKILL for a build of the local worker that is cancelled (FREEAGENT_CANCEL_GRACE)")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
 }
 
@@ -81,7 +84,7 @@ func (a *App) dialInside(cfg bus.Config, log *slog.Logger) (*nats.Conn, error) {
 func (l *localWorker) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
 	switch l.executor {
 	case "shell":
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: l.passEnv, Log: log})
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: l.passEnv, CancelGrace: l.grace, Log: log})
 	case "fake":
 		opts, err := fake.Parse(l.fake)
 		if err != nil {

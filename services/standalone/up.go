@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -61,7 +62,17 @@ that were acknowledged go on when it is started again.`,
   freeagent up --host 0.0.0.0 --bus-listen 0.0.0.0:4222 --tls-cert farm.pem --tls-key farm.key
   freeagent up --with-worker --executor fake         # tries everything out without Node`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if !cmd.Flags().Changed("cancel-grace") {
+				if o.local.grace, err = process.GraceSetting(o.getenv("FREEAGENT_CANCEL_GRACE")); err != nil {
+					return err
+				}
+			}
+			if o.local.grace < 0 {
+				return fmt.Errorf("--cancel-grace %s: want at least 0", o.local.grace)
+			}
+			return o.run(cmd.Context())
+		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.port, "port", 3000, "port of the HTTP API; 0 picks a free one")
@@ -90,9 +101,9 @@ func (o *upOptions) logger() *slog.Logger {
 		opts.Level = slog.LevelDebug
 	}
 	if o.json {
-		return slog.New(slog.NewJSONHandler(o.err, opts))
+		return slog.New(observe.Handler(slog.NewJSONHandler(o.err, opts)))
 	}
-	return slog.New(slog.NewTextHandler(o.err, opts))
+	return slog.New(observe.Handler(slog.NewTextHandler(o.err, opts)))
 }
 
 func (o *upOptions) config() (Config, error) {

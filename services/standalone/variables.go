@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +15,7 @@ func variables(cfg *Config, getenv func(string) string) error {
 	for name, into := range map[string]*time.Duration{
 		"FREEAGENT_BUILD_TIMEOUT": &cfg.Scheduler.BuildTimeout, "FREEAGENT_MAX_BUILD_TIMEOUT": &cfg.Scheduler.MaxBuildTimeout,
 		"FREEAGENT_MAX_STAGE_TTL": &cfg.Scheduler.MaxStageTTL, "FREEAGENT_WAIT_ALERT": &cfg.Scheduler.WaitAlert,
+		"FREEAGENT_PRIORITY_AGE": &cfg.Scheduler.AgeEvery,
 		"FREEAGENT_KEEP_SAMPLES": &cfg.Monitor.KeepSamples, "FREEAGENT_KEEP_SAMPLE_MINUTES": &cfg.Monitor.KeepMinutes,
 		"FREEAGENT_KEEP_REPORTS":    &cfg.Monitor.KeepReports,
 		"FREEAGENT_WEBHOOK_TIMEOUT": &cfg.Ingest.WebhookTimeout, "FREEAGENT_WEBHOOK_DISABLE_AFTER": &cfg.Ingest.WebhookDisableAfter,
@@ -29,6 +31,13 @@ func variables(cfg *Config, getenv func(string) string) error {
 		}
 		*into = d
 	}
+	if text := getenv("FREEAGENT_MAX_PRIORITY"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("FREEAGENT_MAX_PRIORITY=%s: want a whole number, -100 to 100", text))
+		}
+		cfg.Scheduler.MaxPriority = int32(n)
+	}
 	if url := getenv("FREEAGENT_PUBLIC_URL"); url != "" {
 		cfg.Ingest.PublicURL = url
 	}
@@ -43,5 +52,5 @@ func variables(cfg *Config, getenv func(string) string) error {
 			cfg.Ingest.WebhookNetworks = append(cfg.Ingest.WebhookNetworks, p)
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, retentionVariables(cfg, getenv))...)
 }

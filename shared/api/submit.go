@@ -18,6 +18,8 @@ import (
 type Submit struct {
 	Platform, Project, Profile, Pool string
 	Priority                         int
+	// Supersede cancels unfinished builds of another commit of the same project, branch, platform and profile.
+	Supersede bool
 	// Origin is what it is built of, as far as that is known.
 	build.Origin
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. If a Read hangs, it must end
@@ -117,6 +119,9 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 	}
 	if s.Priority != 0 {
 		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})
+	}
+	if s.Supersede {
+		fields = append(fields, [2]string{"supersede", "true"})
 	}
 	var errs []error
 	for _, f := range fields {

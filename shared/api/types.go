@@ -17,7 +17,8 @@ const (
 	Incomplete = "?0"
 	// CodeOffset is the code of a 409: the upload stands elsewhere; the answer's Upload-Offset says where.
 	CodeOffset = "upload_offset"
-	// CodeUnderWay is the code of a 409: a submit with this Idempotency-Key has not ended yet.
+	// CodeUnderWay is the code of a 503: the first submit with this Idempotency-Key has not ended yet. Older servers send it
+	// with a 409.
 	CodeUnderWay = "submit_under_way"
 	// AppendBytes is the least that is kept of a request that is not the last, and what it is kept in multiples of.
 	AppendBytes = 8 << 20
@@ -51,7 +52,9 @@ type Build struct {
 	// WaitingFor says why it waits, Position where in the order; only while it waits.
 	WaitingFor string `json:"waiting_for,omitempty"`
 	Position   int    `json:"position,omitempty"`
-	RetryOf    string `json:"retry_of,omitempty"`
+	// ExpectedStart is when a waiting build is expected to run, by what builds of its project and those before it usually take.
+	ExpectedStart string `json:"expected_start,omitempty"`
+	RetryOf       string `json:"retry_of,omitempty"`
 	// Repository (owner/name), Commit and Branch are what the submitter said that it is built of.
 	Repository  string  `json:"repository,omitempty"`
 	Commit      string  `json:"commit,omitempty"`
@@ -62,6 +65,8 @@ type Build struct {
 	FinishedAt  string  `json:"finished_at,omitempty"`
 	Source      *Object `json:"source,omitempty"`
 	Result      *Object `json:"result,omitempty"`
+	// Pin keeps it from expiring. Like Attempts and Log, it is filled when one build is asked for, not in lists.
+	Pin *Pin `json:"pin,omitempty"`
 	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
 	Log      *Log      `json:"log,omitempty"`
 	Attempts []Attempt `json:"attempts,omitempty"`
@@ -130,13 +135,15 @@ type Upload struct {
 	MaxBytes int64 `json:"max_bytes"`
 }
 
-// Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority, repository, commit, branch as fields, the files
-// source and certs; in any order. Instead of a source, the field upload may name one that was uploaded before).
+// Submitted is the answer to POST /builds (multipart: platform, project, profile, pool, priority, repository, commit, branch, supersede as fields, the
+// files source and certs; in any order. Instead of a source, the field upload may name one that was uploaded before).
 type Submitted struct {
 	Build
 	// AccessToken is enough, without an API key, for this build's status, log, download and retry.
 	AccessToken string   `json:"access_token"`
 	Warnings    []string `json:"warnings,omitempty"`
+	// Superseded are the builds that were cancelled because this one replaces them.
+	Superseded []string `json:"superseded,omitempty"`
 }
 
 // LogLine is one line of a build's log, in the order of GET /builds/{id}/logs: as JSON array, or as server-sent events named
@@ -262,6 +269,8 @@ type Problem struct {
 	// Code is the machine's word, see package rpc.
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
+	// Expired comes with the code build_expired.
+	Expired *Expired `json:"expired,omitempty"`
 }
 
 func (p *Problem) Error() string { return p.Detail }

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 var (
@@ -34,9 +35,5 @@ func quote(name string) string {
 	if len(name) <= maxQuoted {
 		return strconv.Quote(name)
 	}
-	cut := maxQuoted
-	for cut > 0 && !utf8.RuneStart(name[cut]) {
-		cut--
-	}
-	return strconv.Quote(name[:cut]) + "..."
+	return strconv.Quote(text.Cut(name, maxQuoted)) + "..."
 }

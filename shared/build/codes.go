@@ -14,6 +14,7 @@ var codes = []struct {
 	code string
 }{
 	{ErrNotFound, "build_not_found"},
+	{ErrExpired, "build_expired"},
 	{ErrInvalid, "invalid_request"},
 	{ErrFinished, "build_finished"},
 	{ErrTaken, "build_taken"},

@@ -6,6 +6,8 @@ import "errors"
 var (
 	// ErrNotFound: no build has this id.
 	ErrNotFound = errors.New("build not found")
+	// ErrExpired: the build has expired by a retention policy; only a trace of it is left.
+	ErrExpired = errors.New("build expired")
 	// ErrInvalid: the request itself is wrong; its text says how.
 	ErrInvalid = errors.New("invalid request")
 	// ErrFinished: the build is in a final state already.

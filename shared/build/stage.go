@@ -18,6 +18,11 @@ const (
 	StageUpload   Stage = "upload"
 )
 
+// Stages lists the product's own stages in the order in which a build may pass them.
+func Stages() []Stage {
+	return []Stage{StagePrepare, StageInstall, StagePrebuild, StagePods, StageCompile, StageArchive, StageSign, StageExport, StageUpload}
+}
+
 // DefaultTTL is the silence forgiven in a stage that has no TTL of its own.
 const DefaultTTL = 5 * time.Minute
 

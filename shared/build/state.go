@@ -80,7 +80,8 @@ var transitions = map[State]map[Command]outcome{
 	Queued: {
 		Release: stay(Queued), Withdraw: to(Pending), Claim: to(Assigned), Cancel: to(Cancelled),
 		Start: nobodyHoldsIt(), Complete: nobodyHoldsIt(), Fail: nobodyHoldsIt(),
-		Lose: nobodyHoldsIt(), HandBack: nobodyHoldsIt(), Exhaust: nobodyHoldsIt(),
+		// An attempt that nobody can claim is lost, too.
+		Lose: to(Pending), HandBack: nobodyHoldsIt(), Exhaust: to(Failed),
 	},
 	Assigned: {
 		Release: alreadyTaken(), Withdraw: alreadyTaken(), Claim: alreadyTaken(), Cancel: to(Cancelled),

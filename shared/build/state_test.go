@@ -53,6 +53,8 @@ func TestLife(t *testing.T) {
 		{Assigned, Start, Building, nil},
 		{Building, Complete, Completed, nil},
 		{Building, Lose, Pending, nil},
+		{Queued, Lose, Pending, nil},
+		{Queued, HandBack, "", ErrLeaseLost},
 		{Building, Exhaust, Failed, nil},
 		{Assigned, Claim, "", ErrTaken},
 		{Pending, Claim, "", ErrNotQueued},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // CloudEvents header names in the NATS protocol binding, and the de-duplication id.
@@ -20,6 +21,8 @@ const (
 	HeaderTime        = "ce-time"
 	HeaderSpecVersion = "ce-specversion"
 	HeaderContentType = "content-type"
+	// HeaderRequestID is the id of the HTTP request that a request or an event is due to.
+	HeaderRequestID = observe.RequestIDHeader
 )
 
 // traceContext carries the W3C traceparent and tracestate headers.
@@ -51,6 +54,9 @@ func NewMessage(ctx context.Context, source, subject string, at time.Time, fact 
 		HeaderContentType: "application/protobuf",
 	}
 	traceContext.Inject(ctx, h)
+	if request := observe.RequestID(ctx); request != "" {
+		h[HeaderRequestID] = request
+	}
 	return Message{ID: id, Subject: subject, Header: h, Payload: payload}, nil
 }
 

@@ -129,6 +129,9 @@ func TelemetrySubject(workerID, buildID string) string {
 // TelemetrySubjects subscribes to the samples of all builds: fa.telemetry.*.*.
 func TelemetrySubjects() string { return prefix + "telemetry.*.*" }
 
+// TelemetrySubjectsOf subscribes to the samples of one build: fa.telemetry.*.<build>.
+func TelemetrySubjectsOf(buildID string) string { return prefix + "telemetry.*." + buildID }
+
 // ParseTelemetry is the inverse of TelemetrySubject.
 func ParseTelemetry(subject string) (workerID, buildID string, err error) {
 	t := strings.Split(subject, ".")

@@ -112,21 +112,26 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 
 // ensureStream updates only what differs: creating a stream anew with the configuration it has changes nothing, while an
 // update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment. How a stream is
-// persisted stays as it was made.
+// persisted stays as it was made. A limit is never below what the stream holds, so an update drops nothing.
 func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig) error {
-	_, err := js.CreateStream(ctx, s)
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return err
-	}
 	old, err := js.Stream(ctx, s.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		old, err = js.Stream(ctx, s.Name) // another was faster
+	}
 	if err != nil {
 		return err
 	}
-	was := old.CachedInfo().Config.PersistMode
-	if was != s.PersistMode {
-		if s.PersistMode = was; was == jetstream.AsyncPersistMode && s.Replicas > 1 {
-			return ErrAlone
-		}
+	was := old.CachedInfo()
+	if s.PersistMode = was.Config.PersistMode; s.PersistMode == jetstream.AsyncPersistMode && s.Replicas > 1 {
+		return ErrAlone
+	}
+	if s.MaxBytes > 0 && uint64(s.MaxBytes) < was.State.Bytes {
+		s.MaxBytes = int64(was.State.Bytes) //nolint:gosec // a server has fewer
+	}
+	if max(s.MaxBytes, 0) == max(was.Config.MaxBytes, 0) {
 		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
@@ -149,8 +154,8 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 // beat is due: the cost grows with the square of their number, and a burst that needs more of them is a second later.
 const QueueWaiting = 128
 
-// EnsureQueueConsumer creates the durable pull consumer of a pool and platform. How many may wait at one that is there
-// already cannot be changed, and stays.
+// EnsureQueueConsumer creates the durable pull consumer of a pool and platform, and leaves one alone that is as it should be: the
+// server writes a consumer's state anew when it is created again. How many pulls may wait at an existing one cannot be changed, and stays.
 func EnsureQueueConsumer(ctx context.Context, js jetstream.JetStream, pool, platform string) error {
 	cfg := jetstream.ConsumerConfig{
 		Durable:       QueueConsumer(pool, platform),
@@ -161,16 +166,57 @@ func EnsureQueueConsumer(ctx context.Context, js jetstream.JetStream, pool, plat
 		// The default of 1,000 would stall a large pool.
 		MaxAckPending: 20_000,
 	}
-	_, err := js.CreateOrUpdateConsumer(ctx, QueueStream, cfg)
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeConsumerCreate {
-		if old, e := js.Consumer(ctx, QueueStream, cfg.Durable); e == nil && old.CachedInfo().Config.MaxWaiting != cfg.MaxWaiting {
-			cfg.MaxWaiting = old.CachedInfo().Config.MaxWaiting
-			_, err = js.CreateOrUpdateConsumer(ctx, QueueStream, cfg)
+	old, err := js.Consumer(ctx, QueueStream, cfg.Durable)
+	switch {
+	case err == nil:
+		was := old.CachedInfo().Config
+		if was.FilterSubject == cfg.FilterSubject && was.AckWait == cfg.AckWait && was.MaxAckPending == cfg.MaxAckPending {
+			return nil
 		}
+		cfg.MaxWaiting = was.MaxWaiting
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		return fmt.Errorf("consumer of pool %s, platform %s: %w", pool, platform, err)
 	}
-	if err != nil {
+	if _, err := js.CreateOrUpdateConsumer(ctx, QueueStream, cfg); err != nil {
 		return fmt.Errorf("consumer of pool %s, platform %s: %w", pool, platform, err)
 	}
 	return nil
+}
+
+// QueueConsumers returns the names of the consumers of BUILD_QUEUE.
+func QueueConsumers(ctx context.Context, js jetstream.JetStream) ([]string, error) {
+	stream, err := js.Stream(ctx, QueueStream)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", QueueStream, err)
+	}
+	list := stream.ConsumerNames(ctx)
+	var names []string
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list consumers of %s: %w", QueueStream, err)
+	}
+	return names, nil
+}
+
+// Missing reports whether a stream or bucket of t does not exist. It changes nothing.
+func Missing(ctx context.Context, js jetstream.JetStream, t Topology) (bool, error) {
+	names := make([]string, 0, len(t.Streams)+len(t.Buckets))
+	for _, s := range t.Streams {
+		names = append(names, s.Name)
+	}
+	for _, b := range t.Buckets {
+		names = append(names, "KV_"+b.Bucket)
+	}
+	for _, name := range names {
+		_, err := js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for stream %s: %w", name, err)
+		}
+	}
+	return false, nil
 }

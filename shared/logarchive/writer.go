@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -52,9 +54,7 @@ func (w *Writer) Write(l Line) error {
 	if len(w.plain) == 0 {
 		w.open = frame{first: w.next, atMs: l.AtMs}
 	}
-	if len(l.Text) > maxLineBytes {
-		l.Text = l.Text[:maxLineBytes]
-	}
+	l.Text = text.Cut(l.Text, maxLineBytes)
 	w.plain = appendLine(w.plain, l)
 	w.next++
 	if len(w.plain) < frameBytes {

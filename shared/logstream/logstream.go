@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -86,7 +85,7 @@ func decode(m jetstream.Msg) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("read the log: %w", err)
 	}
 	c.Writer = writer
-	if err := proto.Unmarshal(m.Data(), c.LogChunk); err != nil {
+	if err := bus.Decode(m.Data(), c.LogChunk); err != nil {
 		// A line nobody can read must not hide the others.
 		c.unreadable, c.LogChunk = true, &eventsv1.LogChunk{Lines: []*eventsv1.LogLine{
 			{AtMs: md.Timestamp.UnixMilli(), Level: "warn", Text: "(unreadable log lines)"},

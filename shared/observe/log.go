@@ -29,6 +29,14 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format %q: want text or json", format)
 }
 
+// Handler returns h with the request_id and trace_id of each line's context; h itself if it adds them already.
+func Handler(h slog.Handler) slog.Handler {
+	if _, does := h.(contextHandler); does {
+		return h
+	}
+	return contextHandler{h}
+}
+
 // contextHandler adds what the context knows to each line.
 type contextHandler struct{ slog.Handler }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // DefaultTimeout bounds a call whose context has no deadline.
@@ -27,10 +28,14 @@ func Call(ctx context.Context, nc *nats.Conn, subject string, req, resp proto.Me
 	msg := nats.NewMsg(subject)
 	data, err := proto.Marshal(req)
 	if err != nil {
-		return fmt.Errorf("pack request for %s: %w", subject, err)
+		// Invalid UTF-8, the only reason: the same request will never be packed.
+		return fmt.Errorf("%w: pack request for %s: %w", build.ErrInvalid, subject, err)
 	}
 	msg.Data = data
 	bus.InjectTrace(ctx, msg.Header)
+	if id := observe.RequestID(ctx); id != "" {
+		msg.Header.Set(bus.HeaderRequestID, id)
+	}
 	answer, err := request(ctx, nc, msg)
 	if err != nil {
 		return err
@@ -38,7 +43,7 @@ func Call(ctx context.Context, nc *nats.Conn, subject string, req, resp proto.Me
 	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return FromCode(code, answer.Header.Get(micro.ErrorHeader))
 	}
-	if err := proto.Unmarshal(answer.Data, resp); err != nil {
+	if err := bus.Decode(answer.Data, resp); err != nil {
 		return fmt.Errorf("unpack answer of %s: %w", subject, err)
 	}
 	return nil

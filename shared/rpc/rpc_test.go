@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -124,6 +125,22 @@ func TestGarbageIsInvalid(t *testing.T) {
 	}
 	if err := rpc.FromCode(m.Header.Get("Nats-Service-Error-Code"), "x"); !errors.Is(err, build.ErrInvalid) {
 		t.Errorf("code %q, want that of ErrInvalid", m.Header.Get("Nats-Service-Error-Code"))
+	}
+}
+
+// TestRequestIDCrossesTheBus: the handler's lines carry the id of the HTTP request that asked.
+func TestRequestIDCrossesTheBus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.handle(b.service(), func(ctx context.Context, _ *text) (*text, error) {
+		return wrapperspb.String(observe.RequestID(ctx)), nil
+	})
+	ctx, id := observe.WithRequestID(t.Context(), "r-1")
+	if got, err := b.call(ctx, "x"); err != nil || got != id {
+		t.Errorf("the handler's request id = %q, %v, want %q", got, err, id)
+	}
+	if got, err := b.call(t.Context(), "x"); err != nil || got != "" {
+		t.Errorf("without a request, the id = %q, %v", got, err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // maxInFlight bounds the requests that one replica handles at once; more wait in the subscription's buffer.
@@ -133,7 +134,7 @@ func decodeAndCall[Req any, PReq message[Req], Resp proto.Message](
 	ctx context.Context, r micro.Request, fn func(context.Context, PReq) (Resp, error),
 ) (proto.Message, error) {
 	req := PReq(new(Req))
-	if err := proto.Unmarshal(r.Data(), req); err != nil {
+	if err := bus.Decode(r.Data(), req); err != nil {
 		return nil, fmt.Errorf("%w: unpack request: %w", build.ErrInvalid, err)
 	}
 	return fn(ctx, req)
@@ -146,7 +147,7 @@ func (s *Service) add(
 		select {
 		case s.gate <- struct{}{}:
 		case <-s.ctx.Done():
-			s.refuse(r, build.ErrUnavailable)
+			s.refuse(s.ctx, r, build.ErrUnavailable)
 			return
 		}
 		go func() { // owned by the gate: Stop waits until it has every token
@@ -163,6 +164,9 @@ func (s *Service) add(
 func (s *Service) answer(r micro.Request, fn func(context.Context, micro.Request) (proto.Message, error)) {
 	ctx, cancel := context.WithTimeout(bus.WithTrace(s.ctx, nats.Header(r.Headers())), s.timeout)
 	defer cancel()
+	if id := nats.Header(r.Headers()).Get(bus.HeaderRequestID); build.ValidID(id) { // a stranger's text stays out of our log
+		ctx, _ = observe.WithRequestID(ctx, id)
+	}
 	resp, err := guard(ctx, r, fn)
 	if errors.Is(err, errReply) {
 		s.log.Warn("request not answered", "subject", r.Subject(), "reply", r.Reply(), "err", err)
@@ -173,7 +177,7 @@ func (s *Service) answer(r micro.Request, fn func(context.Context, micro.Request
 		data, err = proto.Marshal(resp)
 	}
 	if err != nil {
-		s.refuse(r, err)
+		s.refuse(ctx, r, err)
 		return
 	}
 	s.send(&nats.Msg{Subject: r.Reply(), Data: data})
@@ -192,13 +196,13 @@ func guard(
 }
 
 // refuse sends a sentinel's text as it is; the text of any other error stays in the log.
-func (s *Service) refuse(r micro.Request, err error) {
+func (s *Service) refuse(ctx context.Context, r micro.Request, err error) {
 	code, text := Code(err), err.Error()
 	if code == build.CodeInternal {
-		s.log.Error("request failed", "subject", r.Subject(), "err", err)
+		s.log.ErrorContext(ctx, "request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
 	} else if build.Code(err) == build.CodeInternal { // what is away has an address that is no user's business
-		s.log.Warn("request not served: something that it needs is away", "subject", r.Subject(), "err", err)
+		s.log.WarnContext(ctx, "request not served: something that it needs is away", "subject", r.Subject(), "err", err)
 		text = s.name + " does not reach what it needs right now; try again in a few seconds"
 	}
 	s.send(&nats.Msg{Subject: r.Reply(), Header: nats.Header{

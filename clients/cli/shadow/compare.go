@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // Difference is one place where the answers are not alike.
@@ -64,13 +66,10 @@ func (c *comparison) tell(where, p, s string) {
 	}
 }
 
-func cut(text string) string {
-	const longest = 120
-	if len(text) > longest {
-		return text[:longest] + "..."
-	}
-	return text
-}
+// longest bounds how much of a value is shown, in bytes.
+const longest = 120
+
+func cut(s string) string { return text.Shorten(s, longest) }
 
 func (c *comparison) compare(where string, p, s any) {
 	switch pv := p.(type) {

@@ -126,5 +126,17 @@ func share(x *float64) string {
 	if x == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f %%", 100**x)
+	return percent(*x)
+}
+
+// percent never rounds to 100 % what has failures, nor to 0 % what has successes.
+func percent(x float64) string {
+	switch p := 100 * x; {
+	case p > 99 && p < 100:
+		return fmt.Sprintf("%.1f %%", min(p, 99.9))
+	case p > 0 && p < 1:
+		return fmt.Sprintf("%.1f %%", max(p, 0.1))
+	default:
+		return fmt.Sprintf("%.0f %%", p)
+	}
 }

@@ -57,7 +57,8 @@ says; where DIR has changes that are not committed, no commit. Ctrl-C while foll
 	f.StringVar(&o.Project, "project", "", "project name (default: the slug in app.json, else the package's name)")
 	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
 	f.StringVar(&o.Pool, "pool", "", "pool of workers (default: default)")
-	f.IntVar(&o.Priority, "priority", 0, "higher goes first")
+	f.IntVar(&o.Priority, "priority", 0, "higher goes first, within the project's range (-100 to 10 by default)")
+	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of another commit of the same project, branch, platform and profile")
 	f.StringVar(&o.certs, "certs", "", "zip with signing certificates")
 	f.StringVar(&o.archive, "archive", "", "send this zip or tar.gz instead of packing DIR")
 	f.StringVar(&o.Commit, "commit", "", "commit that is built: an id, or a name that git knows in DIR (default: the one that DIR is at)")
@@ -183,6 +184,9 @@ func (o *options) tell(sub api.Submitted) error {
 	fmt.Fprintf(o.io.Out, "Build %s is submitted.\n", sub.ID)
 	for _, w := range sub.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", w)
+	}
+	for _, old := range sub.Superseded {
+		fmt.Fprintf(o.io.Out, "Cancelled build %s, which this one supersedes.\n", old)
 	}
 	if !o.follow && o.output == "" {
 		fmt.Fprintf(o.io.Out, "Follow it:   freeagent logs -f %s\nThen fetch:  freeagent download %s\n", sub.ID, sub.ID)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // MaxLine bounds a line in bytes; a longer one is cut into several, each but the last marked with Continued.
@@ -16,7 +18,7 @@ const Continued = " …"
 // Lines cuts a stream of bytes into lines. It is an io.Writer, safe for concurrent use; Close gives what has no line end yet.
 //
 // A lone carriage return begins the line anew, as on a terminal: of a progress bar the last state remains. Bytes that are no
-// UTF-8 become U+FFFD; colours (ANSI) stay.
+// UTF-8, and NUL, become U+FFFD; colours (ANSI) stay.
 type Lines struct {
 	mask Mask
 	emit func(text string)
@@ -143,4 +145,4 @@ func (l *Lines) Close() {
 	l.cr = false
 }
 
-func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func clean(s string) string { return text.Clean(s) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -59,7 +60,14 @@ func New(streams IO) *cobra.Command {
 		Use: "worker", Short: "Run builds on this machine",
 		Long: fmt.Sprintf(long, len(shell.Passed())), Example: example,
 		Args: cobra.NoArgs, SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, streams) },
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if !cmd.Flags().Changed("cancel-grace") {
+				if o.grace, err = process.GraceSetting(streams.Getenv("FREEAGENT_CANCEL_GRACE")); err != nil {
+					return fmt.Errorf("%w: %w", errUsage, err)
+				}
+			}
+			return run(cmd.Context(), o, streams)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.server, "server", streams.Getenv("FREEAGENT_URL"), "address of the server (FREEAGENT_URL)")
@@ -74,6 +82,8 @@ func New(streams IO) *cobra.Command {
 	f.StringVar(&o.executor, "executor", "shell", "how builds run: shell (commands on this machine) or fake (played)")
 	f.StringVar(&o.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "how long running builds may finish after a signal")
+	f.DurationVar(&o.grace, "cancel-grace", process.DefaultGrace,
+		"time between SIGTERM and SIGKILL for a build that is cancelled (FREEAGENT_CANCEL_GRACE)")
 	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of more variables that builds get")
 	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build; beyond it only the last lines are kept")
 	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log; beyond them only the last are kept")

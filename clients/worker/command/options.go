@@ -27,7 +27,7 @@ type options struct {
 	platforms, passEnv                                         []string
 	slots                                                      int
 	logMB, logLines                                            int64
-	drain, telemetry                                           time.Duration
+	drain, telemetry, grace                                    time.Duration
 	verbose                                                    bool
 }
 
@@ -76,9 +76,12 @@ func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) 
 	if o.fake != "" && o.executor != "fake" {
 		return nil, fmt.Errorf("%w: --fake goes with --executor fake", errUsage)
 	}
+	if o.grace < 0 {
+		return nil, fmt.Errorf("%w: --cancel-grace %s: at least 0", errUsage, o.grace)
+	}
 	switch o.executor {
 	case "shell":
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, Log: log}) //nolint:wrapcheck // says what it did
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, CancelGrace: o.grace, Log: log}) //nolint:wrapcheck // says what it did
 	case "fake":
 		knobs, err := fake.Parse(o.fake)
 		if err != nil {

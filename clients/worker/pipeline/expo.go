@@ -13,6 +13,7 @@ import (
 
 // builtIn is the pipeline of an Expo app that says nothing itself.
 func builtIn(plan Plan, platform build.Platform, tools Toolchain) (Plan, error) {
+	plan.Shell = BashIfPresent
 	pkg, err := readPackage(plan.Root)
 	if err != nil {
 		return Plan{}, err

@@ -19,6 +19,10 @@ import (
 
 // file is freeagent.json.
 type file struct {
+	// Version is 1 if it is missing. In version 2, Bash is the default shell.
+	Version *int `json:"version"`
+	// Shell of the stages of all profiles.
+	Shell    string             `json:"shell"`
 	Profiles map[string]profile `json:"profiles"`
 }
 
@@ -68,6 +72,26 @@ func readFile(name string) (f file, found bool, err error) {
 		return f, true, problem{FileName + ": something follows the object"}
 	}
 	return f, true, nil
+}
+
+// shell returns what the file's stages are for.
+func (f file) shell() (Shell, error) {
+	version := 1
+	if f.Version != nil {
+		version = *f.Version
+	}
+	if version != 1 && version != 2 {
+		return "", problem{fmt.Sprintf("%s: version %d is not known; use 1 or 2", FileName, version)}
+	}
+	switch s := Shell(f.Shell); {
+	case s == Sh, s == Bash:
+		return s, nil
+	case s != "":
+		return "", problem{fmt.Sprintf("%s: shell %.80q is not known; use %q or %q", FileName, f.Shell, Bash, Sh)}
+	case version == 2:
+		return Bash, nil
+	}
+	return Sh, nil
 }
 
 // choose resolves the profile asked for. Without a name it is the default one, or the zero profile if there is none.

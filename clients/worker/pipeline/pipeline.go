@@ -20,6 +20,8 @@ type Plan struct {
 	// Env is what the profile sets.
 	Env    map[string]string
 	Stages []Stage
+	// Shell is what the stages are for.
+	Shell Shell
 	// Result is a slash path or glob ("**" for any depth) below Root: a directory is packed, a file delivered as it is.
 	Result string
 	// Name is the result's file name without an extension.
@@ -34,9 +36,20 @@ type Plan struct {
 // Stage is a command with a name.
 type Stage struct {
 	Name string `json:"name"`
-	// Run is a line (or several) for /bin/sh -e.
+	// Run is a line (or several) for the plan's shell.
 	Run string `json:"run"`
 }
+
+// Shell is the interpreter of stages and its options.
+type Shell string
+
+// The shells. With Sh, a pipeline fails only if its last command does; with Bash, if any command of it does.
+const (
+	Sh   Shell = "/bin/sh -e"
+	Bash Shell = "bash -eo pipefail"
+	// BashIfPresent is Bash, or Sh on a machine without bash. The built-in stages use it.
+	BashIfPresent Shell = "bash -eo pipefail, if present"
+)
 
 // Toolchain is what the worker's machine has.
 type Toolchain struct {
@@ -62,6 +75,9 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 	}
 	p, name, err := file.choose(profile, found)
 	if err != nil {
+		return Plan{}, err
+	}
+	if plan.Shell, err = file.shell(); err != nil {
 		return Plan{}, err
 	}
 	plan.Profile, plan.Env, plan.Stages, plan.Result = name, p.Env, p.Stages, p.Result

@@ -95,7 +95,7 @@ func TestOwnStages(t *testing.T) {
 	}
 	want := pipeline.Plan{
 		Root: filepath.Join(dir, "wrapped"), Profile: "preview", Env: map[string]string{"A": "1", "B": "2"}, Name: "app-ios",
-		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}},
+		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}}, Shell: pipeline.Sh,
 		Timeout: 45 * time.Minute, Silences: map[string]time.Duration{"make": 2 * time.Minute, "pods": 20 * time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -195,5 +195,19 @@ func TestDetect(t *testing.T) {
 	}
 	if got := pipeline.Detect(func(string) string { return "" }); got.AndroidSDK {
 		t.Errorf("Detect = %+v, want no Android SDK", got)
+	}
+}
+
+func TestShell(t *testing.T) {
+	t.Parallel()
+	for head, want := range map[string]pipeline.Shell{
+		"": pipeline.Sh, `"version": 1,`: pipeline.Sh, `"version": 2,`: pipeline.Bash, `"shell": "bash -eo pipefail",`: pipeline.Bash,
+		`"version": 2, "shell": "/bin/sh -e",`: pipeline.Sh, `"version": 3,`: "", `"shell": "zsh",`: "",
+	} {
+		dir := project(t, "freeagent.json", `{`+head+`"profiles": {"production": {"result": "r", "stages": [{"name": "x", "run": "y"}]}}}`)
+		got, err := pipeline.Load(dir, build.IOS, "", pipeline.Toolchain{})
+		if got.Shell != want || errors.Is(err, pipeline.ErrProject) != (want == "") {
+			t.Errorf("%s: shell %q, %v, want %q", head, got.Shell, err, want)
+		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 const (
 	// look is how often we see who is left.
 	look = 10 * time.Millisecond
-	// giveUp bounds the killing: a process in an uninterruptible wait does not die, whatever we do.
+	// lookLater is how often we look once everybody was told to end: a grace may be long, and each look reads all processes.
+	lookLater = 100 * time.Millisecond
+	// giveUp bounds the killing after the grace: a process in an uninterruptible wait does not die, whatever we do.
 	giveUp = 5 * time.Second
 )
 
@@ -20,11 +22,11 @@ const (
 // some are not. No process at all is no error.
 func Kill(mark string) error { return killTree(mark, 0, 0) }
 
-// killTree sends SIGTERM, after grace SIGKILL, and looks again until nobody is left: who was being forked during one look
-// is found in the next. session adds the members of a session whose first process is known; 0 for none.
+// killTree sends SIGTERM to everybody who is there, after grace SIGKILL to everybody who is left, and looks again until nobody
+// is: who was being forked during one look is found in the next. What is started after SIGTERM cleans up, and gets none. session adds the members of a session whose first process is known; 0 for none.
 func killTree(mark string, session int, grace time.Duration) error {
 	begin := time.Now()
-	told := map[int]bool{}
+	told := false
 	for {
 		left, err := members(mark, session)
 		if err != nil {
@@ -34,20 +36,24 @@ func killTree(mark string, session int, grace time.Duration) error {
 			return nil
 		}
 		since := time.Since(begin)
-		if since > giveUp {
+		if since > grace+giveUp {
 			return fmt.Errorf("%w: %d of them, first %d", ErrSurvived, len(left), left[0].pid)
 		}
 		for _, m := range left {
 			switch {
 			case since >= grace:
 				m.signal(syscall.SIGKILL)
-			case !told[m.pid]:
-				told[m.pid] = true
+			case !told:
 				m.signal(syscall.SIGTERM)
 			}
 		}
+		told = true
 		release(left)
-		<-time.After(look)
+		if since > lookLater && since < grace {
+			<-time.After(min(lookLater, grace-since))
+		} else {
+			<-time.After(look)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"io"
 	"time"
 )
@@ -8,8 +9,21 @@ import (
 // Marker is the environment variable that all processes of a build attempt carry.
 const Marker = "FREEAGENT_BUILD_ATTEMPT"
 
-// Grace is the time between SIGTERM and SIGKILL. A cancelled build is to be gone within a second, so it is short.
-const Grace = 400 * time.Millisecond
+// DefaultGrace is the time between SIGTERM and SIGKILL: long enough to delete a keychain, shut a simulator down, give a lock
+// back.
+const DefaultGrace = 10 * time.Second
+
+// GraceSetting reads FREEAGENT_CANCEL_GRACE; empty is DefaultGrace.
+func GraceSetting(value string) (time.Duration, error) {
+	if value == "" {
+		return DefaultGrace, nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("FREEAGENT_CANCEL_GRACE=%s: want a duration such as 10s, at least 0", value)
+	}
+	return d, nil
+}
 
 // Spec is a command to run.
 type Spec struct {
@@ -20,6 +34,8 @@ type Spec struct {
 	Env []string
 	// Mark is Marker's value, one for each build attempt.
 	Mark string
+	// Grace is the time between SIGTERM and SIGKILL when ctx ends; 0 kills at once.
+	Grace time.Duration
 	// Output gets stdout and stderr; nil discards them.
 	Output io.Writer
 }

@@ -177,3 +177,40 @@ func alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err != nil || !strings.Contains(string(stat), ") Z ")
 }
+
+// TestGrace: who handles SIGTERM may clean up, with programs that are started for that; who ignores it is killed after the grace.
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]struct {
+		grace, least, most time.Duration
+		out                string
+	}{
+		"trap 'sleep 1; echo cleaned up; exit 1' TERM; echo up; sleep 60 & wait": {30 * time.Second, time.Second, 20 * time.Second, "up\ncleaned up\n"},
+		"trap '' TERM; echo up; sleep 60":                                        {time.Second, time.Second, 20 * time.Second, "up\n"},
+	} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			s, up := shell(t, script), make(chan time.Time, 1)
+			var out bytes.Buffer
+			s.Grace, s.Output = want.grace, writerFunc(func(p []byte) (int, error) {
+				select {
+				case up <- time.Now():
+					cancel()
+				default:
+				}
+				return out.Write(p)
+			})
+			if err := process.Run(ctx, s); !errors.Is(err, context.Canceled) {
+				t.Errorf("Run = %v", err)
+			}
+			if took := time.Since(<-up); took < want.least || took > want.most || out.String() != want.out {
+				t.Errorf("ended after %s with %q, want %q after %s to %s", took, out.String(), want.out, want.least, want.most)
+			}
+		})
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

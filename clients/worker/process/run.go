@@ -15,8 +15,8 @@ import (
 // waitDelay bounds how long a command that has ended may keep us reading: a daemon that it left behind holds the pipe open.
 const waitDelay = 500 * time.Millisecond
 
-// Run starts the command in a session of its own, without a terminal, and waits for it. When ctx ends it kills the tree
-// and returns context.Cause. A status other than 0 is *ExitError; anything else means that the command could not be run.
+// Run starts the command in a session of its own, without a terminal, and waits for it. When ctx ends it ends the
+// tree, with SIGTERM first and SIGKILL after the grace, and returns context.Cause. A status other than 0 is *ExitError; anything else means that the command could not be run.
 // What the command left running is the caller's to end with Kill.
 func Run(ctx context.Context, s Spec) error {
 	if err := ctx.Err(); err != nil {
@@ -39,7 +39,7 @@ func Run(ctx context.Context, s Spec) error {
 	case <-ctx.Done():
 	}
 	// The session's number is that of its first process.
-	err := killTree(s.Mark, cmd.Process.Pid, Grace)
+	err := killTree(s.Mark, cmd.Process.Pid, s.Grace)
 	<-done //nolint:errcheck // that it was killed is no news
 	return errors.Join(context.Cause(ctx), err)
 }

@@ -53,8 +53,9 @@ type Workspace interface {
 // Command is what a stage runs.
 type Command struct {
 	Stage string
-	// Run is for /bin/sh -e.
-	Run string
+	// Run is a script for Shell.
+	Run   string
+	Shell pipeline.Shell
 	// Dir below the workspace.
 	Dir string
 	// Env is added to what the executor gives by itself.

@@ -156,4 +156,9 @@ func showFaults(w io.Writer, faults []chaos.Fault) {
 }
 
 // kindOf takes the number off a process's name, such as worker-3.
-func kindOf(name string) string { return strings.TrimRight(strings.TrimRight(name, "0123456789"), "-") }
+func kindOf(name string) string {
+	if i := strings.LastIndex(name, "-"); i > 0 && strings.Trim(name[i+1:], "0123456789") == "" {
+		return name[:i]
+	}
+	return name
+}

@@ -81,10 +81,16 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v2/builds/{id}/result", s.keyOrToken(s.one(s.download)))
 	mux.HandleFunc("POST /api/v2/builds/{id}/cancel", s.key(s.one(s.cancel)))
 	mux.HandleFunc("POST /api/v2/builds/{id}/retry", s.keyOrToken(s.one(s.retry)))
+	mux.HandleFunc("PUT /api/v2/builds/{id}/pin", s.key(s.one(s.pin)))
+	mux.HandleFunc("DELETE /api/v2/builds/{id}/pin", s.key(s.one(s.pin)))
+	for _, route := range []string{"GET /api/v2/retention", "PUT /api/v2/retention", "DELETE /api/v2/retention", "GET /api/v2/retention/plan", "POST /api/v2/retention/plan"} {
+		mux.HandleFunc(route, s.key(s.page))
+	}
 	mux.HandleFunc("POST /api/v2/workers", s.key(s.join))
 	mux.HandleFunc("GET /api/v2/workers", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/workers/{rest...}", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/stats", s.key(s.page))
+	mux.HandleFunc("GET /api/v2/rules", s.key(s.page))
 	mux.HandleFunc("GET /api/v2/objects", s.getObject)
 	for _, method := range []string{"PUT", "PATCH", "HEAD"} {
 		mux.HandleFunc(method+" /api/v2/objects", s.writeObject)
@@ -94,7 +100,7 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// Serve has GET of a path below /api/v2 (workers, stats) answered with this JSON, whatever the query says.
+// Serve has requests of a path below /api/v2 (workers, stats, retention) answered with this JSON, whatever they say.
 func (s *Server) Serve(path string, body []byte) {
 	s.change(func() {
 		if s.pages == nil {

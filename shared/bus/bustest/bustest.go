@@ -18,8 +18,9 @@ import (
 
 // Server is an embedded bus that ends with its test.
 type Server struct {
-	tb  testing.TB
-	dir string
+	tb      testing.TB
+	dir     string
+	storage int64
 	// srv is replaced by Restart while clients look for it.
 	srv atomic.Pointer[server.Server]
 }
@@ -27,7 +28,13 @@ type Server struct {
 // Start gives a fresh server whose streams and buckets are those of bus.NewTopology.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, dir: tb.TempDir()}
+	return StartWith(tb, 0)
+}
+
+// StartWith is Start on a server that has so many bytes for all streams; 0 is what its disk has.
+func StartWith(tb testing.TB, storage int64) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, dir: tb.TempDir(), storage: storage}
 	s.boot()
 	tb.Cleanup(s.Stop)
 	if err := bus.Ensure(tb.Context(), s.JetStream(s.Connect("setup")), bus.NewTopology(1)); err != nil {
@@ -39,7 +46,7 @@ func Start(tb testing.TB) *Server {
 func (s *Server) boot() {
 	s.tb.Helper()
 	srv, err := server.NewServer(&server.Options{
-		ServerName: "bustest", DontListen: true, JetStream: true, StoreDir: s.dir,
+		ServerName: "bustest", DontListen: true, JetStream: true, StoreDir: s.dir, JetStreamMaxStore: s.storage,
 		NoSigs: true, NoLog: true,
 	})
 	if err != nil {
@@ -64,6 +71,13 @@ func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Stop()
 	s.boot()
+}
+
+// Shrink restarts the server with so many bytes for all streams.
+func (s *Server) Shrink(storage int64) {
+	s.tb.Helper()
+	s.storage = storage
+	s.Restart()
 }
 
 // provider hands out connections of whichever server runs now, so that clients come back after a Restart.

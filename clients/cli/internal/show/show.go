@@ -78,6 +78,19 @@ func Ago(text string, now time.Time) string {
 	return Duration(max(0, now.Sub(t))) + " ago"
 }
 
+// Until says how far off a time is that is expected; empty if it is not known.
+func Until(text string, now time.Time) string {
+	t := at(text)
+	switch {
+	case t.IsZero():
+		return ""
+	case t.Sub(now) < time.Minute:
+		return "within a minute"
+	default:
+		return "in about " + Duration(t.Sub(now).Round(time.Minute))
+	}
+}
+
 // Took is how long a worker had the build.
 func Took(b api.Build, now time.Time) string {
 	begun, ended := at(b.AssignedAt), at(b.FinishedAt)
@@ -136,10 +149,14 @@ func Build(s session.IO, b api.Build) error {
 	if b.Position > 0 {
 		row("Position", fmt.Sprint(b.Position))
 	}
+	row("Starts", Until(b.ExpectedStart, now))
 	row("Submitted", Ago(b.SubmittedAt, now))
 	row("Took", Took(b, now))
 	row("Error", b.Error)
 	row("Retry of", b.RetryOf)
+	if b.Pin != nil {
+		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
+	}
 	if b.Result != nil {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)

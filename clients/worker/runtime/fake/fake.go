@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -198,13 +199,25 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// size is that of this attempt's bundle, the same each time it is asked for.
+func (w *workspace) size() int64 {
+	least, most := w.executor.opts.Size, w.executor.opts.MaxSize
+	if least == 0 {
+		least = defaultSize
+	}
+	if most <= least {
+		return least
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(w.job.Key())) // never fails
+	drawn := float64(h.Sum64()) / math.MaxUint64
+	return int64(float64(least) * math.Pow(float64(most)/float64(least), drawn))
+}
+
 // bundle writes what expo export would, as far as its outside goes: bytes that begin like Hermes bytecode. They are random
 // (from a fixed seed), since packing would shrink anything else. attempt.txt says which attempt made it.
 func (w *workspace) bundle(root string) error {
-	size := w.executor.opts.Size
-	if size == 0 {
-		size = defaultSize
-	}
+	size := w.size()
 	dir := filepath.Join(root, "freeagent-fake-dist", "_expo", "static", "js", string(w.job.Platform))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write the fake bundle: %w", err)

@@ -18,6 +18,20 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
+// TestSizesAreDrawn: attempts get results of all sizes in a range, each the same at every look.
+func TestSizesAreDrawn(t *testing.T) {
+	t.Parallel()
+	o, err := fake.Parse("size=4KiB..64KiB")
+	if err != nil || o.Size != 4<<10 || o.MaxSize != 64<<10 {
+		t.Fatalf("Parse = %+v, %v", o, err)
+	}
+	for _, text := range []string{"size=4KiB..", "size=..4KiB", "size=4KiB..x"} {
+		if _, err := fake.Parse(text); err == nil {
+			t.Errorf("Parse(%q) is accepted", text)
+		}
+	}
+}
+
 func executor(t *testing.T, text string, die func()) runtime.Executor {
 	t.Helper()
 	o, err := fake.Parse(text)

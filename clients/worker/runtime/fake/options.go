@@ -18,8 +18,9 @@ type Options struct {
 	Stage string
 	// Lines of log in each stage; 0 means 3.
 	Lines int
-	// Size of the result's bundle in bytes; 0 means 4 KiB.
-	Size int64
+	// Size of the result's bundle in bytes; 0 means 4 KiB. A larger MaxSize has each attempt draw one between the two, small ones as
+	// often as large ones on a logarithmic scale.
+	Size, MaxSize int64
 }
 
 // ErrOption says that --fake has something that cannot be; the text says what.
@@ -27,7 +28,8 @@ var ErrOption = errors.New("fake executor")
 
 // Help describes the knobs for people.
 const Help = `slow=2s (each stage takes that long), fail, hang, die (or a share of builds: fail=0.1),
-stage=install|export (where they do so; default export), lines=20 (log lines in each stage), size=1MiB (of the result)`
+stage=install|export (where they do so; default export), lines=20 (log lines in each stage), size=1MiB (of the result),
+or size=4KiB..20MiB (drawn for each attempt)`
 
 // Bounds keep a typo from filling the disk.
 const (
@@ -74,7 +76,10 @@ func (o *Options) set(key, value string, given bool) (err error) {
 			err = fmt.Errorf("want 1 to %d", maxLines)
 		}
 	case "size":
-		o.Size, err = parseSize(value)
+		least, most, isRange := strings.Cut(value, "..")
+		if o.Size, err = parseSize(least); err == nil && isRange {
+			o.MaxSize, err = parseSize(most)
+		}
 	default:
 		err = fmt.Errorf("no such knob; there are %s", Help)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
@@ -20,6 +21,8 @@ type Config struct {
 	Dir string
 	// PassEnv names more variables of the worker's environment that builds get, see Passed.
 	PassEnv []string
+	// CancelGrace is how long the processes of a build that is ended may take after SIGTERM; 0 kills at once.
+	CancelGrace time.Duration
 	// Environ is the worker's environment; nil means os.Environ().
 	Environ []string
 	Log     *slog.Logger
@@ -32,6 +35,7 @@ type Executor struct {
 	secrets       []string
 	tools         pipeline.Toolchain
 	log           *slog.Logger
+	grace         time.Duration
 }
 
 var (
@@ -51,7 +55,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	if err := CheckPassEnv(cfg.PassEnv); err != nil {
 		return nil, err
 	}
-	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log}
+	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log, grace: cfg.CancelGrace}
 	for _, dir := range []string{e.builds, e.cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("directory of builds: %w", err)
@@ -115,9 +119,43 @@ func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 }
 
 func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
+	argv, err := w.executor.interpreter(c.Shell)
+	if err != nil {
+		return err
+	}
 	return process.Run(ctx, process.Spec{ //nolint:wrapcheck // says what it did
-		Argv: []string{"/bin/sh", "-e", "-c", c.Run}, Dir: c.Dir, Env: w.environment(c.Env), Mark: w.job.Key(), Output: c.Output,
+		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: w.environment(c.Env), Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
 	})
+}
+
+// interpreter returns the program and options that a stage asks for. The built-in stages are content with /bin/sh where there
+// is no bash; a project that asks for bash gets it or an error, since its stage may rely on it.
+func (e *Executor) interpreter(shell pipeline.Shell) ([]string, error) {
+	if shell == pipeline.Sh || shell == "" {
+		return []string{"/bin/sh", "-e"}, nil
+	}
+	bash := findBash(e.base["PATH"])
+	if bash != "" {
+		return []string{bash, "-eo", "pipefail"}, nil
+	}
+	if shell == pipeline.BashIfPresent {
+		return []string{"/bin/sh", "-e"}, nil
+	}
+	return nil, errNoBash
+}
+
+// errNoBash is this machine's fault: another worker may have it.
+var errNoBash = fmt.Errorf("%s asks for bash, which is not on this worker's PATH; install it", pipeline.FileName)
+
+// findBash looks where a build would; "" if there is none.
+func findBash(path string) string {
+	for _, dir := range append(filepath.SplitList(path), "/bin", "/usr/bin") {
+		name := filepath.Join(dir, "bash")
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // Usage is that of the attempt's processes.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/runtimetest"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
@@ -151,6 +153,26 @@ func await(t *testing.T, ok func() bool) {
 	for deadline := time.Now().Add(20 * time.Second); !ok(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen within 20 s")
+		}
+	}
+}
+
+// TestPipelines: with bash a pipeline fails at any of its commands, with sh at the last alone.
+func TestPipelines(t *testing.T) {
+	t.Parallel()
+	e := executor(t, shell.Config{Environ: []string{"PATH=" + os.Getenv("PATH")}})
+	for sh, fails := range map[pipeline.Shell]bool{"": false, pipeline.Sh: false, pipeline.Bash: true, pipeline.BashIfPresent: true} {
+		w, err := e.Prepare(t.Context(), runtime.Job{BuildID: build.NewID(), Attempt: 1, Platform: build.Android})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var exit *process.ExitError
+		err = w.Run(t.Context(), runtime.Command{Stage: "x", Run: "(exit 65) | cat", Shell: sh, Dir: w.Dir()})
+		if failed := errors.As(err, &exit); failed != fails || failed && exit.Code != 65 {
+			t.Errorf("%q: Run = %v, want a failure: %t", sh, err, fails)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

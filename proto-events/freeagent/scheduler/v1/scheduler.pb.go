@@ -182,6 +182,8 @@ type Build struct {
 	NotBeforeMs int64 `protobuf:"varint,24,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"`
 	// Increases by one with each submit; pages of a list continue below it.
 	Seq int64 `protobuf:"varint,25,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When a waiting build is expected to start; 0 if that cannot be known.
+	ExpectedStartMs int64 `protobuf:"varint,26,opt,name=expected_start_ms,json=expectedStartMs,proto3" json:"expected_start_ms,omitempty"`
 	// Seconds of silence forgiven in its present stage, if that is not the configuration's.
 	StageTtlSeconds int32 `protobuf:"varint,40,opt,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty"`
 	// What the submitter said; absent if that was nothing.
@@ -395,6 +397,13 @@ func (x *Build) GetSeq() int64 {
 	return 0
 }
 
+func (x *Build) GetExpectedStartMs() int64 {
+	if x != nil {
+		return x.ExpectedStartMs
+	}
+	return 0
+}
+
 func (x *Build) GetStageTtlSeconds() int32 {
 	if x != nil {
 		return x.StageTtlSeconds
@@ -423,8 +432,10 @@ type SubmitRequest struct {
 	Certs   *v1.ObjectRef `protobuf:"bytes,8,opt,name=certs,proto3" json:"certs,omitempty"`
 	RetryOf string        `protobuf:"bytes,9,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
 	// Warnings of the gateway's for the build's log.
-	Notes         []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
-	Origin        *Origin  `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
+	// Cancel unfinished builds of another revision of the same project, branch, platform and profile.
+	Supersede     bool    `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	Origin        *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +540,13 @@ func (x *SubmitRequest) GetNotes() []string {
 	return nil
 }
 
+func (x *SubmitRequest) GetSupersede() bool {
+	if x != nil {
+		return x.Supersede
+	}
+	return false
+}
+
 func (x *SubmitRequest) GetOrigin() *Origin {
 	if x != nil {
 		return x.Origin
@@ -540,7 +558,9 @@ type SubmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
 	// What the submitter should know at once, e.g. that no connected worker can do the platform.
-	Warnings      []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The builds that this one superseded: they are cancelled.
+	Superseded    []string `protobuf:"bytes,3,rep,name=superseded,proto3" json:"superseded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,11 +609,20 @@ func (x *SubmitResponse) GetWarnings() []string {
 	return nil
 }
 
+func (x *SubmitResponse) GetSuperseded() []string {
+	if x != nil {
+		return x.Superseded
+	}
+	return nil
+}
+
 type GetRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	// The build's row alone: no attempts, position or reason to wait.
-	Brief         bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
+	Brief bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
+	// Answer with what is left of a build that has expired; else such a build is unknown.
+	Expired       bool `protobuf:"varint,60,opt,name=expired,proto3" json:"expired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,10 +671,22 @@ func (x *GetRequest) GetBrief() bool {
 	return false
 }
 
+func (x *GetRequest) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
 type GetResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Build         *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
-	Attempts      []*Attempt             `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent of a build that has expired.
+	Build    *Build     `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	Attempts []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Only if the request asks for it.
+	Expired *ExpiredBuild `protobuf:"bytes,60,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Absent if it is not pinned, and of a brief request.
+	Pin           *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -690,6 +731,20 @@ func (x *GetResponse) GetBuild() *Build {
 func (x *GetResponse) GetAttempts() []*Attempt {
 	if x != nil {
 		return x.Attempts
+	}
+	return nil
+}
+
+func (x *GetResponse) GetExpired() *ExpiredBuild {
+	if x != nil {
+		return x.Expired
+	}
+	return nil
+}
+
+func (x *GetResponse) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
 	}
 	return nil
 }
@@ -1087,6 +1142,8 @@ type SummaryResponse struct {
 	// Both together.
 	Total         int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	WorkersOnline int64 `protobuf:"varint,4,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
+	// What administrators should know, for people; empty if there is nothing.
+	Notice        string `protobuf:"bytes,60,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1147,6 +1204,13 @@ func (x *SummaryResponse) GetWorkersOnline() int64 {
 		return x.WorkersOnline
 	}
 	return 0
+}
+
+func (x *SummaryResponse) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
 }
 
 type RegisterWorkerRequest struct {
@@ -1959,7 +2023,9 @@ type SyncRequest struct {
 	Slots int32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
 	// The worker's process has just begun: what it was thought to hold and does not name is given to others at once. Not set
 	// later, when a claim whose answer is under way would be taken for forgotten.
-	Fresh         bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	Fresh bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// The worker takes no further build and stops when those that run are done: its free slots do not count.
+	Draining      bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2018,6 +2084,13 @@ func (x *SyncRequest) GetSlots() int32 {
 func (x *SyncRequest) GetFresh() bool {
 	if x != nil {
 		return x.Fresh
+	}
+	return false
+}
+
+func (x *SyncRequest) GetDraining() bool {
+	if x != nil {
+		return x.Draining
 	}
 	return false
 }
@@ -3040,17 +3113,443 @@ func (x *GetTimeoutsResponse) GetMaxStageTtlSeconds() int32 {
 	return 0
 }
 
+// ProjectRule is what the administrator set for a project. A field that is 0 or absent means the farm's default.
+type ProjectRule struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	// The project's share relative to others; the default is ListRulesResponse.default_weight.
+	Weight int32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Builds of the project that may run or be on offer at once, over all pools; 0 means no limit.
+	MaxRunning int32 `protobuf:"varint,3,opt,name=max_running,json=maxRunning,proto3" json:"max_running,omitempty"`
+	// The highest priority that a submit may ask for.
+	MaxPriority *int32 `protobuf:"varint,4,opt,name=max_priority,json=maxPriority,proto3,oneof" json:"max_priority,omitempty"`
+	// Every submit supersedes older builds of its branch, as SubmitRequest.supersede.
+	Supersede     bool `protobuf:"varint,5,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectRule) Reset() {
+	*x = ProjectRule{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectRule) ProtoMessage() {}
+
+func (x *ProjectRule) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectRule.ProtoReflect.Descriptor instead.
+func (*ProjectRule) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ProjectRule) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ProjectRule) GetWeight() int32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ProjectRule) GetMaxRunning() int32 {
+	if x != nil {
+		return x.MaxRunning
+	}
+	return 0
+}
+
+func (x *ProjectRule) GetMaxPriority() int32 {
+	if x != nil && x.MaxPriority != nil {
+		return *x.MaxPriority
+	}
+	return 0
+}
+
+func (x *ProjectRule) GetSupersede() bool {
+	if x != nil {
+		return x.Supersede
+	}
+	return false
+}
+
+// PoolRule is what the administrator set for a pool.
+type PoolRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pool  string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Builds of the pool that may run or be on offer at once; 0 means no limit.
+	MaxRunning    int32 `protobuf:"varint,2,opt,name=max_running,json=maxRunning,proto3" json:"max_running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolRule) Reset() {
+	*x = PoolRule{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolRule) ProtoMessage() {}
+
+func (x *PoolRule) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolRule.ProtoReflect.Descriptor instead.
+func (*PoolRule) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PoolRule) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PoolRule) GetMaxRunning() int32 {
+	if x != nil {
+		return x.MaxRunning
+	}
+	return 0
+}
+
+// SetProjectRuleRequest replaces a project's rule; one without any setting removes it.
+type SetProjectRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          *ProjectRule           `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetProjectRuleRequest) Reset() {
+	*x = SetProjectRuleRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetProjectRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetProjectRuleRequest) ProtoMessage() {}
+
+func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetProjectRuleRequest.ProtoReflect.Descriptor instead.
+func (*SetProjectRuleRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SetProjectRuleRequest) GetRule() *ProjectRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type SetProjectRuleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          *ProjectRule           `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetProjectRuleResponse) Reset() {
+	*x = SetProjectRuleResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetProjectRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetProjectRuleResponse) ProtoMessage() {}
+
+func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetProjectRuleResponse.ProtoReflect.Descriptor instead.
+func (*SetProjectRuleResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SetProjectRuleResponse) GetRule() *ProjectRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+// SetPoolRuleRequest replaces a pool's rule; one without any setting removes it.
+type SetPoolRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          *PoolRule              `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPoolRuleRequest) Reset() {
+	*x = SetPoolRuleRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPoolRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPoolRuleRequest) ProtoMessage() {}
+
+func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPoolRuleRequest.ProtoReflect.Descriptor instead.
+func (*SetPoolRuleRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SetPoolRuleRequest) GetRule() *PoolRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type SetPoolRuleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          *PoolRule              `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPoolRuleResponse) Reset() {
+	*x = SetPoolRuleResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPoolRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPoolRuleResponse) ProtoMessage() {}
+
+func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPoolRuleResponse.ProtoReflect.Descriptor instead.
+func (*SetPoolRuleResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *SetPoolRuleResponse) GetRule() *PoolRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+type ListRulesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRulesRequest) Reset() {
+	*x = ListRulesRequest{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRulesRequest) ProtoMessage() {}
+
+func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
+func (*ListRulesRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
+}
+
+type ListRulesResponse struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Projects           []*ProjectRule         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
+	Pools              []*PoolRule            `protobuf:"bytes,2,rep,name=pools,proto3" json:"pools,omitempty"`
+	DefaultWeight      int32                  `protobuf:"varint,3,opt,name=default_weight,json=defaultWeight,proto3" json:"default_weight,omitempty"`
+	DefaultMaxPriority int32                  `protobuf:"varint,4,opt,name=default_max_priority,json=defaultMaxPriority,proto3" json:"default_max_priority,omitempty"`
+	// A waiting build's effective priority rises by one each so many seconds; 0 means never.
+	AgeSeconds    int64 `protobuf:"varint,5,opt,name=age_seconds,json=ageSeconds,proto3" json:"age_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRulesResponse) Reset() {
+	*x = ListRulesResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRulesResponse) ProtoMessage() {}
+
+func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
+func (*ListRulesResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListRulesResponse) GetProjects() []*ProjectRule {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
+}
+
+func (x *ListRulesResponse) GetPools() []*PoolRule {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *ListRulesResponse) GetDefaultWeight() int32 {
+	if x != nil {
+		return x.DefaultWeight
+	}
+	return 0
+}
+
+func (x *ListRulesResponse) GetDefaultMaxPriority() int32 {
+	if x != nil {
+		return x.DefaultMaxPriority
+	}
+	return 0
+}
+
+func (x *ListRulesResponse) GetAgeSeconds() int64 {
+	if x != nil {
+		return x.AgeSeconds
+	}
+	return 0
+}
+
 var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
-	"\x06branch\x18\x03 \x01(\tR\x06branch\"\x83\a\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xaf\a\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3081,8 +3580,9 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bposition\x18\x17 \x01(\x05R\bposition\x12\"\n" +
 	"\rnot_before_ms\x18\x18 \x01(\x03R\vnotBeforeMs\x12\x10\n" +
 	"\x03seq\x18\x19 \x01(\x03R\x03seq\x12*\n" +
+	"\x11expected_start_ms\x18\x1a \x01(\x03R\x0fexpectedStartMs\x12*\n" +
 	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
-	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x81\x03\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x9f\x03\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3094,18 +3594,25 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05certs\x18\b \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x05certs\x12\x19\n" +
 	"\bretry_of\x18\t \x01(\tR\aretryOf\x12\x14\n" +
 	"\x05notes\x18\n" +
-	" \x03(\tR\x05notes\x126\n" +
-	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"a\n" +
+	" \x03(\tR\x05notes\x12\x1c\n" +
+	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x81\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"=\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\x03 \x03(\tR\n" +
+	"superseded\"W\n" +
 	"\n" +
 	"GetRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
-	"\x05brief\x18\x02 \x01(\bR\x05brief\"\x7f\n" +
+	"\x05brief\x18\x02 \x01(\bR\x05brief\x12\x18\n" +
+	"\aexpired\x18< \x01(\bR\aexpired\"\xee\x01\n" +
 	"\vGetResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12;\n" +
-	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\"\xf7\x01\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\x12>\n" +
+	"\aexpired\x18< \x01(\v2$.freeagent.scheduler.v1.ExpiredBuildR\aexpired\x12-\n" +
+	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\"\xf7\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x1f\n" +
@@ -3133,12 +3640,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"E\n" +
 	"\x0eCancelResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\"\x10\n" +
-	"\x0eSummaryRequest\"\x80\x01\n" +
+	"\x0eSummaryRequest\"\x98\x01\n" +
 	"\x0fSummaryResponse\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\x03R\x06active\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12%\n" +
-	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\"\xce\x02\n" +
+	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\x12\x16\n" +
+	"\x06notice\x18< \x01(\tR\x06notice\"\xce\x02\n" +
 	"\x15RegisterWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3201,12 +3709,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x03 \x01(\x03R\x06active\x12'\n" +
 	"\x0fcompleted_today\x18\x04 \x01(\x03R\x0ecompletedToday\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\x03R\x05ended\x12\x19\n" +
-	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\x8f\x01\n" +
+	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\xab\x01\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\x05R\x05slots\x12\x14\n" +
-	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"s\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x12\x1a\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\"s\n" +
 	"\fSyncResponse\x121\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\x04lost\x120\n" +
 	"\x04pace\x18\x02 \x01(\v2\x1c.freeagent.scheduler.v1.PaceR\x04pace\"\x8e\x01\n" +
@@ -3286,7 +3795,35 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x03own\x18\x01 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\x03own\x12>\n" +
 	"\teffective\x18\x02 \x01(\v2 .freeagent.scheduler.v1.TimeoutsR\teffective\x12.\n" +
 	"\x13max_timeout_seconds\x18\x03 \x01(\x03R\x11maxTimeoutSeconds\x121\n" +
-	"\x15max_stage_ttl_seconds\x18\x04 \x01(\x05R\x12maxStageTtlSecondsBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"\x15max_stage_ttl_seconds\x18\x04 \x01(\x05R\x12maxStageTtlSeconds\"\xb7\x01\n" +
+	"\vProjectRule\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\x05R\x06weight\x12\x1f\n" +
+	"\vmax_running\x18\x03 \x01(\x05R\n" +
+	"maxRunning\x12&\n" +
+	"\fmax_priority\x18\x04 \x01(\x05H\x00R\vmaxPriority\x88\x01\x01\x12\x1c\n" +
+	"\tsupersede\x18\x05 \x01(\bR\tsupersedeB\x0f\n" +
+	"\r_max_priority\"?\n" +
+	"\bPoolRule\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1f\n" +
+	"\vmax_running\x18\x02 \x01(\x05R\n" +
+	"maxRunning\"P\n" +
+	"\x15SetProjectRuleRequest\x127\n" +
+	"\x04rule\x18\x01 \x01(\v2#.freeagent.scheduler.v1.ProjectRuleR\x04rule\"Q\n" +
+	"\x16SetProjectRuleResponse\x127\n" +
+	"\x04rule\x18\x01 \x01(\v2#.freeagent.scheduler.v1.ProjectRuleR\x04rule\"J\n" +
+	"\x12SetPoolRuleRequest\x124\n" +
+	"\x04rule\x18\x01 \x01(\v2 .freeagent.scheduler.v1.PoolRuleR\x04rule\"K\n" +
+	"\x13SetPoolRuleResponse\x124\n" +
+	"\x04rule\x18\x01 \x01(\v2 .freeagent.scheduler.v1.PoolRuleR\x04rule\"\x12\n" +
+	"\x10ListRulesRequest\"\x86\x02\n" +
+	"\x11ListRulesResponse\x12?\n" +
+	"\bprojects\x18\x01 \x03(\v2#.freeagent.scheduler.v1.ProjectRuleR\bprojects\x126\n" +
+	"\x05pools\x18\x02 \x03(\v2 .freeagent.scheduler.v1.PoolRuleR\x05pools\x12%\n" +
+	"\x0edefault_weight\x18\x03 \x01(\x05R\rdefaultWeight\x120\n" +
+	"\x14default_max_priority\x18\x04 \x01(\x05R\x12defaultMaxPriority\x12\x1f\n" +
+	"\vage_seconds\x18\x05 \x01(\x03R\n" +
+	"ageSecondsBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
 	file_freeagent_scheduler_v1_scheduler_proto_rawDescOnce sync.Once
@@ -3301,7 +3838,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
@@ -3348,50 +3885,68 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*SetTimeoutsResponse)(nil),    // 42: freeagent.scheduler.v1.SetTimeoutsResponse
 	(*GetTimeoutsRequest)(nil),     // 43: freeagent.scheduler.v1.GetTimeoutsRequest
 	(*GetTimeoutsResponse)(nil),    // 44: freeagent.scheduler.v1.GetTimeoutsResponse
-	nil,                            // 45: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 46: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 47: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 48: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 49: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 50: freeagent.events.v1.ObjectRef
+	(*ProjectRule)(nil),            // 45: freeagent.scheduler.v1.ProjectRule
+	(*PoolRule)(nil),               // 46: freeagent.scheduler.v1.PoolRule
+	(*SetProjectRuleRequest)(nil),  // 47: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetProjectRuleResponse)(nil), // 48: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleRequest)(nil),     // 49: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*SetPoolRuleResponse)(nil),    // 50: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesRequest)(nil),       // 51: freeagent.scheduler.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),      // 52: freeagent.scheduler.v1.ListRulesResponse
+	nil,                            // 53: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 54: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 55: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 56: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 57: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 58: freeagent.events.v1.ObjectRef
+	(*ExpiredBuild)(nil),           // 59: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 60: freeagent.scheduler.v1.Pin
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	50, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	50, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	50, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	58, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	58, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	58, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
-	50, // 4: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	50, // 5: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	58, // 4: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	58, // 5: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 6: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 7: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	2,  // 8: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	7,  // 9: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	2,  // 10: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	2,  // 11: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	45, // 12: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	2,  // 13: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	46, // 14: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	47, // 15: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	20, // 16: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	20, // 17: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	30, // 18: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	30, // 19: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	29, // 20: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	2,  // 21: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	48, // 22: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 23: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	2,  // 24: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	2,  // 25: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	49, // 26: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	40, // 27: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 28: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 29: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 30: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	59, // 10: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	60, // 11: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	2,  // 12: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	2,  // 13: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	53, // 14: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	2,  // 15: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	54, // 16: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	55, // 17: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	20, // 18: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	20, // 19: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	30, // 20: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	30, // 21: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	29, // 22: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	2,  // 23: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	56, // 24: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 25: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	2,  // 26: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	2,  // 27: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	57, // 28: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	40, // 29: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 30: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 31: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	40, // 32: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	45, // 33: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	45, // 34: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 35: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	46, // 36: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	45, // 37: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 38: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -3399,13 +3954,15 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 	if File_freeagent_scheduler_v1_scheduler_proto != nil {
 		return
 	}
+	file_freeagent_scheduler_v1_retention_proto_init()
+	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

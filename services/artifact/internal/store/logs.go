@@ -22,6 +22,8 @@ type Log struct {
 	ThroughSeq uint64
 	ArchivedAt time.Time
 	RemovedAt  time.Time
+	// ExpiredAt is when the build was let go; zero if it was not. Then there is nothing else in the row.
+	ExpiredAt time.Time
 }
 
 // Logs is the table of logs. Implementations are safe for concurrent use, also by several processes.
@@ -35,7 +37,7 @@ type Logs interface {
 	// Postpone moves the time of the next look (zero: never) if it is still as seen; false means that another one did.
 	Postpone(ctx context.Context, seen Log, due time.Time) (bool, error)
 	// SaveArchive makes an object the archive of l.BuildID, with what else is in l, and keeps it. The archive before it, which
-	// must be was, expires. False means that another archive was faster.
+	// must be was, expires. False means that another archive was faster, or that the build was let go.
 	SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (bool, error)
 	// RemoveArchive forgets the archive if it is still as seen; its object expires.
 	RemoveArchive(ctx context.Context, seen Log, now time.Time) (bool, error)
@@ -52,7 +54,7 @@ func (s *SQL) NoteEnded(ctx context.Context, buildID string, ended, due time.Tim
 	return err
 }
 
-const logColumns = `SELECT build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms, removed_ms FROM build_logs `
+const logColumns = `SELECT build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms, removed_ms, expired_ms FROM build_logs `
 
 // Log implements Logs.
 func (s *SQL) Log(ctx context.Context, buildID string) (Log, error) {
@@ -88,8 +90,9 @@ func (s *SQL) DueLogs(ctx context.Context, now time.Time, limit int) (all []Log,
 }
 
 func scanLog(row interface{ Scan(...any) error }) (l Log, err error) {
-	var ended, due, archived, removed, through int64
-	err = row.Scan(&l.BuildID, &ended, &due, &l.ObjectID, &l.Lines, &through, &archived, &removed)
+	var ended, due, archived, removed, expired, through int64
+	err = row.Scan(&l.BuildID, &ended, &due, &l.ObjectID, &l.Lines, &through, &archived, &removed, &expired)
+	l.ExpiredAt = fromMillis(expired)
 	l.EndedAt, l.DueAt, l.ArchivedAt, l.RemovedAt = fromMillis(ended), fromMillis(due), fromMillis(archived), fromMillis(removed)
 	l.ThroughSeq = uint64(through) //nolint:gosec // written from one
 	return l, err
@@ -110,7 +113,7 @@ func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.T
 			(build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (build_id) DO UPDATE SET due_ms = excluded.due_ms, object_id = excluded.object_id, lines = excluded.lines,
 			through_seq = excluded.through_seq, archived_ms = excluded.archived_ms, removed_ms = 0
-			WHERE build_logs.object_id = $8`,
+			WHERE build_logs.object_id = $8 AND build_logs.expired_ms = 0`,
 			l.BuildID, millis(l.EndedAt), millis(l.DueAt), l.ObjectID, l.Lines, int64(l.ThroughSeq), millis(l.ArchivedAt), was)) //nolint:gosec // a stream has fewer
 		if won = n == 1; err != nil || !won {
 			return err

@@ -22,6 +22,7 @@ func TestLogs(t *testing.T) {
 		"one archive wins":   testLogOneArchiveWins,
 		"without an object":  testLogWithoutObject,
 		"older than allowed": testLogOverage,
+		"expired":            testLogExpired,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,5 +178,32 @@ func testLogOverage(t *testing.T, s *store.SQL) {
 	}
 	if got := logOf(t, s, "old").DueAt; !got.Equal(start.Add(time.Second)) {
 		t.Errorf("due = %s", got)
+	}
+}
+
+// testLogExpired: what comes late to a build that was let go is not kept, whether its log was known or not.
+func testLogExpired(t *testing.T, s *store.SQL) {
+	noted(t, s, "b1", later)
+	for _, id := range []string{"b1", "b2"} {
+		ok(t, s.ExpireLog(t.Context(), id, start))
+		ok(t, s.ExpireLog(t.Context(), id, start))
+		ok(t, s.NoteEnded(t.Context(), id, start, later))
+		late := stored(t, s, "archive-"+id)
+		if save(t, s, "", archived(logOf(t, s, id), late.ID)) {
+			t.Errorf("an archive of %s was saved after the build was let go", id)
+		}
+		if l := logOf(t, s, id); l.ObjectID != "" || !l.DueAt.IsZero() || !l.ExpiredAt.Equal(start) {
+			t.Errorf("log of %s = %+v", id, l)
+		}
+	}
+	ok(t, s.ForgetExpired(t.Context(), start))
+	logOf(t, s, "b1")
+	ok(t, s.ForgetExpired(t.Context(), start.Add(time.Millisecond)))
+	for _, id := range []string{"b1", "b2"} {
+		_, err := s.Log(t.Context(), id)
+		want(t, err, store.ErrNotFound)
+	}
+	if objects, bytes, err := s.Measure(t.Context(), []string{"b1"}); err != nil || objects != 2 || bytes != 2*content.Size {
+		t.Errorf("Measure = %d, %d, %v", objects, bytes, err)
 	}
 }

@@ -8,27 +8,28 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Reservation is a submit that names itself. Owner is who may repeat it, Name what it calls itself. An empty Fingerprint means
-// that it is under way; else it has become the build, and the fingerprint says of what.
+// Reservation is a submit with an idempotency key. Owner is who may repeat it, Name is the key. Holder is the gateway process
+// that works on it; rows of older versions have none. An empty Fingerprint means that the submit is under way; otherwise it
+// has become the build, and the fingerprint identifies its content.
 type Reservation struct {
-	Owner, Name, BuildID, Fingerprint string
-	CreatedAt                         time.Time
+	Owner, Name, BuildID, Fingerprint, Holder string
+	CreatedAt                                 time.Time
 }
 
-// Reserve writes r unless the name is taken, and gives what stands there then.
+// Reserve inserts r unless the key is in use, and returns the row that is stored afterwards.
 func (s *Store) Reserve(ctx context.Context, r Reservation) (stands Reservation, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO idempotency (owner, name, build_id, fingerprint, created_at)
-			VALUES ($1, $2, $3, '', $4) ON CONFLICT DO NOTHING`, r.Owner, r.Name, r.BuildID, r.CreatedAt.UnixMilli())
+		_, err := tx.ExecContext(ctx, `INSERT INTO idempotency (owner, name, build_id, fingerprint, created_at, holder)
+			VALUES ($1, $2, $3, '', $4, $5) ON CONFLICT DO NOTHING`, r.Owner, r.Name, r.BuildID, r.CreatedAt.UnixMilli(), r.Holder)
 		if err != nil {
 			return err
 		}
 		var at int64
 		stands = Reservation{Owner: r.Owner, Name: r.Name}
-		err = tx.QueryRowContext(ctx, `SELECT build_id, fingerprint, created_at FROM idempotency WHERE owner = $1 AND name = $2`,
-			r.Owner, r.Name).Scan(&stands.BuildID, &stands.Fingerprint, &at)
+		err = tx.QueryRowContext(ctx, `SELECT build_id, fingerprint, created_at, holder FROM idempotency WHERE owner = $1 AND name = $2`,
+			r.Owner, r.Name).Scan(&stands.BuildID, &stands.Fingerprint, &at, &stands.Holder)
 		stands.CreatedAt = time.UnixMilli(at)
 		return err
 	})
@@ -38,19 +39,41 @@ func (s *Store) Reserve(ctx context.Context, r Reservation) (stands Reservation,
 	return stands, nil
 }
 
-// Settle says that the submit has become its build, of this.
+// TakeOver makes holder the one that works on r, and reports whether r was still as given. The build's id stays, so that
+// whatever the former holder did or still does concerns the same build.
+func (s *Store) TakeOver(ctx context.Context, r Reservation, holder string) (taken bool, err error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
+	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE idempotency SET holder = $1, fingerprint = ''
+			WHERE owner = $2 AND name = $3 AND build_id = $4 AND holder = $5 AND fingerprint = $6`,
+			holder, r.Owner, r.Name, r.BuildID, r.Holder, r.Fingerprint)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		taken = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("take over an idempotency key: %w", err)
+	}
+	return taken, nil
+}
+
+// Settle records that the submit has become its build. The first content that is recorded stays.
 func (s *Store) Settle(ctx context.Context, r Reservation, fingerprint string) error {
 	return s.exec(ctx, "settle an idempotency key", `UPDATE idempotency SET fingerprint = $1
-		WHERE owner = $2 AND name = $3 AND build_id = $4`, fingerprint, r.Owner, r.Name, r.BuildID)
+		WHERE owner = $2 AND name = $3 AND build_id = $4 AND fingerprint = ''`, fingerprint, r.Owner, r.Name, r.BuildID)
 }
 
-// Release forgets a submit that became nothing.
+// Release deletes a submit that became nothing, unless another process has taken it over.
 func (s *Store) Release(ctx context.Context, r Reservation) error {
 	return s.exec(ctx, "release an idempotency key", `DELETE FROM idempotency
-		WHERE owner = $1 AND name = $2 AND build_id = $3 AND fingerprint = ''`, r.Owner, r.Name, r.BuildID)
+		WHERE owner = $1 AND name = $2 AND build_id = $3 AND fingerprint = '' AND holder = $4`, r.Owner, r.Name, r.BuildID, r.Holder)
 }
 
-// SweepReservations forgets those from before t.
+// SweepReservations deletes those from before t.
 func (s *Store) SweepReservations(ctx context.Context, t time.Time) error {
 	return s.exec(ctx, "sweep idempotency keys", `DELETE FROM idempotency WHERE created_at < $1`, t.UnixMilli())
 }

@@ -50,9 +50,9 @@ func (s *Store) PutUnanswered(ctx context.Context, buildID string, sub Submit, s
 	return nil
 }
 
-// TakeUnanswered gives the build of an equal submit that was not answered, since `after` or later, to one caller alone; ""
-// if there is none.
-func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, after time.Time) (buildID string, err error) {
+// TakeUnanswered returns the build of an equal submit that was not answered, since `after` or later, to one caller alone; ""
+// if there is none. From then on holder has the submit in flight.
+func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, holder string, after time.Time) (buildID string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	const equal = ` FROM unanswered_submits WHERE source_sha256 = $1 AND key_id = $2 AND certs_sha256 = $3 AND platform = $4
@@ -69,6 +69,13 @@ func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, after time.Time)
 			err := tx.QueryRowContext(ctx, `SELECT build_id`+equal+` ORDER BY since LIMIT 1`+tx.SkipLocked(), args...).Scan(&buildID)
 			if errors.Is(err, sql.ErrNoRows) { // another was faster
 				return nil
+			}
+			if err == nil {
+				_, err = tx.ExecContext(ctx, `INSERT INTO submits_in_flight
+					(build_id, key_id, source_sha256, certs_sha256, platform, since, holder)
+					SELECT build_id, key_id, source_sha256, certs_sha256, platform, $1, $2 FROM unanswered_submits WHERE build_id = $3
+					ON CONFLICT (build_id) DO UPDATE SET since = excluded.since, holder = excluded.holder`,
+					time.Now().UnixMilli(), holder, buildID)
 			}
 			if err == nil {
 				_, err = tx.ExecContext(ctx, `DELETE FROM unanswered_submits WHERE build_id = $1`, buildID)

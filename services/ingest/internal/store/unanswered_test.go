@@ -25,7 +25,7 @@ func putUnanswered(t *testing.T, s *store.Store, id string, sub store.Submit, at
 
 func take(t *testing.T, s *store.Store, sub store.Submit, after time.Time) string {
 	t.Helper()
-	id, err := s.TakeUnanswered(t.Context(), sub, after)
+	id, err := s.TakeUnanswered(t.Context(), sub, "me", after)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestTakeUnansweredAtOnce(t *testing.T) {
 		got := make(chan string, 8)
 		for range cap(got) {
 			all.Go(func() {
-				id, err := s.TakeUnanswered(t.Context(), same(), start())
+				id, err := s.TakeUnanswered(t.Context(), same(), "me", start())
 				if err != nil {
 					t.Error(err)
 				}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // Format is how an event is written.
@@ -147,10 +148,10 @@ func slackEscape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
+// maxLine bounds the line of an error in a message, in bytes.
+const maxLine = 500
+
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
-	if len(line) > 500 {
-		line = strings.ToValidUTF8(line[:500], "") + "…"
-	}
-	return line
+	return text.Shorten(line, maxLine)
 }

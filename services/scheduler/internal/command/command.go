@@ -26,7 +26,11 @@ type settings struct {
 	MaxTimeout   time.Duration                 `env:"FREEAGENT_MAX_BUILD_TIMEOUT" help:"the longest timeout that a project or a build's profile may ask for"`
 	MaxTTL       time.Duration                 `env:"FREEAGENT_MAX_STAGE_TTL" help:"the longest silence in a stage that a project or a build's profile may ask for, at most 1h"`
 	WaitAlert    time.Duration                 `env:"FREEAGENT_WAIT_ALERT" help:"after how long of waiting an event and the build's log say so; 0 is never"`
+	PriorityAge  time.Duration                 `env:"FREEAGENT_PRIORITY_AGE" help:"how long a build waits until its priority counts as one higher; 0 means never"`
+	MaxPriority  int32                         `env:"FREEAGENT_MAX_PRIORITY" help:"highest priority that a submit gets, -100 to 100, for projects without a rule"`
 	StageTTLs    map[build.Stage]time.Duration `env:"FREEAGENT_STAGE_TTLS" envKeyValSeparator:"=" help:"silence forgiven by stage in whole seconds, such as install=5m,pods=10m; stages not named keep theirs"`
+	Retention
+	Streams
 }
 
 func defaults() settings {
@@ -34,6 +38,8 @@ func defaults() settings {
 	return settings{
 		Listen: "127.0.0.1:3001", Replicas: c.Replicas, MaxWaiting: c.MaxWaiting, MaxAttempts: c.MaxAttempts, Backoff: c.Backoff,
 		BuildTimeout: c.BuildTimeout, MaxTimeout: c.MaxBuildTimeout, MaxTTL: c.MaxStageTTL, WaitAlert: c.WaitAlert,
+		PriorityAge: c.AgeEvery, MaxPriority: c.MaxPriority,
+		Retention: retentionOf(c.Retention),
 	}
 }
 
@@ -41,7 +47,10 @@ func (s settings) config() scheduler.Config {
 	c := scheduler.DefaultConfig()
 	c.Replicas, c.MaxWaiting, c.MaxAttempts, c.Backoff, c.BuildTimeout = s.Replicas, s.MaxWaiting, s.MaxAttempts, s.Backoff, s.BuildTimeout
 	c.MaxBuildTimeout, c.MaxStageTTL, c.WaitAlert = s.MaxTimeout, s.MaxTTL, s.WaitAlert
+	c.AgeEvery, c.MaxPriority = s.PriorityAge, s.MaxPriority
 	maps.Copy(c.StageTTLs, s.StageTTLs)
+	c.Retention = s.Retention.config()
+	c.StreamStorage, c.StreamLimits = s.Streams.config()
 	return c
 }
 

@@ -95,3 +95,34 @@ func fill(b *testing.B, db *database.DB) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkWorkers is the list of a farm whose Macs register anew at each start: 2,000 rows of 40 names.
+func BenchmarkWorkers(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) string{"sqlite": databasetest.SQLite, "postgres": databasetest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			db := databasetest.Open(b, open(b))
+			s, err := store.New(b.Context(), db)
+			if err != nil {
+				b.Fatal(err)
+			}
+			err = db.WithTx(b.Context(), func(tx *database.Tx) error {
+				for i := range 2000 {
+					_, err := tx.ExecContext(b.Context(), `INSERT INTO workers (id, name, pool, platforms, slots, online, registered_at, seen_at)
+						VALUES ($1, $2, 'default', 'ios', 1, 0, $3, $3)`, fmt.Sprint("w", i), fmt.Sprint("mini-", i%40), 1000+i)
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := s.Workers(b.Context(), 500); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

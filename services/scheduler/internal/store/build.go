@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -17,7 +18,7 @@ import (
 const (
 	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
 	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
-	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch`
+	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch, vstart, vfinish, offered_at, offers`
 	buildColumns = columnsHead + `source, certs, result` + columnsTail
 	briefColumns = columnsHead + `'', '', ''` + columnsTail
 )
@@ -25,14 +26,14 @@ const (
 // scanner is a row or rows.
 type scanner interface{ Scan(dest ...any) error }
 
-func scanBuild(row scanner) (Build, error) {
+func scanBuild(row scanner, more ...any) (Build, error) {
 	var b Build
 	var source, certs, result string
-	var at [7]int64
+	var at [8]int64
 	var timeout, ttl int64
-	err := row.Scan(&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
+	err := row.Scan(append([]any{&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
 		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
-		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch)
+		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch, &b.VStart, &b.VFinish, &at[7], &b.Offers}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
 	}
@@ -42,6 +43,7 @@ func scanBuild(row scanner) (Build, error) {
 	b.SubmittedAt, b.QueuedAt, b.AssignedAt = fromMillis(at[0]), fromMillis(at[1]), fromMillis(at[2])
 	b.StartedAt, b.FinishedAt, b.NotBefore = fromMillis(at[3]), fromMillis(at[4]), fromMillis(at[5])
 	b.Timeout, b.StageTTL, b.StageAt = time.Duration(timeout)*time.Millisecond, time.Duration(ttl)*time.Millisecond, fromMillis(at[6])
+	b.OfferedAt = fromMillis(at[7])
 	if b.Source, err = refOf(source); err != nil {
 		return Build{}, err
 	}
@@ -114,12 +116,12 @@ func (t *Tx) SaveBuild(ctx context.Context, was, now Build) error {
 	}
 	res, err := t.tx.ExecContext(ctx, `UPDATE builds SET state = $1, attempt = $2, lost = $3, worker_id = $4, stage = $5,
 		error = $6, result = $7, queued_at = $8, assigned_at = $9, started_at = $10, finished_at = $11, not_before = $12,
-			timeout_ms = $13, stage_ttl_ms = $14, stage_at = $15
-		WHERE id = $16 AND state = $17 AND attempt = $18`,
+			timeout_ms = $13, stage_ttl_ms = $14, stage_at = $15, vstart = $16, vfinish = $17, offered_at = $18, offers = $19
+		WHERE id = $20 AND state = $21 AND attempt = $22`,
 		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, millis(now.QueuedAt),
 		millis(now.AssignedAt), millis(now.StartedAt), millis(now.FinishedAt), millis(now.NotBefore),
 		now.Timeout.Milliseconds(), now.StageTTL.Milliseconds(), millis(now.StageAt),
-		was.ID, was.State, was.Attempt)
+		now.VStart, now.VFinish, millis(now.OfferedAt), now.Offers, was.ID, was.State, was.Attempt)
 	if err := oneRow(res, err, "save build "+was.ID); err != nil {
 		return err
 	}
@@ -135,10 +137,20 @@ func (t *Tx) count(ctx context.Context, b Build) error {
 	if !b.AssignedAt.IsZero() {
 		took = b.FinishedAt.Sub(b.AssignedAt).Milliseconds()
 	}
-	if _, err := t.tx.ExecContext(ctx, `UPDATE totals SET ended = ended + 1, build_ms = build_ms + $1`, took); err != nil {
+	if _, err := t.tx.ExecContext(ctx, `UPDATE totals_shards SET ended = ended + 1, build_ms = build_ms + $1 WHERE shard = $2`,
+		took, shardOf(b.ID)); err != nil {
 		return fmt.Errorf("count build %s: %w", b.ID, err)
 	}
 	return nil
+}
+
+// shards of the totals, so that builds that end at the same moment rarely wait for the same row.
+const shards = 64
+
+func shardOf(id string) int64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return int64(h.Sum32() % shards)
 }
 
 // oneRow makes an update that met no row a conflict.

@@ -39,13 +39,13 @@ func (s *Store) List(ctx context.Context, limit int32, f Filter) ([]Build, error
 			where = append(where, c.column+" = "+add(c.value))
 		}
 	}
-	columns := buildColumns
+	columns := buildColumns + workerName
 	if f.Brief {
-		columns = briefColumns
+		columns = briefColumns + `, ''`
 	}
 	q := `SELECT ` + columns + ` FROM builds WHERE ` + strings.Join(where, " AND ") + ` ORDER BY seq DESC LIMIT ` + add(limit)
 	rows, err := s.db.Read().QueryContext(ctx, q, args...)
-	return collect(rows, err, "list builds")
+	return collectNamed(rows, err, "list builds")
 }
 
 // Summary counts the builds that wait and those that are leased.
@@ -78,7 +78,9 @@ func (s *Store) Figures(ctx context.Context, since time.Time) (f Figures, err er
 		(SELECT count(*) FROM workers WHERE online = 1),
 		(SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')),
 		(SELECT count(*) FROM builds WHERE state IN ('assigned', 'building')),
-		(SELECT count(*) FROM builds`+hint+` WHERE state = 'completed' AND finished_at >= $1), ended, build_ms FROM totals`,
+		(SELECT count(*) FROM builds`+hint+` WHERE state = 'completed' AND finished_at >= $1),
+		(SELECT coalesce(sum(ended), 0) FROM totals) + (SELECT coalesce(sum(ended), 0) FROM totals_shards),
+		(SELECT coalesce(sum(build_ms), 0) FROM totals) + (SELECT coalesce(sum(build_ms), 0) FROM totals_shards)`,
 		millis(since)).Scan(&f.Online, &f.Waiting, &f.Leased, &f.CompletedSince, &f.Ended, &ms)
 	if err != nil {
 		return Figures{}, fmt.Errorf("count the farm's figures: %w", err)
@@ -106,8 +108,8 @@ func (s *Store) Held(ctx context.Context, workerID string) ([]Build, error) {
 
 // Workers gives those online first, then the last seen, at most limit. Of those offline with one name, the last seen alone.
 func (s *Store) Workers(ctx context.Context, limit int32) ([]Capacity, error) {
-	return s.capacities(ctx, `WHERE online = 1 OR NOT EXISTS (SELECT 1 FROM workers newer WHERE newer.name = workers.name
-		AND newer.pool = workers.pool AND (newer.online = 1 OR newer.seen_at > workers.seen_at
-			OR newer.seen_at = workers.seen_at AND newer.id > workers.id))
+	return s.capacities(ctx, `WHERE id IN (SELECT id FROM (
+			SELECT id, online, row_number() OVER (PARTITION BY name, pool ORDER BY online DESC, seen_at DESC, id DESC) AS place FROM workers
+		) AS named WHERE online = 1 OR place = 1)
 		ORDER BY online DESC, seen_at DESC, id LIMIT $1`, limit)
 }

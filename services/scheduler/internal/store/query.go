@@ -36,32 +36,10 @@ func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error)
 	return all, rows.Err()
 }
 
-// Lane is where a hand-out goes: one durable consumer each.
-type Lane struct {
-	Pool     string
-	Platform build.Platform
-}
-
-// Pending gives, for each lane and project, the first builds in the order of priority and submission that may be handed out
-// now, without what was stored of them. The places are counted in an index (builds_pending); rows are read of what is given.
-func (s *Store) Pending(ctx context.Context, now time.Time, perProject int) ([]Build, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds WHERE seq IN (SELECT seq FROM (
-			SELECT seq, row_number() OVER (PARTITION BY pool, platform, project ORDER BY priority DESC, seq) AS place
-			FROM builds WHERE state = 'pending' AND not_before <= $1) AS waiting
-		WHERE place <= $2) ORDER BY priority DESC, seq`, millis(now), perProject)
-	return collect(rows, err, "pending builds")
-}
-
 // Queued gives every build whose hand-out should lie in BUILD_QUEUE, without what was stored of them.
 func (s *Store) Queued(ctx context.Context) ([]Build, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds WHERE state = 'queued' ORDER BY seq`)
 	return collect(rows, err, "queued builds")
-}
-
-// Live counts, for each lane and project, the builds that are queued or leased.
-func (s *Store) Live(ctx context.Context) (map[Lane]map[string]int, error) {
-	return s.count(ctx, `SELECT pool, platform, project, count(*) FROM builds
-		WHERE state IN ('assigned', 'building', 'queued') GROUP BY pool, platform, project`)
 }
 
 func (s *Store) count(ctx context.Context, q string, args ...any) (map[Lane]map[string]int, error) {
@@ -121,11 +99,6 @@ type Capacity struct {
 	Held int32
 }
 
-// Capacities gives the online workers that do not drain.
-func (s *Store) Capacities(ctx context.Context) ([]Capacity, error) {
-	return s.capacities(ctx, `WHERE online = 1 AND draining = 0 ORDER BY id`)
-}
-
 func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Capacity, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+workerColumns+`, (SELECT count(*) FROM builds b
 			WHERE b.worker_id = workers.id AND b.state IN ('assigned', 'building'))
@@ -143,16 +116,6 @@ func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Ca
 		all = append(all, c)
 	}
 	return all, rows.Err()
-}
-
-// Able says whether an online worker that takes builds can do those of a lane.
-func (s *Store) Able(ctx context.Context, pool string, p build.Platform) (able bool, err error) {
-	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM workers WHERE online = 1 AND draining = 0 AND pool = $1
-		AND (platforms = '' OR ',' || platforms || ',' LIKE $2))`, pool, "%,"+string(p)+",%").Scan(&able)
-	if err != nil {
-		return false, fmt.Errorf("look for a worker: %w", err)
-	}
-	return able, nil
 }
 
 // Worker reads one worker outside a transaction.
@@ -179,16 +142,4 @@ func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
 		}
 	}
 	return lanes, rows.Err()
-}
-
-// Position is the place of a waiting build among those of its lane, from 1.
-func (s *Store) Position(ctx context.Context, b Build) (int32, error) {
-	var ahead int32
-	err := s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM builds WHERE state IN ('pending', 'queued')
-		AND pool = $1 AND platform = $2 AND (priority > $3 OR (priority = $3 AND seq < $4))`,
-		b.Pool, b.Platform, b.Priority, b.Seq).Scan(&ahead)
-	if err != nil {
-		return 0, fmt.Errorf("position of %s: %w", b.ID, err)
-	}
-	return ahead + 1, nil
 }

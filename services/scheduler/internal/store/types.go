@@ -25,15 +25,17 @@ type Build struct {
 	Attempt  int32
 	Lost     int32
 	WorkerID string
-	Stage    string
-	Priority int32
-	Error    string
-	Profile  string
-	Source   *eventsv1.ObjectRef
-	Certs    *eventsv1.ObjectRef
-	Result   *eventsv1.ObjectRef
-	RetryOf  string
-	Origin   build.Origin
+	// WorkerName is who held the current attempt; only List reads it.
+	WorkerName string
+	Stage      string
+	Priority   int32
+	Error      string
+	Profile    string
+	Source     *eventsv1.ObjectRef
+	Certs      *eventsv1.ObjectRef
+	Result     *eventsv1.ObjectRef
+	RetryOf    string
+	Origin     build.Origin
 
 	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
 	// NotBefore delays the next hand-out after a lost attempt.
@@ -43,6 +45,23 @@ type Build struct {
 	Timeout, StageTTL time.Duration
 	// StageAt is when its present stage began.
 	StageAt time.Time
+
+	// VStart and VFinish are the tags of fair queueing that it was dispatched with (package dispatch); 0 before.
+	VStart, VFinish float64
+	// OfferedAt is when its current hand-out was last put on the queue, Offers how often, in this attempt.
+	OfferedAt time.Time
+	Offers    int32
+}
+
+// Lane is the queue that the build belongs to.
+func (b Build) Lane() Lane { return Lane{b.Pool, b.Platform} }
+
+// LastOffered is when its hand-out was last put on the queue; schedulers before migration 0007 wrote only QueuedAt.
+func (b Build) LastOffered() time.Time {
+	if b.OfferedAt.After(b.QueuedAt) {
+		return b.OfferedAt
+	}
+	return b.QueuedAt
 }
 
 // HeldBy says whether the worker holds this attempt now.

@@ -97,6 +97,14 @@ func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32,
 	return nil
 }
 
+// SetDraining writes whether a worker takes no further builds.
+func (t *Tx) SetDraining(ctx context.Context, id string, draining bool) error {
+	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET draining = $1 WHERE id = $2`, bit(draining), id); err != nil {
+		return fmt.Errorf("set worker %s draining: %w", id, err)
+	}
+	return nil
+}
+
 const heldBy = `SELECT ` + buildColumns + ` FROM builds
 	WHERE worker_id = $1 AND state IN ('assigned', 'building') ORDER BY seq`
 

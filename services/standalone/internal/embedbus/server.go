@@ -64,6 +64,10 @@ const (
 	pingEvery = 10 * time.Minute
 )
 
+// maxStore is no limit: the streams have their own (bus.Topology.Within), by what the disk has at each start. The server's, by what
+// it has at the first, would refuse to lower those when the disk has less.
+const maxStore = 1 << 50
+
 // Start runs a server until Close.
 func Start(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
@@ -120,7 +124,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 	fa, sys := server.NewAccount(Account), server.NewAccount("SYS")
 	return &server.Options{
 		ServerName: "freeagent", Host: host, Port: port, MaxPayload: maxPayload,
-		JetStream: true, StoreDir: cfg.Dir, SyncInterval: syncEvery,
+		JetStream: true, StoreDir: cfg.Dir, SyncInterval: syncEvery, JetStreamMaxStore: maxStore,
 		Accounts: []*server.Account{fa, sys}, SystemAccount: sys.Name,
 		Users:       []*server.User{{Username: servicesUser, Password: s.password, Account: fa}},
 		AuthCallout: &server.AuthCallout{Issuer: cfg.Issuer, Account: Account, AuthUsers: []string{servicesUser}},

@@ -29,6 +29,10 @@ type Controller struct {
 // Open opens the database to be read only, and the folder of files. Unless live, one that may still be written is refused
 // with ErrInUse.
 func Open(ctx context.Context, path, storage string, live bool) (*Controller, error) {
+	path, err := filepath.Abs(path) // in a file URL, the first element of a relative path would be a host
+	if err != nil {
+		return nil, fmt.Errorf("the database: %w", err)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("the database: %w", err)

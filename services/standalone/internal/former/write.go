@@ -21,6 +21,10 @@ type Writer struct {
 
 // Create begins a database: an empty one, or a copy of base if that is not empty. A file that is there already is refused.
 func Create(ctx context.Context, path, base string) (*Writer, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("the database: %w", err)
+	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(fmt.Errorf("%s is there already; name a new file", path), err)
 	}

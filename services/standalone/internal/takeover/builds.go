@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -191,7 +192,7 @@ func (r *run) prepare(ctx context.Context, row former.Build) (*item, error) {
 		if err != nil {
 			return nil, err
 		}
-		i.to.WorkerName = cut(name, maxWorkerName)
+		i.to.WorkerName = text.Cut(text.Line(name), maxWorkerName)
 	}
 	if err := r.prepareFiles(i); err != nil {
 		i.drop()
@@ -249,7 +250,7 @@ func (r *run) leaveWhole(ctx context.Context, i *item, why string) error {
 func toServer(row former.Build) api.FormerBuild {
 	to := api.FormerBuild{
 		ID: row.ID, Platform: row.Platform, Status: row.Status, SubmittedAt: row.SubmittedAt, WorkerID: orZero(row.WorkerID),
-		StartedAt: orZero(row.StartedAt), CompletedAt: orZero(row.CompletedAt), Error: cut(orZero(row.ErrorMessage), maxError),
+		StartedAt: orZero(row.StartedAt), CompletedAt: orZero(row.CompletedAt), Error: text.Shorten(orZero(row.ErrorMessage), maxError),
 	}
 	if row.AccessToken != "" {
 		to.TokenSHA256 = identity.Hash(row.AccessToken)

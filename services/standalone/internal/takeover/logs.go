@@ -10,11 +10,11 @@ import (
 	"hash"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // prepareLog packs the log of a build that ended, as the server keeps logs; that of one which goes on here comes with the build.
@@ -31,7 +31,7 @@ func (r *run) prepareLog(ctx context.Context, i *item) error {
 		i.notice(l)
 		r.lines++
 		r.report.Of(Lines).Bytes += int64(len(l.Message))
-		return w.Write(logarchive.Line{AtMs: l.At, Level: levelOf(l.Level), Attempt: 1, Text: strings.ToValidUTF8(l.Message, "\ufffd")})
+		return w.Write(logarchive.Line{AtMs: l.At, Level: levelOf(l.Level), Attempt: 1, Text: text.Clean(l.Message)})
 	})
 	if err == nil && i.lines > 0 {
 		_, err = w.Close()
@@ -57,12 +57,12 @@ func (r *run) openLog(ctx context.Context, i *item) error {
 		i.notice(l)
 		r.lines++
 		r.report.Of(Lines).Bytes += int64(len(l.Message))
-		text := strings.ToValidUTF8(l.Message, "\ufffd")
-		if size += len(text) + 60; size > maxOpenLog { // with what JSON and protobuf add
+		message := text.Clean(l.Message)
+		if size += len(message) + 60; size > maxOpenLog { // with what JSON and protobuf add
 			left++
 			return nil
 		}
-		i.to.Log = append(i.to.Log, api.FormerLine{At: l.At, Level: levelOf(l.Level), Message: text})
+		i.to.Log = append(i.to.Log, api.FormerLine{At: l.At, Level: levelOf(l.Level), Message: message})
 		return nil
 	})
 	r.report.leave(Lines, i.row.ID, fmt.Sprintf("its build goes on here, and of what was logged before only %d KB are kept", maxOpenLog>>10), left)

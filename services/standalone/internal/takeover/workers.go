@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -66,14 +66,14 @@ func worker(w former.Worker) api.FormerWorker {
 	}
 	_ = json.Unmarshal([]byte(w.Capabilities), &can) // what is no JSON says nothing
 	f := api.FormerWorker{
-		ID: w.ID, Name: cut(w.Name, maxWorkerName), Slots: int(min(max(can.Slots, 1), maxSlots)),
-		Labels: map[string]string{capabilitiesLabel: strings.ToValidUTF8(w.Capabilities, "\ufffd")}, RegisteredAt: w.RegisteredAt, SeenAt: w.SeenAt,
+		ID: w.ID, Name: text.Cut(text.Line(w.Name), maxWorkerName), Slots: int(min(max(can.Slots, 1), maxSlots)),
+		Labels: map[string]string{capabilitiesLabel: text.Clean(w.Capabilities)}, RegisteredAt: w.RegisteredAt, SeenAt: w.SeenAt,
 	}
 	if f.Name == "" {
 		f.Name = w.ID
 	}
 	if can.Xcode != "" {
-		f.Labels["xcode"] = cut(can.Xcode, maxWorkerName)
+		f.Labels["xcode"] = text.Cut(text.Line(can.Xcode), maxWorkerName)
 	}
 	for _, p := range can.Platforms { // a word that is no platform is no reason to leave the worker out
 		if _, err := build.ParsePlatform(p); err == nil && !slices.Contains(f.Platforms, p) {
@@ -81,16 +81,4 @@ func worker(w former.Worker) api.FormerWorker {
 		}
 	}
 	return f
-}
-
-// cut keeps at most n bytes of text, whole characters.
-func cut(text string, n int) string {
-	text = strings.ToValidUTF8(text, "\ufffd")
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && text[n]&0xc0 == 0x80 {
-		n--
-	}
-	return text[:n]
 }

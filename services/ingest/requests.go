@@ -1,0 +1,43 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	ingestv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/ingest/v1"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/version"
+)
+
+// requestsLoop answers on fa.ingest.*.
+func (g *Ingest) requestsLoop(ctx context.Context) error {
+	return rpc.Run(ctx, g.nc, "ingest", version.Version, g.log, func(svc *rpc.Service) error { //nolint:wrapcheck // names the service
+		return errors.Join(
+			rpc.Handle(svc, "expire_builds", g.expireBuilds),
+			rpc.Handle(svc, "forget_workers", g.forgetWorkers),
+		)
+	})
+}
+
+// maxExpire bounds the builds or workers of one request.
+const maxExpire = 200
+
+func (g *Ingest) expireBuilds(ctx context.Context, r *ingestv1.ExpireBuildsRequest) (*ingestv1.ExpireBuildsResponse, error) {
+	if n := len(r.GetBuildIds()); n > maxExpire {
+		return nil, fmt.Errorf("%w: %d builds in one request, at most %d are allowed", build.ErrInvalid, n, maxExpire)
+	}
+	err := g.store.ExpireBuilds(ctx, r.GetBuildIds())
+	if err == nil && r.GetForget() {
+		err = g.store.ForgetBuilds(ctx, r.GetBuildIds())
+	}
+	return &ingestv1.ExpireBuildsResponse{}, err
+}
+
+func (g *Ingest) forgetWorkers(ctx context.Context, r *ingestv1.ForgetWorkersRequest) (*ingestv1.ForgetWorkersResponse, error) {
+	if n := len(r.GetWorkerIds()); n > maxExpire {
+		return nil, fmt.Errorf("%w: %d workers in one request, at most %d are allowed", build.ErrInvalid, n, maxExpire)
+	}
+	return &ingestv1.ForgetWorkersResponse{}, g.store.ForgetWorkers(ctx, r.GetWorkerIds())
+}

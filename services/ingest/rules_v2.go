@@ -1,0 +1,69 @@
+package ingest
+
+import (
+	"net/http"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+func (g *Ingest) rulesV2(w http.ResponseWriter, r *http.Request) {
+	var resp schedulerv1.ListRulesResponse
+	if err := g.ask(r.Context(), "scheduler", "list_rules", &schedulerv1.ListRulesRequest{}, &resp); err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	rules := api.Rules{
+		Projects: []api.ProjectRule{}, Pools: []api.PoolRule{}, DefaultWeight: resp.GetDefaultWeight(),
+		DefaultMaxPriority: resp.GetDefaultMaxPriority(), AgeSeconds: resp.GetAgeSeconds(),
+	}
+	for _, p := range resp.GetProjects() {
+		rules.Projects = append(rules.Projects, projectRule(p))
+	}
+	for _, p := range resp.GetPools() {
+		rules.Pools = append(rules.Pools, api.PoolRule{Name: p.GetPool(), MaxRunning: p.GetMaxRunning()})
+	}
+	writeJSON(w, http.StatusOK, rules)
+}
+
+func projectRule(p *schedulerv1.ProjectRule) api.ProjectRule {
+	return api.ProjectRule{
+		Name: p.GetProject(), Weight: p.GetWeight(), MaxRunning: p.GetMaxRunning(), MaxPriority: p.MaxPriority, Supersede: p.GetSupersede(),
+	}
+}
+
+func (g *Ingest) setProjectRuleV2(w http.ResponseWriter, r *http.Request) {
+	var in api.ProjectRule
+	if err := readStrict(w, r, &in); err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	var resp schedulerv1.SetProjectRuleResponse
+	err := g.ask(r.Context(), "scheduler", "set_project_rule", &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
+		Project: r.URL.Query().Get("project"), Weight: in.Weight, MaxRunning: in.MaxRunning, MaxPriority: in.MaxPriority, Supersede: in.Supersede,
+	}}, &resp)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	g.log.InfoContext(r.Context(), "project rule set", "project", resp.GetRule().GetProject())
+	writeJSON(w, http.StatusOK, projectRule(resp.GetRule()))
+}
+
+func (g *Ingest) setPoolRuleV2(w http.ResponseWriter, r *http.Request) {
+	var in api.PoolRule
+	if err := readStrict(w, r, &in); err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	var resp schedulerv1.SetPoolRuleResponse
+	err := g.ask(r.Context(), "scheduler", "set_pool_rule", &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
+		Pool: r.URL.Query().Get("pool"), MaxRunning: in.MaxRunning,
+	}}, &resp)
+	if err != nil {
+		g.fail(w, r, v2, err)
+		return
+	}
+	g.log.InfoContext(r.Context(), "pool rule set", "pool", resp.GetRule().GetPool())
+	writeJSON(w, http.StatusOK, api.PoolRule{Name: resp.GetRule().GetPool(), MaxRunning: resp.GetRule().GetMaxRunning()})
+}

@@ -1,0 +1,48 @@
+-- +goose Up
+-- The tags of fair queueing that a build was dispatched with, and when and how often its hand-out was put on the queue.
+ALTER TABLE builds ADD COLUMN vstart DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE builds ADD COLUMN vfinish DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE builds ADD COLUMN offered_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE builds ADD COLUMN offers BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX builds_vfinish ON builds (pool, platform, project, vfinish) WHERE vfinish > 0;
+CREATE INDEX builds_vstart ON builds (pool, platform, vstart) WHERE vfinish > 0;
+-- What "the last builds of a project that completed" is read from, for expected durations.
+CREATE INDEX builds_took ON builds (project, platform, seq) WHERE state = 'completed';
+
+-- Settings of projects and pools; a column that is 0 means the farm's default.
+CREATE TABLE project_rules (
+    project      TEXT    NOT NULL PRIMARY KEY,
+    weight       BIGINT NOT NULL DEFAULT 0,
+    max_running  BIGINT NOT NULL DEFAULT 0,
+    max_priority BIGINT,
+    supersede    BIGINT NOT NULL DEFAULT 0
+);
+CREATE TABLE pool_rules (
+    pool        TEXT    NOT NULL PRIMARY KEY,
+    max_running BIGINT NOT NULL DEFAULT 0
+);
+
+-- The totals of what ended since, in rows that are picked by the build's id: one row made every finish wait for the one before.
+CREATE TABLE totals_shards (
+    shard    BIGINT NOT NULL PRIMARY KEY,
+    ended    BIGINT NOT NULL DEFAULT 0,
+    build_ms BIGINT NOT NULL DEFAULT 0
+);
+INSERT INTO totals_shards (shard) SELECT generate_series(0, 63);
+
+CREATE INDEX workers_by_name ON workers (name, pool);
+
+-- +goose Down
+DROP INDEX workers_by_name;
+UPDATE totals SET ended = ended + (SELECT coalesce(sum(ended), 0) FROM totals_shards),
+    build_ms = build_ms + (SELECT coalesce(sum(build_ms), 0) FROM totals_shards);
+DROP TABLE totals_shards;
+DROP TABLE pool_rules;
+DROP TABLE project_rules;
+DROP INDEX builds_took;
+DROP INDEX builds_vstart;
+DROP INDEX builds_vfinish;
+ALTER TABLE builds DROP COLUMN offers;
+ALTER TABLE builds DROP COLUMN offered_at;
+ALTER TABLE builds DROP COLUMN vfinish;
+ALTER TABLE builds DROP COLUMN vstart;

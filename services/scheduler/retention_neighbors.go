@@ -1,0 +1,104 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	ingestv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/ingest/v1"
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
+)
+
+// neighbors asks the other services over the bus.
+type neighbors struct{ s *Scheduler }
+
+var _ retention.Neighbors = neighbors{}
+
+// cleanTimeout bounds one request. A service ends one after 30 s; deletions in an object store far away take seconds.
+const cleanTimeout = 30 * time.Second
+
+// Clean implements retention.Neighbors.
+func (n neighbors) Clean(ctx context.Context, ids []string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	var deleted artifactv1.ExpireBuildsResponse
+	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("artifact", "expire_builds"), &artifactv1.ExpireBuildsRequest{BuildIds: ids}, &deleted)
+	if err == nil {
+		err = rpc.Call(ctx, n.s.nc, bus.RequestSubject("monitor", "expire_builds"), &monitorv1.ExpireBuildsRequest{BuildIds: ids},
+			&monitorv1.ExpireBuildsResponse{})
+	}
+	if err == nil {
+		err = rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "expire_builds"), &ingestv1.ExpireBuildsRequest{BuildIds: ids},
+			&ingestv1.ExpireBuildsResponse{})
+	}
+	return deleted.GetBytes(), err //nolint:wrapcheck // names the subject
+}
+
+// Forget implements retention.Neighbors. The events go last of all: figures of days can be counted anew from them meanwhile.
+func (n neighbors) Forget(ctx context.Context, ids []string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "expire_builds"), &ingestv1.ExpireBuildsRequest{BuildIds: ids, Forget: true},
+		&ingestv1.ExpireBuildsResponse{})
+	if err != nil {
+		return err //nolint:wrapcheck // names the subject
+	}
+	for name, subjects := range map[string]func(string) string{bus.EventsStream: bus.BuildSubjectsOf, bus.TelemetryStream: bus.TelemetrySubjectsOf} {
+		stream, err := n.s.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, name, err)
+		}
+		for _, id := range ids {
+			if err := deleteMessages(ctx, stream, subjects(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deleteMessages deletes the messages of some subjects one by one. A purge by subject would do so at once, but makes nats-server
+// 2.15 forget other messages that wait for their redelivery.
+func deleteMessages(ctx context.Context, stream jetstream.Stream, subjects string) error {
+	for next := uint64(1); ; {
+		m, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjects))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err == nil {
+			next = m.Sequence + 1
+			err = stream.DeleteMsg(ctx, m.Sequence)
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("%w: delete messages of %s: %w", build.ErrUnavailable, subjects, err)
+		}
+	}
+}
+
+// ForgetWorkers implements retention.Neighbors.
+func (n neighbors) ForgetWorkers(ctx context.Context, ids []string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("monitor", "forget_workers"), &monitorv1.ForgetWorkersRequest{WorkerIds: ids},
+		&monitorv1.ForgetWorkersResponse{})
+	if err != nil {
+		return err //nolint:wrapcheck // names the subject
+	}
+	return rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "forget_workers"), &ingestv1.ForgetWorkersRequest{WorkerIds: ids}, //nolint:wrapcheck // as above
+		&ingestv1.ForgetWorkersResponse{})
+}
+
+// Measure implements retention.Neighbors.
+func (n neighbors) Measure(ctx context.Context, ids []string) (int64, error) {
+	var stored artifactv1.MeasureBuildsResponse
+	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("artifact", "measure_builds"), &artifactv1.MeasureBuildsRequest{BuildIds: ids}, &stored)
+	return stored.GetBytes(), err //nolint:wrapcheck // names the subject
+}
