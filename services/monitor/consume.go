@@ -71,7 +71,7 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	case bus.Assigned:
 		return decode(msg, func(e *eventsv1.BuildAssigned) error {
 			return m.watch(ctx, store.Lease{
-				Seq: seq,
+				Seq:     seq,
 				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: string(build.StagePrepare),
 				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
 			})
@@ -79,19 +79,27 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	case bus.Stage:
 		return decode(msg, func(e *eventsv1.BuildStageChanged) error {
 			return m.watch(ctx, store.Lease{
-				Seq: seq,
+				Seq:     seq,
 				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: e.GetStage(),
 				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
 			})
 		})
 	case bus.Completed:
-		return decode(msg, func(e *eventsv1.BuildCompleted) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now()) })
+		return decode(msg, func(e *eventsv1.BuildCompleted) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Failed:
-		return decode(msg, func(e *eventsv1.BuildFailed) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now()) })
+		return decode(msg, func(e *eventsv1.BuildFailed) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Cancelled:
-		return decode(msg, func(e *eventsv1.BuildCancelled) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now()) })
+		return decode(msg, func(e *eventsv1.BuildCancelled) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Retried:
-		return decode(msg, func(e *eventsv1.BuildRetried) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt(), m.now()) })
+		return decode(msg, func(e *eventsv1.BuildRetried) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt(), m.now())
+		})
 	case bus.Online:
 		return decode(msg, func(e *eventsv1.WorkerOnline) error {
 			return m.watchWorker(ctx, e.GetWorkerId())
