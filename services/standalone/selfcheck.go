@@ -177,15 +177,6 @@ func (a *App) checkDatabases(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// checkWrites refuses a start on databases that can be read and not written, and makes the parts of the
-// directory one installation.
-func (a *App) checkWrites(ctx context.Context) error {
-	if err := a.writable(ctx); err != nil {
-		return fmt.Errorf("%w; check the owner and the mode of the data directory, and that its disk is not read-only or full", err)
-	}
-	return a.dir.stamp(ctx, a.cfg.AcceptEmpty)
-}
-
 // damage passes on what is wrong with a database, and nothing of a check that did not come to its end.
 func damage(name string, err error) error {
 	if !errors.Is(err, database.ErrDamaged) {
