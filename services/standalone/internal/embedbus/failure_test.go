@@ -56,7 +56,7 @@ func TestAFailureIsRememberedOverAKill(t *testing.T) {
 		"JetStream stream 'FA > BUILD_LOGS' critical write error: no space": true,
 		"JetStream out of space, will be DISABLED":                          true,
 	} {
-		b.failures.take(true)
+		_ = b.failures.take(true)
 		if b.failures.note(text); (b.failures.take(false) != nil) != failure {
 			t.Errorf("%q is a failure: want %v", text, failure)
 		}
