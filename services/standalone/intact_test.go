@@ -47,7 +47,7 @@ func refuses(t *testing.T, dir string, more ...string) string {
 
 // TestAHalfRestoreIsRefused: a data directory of which a part is missing, new or another's does not start as if it were an empty farm;
 // what is missing is named, and so is the way on.
-func TestAHalfRestoreIsRefused(t *testing.T) { //nolint:funlen // a table
+func TestAHalfRestoreIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
 	f.worker("w", "size=100KiB")
