@@ -149,6 +149,7 @@ func (a *App) guardBus(ctx context.Context) error {
 		if err := a.bus.Restart(); err != nil {
 			return fmt.Errorf("restart the embedded bus: %w", err)
 		}
+		a.health.set("bus", "")
 		last, wait = time.Now(), min(2*wait, guardWaitMost)
 		a.cfg.Log.InfoContext(ctx, "embedded bus restarted", "reason", failed)
 	}
