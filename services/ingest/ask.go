@@ -3,24 +3,10 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
-
-// askTimeout bounds each question to another service: long enough to sit out its restart.
-const askTimeout = 10 * time.Second
-
-func (g *Ingest) ask(ctx context.Context, service, verb string, req, resp proto.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return rpc.Call(ctx, g.nc, bus.RequestSubject(service, verb), req, resp) //nolint:wrapcheck // names the subject
-}
 
 // getBuild asks the scheduler for one build with its attempts.
 func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
@@ -37,23 +23,23 @@ func (g *Ingest) askBuild(ctx context.Context, req *schedulerv1.GetRequest) (*sc
 	if !build.ValidID(req.GetBuildId()) {
 		return nil, errUnknownID(req.GetBuildId())
 	}
-	var resp schedulerv1.GetResponse
 	req.Expired = true
-	if err := g.ask(ctx, "scheduler", "get", req, &resp); err != nil {
+	resp, err := g.services.scheduler.Get(ctx, req)
+	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.GetBuildId(), err)
 	}
 	if t := resp.GetExpired(); t != nil {
 		return nil, &expiredError{t}
 	}
-	return &resp, nil
+	return resp, nil
 }
 
 func (g *Ingest) cancel(ctx context.Context, id string) (*schedulerv1.Build, error) {
 	if !build.ValidID(id) {
 		return nil, errUnknownID(id)
 	}
-	var resp schedulerv1.CancelResponse
-	if err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id}, &resp); err != nil {
+	resp, err := g.services.scheduler.Cancel(ctx, &schedulerv1.CancelRequest{BuildId: id})
+	if err != nil {
 		return nil, g.orExpired(ctx, id, fmt.Errorf("cancel %s: %w", id, err))
 	}
 	g.holders.forget(id)
@@ -71,9 +57,9 @@ const (
 // filter's own cursor is where it begins.
 func (g *Ingest) page(ctx context.Context, limit int, filter *schedulerv1.ListRequest) (builds []*schedulerv1.Build, next int64, err error) {
 	for len(builds) < limit {
-		var resp schedulerv1.ListResponse
 		filter.Limit = int32(min(limit-len(builds), maxAsk)) //nolint:gosec // at most maxAsk
-		if err := g.ask(ctx, "scheduler", "list", filter, &resp); err != nil {
+		resp, err := g.services.scheduler.List(ctx, filter)
+		if err != nil {
 			return nil, 0, err
 		}
 		builds = append(builds, resp.GetBuilds()...)

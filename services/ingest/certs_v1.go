@@ -74,8 +74,8 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 
 // readWhole reads a small object whole, and checks that it is what was stored.
 func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
-	var resp artifactv1.DownloadResponse
-	if err := g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()}, &resp); err != nil {
+	resp, err := g.services.artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
+	if err != nil {
 		return nil, err
 	}
 	ctx, moved, stop := watchdog(ctx)

@@ -68,8 +68,8 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if _, err := g.getWorker(r.Context(), report.WorkerID); err != nil {
 		return "", err
 	}
-	var resp monitorv1.AddReportResponse
-	if err := g.ask(r.Context(), "monitor", "add_report", &monitorv1.AddReportRequest{Report: report.message()}, &resp); err != nil {
+	resp, err := g.services.monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
+	if err != nil {
 		return "", fmt.Errorf("store a report of worker %s: %w", report.WorkerID, err)
 	}
 	return resp.GetId(), nil
@@ -112,8 +112,8 @@ func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]s
 	if _, err := g.getWorker(ctx, workerID); err != nil {
 		return nil, err
 	}
-	var resp monitorv1.ListReportsResponse
-	if err := g.ask(ctx, "monitor", "list_reports", &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit}, &resp); err != nil {
+	resp, err := g.services.monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
+	if err != nil {
 		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
 	}
 	list := make([]storedReportV1, len(resp.GetReports()))

@@ -32,8 +32,8 @@ func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBu
 	if after != "" && err != nil {
 		return api.ExportedBuilds{}, refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
-	var resp schedulerv1.ExportBuildsResponse
-	if err := g.ask(ctx, "scheduler", "export_builds", &schedulerv1.ExportBuildsRequest{AfterSeq: seq}, &resp); err != nil {
+	resp, err := g.services.scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
+	if err != nil {
 		return api.ExportedBuilds{}, err
 	}
 	page := api.ExportedBuilds{Builds: make([]api.ExportedBuild, len(resp.GetBuilds()))}
@@ -71,8 +71,8 @@ func (g *Ingest) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
 }
 
 func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
-	var resp schedulerv1.ExportWorkersResponse
-	if err := g.ask(ctx, "scheduler", "export_workers", &schedulerv1.ExportWorkersRequest{AfterId: after}, &resp); err != nil {
+	resp, err := g.services.scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
+	if err != nil {
 		return api.ExportedWorkers{}, err
 	}
 	page := api.ExportedWorkers{Workers: make([]api.ExportedWorker, len(resp.GetWorkers())), Next: resp.GetNextAfterId()}
@@ -90,8 +90,8 @@ func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedW
 }
 
 func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
-	var resp monitorv1.ExportSnapshotsResponse
-	if err := g.ask(ctx, "monitor", "export_snapshots", &monitorv1.ExportSnapshotsRequest{Cursor: after}, &resp); err != nil {
+	resp, err := g.services.monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
+	if err != nil {
 		return api.ExportedSnapshots{}, err
 	}
 	page := api.ExportedSnapshots{Snapshots: make([]api.FormerSnapshot, len(resp.GetSnapshots())), Next: resp.GetNext()}
@@ -104,8 +104,8 @@ func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.Exporte
 }
 
 func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
-	var resp monitorv1.ExportReportsResponse
-	if err := g.ask(ctx, "monitor", "export_reports", &monitorv1.ExportReportsRequest{AfterId: after}, &resp); err != nil {
+	resp, err := g.services.monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
+	if err != nil {
 		return api.ExportedReports{}, err
 	}
 	page := api.ExportedReports{Reports: make([]api.FormerReport, len(resp.GetReports())), Next: resp.GetNextAfterId()}

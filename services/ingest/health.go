@@ -48,8 +48,7 @@ const probeTimeout = 2 * time.Second
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
-	var s schedulerv1.SummaryResponse
-	err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s)
+	s, err := g.services.scheduler.Summary(ctx, &schedulerv1.SummaryRequest{})
 	stored := g.storageAnswers(ctx)
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
@@ -89,7 +88,7 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 
 // storageAnswers asks for an object that cannot be: whoever says so is there.
 func (g *Ingest) storageAnswers(ctx context.Context) error {
-	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: "none"}, &artifactv1.StatResponse{})
+	_, err := g.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
 		return nil
 	}
@@ -134,7 +133,7 @@ func (g *Ingest) Ready(ctx context.Context) error {
 func (g *Ingest) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{}); err != nil {
+	if _, err := g.services.scheduler.Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
 		return err
 	}
 	if err := g.storageAnswers(ctx); err != nil {

@@ -82,10 +82,9 @@ func (g *Ingest) getWorker(ctx context.Context, id string) (*schedulerv1.GetWork
 	if !build.ValidID(id) {
 		return nil, build.ErrWorkerUnknown
 	}
-	var resp schedulerv1.GetWorkerResponse
-	err := g.ask(ctx, "scheduler", "get_worker", &schedulerv1.GetWorkerRequest{WorkerId: id}, &resp)
+	resp, err := g.services.scheduler.GetWorker(ctx, &schedulerv1.GetWorkerRequest{WorkerId: id})
 	if errors.Is(err, build.ErrWorkerUnknown) {
 		return nil, build.ErrWorkerUnknown
 	}
-	return &resp, err
+	return resp, err
 }

@@ -7,7 +7,6 @@ import (
 	"regexp"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -102,8 +101,7 @@ func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check 
 	if len(files) == 0 {
 		return nil, nil
 	}
-	var resp artifactv1.TakeOverResponse
-	err := g.ask(ctx, "artifact", "take_over", &artifactv1.TakeOverRequest{Files: files, Check: check}, &resp)
+	resp, err := g.services.artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
 	return resp.GetPlaces(), err
 }
 
@@ -121,7 +119,7 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 		return api.FoundAll{}, err
 	}
 	if ids := batch.objects(); !req.Check && len(ids) > 0 {
-		if err := g.ask(ctx, "artifact", "keep", &artifactv1.KeepRequest{ObjectIds: ids}, &artifactv1.KeepResponse{}); err != nil {
+		if _, err := g.services.artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
 			return api.FoundAll{}, err
 		}
 	}
@@ -132,8 +130,8 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 	if err != nil {
 		return api.FoundAll{}, err
 	}
-	var resp schedulerv1.ImportBuildsResponse
-	if err := g.ask(ctx, "scheduler", "import_builds", batch.request(req.Check), &resp); err != nil {
+	resp, err := g.services.scheduler.ImportBuilds(ctx, batch.request(req.Check))
+	if err != nil {
 		return api.FoundAll{}, err
 	}
 	all := foundAll(resp.GetFound())
@@ -285,7 +283,7 @@ func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) err
 	group.SetLimit(recordsAtOnce)
 	for _, a := range b.archives {
 		group.Go(func() error {
-			if err := g.ask(ctx, "artifact", "record_log", a, &artifactv1.RecordLogResponse{}); err != nil {
+			if _, err := g.services.artifact.RecordLog(ctx, a); err != nil {
 				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
 			}
 			return nil
@@ -302,8 +300,8 @@ func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (a
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}
-	var resp schedulerv1.ImportWorkersResponse
-	if err := g.ask(ctx, "scheduler", "import_workers", ask, &resp); err != nil {
+	resp, err := g.services.scheduler.ImportWorkers(ctx, ask)
+	if err != nil {
 		return api.FoundAll{}, err
 	}
 	return foundAll(resp.GetFound()), nil
@@ -316,7 +314,7 @@ func (g *Ingest) takeOverSnapshots(ctx context.Context, req *api.FormerSnapshots
 			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
 		})
 	}
-	return tally(g, ctx, "import_snapshots", ask, &monitorv1.ImportSnapshotsResponse{})
+	return tally(g.services.monitor.ImportSnapshots(ctx, ask))
 }
 
 func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
@@ -326,22 +324,16 @@ func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (a
 			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
 		})
 	}
-	return tally(g, ctx, "import_reports", ask, &monitorv1.ImportReportsResponse{})
+	return tally(g.services.monitor.ImportReports(ctx, ask))
 }
 
 // tallied is an answer of the monitor's with counts.
 type tallied interface {
-	proto.Message
-
 	GetAdded() int64
 	GetPresent() int64
 	GetDiffer() int64
 }
 
-//nolint:revive // g first: it is a method in all but the type parameter
-func tally[T tallied](g *Ingest, ctx context.Context, verb string, req proto.Message, resp T) (api.Tally, error) {
-	if err := g.ask(ctx, "monitor", verb, req, resp); err != nil {
-		return api.Tally{}, err
-	}
-	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, nil
+func tally[T tallied](resp T, err error) (api.Tally, error) {
+	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, err
 }

@@ -19,17 +19,19 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/observe"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
 type Ingest struct {
-	cfg     Config
-	deps    Deps
-	store   *store.Store
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	objects *httputil.ReverseProxy
-	log     *slog.Logger
+	cfg      Config
+	deps     Deps
+	store    *store.Store
+	services services
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	objects  *httputil.ReverseProxy
+	log      *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
 	beats     beats
@@ -77,7 +79,8 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g := &Ingest{
-		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
+		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
+		services: newServices(rpc.Client{Conn: d.Conn, Timeout: askTimeout}), followers: make(chan struct{}, cfg.MaxFollowers),
 		certs: newCertsMemory(cfg),
 		log:   slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}

@@ -116,11 +116,9 @@ func (g *Ingest) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Pub
 	return err //nolint:wrapcheck // the caller says what
 }
 
-// askAs asks in the name of a worker that has no connection of its own.
-func (g *Ingest) askAs(ctx context.Context, worker, service, verb string, req, resp proto.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return rpc.Call(ctx, g.nc, bus.WorkerRequestSubject(service, verb, worker), req, resp) //nolint:wrapcheck // names the subject
+// schedulerFor asks in the name of a worker that has no connection of its own.
+func (g *Ingest) schedulerFor(worker string) schedulerv1.SchedulerWorkerServiceClient {
+	return schedulerv1.NewSchedulerWorkerServiceClient(rpc.Client{Conn: g.nc, Timeout: askTimeout, WorkerID: worker})
 }
 
 // markers are the lines by which the scripts of API v1 announce a stage.
@@ -152,9 +150,9 @@ func (g *Ingest) enter(ctx context.Context, b *schedulerv1.Build, stage build.St
 	if stage == "" || began && string(stage) == b.GetStage() {
 		return nil
 	}
-	err := g.askAs(ctx, b.GetWorkerId(), "scheduler", "stage", &schedulerv1.StageRequest{
+	_, err := g.schedulerFor(b.GetWorkerId()).Stage(ctx, &schedulerv1.StageRequest{
 		WorkerId: b.GetWorkerId(), BuildId: b.GetId(), Attempt: b.GetAttempt(), Stage: string(stage),
-	}, &schedulerv1.StageResponse{})
+	})
 	if err != nil {
 		return err
 	}

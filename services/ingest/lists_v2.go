@@ -107,8 +107,8 @@ func matches(headers []string, tag string) bool {
 }
 
 func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.ListWorkersResponse
-	if err := g.ask(r.Context(), "scheduler", "list_workers", &schedulerv1.ListWorkersRequest{}, &resp); err != nil {
+	resp, err := g.services.scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}

@@ -77,12 +77,12 @@ func (g *Ingest) retentionOperations() []operation {
 }
 
 func (g *Ingest) retentionV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.GetRetentionResponse
-	if err := g.ask(r.Context(), "scheduler", "get_retention", &schedulerv1.GetRetentionRequest{}, &resp); err != nil {
+	resp, err := g.services.scheduler.GetRetention(r.Context(), &schedulerv1.GetRetentionRequest{})
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewRetention(&resp))
+	writeJSON(w, http.StatusOK, viewRetention(resp))
 }
 
 func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
@@ -139,7 +139,7 @@ func (g *Ingest) removeRetentionV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) changeRetention(w http.ResponseWriter, r *http.Request, req *schedulerv1.SetRetentionRequest) {
-	if err := g.ask(r.Context(), "scheduler", "set_retention", req, &schedulerv1.SetRetentionResponse{}); err != nil {
+	if _, err := g.services.scheduler.SetRetention(r.Context(), req); err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
@@ -183,8 +183,8 @@ func (g *Ingest) planRetention(w http.ResponseWriter, r *http.Request, req *sche
 		}
 		req.Limit = int32(n)
 	}
-	var resp schedulerv1.PlanRetentionResponse
-	if err := g.ask(r.Context(), "scheduler", "plan_retention", req, &resp); err != nil {
+	resp, err := g.services.scheduler.PlanRetention(r.Context(), req)
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
@@ -220,7 +220,7 @@ func (g *Ingest) setPin(w http.ResponseWriter, r *http.Request, req *schedulerv1
 	id := req.GetBuildId()
 	err := errUnknownID(id)
 	if build.ValidID(id) {
-		err = g.ask(r.Context(), "scheduler", "pin_build", req, &schedulerv1.PinBuildResponse{})
+		_, err = g.services.scheduler.PinBuild(r.Context(), req)
 	}
 	if err != nil {
 		g.fail(w, r, v2, g.orExpired(r.Context(), id, err))

@@ -63,8 +63,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 
 // adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
 func (g *Ingest) adopt(ctx context.Context, s *submission, oldID string) error {
-	var adopted artifactv1.AdoptResponse
-	err := g.ask(ctx, "artifact", "adopt", &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID}, &adopted)
+	adopted, err := g.services.artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID})
 	if errors.Is(err, build.ErrObjectNotFound) {
 		return refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
 	}

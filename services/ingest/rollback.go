@@ -57,7 +57,7 @@ func (g *Ingest) rollBack(ctx context.Context, id string) error {
 		return err
 	}
 	if build.State(b.GetState()).Waiting() {
-		err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack}, &schedulerv1.CancelResponse{})
+		_, err := g.services.scheduler.Cancel(ctx, &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack})
 		if err != nil && !errors.Is(err, build.ErrFinished) {
 			return fmt.Errorf("roll build %s back: %w", id, err)
 		}

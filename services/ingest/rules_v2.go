@@ -8,8 +8,8 @@ import (
 )
 
 func (g *Ingest) rulesV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.ListRulesResponse
-	if err := g.ask(r.Context(), "scheduler", "list_rules", &schedulerv1.ListRulesRequest{}, &resp); err != nil {
+	resp, err := g.services.scheduler.ListRules(r.Context(), &schedulerv1.ListRulesRequest{})
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
@@ -38,10 +38,9 @@ func (g *Ingest) setProjectRuleV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	var resp schedulerv1.SetProjectRuleResponse
-	err := g.ask(r.Context(), "scheduler", "set_project_rule", &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
+	resp, err := g.services.scheduler.SetProjectRule(r.Context(), &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
 		Project: r.URL.Query().Get("project"), Weight: in.Weight, MaxRunning: in.MaxRunning, MaxPriority: in.MaxPriority, Supersede: in.Supersede,
-	}}, &resp)
+	}})
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return
@@ -56,10 +55,9 @@ func (g *Ingest) setPoolRuleV2(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v2, err)
 		return
 	}
-	var resp schedulerv1.SetPoolRuleResponse
-	err := g.ask(r.Context(), "scheduler", "set_pool_rule", &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
+	resp, err := g.services.scheduler.SetPoolRule(r.Context(), &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
 		Pool: r.URL.Query().Get("pool"), MaxRunning: in.MaxRunning,
-	}}, &resp)
+	}})
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return

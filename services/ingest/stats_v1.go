@@ -93,8 +93,7 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	usage := make(chan *monitorv1.UsageResponse, 1)
 	go func() { usage <- g.askUsage(ctx) }()
 	today, counted := g.askToday(ctx)
-	var s schedulerv1.StatsResponse
-	err := g.ask(ctx, "scheduler", "stats", &schedulerv1.StatsRequest{WithoutToday: counted}, &s)
+	s, err := g.services.scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
 		return statsV1{}, err
@@ -102,15 +101,15 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	if !counted {
 		today = s.GetCompletedToday()
 	}
-	return g.stats.put(&s, today, u), nil
+	return g.stats.put(s, today, u), nil
 }
 
 // askToday gives what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
 func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var t monitorv1.TodayResponse
-	if err := g.ask(ctx, "monitor", "today", &monitorv1.TodayRequest{}, &t); err != nil {
+	t, err := g.services.monitor.Today(ctx, &monitorv1.TodayRequest{})
+	if err != nil {
 		g.log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
 		return 0, false
 	}
@@ -121,10 +120,10 @@ func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 func (g *Ingest) askUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var u monitorv1.UsageResponse
-	if err := g.ask(ctx, "monitor", "usage", &monitorv1.UsageRequest{}, &u); err != nil {
+	u, err := g.services.monitor.Usage(ctx, &monitorv1.UsageRequest{})
+	if err != nil {
 		g.log.DebugContext(ctx, "public figures without fresh usage", "err", err)
 		return nil
 	}
-	return &u
+	return u
 }

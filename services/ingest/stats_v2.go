@@ -32,8 +32,8 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if err != nil {
 		return s, err
 	}
-	var resp monitorv1.StatsResponse
-	if err := g.ask(r.Context(), "monitor", "stats", req, &resp); err != nil {
+	resp, err := g.services.monitor.Stats(r.Context(), req)
+	if err != nil {
 		return s, err
 	}
 	s = api.Stats{
@@ -49,8 +49,8 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if len(resp.GetWorkers()) == 0 {
 		return s, nil
 	}
-	var workers schedulerv1.ListWorkersResponse
-	if err := g.ask(r.Context(), "scheduler", "list_workers", &schedulerv1.ListWorkersRequest{}, &workers); err != nil {
+	workers, err := g.services.scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	if err != nil {
 		return s, err
 	}
 	for _, x := range resp.GetWorkers() {
@@ -130,8 +130,8 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 }
 
 func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
-	var resp monitorv1.RebuildStatsResponse
-	if err := g.ask(r.Context(), "monitor", "rebuild_stats", &monitorv1.RebuildStatsRequest{}, &resp); err != nil {
+	resp, err := g.services.monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
@@ -142,8 +142,8 @@ func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var resp monitorv1.HealthResponse
-	if err := g.ask(ctx, "monitor", "health", &monitorv1.HealthRequest{WorkerIds: ids}, &resp); err != nil {
+	resp, err := g.services.monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
+	if err != nil {
 		g.log.DebugContext(ctx, "workers without their health", "err", err)
 		return nil
 	}

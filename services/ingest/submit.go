@@ -150,16 +150,15 @@ func (g *Ingest) askSubmit(
 	// From here on the client's leaving must not leave the outcome unknown.
 	ctx, s.asked = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
-	var resp schedulerv1.SubmitResponse
-	err := g.ask(ctx, "scheduler", "submit", req, &resp)
+	resp, err := g.services.scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		err = g.ask(ctx, "scheduler", "submit", req, &resp)
+		_, err = g.services.scheduler.Submit(ctx, req)
 	}
 	if err != nil {
 		return nil, err
 	}
 	g.log.InfoContext(ctx, "build submitted", "build_id", s.buildID, "platform", req.GetPlatform(), "size", req.GetSource().GetSize())
-	return &resp, nil
+	return resp, nil
 }
 
 // cleanupTimeout bounds what is done after a client has left.
@@ -174,7 +173,7 @@ func (g *Ingest) discard(ctx context.Context, s *submission) {
 	defer cancel()
 	gone, err := g.neverSubmitted(ctx, s)
 	if gone {
-		err = g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: s.objects}, &artifactv1.DiscardResponse{})
+		_, err = g.services.artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
 		g.log.WarnContext(ctx, "upload not discarded yet", "build_id", s.buildID, "err", err)
@@ -211,7 +210,7 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 	}
 	g.keeper.Keep(keep...)
 	if len(drop) > 0 {
-		if err := g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: drop}, &artifactv1.DiscardResponse{}); err != nil {
+		if _, err := g.services.artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
 			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
 		}
 	}

@@ -33,8 +33,8 @@ func (g *Ingest) telemetry(r *http.Request) (t api.Telemetry, err error) {
 		return t, err
 	}
 	req.BuildId = id
-	var resp monitorv1.TelemetryResponse
-	if err := g.ask(r.Context(), "monitor", "telemetry", req, &resp); err != nil {
+	resp, err := g.services.monitor.Telemetry(r.Context(), req)
+	if err != nil {
 		return t, err
 	}
 	t = api.Telemetry{Resolution: int(resp.GetResolutionSeconds()), Cut: resp.GetCut(), Points: make([]api.TelemetryPoint, len(resp.GetPoints()))}

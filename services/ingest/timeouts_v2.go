@@ -8,9 +8,9 @@ import (
 )
 
 func (g *Ingest) timeoutsV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.GetTimeoutsResponse
 	req := &schedulerv1.GetTimeoutsRequest{Project: r.URL.Query().Get("project")}
-	if err := g.ask(r.Context(), "scheduler", "get_timeouts", req, &resp); err != nil {
+	resp, err := g.services.scheduler.GetTimeouts(r.Context(), req)
+	if err != nil {
 		g.fail(w, r, v2, err)
 		return
 	}
@@ -33,9 +33,9 @@ func (g *Ingest) setTimeoutsV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	project := r.URL.Query().Get("project")
-	err := g.ask(r.Context(), "scheduler", "set_timeouts", &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
+	_, err := g.services.scheduler.SetTimeouts(r.Context(), &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
 		Project: project, StageTtlSeconds: in.SilenceSeconds, TimeoutSeconds: in.BuildSeconds, WaitAlertSeconds: in.WaitAlertSeconds,
-	}}, &schedulerv1.SetTimeoutsResponse{})
+	}})
 	if err != nil {
 		g.fail(w, r, v2, err)
 		return

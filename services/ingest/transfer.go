@@ -38,11 +38,11 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 	}
 	id := build.NewID()
 	s.objects = append(s.objects, id)
-	var resp artifactv1.StoreResponse
-	err = g.ask(ctx, "artifact", "store", &artifactv1.StoreRequest{
+	var resp *artifactv1.StoreResponse
+	resp, err = g.services.artifact.Store(ctx, &artifactv1.StoreRequest{
 		ObjectId: id, BuildId: req.GetBuildId(), Kind: req.GetKind(), Project: req.GetProject(), Name: req.GetName(),
 		Attempt: req.GetAttempt(), Data: head,
-	}, &resp)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +51,8 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 }
 
 func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
-	var resp artifactv1.UploadResponse
-	if err := g.ask(ctx, "artifact", "upload", req, &resp); err != nil {
+	resp, err := g.services.artifact.Upload(ctx, req)
+	if err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
 	s.objects = append(s.objects, resp.GetGrant().GetObjectId())
@@ -132,8 +132,8 @@ type file struct{ name, contentType string }
 
 // transfer passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
 func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say dialect, objectID string, as file) {
-	var resp artifactv1.DownloadResponse
-	if err := g.ask(r.Context(), "artifact", "download", &artifactv1.DownloadRequest{ObjectId: objectID}, &resp); err != nil {
+	resp, err := g.services.artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
+	if err != nil {
 		g.fail(w, r, say, err)
 		return
 	}

@@ -173,7 +173,7 @@ func (d *delivery) finish() (status string, err error) {
 	case d.fields["success"] == "true" && req.Error == "":
 		req.Error = "The worker reported success and sent no result"
 	}
-	if err := d.g.askAs(ctx, b.GetWorkerId(), "scheduler", "finish", req, &schedulerv1.FinishResponse{}); err != nil {
+	if _, err := d.g.schedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
 		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
 		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
@@ -189,7 +189,8 @@ func (d *delivery) assign(ctx context.Context) error {
 	if !d.unassigned {
 		return nil
 	}
-	return d.g.ask(ctx, "artifact", "assign", &artifactv1.AssignRequest{
+	_, err := d.g.services.artifact.Assign(ctx, &artifactv1.AssignRequest{
 		ObjectId: d.result, BuildId: d.build.GetId(), Attempt: d.build.GetAttempt(),
-	}, &artifactv1.AssignResponse{})
+	})
+	return err
 }

@@ -18,11 +18,11 @@ import (
 func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
 	err := readJSON(w, r, &req)
-	var resp artifactv1.UploadResponse
+	var resp *artifactv1.UploadResponse
 	if err == nil {
-		err = g.ask(r.Context(), "artifact", "upload", &artifactv1.UploadRequest{
+		resp, err = g.services.artifact.Upload(r.Context(), &artifactv1.UploadRequest{
 			BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_SOURCE, Project: req.Project, Name: req.Name,
-		}, &resp)
+		})
 	}
 	if err != nil {
 		g.fail(w, r, v2, err)
@@ -45,8 +45,7 @@ func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bui
 	if !build.ValidID(id) {
 		return nil, refuse(build.ErrInvalid, "Upload %.80q is none", id)
 	}
-	var stat artifactv1.StatResponse
-	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: id}, &stat)
+	stat, err := g.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
 		return nil, refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)

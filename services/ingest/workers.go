@@ -86,10 +86,10 @@ func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.Joi
 	if _, err := identity.Permissions(w); err != nil {
 		return refuse(build.ErrInvalid, "%v", err)
 	}
-	err := g.ask(ctx, "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+	_, err := g.services.scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
 		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
 		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
-	}, &schedulerv1.RegisterWorkerResponse{})
+	})
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}

@@ -42,9 +42,9 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 		labels["xcode"] = text.Line(text.Cut(x, maxName))
 	}
 	id := build.NewID()
-	err = g.ask(r.Context(), "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+	_, err = g.services.scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
 		WorkerId: id, Name: text.Line(text.Cut(req.Name, maxName)), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
-	}, &schedulerv1.RegisterWorkerResponse{})
+	})
 	if err != nil {
 		g.fail(w, r, v1, err)
 		return
@@ -70,10 +70,10 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, v1, refuse(build.ErrInvalid, sayWorkerID))
 		return
 	}
-	var resp schedulerv1.PollResponse
+	var resp *schedulerv1.PollResponse
 	err := build.ErrWorkerUnknown
 	if build.ValidID(worker) {
-		err = g.ask(r.Context(), "scheduler", "poll", &schedulerv1.PollRequest{WorkerId: worker}, &resp)
+		resp, err = g.services.scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
 	}
 	if err != nil {
 		g.fail(w, r, v1, err)
@@ -97,8 +97,7 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) unregisterV1(w http.ResponseWriter, r *http.Request) {
 	err := build.ErrWorkerUnknown
 	if id := chi.URLParam(r, "id"); build.ValidID(id) {
-		err = g.ask(r.Context(), "scheduler", "withdraw_worker", &schedulerv1.WithdrawWorkerRequest{WorkerId: id},
-			&schedulerv1.WithdrawWorkerResponse{})
+		_, err = g.services.scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
 	}
 	if err != nil {
 		g.fail(w, r, v1, err)

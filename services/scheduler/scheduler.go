@@ -38,6 +38,7 @@ type Scheduler struct {
 	relay    *database.Relay
 	keeper   *keeper.Keeper
 	retainer *retainer
+	services services
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	log      *slog.Logger
@@ -79,7 +80,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		return nil, err
 	}
 	s := &Scheduler{
-		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
+		cfg: cfg, store: st, services: newServices(rpc.Client{Conn: d.Conn}), nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
 		pauses: pause.New(pause.Tick),
 	}
