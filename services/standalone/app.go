@@ -22,7 +22,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/embeds3"
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/memnet"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
