@@ -152,7 +152,7 @@ func (g *Ingest) askSubmit(
 	req.Notes = notesOn(req)
 	resp, err := g.services.scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		_, err = g.services.scheduler.Submit(ctx, req)
+		resp, err = g.services.scheduler.Submit(ctx, req)
 	}
 	if err != nil {
 		return nil, err
