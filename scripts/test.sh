@@ -12,7 +12,7 @@ OUT=$ROOT/.cache/test
 MODULES=${TEST_MODULES:-"$(modules | tr '\n' ' ')tools"}
 
 cover=no
-flags=(-shuffle=on -timeout=10m)
+flags=(-shuffle=on -timeout=20m)
 for arg in "$@"; do
   case $arg in
     -cover) cover=yes ;;

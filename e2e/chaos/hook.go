@@ -62,7 +62,8 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *hook) delivered(ctx context.Context, builds int) map[string][]string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for h.count() < builds && sleep(ctx, 200*time.Millisecond) {
+	for waiting := true; waiting && h.count() < builds; {
+		waiting = sleep(ctx, 200*time.Millisecond)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

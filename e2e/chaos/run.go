@@ -98,20 +98,11 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if err != nil {
 		return r, err //nolint:wrapcheck // says what
 	}
-	far, err := listenForHooks(ctx, c.HostAddress())
+	far, deaf, err := plan.hear(ctx, c, client)
 	if err != nil {
 		return r, err
 	}
-	hearing, deaf := context.WithCancel(ctx)
 	defer deaf()
-	go func() {
-		if err := far.run(hearing, plan.Log); err != nil {
-			plan.Log.ErrorContext(ctx, "webhook receiver ended", "err", err)
-		}
-	}()
-	if err := far.register(ctx, client); err != nil {
-		return r, err
-	}
 	plan.Log.InfoContext(ctx, "the cluster runs", "processes", len(c.Processes()), "took", time.Since(began).Round(time.Millisecond))
 	h := &history{}
 	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, script: plan.Script, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
@@ -120,10 +111,45 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 		return r, err
 	}
 	plan.Log.InfoContext(ctx, "quiet again", "faults", len(n.faults), "acknowledged", h.acknowledged())
+	e, err := plan.aftermath(ctx, c, client, far, h, n, p)
+	if err != nil {
+		return r, err
+	}
+	r.Violations = Check(e)
+	r.Seed, r.Took, r.Faults = plan.Seed, time.Since(began), n.faults
+	r.count(e)
+	return r, nil
+}
+
+// hear registers a webhook whose far end is here, until deaf is called.
+func (plan Plan) hear(ctx context.Context, c *cluster.Cluster, client *api.Client) (far *hook, deaf func(), err error) {
+	if far, err = listenForHooks(ctx, c.HostAddress()); err != nil {
+		return nil, nil, err
+	}
+	hearing, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := far.run(hearing, plan.Log); err != nil {
+			plan.Log.ErrorContext(ctx, "webhook receiver ended", "err", err)
+		}
+	}()
+	deaf = func() { stop(); <-done }
+	if err := far.register(ctx, client); err != nil {
+		deaf()
+		return nil, nil, err
+	}
+	return far, deaf, nil
+}
+
+// aftermath waits until builds have ended, tries the order of a farm at rest, and gathers the evidence.
+func (plan Plan) aftermath(
+	ctx context.Context, c *cluster.Cluster, client *api.Client, far *hook, h *history, n *nemesis, p *probe,
+) (e Evidence, err error) {
 	quiet, end := context.WithTimeout(ctx, plan.Settle)
 	defer end()
 	if err := c.Ready(quiet); err != nil {
-		return r, err //nolint:wrapcheck // says what
+		return e, err //nolint:wrapcheck // says what
 	}
 	var watch idle.Watch
 	if left := settle(quiet, client, &watch); left > 0 {
@@ -134,20 +160,14 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	defer over()
 	starts, err := orderProbe(probing, client, h, n.rng)
 	if err != nil {
-		return r, fmt.Errorf("order probe: %w", err)
+		return e, fmt.Errorf("order probe: %w", err)
 	}
-	e, err := gather(ctx, c, client, h.all())
-	if err != nil {
-		return r, err
+	if e, err = gather(ctx, c, client, h.all()); err != nil {
+		return e, err
 	}
 	e.Starts, e.Stuck = starts, watch.Stuck()
-	if err := plan.gatherFarm(ctx, c, client, far, &e); err != nil {
-		return r, err
-	}
-	r.Violations = Check(e)
-	r.Seed, r.Took, r.Faults = plan.Seed, time.Since(began), n.faults
-	r.count(e)
-	return r, nil
+	err = plan.gatherFarm(ctx, c, client, far, &e)
+	return e, err
 }
 
 // gatherFarm reads what concerns more than one build. Events need a moment to be counted and sent.

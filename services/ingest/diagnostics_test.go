@@ -101,7 +101,8 @@ func TestDiagnosticsRefuses(t *testing.T) {
 	f.postJSON("/api/diagnostics/report", report("checks", []any{strings.Repeat("x", 16<<10)})).want(t, 413, "checks has more than 16384 bytes")
 	f.postJSON("/api/diagnostics/report", report("worker_id", "nobody")).want(t, 404, "Worker not found")
 	f.postJSON("/api/diagnostics/report", report("worker_id", "../a b")).want(t, 404, "Worker not found")
-	for _, id := range []string{"nobody", "a.b", "a%20b", "%00", strings.Repeat("a", 5000)} {
+	f.get("/api/diagnostics/%00").want(t, 400)
+	for _, id := range []string{"nobody", "a.b", "a%20b", strings.Repeat("a", 5000)} {
 		f.get("/api/diagnostics/"+id).want(t, 404, "Worker not found")
 		f.get("/api/diagnostics/"+id+"/latest").want(t, 404, "Worker not found")
 	}

@@ -14,10 +14,19 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// eventsLoop learns which attempts run. In order: an attempt's end must not be heard before its beginning.
+const (
+	// eventsParallel is how many builds' events are handled at once.
+	eventsParallel = 32
+	// keepEnded is far longer than an event can be delivered after a later one.
+	keepEnded = time.Hour
+)
+
+// eventsLoop learns which attempts run. The events of one build are handled in order, those of
+// different builds at once. The order is only a help: between replicas, and when an event is delivered
+// again, the store decides by the event's place in the stream which is newer.
 func (m *Monitor) eventsLoop(ctx context.Context) error {
 	return m.consume(ctx, bus.Consumer{
-		Stream: bus.EventsStream, Durable: "monitor", Parallel: 1,
+		Stream: bus.EventsStream, Durable: "monitor", Parallel: eventsParallel, Key: bus.EntityOf,
 		Filters: []string{
 			bus.BuildSubjects(bus.Assigned), bus.BuildSubjects(bus.Stage), bus.BuildSubjects(bus.Completed),
 			bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled), bus.BuildSubjects(bus.Retried),
@@ -54,10 +63,15 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", bus.ErrDrop, err)
 	}
+	seq := uint64(0)
+	if md, err := msg.Metadata(); err == nil {
+		seq = md.Sequence.Stream
+	}
 	switch event {
 	case bus.Assigned:
 		return decode(msg, func(e *eventsv1.BuildAssigned) error {
 			return m.watch(ctx, store.Lease{
+				Seq:     seq,
 				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: string(build.StagePrepare),
 				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
 			})
@@ -65,18 +79,27 @@ func (m *Monitor) hear(ctx context.Context, msg jetstream.Msg) error {
 	case bus.Stage:
 		return decode(msg, func(e *eventsv1.BuildStageChanged) error {
 			return m.watch(ctx, store.Lease{
+				Seq:     seq,
 				BuildID: e.GetBuildId(), Attempt: e.GetAttempt(), WorkerID: e.GetWorkerId(), Stage: e.GetStage(),
 				Project: e.GetProject(), TTL: seconds(e.GetTtlSeconds()),
 			})
 		})
 	case bus.Completed:
-		return decode(msg, func(e *eventsv1.BuildCompleted) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+		return decode(msg, func(e *eventsv1.BuildCompleted) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Failed:
-		return decode(msg, func(e *eventsv1.BuildFailed) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+		return decode(msg, func(e *eventsv1.BuildFailed) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Cancelled:
-		return decode(msg, func(e *eventsv1.BuildCancelled) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt()) })
+		return decode(msg, func(e *eventsv1.BuildCancelled) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetAttempt(), m.now())
+		})
 	case bus.Retried:
-		return decode(msg, func(e *eventsv1.BuildRetried) error { return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt()) })
+		return decode(msg, func(e *eventsv1.BuildRetried) error {
+			return m.store.Forget(ctx, e.GetBuildId(), e.GetLostAttempt(), m.now())
+		})
 	case bus.Online:
 		return decode(msg, func(e *eventsv1.WorkerOnline) error {
 			return m.watchWorker(ctx, e.GetWorkerId())

@@ -117,5 +117,5 @@ func (m *Monitor) sweep(ctx context.Context) error {
 	now := m.now()
 	return errors.Join(m.store.Condense(ctx, now.Add(-m.cfg.KeepSamples)),
 		m.store.Sweep(ctx, now.Add(-m.cfg.KeepMinutes), now.Add(-m.cfg.KeepReports)),
-		m.store.ForgetCounted(ctx, now.Add(-keepCounted)))
+		m.store.ForgetCounted(ctx, now.Add(-keepCounted)), m.store.ForgetEnded(ctx, now.Add(-keepEnded)))
 }

@@ -83,7 +83,7 @@ func (s *Scheduler) snapshot(ctx context.Context) (snap dispatch.Snapshot, err e
 	if snap.Workers, err = s.store.Groups(ctx, now.Add(-joining)); err != nil {
 		return snap, err
 	}
-	if err = s.readLoads(ctx, &snap.World); err != nil {
+	if err := s.readLoads(ctx, &snap.World); err != nil {
 		return snap, err
 	}
 	waiting, err := s.store.Waiting(ctx)

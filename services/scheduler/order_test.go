@@ -89,7 +89,7 @@ func TestFairnessSurvivesARestart(t *testing.T) {
 	before := b.drain(1, 2)
 	b.stop()
 	again := setupWith(t, databasetest.Open(t, db), b.srv, testConfig())
-	order := append(before, again.drain(1, 4)...)
+	order := slices.Concat(before, again.drain(1, 4))
 	if want := []string{"p1", "p2", "p3", "p4", "p1", "p2"}; !cmp.Equal(order, want) {
 		t.Errorf("starts = %v, want %v", order, want)
 	}

@@ -173,7 +173,7 @@ func (s *Scheduler) deleteStale(ctx context.Context, stream jetstream.Stream, ha
 	return nil
 }
 
-// deleteOldest deletes the first n messages of a subject and returns how many that were.
+// deleteOldest deletes the first n messages of some subjects one by one and returns how many that were.
 func deleteOldest(ctx context.Context, stream jetstream.Stream, subject string, n uint64) (deleted int, err error) {
 	from := uint64(1)
 	for range n {
@@ -184,7 +184,7 @@ func deleteOldest(ctx context.Context, stream jetstream.Stream, subject string, 
 		if err != nil {
 			return deleted, err //nolint:wrapcheck // the caller names the subject
 		}
-		if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !alreadyGone(err) {
+		if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !gone(ctx, stream, m.Sequence) {
 			return deleted, err //nolint:wrapcheck // the caller names the subject
 		}
 		deleted, from = deleted+1, m.Sequence+1
@@ -192,14 +192,11 @@ func deleteOldest(ctx context.Context, stream jetstream.Stream, subject string, 
 	return deleted, nil
 }
 
-// alreadyGone recognises the server's refusal to delete what was deleted a moment ago.
-func alreadyGone(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeMessageNotFound || api.ErrorCode == msgDeleteFailed)
+// gone reports whether a message that could not be deleted is not there any more: it was acknowledged a moment before.
+func gone(ctx context.Context, stream jetstream.Stream, seq uint64) bool {
+	_, err := stream.GetMsg(ctx, seq)
+	return errors.Is(err, jetstream.ErrMsgNotFound)
 }
-
-// msgDeleteFailed is the server's code for "message delete failed"; nats.go has no name for it.
-const msgDeleteFailed jetstream.ErrorCode = 10057
 
 const (
 	// startPatience is how long a start waits for the bus: a cluster that starts as well, or has just lost a node, elects first.

@@ -112,7 +112,8 @@ func (s *Scheduler) look(ctx context.Context) (w dispatch.World, err error) {
 			rooms[l] = room
 		}
 	}
-	return w, s.readLanes(ctx, &w, now, rooms)
+	err = s.readLanes(ctx, &w, now, rooms)
+	return w, err
 }
 
 // readLanes reads what is needed to choose up to so many builds of each lane.

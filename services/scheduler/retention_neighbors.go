@@ -2,11 +2,9 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	ingestv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/ingest/v1"
@@ -57,30 +55,13 @@ func (n neighbors) Forget(ctx context.Context, ids []string) error {
 			return fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, name, err)
 		}
 		for _, id := range ids {
-			if err := deleteMessages(ctx, stream, subjects(id)); err != nil {
-				return err
+			// By sequence: a purge by subject makes nats-server 2.15 forget other messages that wait for redelivery.
+			if _, err := deleteOldest(ctx, stream, subjects(id), math.MaxUint64); err != nil {
+				return fmt.Errorf("%w: delete messages of %s: %w", build.ErrUnavailable, subjects(id), err)
 			}
 		}
 	}
 	return nil
-}
-
-// deleteMessages deletes the messages of some subjects one by one. A purge by subject would do so at once, but makes nats-server
-// 2.15 forget other messages that wait for their redelivery.
-func deleteMessages(ctx context.Context, stream jetstream.Stream, subjects string) error {
-	for next := uint64(1); ; {
-		m, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjects))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err == nil {
-			next = m.Sequence + 1
-			err = stream.DeleteMsg(ctx, m.Sequence)
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("%w: delete messages of %s: %w", build.ErrUnavailable, subjects, err)
-		}
-	}
 }
 
 // ForgetWorkers implements retention.Neighbors.

@@ -191,7 +191,7 @@ func (s *Scheduler) insert(ctx context.Context, a *admission) error {
 	if err != nil {
 		return err
 	}
-	a.warnings = append(warnings, a.notes...)
+	a.warnings = slices.Concat(warnings, a.notes)
 	return s.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if a.build.Seq, err = tx.InsertBuild(ctx, a.build); err != nil {
 			return err

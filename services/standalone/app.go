@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		a.openDir, a.listen, a.openServices, a.checkDatabases, a.checkWrites,
+		a.openDir, a.listen, a.openServices, a.checkDatabases, a.stampDir,
 	} {
 		if err := part(ctx); err != nil {
 			return nil, err
@@ -110,6 +110,9 @@ func (a *App) openDir(ctx context.Context) (err error) {
 	a.key, err = a.dir.adminKey(a.cfg.Key)
 	return err
 }
+
+// stampDir makes the parts of the data directory one installation, once all are there.
+func (a *App) stampDir(ctx context.Context) error { return a.dir.stamp(ctx, a.cfg.AcceptEmpty) }
 
 func (a *App) listen(ctx context.Context) (err error) {
 	if a.secure, err = tlsfiles.Server(a.cfg.TLSCert, a.cfg.TLSKey); err != nil {
@@ -198,6 +201,9 @@ func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Con
 	}
 	a.opened(name+"'s database", db.Close)
 	a.databases[name] = db
+	if err := db.CheckWrite(ctx); err != nil {
+		return nil, nil, fmt.Errorf("%w; check the owner and the mode of the data directory, and that its disk is not read-only or full", err)
+	}
 	nc, err := a.bus.Connect(name, a.cfg.Log)
 	if err != nil {
 		return nil, nil, err

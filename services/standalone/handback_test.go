@@ -191,6 +191,28 @@ func TestGiveBackWhatHappenedSince(t *testing.T) {
 	}
 }
 
+// TestGiveBackToAnotherFolder: with the former database as a base, paths lead to the files that were written, and stay where none was.
+func TestGiveBackToAnotherFolder(t *testing.T) {
+	in := formertest.New(t, plan())
+	s := start(t, config(t))
+	takeOver(t, s.client(), in, takeover.Options{Certs: takeover.All})
+	dir := t.TempDir()
+	out := formertest.Installation{Database: filepath.Join(dir, "controller.db"), Storage: filepath.Join(dir, "storage")}
+	to, err := former.Create(t.Context(), out.Database, in.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := handback.Run(t.Context(), s.client(), to, handback.Options{Dir: out.Storage, StoredAs: "/elsewhere", Certs: handback.All})
+	if err != nil {
+		t.Fatalf("export = %v", err)
+	}
+	old := table(t, out, `SELECT id FROM builds WHERE source_path LIKE '`+formertest.StoredAs+`%' OR certs_path LIKE '`+formertest.StoredAs+`%'`)
+	results := table(t, out, `SELECT id FROM builds WHERE result_path LIKE '`+formertest.StoredAs+`%'`)
+	if len(old) != 0 || len(results) != len(r.LeftOut) {
+		t.Errorf("old paths: %v, and of results %v; want none but the result that was left out: %v", old, results, r.LeftOut)
+	}
+}
+
 // TestGiveBackReplacesNothing that is there.
 func TestGiveBackReplacesNothing(t *testing.T) {
 	t.Parallel()

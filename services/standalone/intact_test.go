@@ -78,7 +78,6 @@ func TestAHalfRestoreIsRefused(t *testing.T) {
 		"no scheduler.db":       {remove("scheduler.db"), "scheduler.db is missing"},
 		"an empty scheduler.db": {func(dir string) error { return os.Truncate(filepath.Join(dir, "scheduler.db"), 0) }, "scheduler.db is missing"},
 		"no artifact.db":        {remove("artifact.db"), "artifact.db is missing"},
-		"no monitor.db":         {remove("monitor.db"), "monitor.db is missing"},
 		"no master key":         {remove("secrets/master.key"), "secrets/master.key is missing"},
 		"no secrets":            {remove("secrets"), "secrets/ is missing"},
 		"no objects":            {remove("objects"), "objects/ is missing"},

@@ -21,6 +21,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
+// testdata is absolute: an object store that runs in this process changes its directory.
+func testdata() string { return filepath.Join(root, "services", "standalone", "testdata") }
+
 // migrationFiles are all that there are, by the directory that they are in.
 func migrationFiles(t *testing.T) map[string][]string {
 	t.Helper()
@@ -47,7 +50,7 @@ func migrationFiles(t *testing.T) map[string][]string {
 // releasedMigrations gives the SHA-256 of each file that a release has: somebody's tables are made by it.
 func releasedMigrations(t *testing.T) map[string]string {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "migrations.sha256"))
+	f, err := os.Open(filepath.Join(testdata(), "migrations.sha256"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +138,7 @@ type keptBuild struct {
 func keptFarm(t *testing.T, version string) (*farm, []keptBuild) {
 	t.Helper()
 	var kept struct{ Builds []keptBuild }
-	data, err := os.ReadFile(filepath.Join("testdata", version, "builds.json"))
+	data, err := os.ReadFile(filepath.Join(testdata(), version, "builds.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &kept)
 	}
@@ -143,7 +146,7 @@ func keptFarm(t *testing.T, version string) (*farm, []keptBuild) {
 		t.Fatal(err)
 	}
 	f := &farm{t: t, dir: t.TempDir(), port: freePort(t), env: []string{"FREEAGENT_API_KEY=" + keptKey}}
-	unpack(t, filepath.Join("testdata", version, "datadir.tar.gz"), f.dir)
+	unpack(t, filepath.Join(testdata(), version, "datadir.tar.gz"), f.dir)
 	return f, kept.Builds
 }
 
@@ -189,7 +192,7 @@ func unpack(t *testing.T, archive, dir string) {
 // TestKeptDataDirectoriesOpen: what each release has written is read by this version, and the farm goes on from there.
 func TestKeptDataDirectoriesOpen(t *testing.T) {
 	t.Parallel()
-	versions, err := filepath.Glob(filepath.Join("testdata", "v*"))
+	versions, err := filepath.Glob(filepath.Join(testdata(), "v*"))
 	if err != nil || len(versions) == 0 {
 		t.Fatalf("kept data directories: %v, %v, want at least one", versions, err)
 	}

@@ -149,6 +149,7 @@ func (a *App) guardBus(ctx context.Context) error {
 		if err := a.bus.Restart(); err != nil {
 			return fmt.Errorf("restart the embedded bus: %w", err)
 		}
+		a.health.set("bus", "")
 		last, wait = time.Now(), min(2*wait, guardWaitMost)
 		a.cfg.Log.InfoContext(ctx, "embedded bus restarted", "reason", failed)
 	}
@@ -175,15 +176,6 @@ func (a *App) checkDatabases(ctx context.Context) error {
 	}
 	checks.Wait()
 	return errors.Join(faults...)
-}
-
-// checkWrites refuses a start on databases that can be read and not written, and makes the parts of the
-// directory one installation.
-func (a *App) checkWrites(ctx context.Context) error {
-	if err := a.writable(ctx); err != nil {
-		return fmt.Errorf("%w; check the owner and the mode of the data directory, and that its disk is not read-only or full", err)
-	}
-	return a.dir.stamp(ctx, a.cfg.AcceptEmpty)
 }
 
 // damage passes on what is wrong with a database, and nothing of a check that did not come to its end.

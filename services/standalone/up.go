@@ -119,12 +119,9 @@ func (o *upOptions) config() (Config, error) {
 		}
 		cfg.Dir = dir
 	}
-	cfg.AcceptEmpty = o.acceptEmpty
-	if text := o.getenv("FREEAGENT_ACCEPT_EMPTY"); text != "" && !cfg.AcceptEmpty {
-		var err error
-		if cfg.AcceptEmpty, err = strconv.ParseBool(text); err != nil {
-			return cfg, fmt.Errorf("FREEAGENT_ACCEPT_EMPTY=%s: want true or false", text)
-		}
+	var err error
+	if cfg.AcceptEmpty, err = o.mayBeEmpty(); err != nil {
+		return cfg, err
 	}
 	cfg.TLSCert = cmp.Or(o.tlsCert, o.getenv("FREEAGENT_TLS_CERT_FILE"))
 	cfg.TLSKey = cmp.Or(o.tlsKey, o.getenv("FREEAGENT_TLS_KEY_FILE"))
@@ -164,6 +161,19 @@ func (o *upOptions) config() (Config, error) {
 		cfg.BusListen = net.JoinHostPort(o.host, "0")
 	}
 	return cfg, nil
+}
+
+// mayBeEmpty reports whether a data directory of which a part is missing is accepted.
+func (o *upOptions) mayBeEmpty() (bool, error) {
+	text := o.getenv("FREEAGENT_ACCEPT_EMPTY")
+	if text == "" || o.acceptEmpty {
+		return o.acceptEmpty, nil
+	}
+	accepted, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("FREEAGENT_ACCEPT_EMPTY=%s: want true or false", text)
+	}
+	return accepted, nil
 }
 
 // stageTTLs are the defaults with what the flag says laid over them; the bus counts whole seconds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -33,6 +34,10 @@ type Consumer struct {
 	Filters []string
 	// Parallel is how many messages are handled at once, at least 1. With 1 they are handled in stream order.
 	Parallel int
+	// Key groups messages by their subject: those with the same key are handled one after the other, in the
+	// order in which they come to this process. A message that is delivered again comes after those that
+	// overtook it, and replicas share the messages whatever their keys. nil: no groups.
+	Key func(subject string) string
 	// AckWait is the time a handler has; 0 means 30 s.
 	AckWait time.Duration
 	// FromNow skips what the stream held before the consumer was first made.
@@ -73,7 +78,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 		return fmt.Errorf("consumer %s of %s: %w", c.Durable, c.Stream, err)
 	}
 	for {
-		if err := iterate(ctx, cons, max(1, c.Parallel), h, log); !errors.Is(err, errGone) {
+		if err := iterate(ctx, cons, c, h, log); !errors.Is(err, errGone) {
 			return err
 		}
 		log.WarnContext(ctx, "consumer is gone and will be made again")
@@ -99,7 +104,8 @@ func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.C
 const remakePause = 250 * time.Millisecond
 
 // iterate consumes until ctx ends (nil) or the consumer is gone (errGone).
-func iterate(ctx context.Context, cons jetstream.Consumer, n int, h Handler, log *slog.Logger) error {
+func iterate(ctx context.Context, cons jetstream.Consumer, c Consumer, h Handler, log *slog.Logger) error {
+	n := max(1, c.Parallel)
 	it, err := cons.Messages(jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(500*time.Millisecond),
 		jetstream.PullExpiry(5*time.Second))
 	if err != nil {
@@ -108,16 +114,88 @@ func iterate(ctx context.Context, cons jetstream.Consumer, n int, h Handler, log
 	defer it.Stop()
 	// Drain and not Stop: what was fetched and not begun is handed back, not left to lie until AckWait is over.
 	defer context.AfterFunc(ctx, it.Drain)()
-	return feed(ctx, cons, it, n, h, log)
+	handle := func(m jetstream.Msg) { settle(m, guard(WithTrace(ctx, m.Headers()), m, h), log) }
+	if c.Key != nil {
+		return feed(ctx, cons, it, newLanes(n, c.Key, handle), log)
+	}
+	return feed(ctx, cons, it, newPool(n, handle), log)
 }
 
-// feed hands messages to at most n handlers at once and waits for them in the end.
-func feed(
-	ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, n int, h Handler, log *slog.Logger,
-) error {
-	gate := make(chan struct{}, n)
-	var running sync.WaitGroup
-	defer running.Wait()
+// crew handles messages. offer waits until it can take one and says false if ctx ended before; wait
+// returns when all that were taken are handled.
+type crew interface {
+	offer(ctx context.Context, m jetstream.Msg) bool
+	wait()
+}
+
+// pool handles at most as many messages at once as gate has room for.
+type pool struct {
+	gate    chan struct{}
+	handle  func(jetstream.Msg)
+	running sync.WaitGroup
+}
+
+func newPool(n int, handle func(jetstream.Msg)) *pool {
+	return &pool{gate: make(chan struct{}, n), handle: handle}
+}
+
+func (p *pool) offer(ctx context.Context, m jetstream.Msg) bool {
+	select {
+	case p.gate <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	p.running.Go(func() {
+		defer func() { <-p.gate }()
+		p.handle(m)
+	})
+	return true
+}
+
+func (p *pool) wait() { p.running.Wait() }
+
+// lanes are handlers of which each takes the messages of some keys, in order.
+type lanes struct {
+	key     func(subject string) string
+	seed    maphash.Seed
+	each    []chan jetstream.Msg
+	running sync.WaitGroup
+}
+
+func newLanes(n int, key func(string) string, handle func(jetstream.Msg)) *lanes {
+	l := &lanes{key: key, seed: maphash.MakeSeed(), each: make([]chan jetstream.Msg, n)}
+	for i := range l.each {
+		lane := make(chan jetstream.Msg)
+		l.each[i] = lane
+		l.running.Go(func() {
+			for m := range lane {
+				handle(m)
+			}
+		})
+	}
+	return l
+}
+
+func (l *lanes) offer(ctx context.Context, m jetstream.Msg) bool {
+	lane := l.each[maphash.String(l.seed, l.key(m.Subject()))%uint64(len(l.each))]
+	select {
+	case lane <- m:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *lanes) wait() {
+	for _, lane := range l.each {
+		close(lane)
+	}
+	l.running.Wait()
+}
+
+// feed hands messages to the crew and waits for it in the end.
+func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, crew crew, log *slog.Logger) error {
+	defer crew.wait()
 	for {
 		m, err := it.Next()
 		switch {
@@ -136,18 +214,9 @@ func feed(
 			}
 			continue
 		}
-		select {
-		case gate <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !crew.offer(ctx, m) {
 			handBack(m, log)
-			continue
 		}
-		running.Go(func() {
-			defer func() { <-gate }()
-			settle(m, guard(WithTrace(ctx, m.Headers()), m, h), log)
-		})
 	}
 }
 

@@ -64,6 +64,16 @@ func ParseEvent(subject string) (id string, e Event, err error) {
 	return t[2], Event(t[3]), nil
 }
 
+// EntityOf returns the id of the build or worker that an event's subject is about: the Key of a Consumer
+// of events. A subject that is not an event's is its own.
+func EntityOf(subject string) string {
+	id, _, err := ParseEvent(subject)
+	if err != nil {
+		return subject
+	}
+	return id
+}
+
 // QueueSubject is fa.queue.<pool>.<platform>.<build>.<attempt>: the stream's subject list says exactly which hand-outs lie
 // in it, and one can be taken out by purging its subject.
 func QueueSubject(pool, platform, buildID string, attempt int32) string {

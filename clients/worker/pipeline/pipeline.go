@@ -89,6 +89,7 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 		plan.Silences[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
+		plan.Warnings = append(plan.Warnings, pipelineWarnings(plan)...)
 		return plan, nil
 	}
 	return builtIn(plan, platform, tools)

@@ -185,8 +185,8 @@ func TestGrace(t *testing.T) {
 		grace, least, most time.Duration
 		out                string
 	}{
-		"trap 'sleep 1; echo cleaned up; exit 1' TERM; echo up; sleep 60 & wait": {30 * time.Second, time.Second, 20 * time.Second, "up\ncleaned up\n"},
-		"trap '' TERM; echo up; sleep 60":                                        {time.Second, time.Second, 20 * time.Second, "up\n"},
+		"trap 'sleep 1; echo cleaned up; exit 1' TERM; sleep 60 & sleep 0.2; echo up; wait": {30 * time.Second, time.Second, 20 * time.Second, "up\ncleaned up\n"},
+		"trap '' TERM; echo up; sleep 60": {time.Second, time.Second, 20 * time.Second, "up\n"},
 	} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@ import (
 
 // ExpireBuilds deletes the samples of builds, as they came and by the minute, and those that were taken over.
 func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
-	return s.deleteBy(ctx, "expire builds", "build_id", ids, "samples", "sample_minutes", "snapshots", "leases")
+	return s.deleteBy(ctx, "expire builds", "build_id", ids, "samples", "sample_minutes", "snapshots", "leases", "ended_leases")
 }
 
 // ForgetWorkers deletes the reports of workers, those that were taken over too.

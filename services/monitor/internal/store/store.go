@@ -58,24 +58,50 @@ type Lease struct {
 	Project  string
 	Heard    time.Time
 	Extended bool
+	// Seq is the place in the stream of events of what was heard; 0 if it was asked for. It is only written.
+	Seq uint64
 }
 
 const leaseColumns = `build_id, attempt, worker_id, stage, ttl_ms, since, look_at, project, heard, extended`
 
-// Watch adds a lease or renews it; a row of a later attempt is left alone.
+// Watch adds a lease or renews it. An attempt that has ended, and a row of a later attempt or from a
+// later event, are left alone, so events may be heard in any order.
 func (s *Store) Watch(ctx context.Context, l Lease) error {
-	return s.exec(ctx, "watch "+l.BuildID, `INSERT INTO leases (build_id, attempt, worker_id, stage, ttl_ms, since, look_at, project)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	return s.exec(ctx, "watch "+l.BuildID, `INSERT INTO leases (build_id, attempt, worker_id, stage, ttl_ms, since, look_at, project, seq)
+		SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS BIGINT),
+			CAST($7 AS BIGINT), CAST($8 AS TEXT), CAST($9 AS BIGINT)
+		WHERE NOT EXISTS (SELECT 1 FROM ended_leases WHERE build_id = $1 AND attempt >= $2)
 		ON CONFLICT (build_id) DO UPDATE SET attempt = excluded.attempt, worker_id = excluded.worker_id,
 			stage = excluded.stage, ttl_ms = excluded.ttl_ms, since = excluded.since, look_at = excluded.look_at,
-			project = excluded.project, extended = 0
-		WHERE leases.attempt <= excluded.attempt`,
-		l.BuildID, l.Attempt, l.WorkerID, l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli(), l.Project)
+			project = excluded.project, extended = 0, seq = excluded.seq
+		WHERE leases.attempt < excluded.attempt OR leases.attempt = excluded.attempt AND leases.seq <= excluded.seq`,
+		l.BuildID, l.Attempt, l.WorkerID, l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli(), l.Project,
+		int64(l.Seq)) //nolint:gosec // a stream's sequence
 }
 
-// Forget drops a lease that has ended, of this attempt or an earlier one.
-func (s *Store) Forget(ctx context.Context, buildID string, attempt int32) error {
-	return s.exec(ctx, "forget "+buildID, `DELETE FROM leases WHERE build_id = $1 AND attempt <= $2`, buildID, attempt)
+// Forget drops a lease that has ended, of this attempt or an earlier one, and remembers that until
+// ForgetEnded. If an event of the attempt is heard at the same moment on another replica, the lease may
+// stay; then the verdict on it changes nothing at the scheduler.
+func (s *Store) Forget(ctx context.Context, buildID string, attempt int32, at time.Time) error {
+	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO ended_leases (build_id, attempt, at) VALUES ($1, $2, $3)
+			ON CONFLICT (build_id) DO UPDATE SET attempt = excluded.attempt, at = excluded.at
+			WHERE ended_leases.attempt < excluded.attempt`, buildID, attempt, at.UnixMilli())
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM leases WHERE build_id = $1 AND attempt <= $2`, buildID, attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", buildID, err)
+	}
+	return nil
+}
+
+// ForgetEnded drops what is remembered of attempts that ended before a time.
+func (s *Store) ForgetEnded(ctx context.Context, before time.Time) error {
+	return s.exec(ctx, "forget ended attempts", `DELETE FROM ended_leases WHERE at < $1`, before.UnixMilli())
 }
 
 // Suspect has the lease looked at no later than at.

@@ -49,7 +49,7 @@ func seqs(builds []store.Build) []int64 {
 	return all
 }
 
-func TestChoose(t *testing.T) {
+func TestChoose(t *testing.T) { //nolint:funlen // a table
 	t.Parallel()
 	many := []store.Build{
 		waiting(1, "big", 0, build.IOS), waiting(2, "big", 0, build.IOS), waiting(3, "big", 0, build.IOS),
@@ -179,6 +179,13 @@ func (f *farm) step(took func(store.Build) time.Duration) bool {
 	return true
 }
 
+// run starts so many builds, each of a minute.
+func (f *farm) run(starts int) {
+	for len(f.started) < starts {
+		f.step(constant(time.Minute))
+	}
+}
+
 func (f *farm) start(b store.Build, took time.Duration) {
 	f.Pending[ios] = slices.DeleteFunc(slices.Clone(f.Pending[ios]), func(o store.Build) bool { return o.ID == b.ID })
 	tags := f.Tags[ios]
@@ -213,8 +220,7 @@ func backlog(projects, each int) []store.Build {
 func TestMoreProjectsThanSlots(t *testing.T) {
 	t.Parallel()
 	f := newFarm(2, backlog(5, 12))
-	for f.step(constant(time.Minute)) {
-	}
+	f.run(60)
 	first := map[string]int{}
 	for i, b := range f.started {
 		if _, seen := first[b.Project]; !seen {
@@ -225,8 +231,7 @@ func TestMoreProjectsThanSlots(t *testing.T) {
 		t.Errorf("first starts by project = %v, want %v", first, want)
 	}
 	f = newFarm(10, backlog(5, 200))
-	for len(f.started) < 400 && f.step(constant(time.Minute)) {
-	}
+	f.run(400)
 	counts := map[string]int{}
 	for _, b := range f.started {
 		counts[b.Project]++

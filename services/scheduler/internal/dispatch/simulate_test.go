@@ -28,7 +28,8 @@ func TestForecastIsWhatHappens(t *testing.T) {
 		f := newFarm(slots, pending)
 		f.Cost = took
 		places := Simulate(Snapshot{World: world(pending, macs(slots, 0)).withCost(took)})
-		for f.step(took) {
+		for more := true; more; {
+			more = f.step(took)
 		}
 		count := 0
 		for _, b := range f.started {

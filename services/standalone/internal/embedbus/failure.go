@@ -47,20 +47,22 @@ func (f *failures) note(text string) {
 	f.last = err
 }
 
-func (f *failures) take(reset bool) error {
+func (f *failures) get() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := f.last
-	if reset {
-		f.last = nil
-	}
-	return err
+	return f.last
+}
+
+func (f *failures) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last = nil
 }
 
 // Failed returns ErrStore if the server could not store a message since it was started, and nil
 // otherwise. Only Restart mends it.
 func (s *Server) Failed() error {
-	if err := s.failures.take(false); err != nil {
+	if err := s.failures.get(); err != nil {
 		return err
 	}
 	if !s.current().JetStreamEnabled() {
@@ -92,7 +94,7 @@ func (s *Server) Restart() error {
 	case <-time.After(stopTimeout):
 		return fmt.Errorf("the embedded bus did not stop within %s", stopTimeout)
 	}
-	s.failures.take(true)
+	s.failures.clear()
 	if err := rebuild(s.cfg.Dir); err != nil {
 		return err
 	}

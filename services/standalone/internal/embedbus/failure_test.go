@@ -56,8 +56,8 @@ func TestAFailureIsRememberedOverAKill(t *testing.T) {
 		"JetStream stream 'FA > BUILD_LOGS' critical write error: no space": true,
 		"JetStream out of space, will be DISABLED":                          true,
 	} {
-		b.failures.take(true)
-		if b.failures.note(text); (b.failures.take(false) != nil) != failure {
+		b.failures.clear()
+		if b.failures.note(text); (b.failures.get() != nil) != failure {
 			t.Errorf("%q is a failure: want %v", text, failure)
 		}
 	}

@@ -22,6 +22,8 @@ type Build struct {
 	StartedAt, CompletedAt *int64
 	ErrorMessage           *string
 	AccessToken            string
+	// NoSource and NoResult say that the file is not written: PutBuild leaves the path of a row that is there.
+	NoSource, NoResult bool
 }
 
 // Ended says that nothing more happens to it.

@@ -152,12 +152,14 @@ func (b *Batch) PutWorker(ctx context.Context, w Worker) (fresh bool, err error)
 		w.ID, w.Name, w.Status, w.Capabilities, w.RegisteredAt, w.SeenAt, w.Completed, w.Failed)
 }
 
-// PutBuild adds a build, or brings one that is there up to date: it keeps its token and the paths that it has. fresh says that it is
-// new, and lines how many its log has.
+// PutBuild adds a build, or brings one that is there up to date: it keeps its token, and the paths of files that were not written. fresh
+// says that it is new, and lines how many its log has.
 func (b *Batch) PutBuild(ctx context.Context, v Build) (fresh bool, lines int64, err error) {
 	_, err = b.exec(ctx, "build "+v.ID, `UPDATE builds SET status = ?, worker_id = ?, started_at = ?, completed_at = ?,
-		error_message = ?, certs_path = coalesce(certs_path, ?), result_path = coalesce(result_path, ?) WHERE id = ?`,
-		v.Status, v.WorkerID, v.StartedAt, v.CompletedAt, v.ErrorMessage, v.CertsPath, v.ResultPath, v.ID)
+		error_message = ?, source_path = CASE WHEN ? THEN source_path ELSE ? END, certs_path = coalesce(?, certs_path),
+		result_path = CASE WHEN ? THEN coalesce(result_path, ?) ELSE coalesce(?, result_path) END WHERE id = ?`,
+		v.Status, v.WorkerID, v.StartedAt, v.CompletedAt, v.ErrorMessage, v.NoSource, v.SourcePath, v.CertsPath,
+		v.NoResult, v.ResultPath, v.ResultPath, v.ID)
 	if err != nil {
 		return false, 0, err
 	}

@@ -107,7 +107,7 @@ func (r *run) writeLog(ctx context.Context, batch *former.Batch, id string, pres
 
 // writeFiles writes what the build has of files and puts their paths into the row.
 func (r *run) writeFiles(ctx context.Context, b api.ExportedBuild, row *former.Build) error {
-	row.SourcePath = r.stored("builds", b.ID+".zip")
+	row.SourcePath, row.NoSource, row.NoResult = r.stored("builds", b.ID+".zip"), b.SourceID == "", b.ResultID == ""
 	if err := r.writeFile(ctx, "sources", b, b.SourceID, b.Source, "builds", b.ID+".zip"); err != nil {
 		return err
 	}
