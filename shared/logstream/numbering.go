@@ -18,14 +18,15 @@ type Numbering struct {
 	out   []logarchive.Line
 }
 
-// series is a worker's lines of one attempt, which it numbers from 1, or one message of the control plane.
+// series is a worker's lines of one attempt, which it numbers from 1, or a single message of the control plane.
 type series struct {
 	writer  string
 	attempt int32
 }
 
-// seriesOf gives each message of the control plane a series of its own, so that its repeat is known, also behind an archive:
-// the marks carry it. No worker's name begins as bus.System does.
+// seriesOf returns the series that a message belongs to. Each message of the control plane has one of its own, so Numbering
+// recognizes its repeat, also behind an archive, whose marks contain the series. The names cannot collide with those of workers:
+// the scheduler accepts only ids without a slash (build.ValidID).
 func seriesOf(writer, id string, attempt int32) series {
 	if id != "" {
 		writer = controlPrefix + id
