@@ -17,6 +17,8 @@ const (
 	probeProjects = 5
 	probeEach     = 4
 	probeRunning  = 2
+	// probeTime bounds the probe: ten rounds of builds, of some seconds each on a busy machine.
+	probeTime = 5 * time.Minute
 )
 
 func probeNames() (names []string) {

@@ -156,7 +156,7 @@ func (plan Plan) aftermath(
 		plan.Log.ErrorContext(ctx, "builds have not ended", "builds", left)
 	}
 	p.blame(n.faults, h.all())
-	probing, over := context.WithTimeout(ctx, plan.Settle)
+	probing, over := context.WithTimeout(ctx, probeTime)
 	defer over()
 	starts, err := orderProbe(probing, client, h, n.rng)
 	if err != nil {

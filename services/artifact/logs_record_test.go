@@ -58,6 +58,24 @@ func TestRecordLog(t *testing.T) {
 	}
 }
 
+// TestRecordLogOfAnExpiredBuild: an import that is repeated after a build has expired goes on, and leaves no archive.
+func TestRecordLogOfAnExpiredBuild(t *testing.T) {
+	t.Parallel()
+	f := setup(t, option{config: quick})
+	if err := f.call("expire_builds", &artifactv1.ExpireBuildsRequest{BuildIds: []string{"b1"}}, &artifactv1.ExpireBuildsResponse{}); err != nil {
+		t.Fatal(err)
+	}
+	g := f.grantUpload("b1", artifactv1.Kind_KIND_LOG)
+	f.put(g, archiveOf(t, "one"))
+	err := f.call("record_log", &artifactv1.RecordLogRequest{BuildId: "b1", ObjectId: g.GetObjectId()}, &artifactv1.RecordLogResponse{})
+	if err != nil {
+		t.Errorf("record the log = %v", err)
+	}
+	if lines := f.whole("b1"); len(lines) != 0 {
+		t.Errorf("the expired build has a log again: %q", lines)
+	}
+}
+
 func archiveOf(t *testing.T, texts ...string) []byte {
 	t.Helper()
 	var out writerTo

@@ -93,8 +93,20 @@ func TestPatienceDoubles(t *testing.T) {
 		}
 		return s.Offers
 	}
+	// A hand-out that is still in the outbox when the clock jumps would count as missing.
+	var newest uint64
+	stored := func() {
+		t.Helper()
+		b.await("the hand-out is in the stream", func() bool {
+			now := b.handOuts(id)
+			return len(now) == 1 && now[0] > newest
+		})
+		newest = b.handOuts(id)[0]
+	}
+	stored()
 	after := func(d time.Duration, want int32) {
 		t.Helper()
+		before := offers()
 		b.skew.Add(int64(d))
 		b.await("offered again", func() bool { return offers() >= want })
 		for range 3 {
@@ -104,6 +116,9 @@ func TestPatienceDoubles(t *testing.T) {
 		}
 		if got := offers(); got != want {
 			t.Fatalf("after %s more it was offered %d times, want %d", d, got, want)
+		}
+		if want > before {
+			stored()
 		}
 	}
 	after(21*time.Second, 2)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
@@ -40,7 +42,7 @@ func (s *Scheduler) ImportBuilds(ctx context.Context, r *schedulerv1.ImportBuild
 		}
 		former[i].log = logs[v.GetId()]
 	}
-	expired, err := s.retainer.store.HasTrace(ctx, ids)
+	expired, err := s.expiredImports(ctx, ids, r.GetCheck())
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +67,16 @@ func (s *Scheduler) ImportBuilds(ctx context.Context, r *schedulerv1.ImportBuild
 	}
 	s.wake()
 	return resp, nil
+}
+
+// expiredImports returns which builds have expired here. The import has brought their files, logs and tokens again, so the next
+// sweep cleans them again.
+func (s *Scheduler) expiredImports(ctx context.Context, ids []string, check bool) (map[string]bool, error) {
+	expired, err := s.retainer.store.HasTrace(ctx, ids)
+	if err != nil || len(expired) == 0 || check {
+		return expired, err
+	}
+	return expired, s.retainer.store.MarkUncleaned(ctx, slices.Collect(maps.Keys(expired)))
 }
 
 // formerBuild is a build as it will be here, and what it was there.

@@ -169,6 +169,12 @@ func TestRetention(t *testing.T) {
 			t.Errorf("imported again (-want +got):\n%s", diff)
 		}
 		b.isExpired("-done")
+		b.sweep()
+		for _, who := range []string{"artifact", "monitor", "ingest"} {
+			if diff := cmp.Diff([]string{"-done", "-done", "bad", "bad", "off", "off"}, k.heard(who)); diff != "" {
+				t.Errorf("after the second import %s was told (-want +got):\n%s", who, diff)
+			}
+		}
 		b.publishEvents("-done", "other")
 		b.skew.Store(int64(100 * 24 * time.Hour))
 		b.sweep()

@@ -189,6 +189,15 @@ func (s *Store) Cleaned(ctx context.Context, ids []string, now time.Time) error 
 	})
 }
 
+// MarkUncleaned undoes Cleaned: other services were given parts of these builds again.
+func (s *Store) MarkUncleaned(ctx context.Context, ids []string) error {
+	return s.tx(ctx, "mark builds uncleaned", func(tx *database.Tx) error {
+		marks, args := list(ids)
+		_, err := tx.ExecContext(ctx, `UPDATE expired_builds SET cleaned_at = 0 WHERE id IN (`+marks+`)`, args...)
+		return err
+	})
+}
+
 // Forget deletes clean traces.
 func (s *Store) Forget(ctx context.Context, ids []string) error {
 	return s.tx(ctx, "forget builds", func(tx *database.Tx) error {
