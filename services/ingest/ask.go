@@ -8,6 +8,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
+// errUnknownID stands for an id that no build can have: as unknown as any other.
+func errUnknownID(id string) error { return fmt.Errorf("build %.80q: %w", id, build.ErrNotFound) }
+
 // getBuild asks the scheduler for one build with its attempts.
 func (g *Ingest) getBuild(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
 	return g.askBuild(ctx, &schedulerv1.GetRequest{BuildId: id})

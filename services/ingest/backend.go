@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -103,12 +104,7 @@ func (b backend) Cancel(ctx context.Context, id string) error {
 
 // Public implements pages.Backend.
 func (b backend) Public(err error) (string, int) {
-	for _, a := range answers() {
-		if errors.Is(err, a.err) {
-			return v1.sentence(a, err), a.status
-		}
-	}
-	return sayInternal, http.StatusInternalServerError
+	return httpapi.Sentence(err)
 }
 
 // session finds who is logged in; build.ErrUnauthorized if nobody is.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -33,30 +34,27 @@ func traceOf(err error) *schedulerv1.ExpiredBuild {
 	return nil
 }
 
-// refuseExpired answers a request about a build that has expired. Clients of API v1 know no such thing: to them it is unknown.
-func (d dialect) refuseExpired(w http.ResponseWriter, r *http.Request, err error) {
-	if d == v1 {
-		d.refuse(w, r, http.StatusNotFound, build.Code(build.ErrNotFound), sayNotFound)
+// Answer implements httpapi.Answerer. It answers a request about a build that has expired. Clients of API v1 know no such thing: to them it is unknown.
+func (e *expiredError) Answer(w http.ResponseWriter, r *http.Request, d httpapi.Dialect) {
+	if d == httpapi.V1 {
+		d.Refuse(w, r, http.StatusNotFound, build.Code(build.ErrNotFound), httpapi.MsgNotFound)
 		return
 	}
-	p := api.Problem{
-		Title: http.StatusText(http.StatusGone), Status: http.StatusGone, Detail: err.Error(), Code: build.Code(build.ErrExpired),
-		RequestID: requestID(r.Context()),
-	}
-	if t := traceOf(err); t != nil {
-		p.Expired = &api.Expired{
+	t := e.trace
+	httpapi.WriteProblem(w, r, api.Problem{
+		Status: http.StatusGone, Detail: e.Error(), Code: build.Code(build.ErrExpired),
+		Expired: &api.Expired{
 			ID: t.GetId(), Project: t.GetProject(), Platform: t.GetPlatform(), Status: t.GetState(), SubmittedAt: iso(t.GetSubmittedAtMs()),
 			AssignedAt: iso(t.GetAssignedAtMs()), FinishedAt: iso(t.GetFinishedAtMs()), ExpiredAt: iso(t.GetExpiredAtMs()),
 			Rule: t.GetRule(), Policy: t.GetPolicy(),
-		}
-	}
-	writeBody(w, http.StatusGone, "application/problem+json", p)
+		},
+	})
 }
 
 // statusOfExpired answers a client of API v1 that still asks how a build went.
 func statusOfExpired(w http.ResponseWriter, t *schedulerv1.ExpiredBuild) {
 	b := &schedulerv1.Build{State: t.GetState()}
-	writeJSON(w, http.StatusOK, statusV1{
+	httpapi.WriteJSON(w, http.StatusOK, statusV1{
 		ID: t.GetId(), Status: statusOf(b), Platform: t.GetPlatform(), WorkerID: orNull(t.GetWorkerId()), SubmittedAt: t.GetSubmittedAtMs(),
 		StartedAt: orNull(t.GetAssignedAtMs()), CompletedAt: orNull(t.GetFinishedAtMs()), ErrorMessage: orNull(errorOf(b)),
 	})

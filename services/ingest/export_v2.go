@@ -10,6 +10,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -19,18 +20,18 @@ func answerExport[Resp any](g *Ingest, page func(context.Context, string) (Resp,
 	return func(w http.ResponseWriter, r *http.Request) {
 		resp, err := page(r.Context(), r.URL.Query().Get("after"))
 		if err != nil {
-			g.fail(w, r, v2, err)
+			g.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // builds hold tokens
-		writeJSON(w, http.StatusOK, resp)
+		httpapi.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
 func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
-		return api.ExportedBuilds{}, refuse(build.ErrInvalid, "after is not the next of an earlier page")
+		return api.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
 	resp, err := g.services.scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
@@ -123,5 +124,5 @@ func (g *Ingest) exportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	g.log.InfoContext(r.Context(), "file exported", "object_id", id)
 	w.Header().Set("Cache-Control", "no-store")
-	g.download(w, r, v2, id, id)
+	g.download(w, r, httpapi.V2, id, id)
 }

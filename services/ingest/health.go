@@ -9,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -53,11 +54,11 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
 		g.log.WarnContext(ctx, "not healthy", "err", err)
-		w.Header().Set("Retry-After", retryAfter)
-		writeJSON(w, http.StatusServiceUnavailable, unhealthy{Error: sayUnavailable, Status: "unavailable", Problems: problems})
+		w.Header().Set("Retry-After", httpapi.RetryAfter)
+		httpapi.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
-	writeJSON(w, http.StatusOK, healthV1{
+	httpapi.WriteJSON(w, http.StatusOK, healthV1{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
 		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
@@ -98,17 +99,17 @@ func (g *Ingest) storageAnswers(ctx context.Context) error {
 
 // live says that the process answers.
 func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // ready says whether this process can serve. The reason is for operators: it goes to the log.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
+		httpapi.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // Ready says why this process could not serve requests now, nil if it could. What it shares with its

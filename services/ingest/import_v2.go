@@ -12,6 +12,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -30,17 +31,17 @@ const (
 func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req Req
-		err := readJSON(w, r, &req)
+		err := httpapi.ReadJSON(w, r, &req)
 		var resp Resp
 		if err == nil {
 			resp, err = do(r.Context(), &req)
 		}
 		if err != nil {
-			g.fail(w, r, v2, err)
+			g.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // places hold tickets
-		writeJSON(w, http.StatusOK, resp)
+		httpapi.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
@@ -62,7 +63,7 @@ func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
 func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 	kind, attempt := formerKind(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
-		return nil, refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
+		return nil, httpapi.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
 	return &artifactv1.File{
 		BuildId: f.BuildID, Kind: kind, Attempt: attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
@@ -71,7 +72,7 @@ func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 
 func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
 	if len(req.Files) > maxFormerFiles {
-		return api.FormerPlaces{}, refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+		return api.FormerPlaces{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
@@ -109,7 +110,7 @@ func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check 
 // is here is here whole.
 func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
-		return api.FoundAll{}, refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+		return api.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
 	}
 	batch, err := newFormerBatch(req.Builds)
 	if err != nil {
@@ -175,7 +176,7 @@ func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
 			if !hexSHA256.MatchString(f.TokenSHA256) {
-				return nil, refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
+				return nil, httpapi.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
 			}
 			b.tokens[f.ID] = f.TokenSHA256
 		}
@@ -211,7 +212,7 @@ func (b *formerBatch) name(word string, f api.FormerBuild, sum string, size int6
 // formerBuild puts it into the scheduler's words. The former controller called a cancelled build failed, with this message.
 func formerBuild(f api.FormerBuild) *schedulerv1.Build {
 	state := f.Status
-	if state == string(build.Failed) && f.Error == sayCancelled {
+	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {
 		state = string(build.Cancelled)
 	}
 	return &schedulerv1.Build{
@@ -240,7 +241,7 @@ func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error 
 		}
 		if p.GetObject() == nil && !check {
 			f := b.files[i]
-			return refuse(errConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
+			return httpapi.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
 		}
 		if p.GetObject() != nil {
 			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
@@ -25,6 +26,8 @@ import (
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
 type Ingest struct {
+	httpapi.Responder
+
 	cfg      Config
 	deps     Deps
 	store    *store.Store
@@ -96,6 +99,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.hooks, err = newHooks(cfg); err != nil {
 		return nil, err
 	}
+	g.Responder = httpapi.Responder{Log: g.log}
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)

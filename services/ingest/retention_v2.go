@@ -7,6 +7,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -37,7 +38,7 @@ type (
 )
 
 func (g *Ingest) retentionOperations() []operation {
-	read, submit, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeAdmin)
+	read, submit, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/retention", guard: read, handle: g.retentionV2, id: "getRetention", summary: "Read the retention policies",
@@ -79,10 +80,10 @@ func (g *Ingest) retentionOperations() []operation {
 func (g *Ingest) retentionV2(w http.ResponseWriter, r *http.Request) {
 	resp, err := g.services.scheduler.GetRetention(r.Context(), &schedulerv1.GetRetentionRequest{})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewRetention(resp))
+	httpapi.WriteJSON(w, http.StatusOK, viewRetention(resp))
 }
 
 func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
@@ -125,8 +126,8 @@ func policyOf(project string, p api.RetentionPolicy) *schedulerv1.RetentionPolic
 
 func (g *Ingest) setRetentionV2(w http.ResponseWriter, r *http.Request) {
 	var in api.RetentionPolicy
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.changeRetention(w, r, &schedulerv1.SetRetentionRequest{Policy: policyOf(r.URL.Query().Get("project"), in)})
@@ -140,7 +141,7 @@ func (g *Ingest) removeRetentionV2(w http.ResponseWriter, r *http.Request) {
 
 func (g *Ingest) changeRetention(w http.ResponseWriter, r *http.Request, req *schedulerv1.SetRetentionRequest) {
 	if _, err := g.services.scheduler.SetRetention(r.Context(), req); err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "retention policy changed", "project", req.GetPolicy().GetProject(), "removed", req.GetRemove())
@@ -153,8 +154,8 @@ func (g *Ingest) planRetentionV2(w http.ResponseWriter, r *http.Request) {
 
 func (g *Ingest) tryRetentionV2(w http.ResponseWriter, r *http.Request) {
 	var in api.RetentionPolicy
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	q := r.URL.Query()
@@ -162,7 +163,7 @@ func (g *Ingest) tryRetentionV2(w http.ResponseWriter, r *http.Request) {
 	if text := q.Get("remove"); text != "" {
 		var err error
 		if remove, err = strconv.ParseBool(text); err != nil {
-			g.fail(w, r, v2, refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
+			g.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
 			return
 		}
 	}
@@ -178,14 +179,14 @@ func (g *Ingest) planRetention(w http.ResponseWriter, r *http.Request, req *sche
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 1 || n > maxPlanned {
-			g.fail(w, r, v2, refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
+			g.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
 			return
 		}
 		req.Limit = int32(n)
 	}
 	resp, err := g.services.scheduler.PlanRetention(r.Context(), req)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	v := api.RetentionPlan{
@@ -200,13 +201,13 @@ func (g *Ingest) planRetention(w http.ResponseWriter, r *http.Request, req *sche
 			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: iso(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
 		})
 	}
-	writeJSON(w, http.StatusOK, v)
+	httpapi.WriteJSON(w, http.StatusOK, v)
 }
 
 func (g *Ingest) pinV2(w http.ResponseWriter, r *http.Request) {
 	var in api.NewPin
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.setPin(w, r, &schedulerv1.PinBuildRequest{BuildId: chi.URLParam(r, "id"), Note: in.Note})
@@ -223,7 +224,7 @@ func (g *Ingest) setPin(w http.ResponseWriter, r *http.Request, req *schedulerv1
 		_, err = g.services.scheduler.PinBuild(r.Context(), req)
 	}
 	if err != nil {
-		g.fail(w, r, v2, g.orExpired(r.Context(), id, err))
+		g.Fail(w, r, httpapi.V2, g.orExpired(r.Context(), id, err))
 		return
 	}
 	g.getV2(w, r)

@@ -10,6 +10,8 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
 // statsV1 are the farm's public figures.
@@ -64,10 +66,10 @@ func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monit
 func (g *Ingest) statsV1(w http.ResponseWriter, r *http.Request) {
 	s, err := g.currentStats(r.Context())
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, s)
+	httpapi.WriteJSON(w, http.StatusOK, s)
 }
 
 // currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.

@@ -11,6 +11,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -21,7 +22,7 @@ const statsDays = 30
 func (g *Ingest) statsV2(w http.ResponseWriter, r *http.Request) {
 	stats, err := g.days(r)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	writeTagged(w, r, stats)
@@ -109,7 +110,7 @@ func spreadOf(s *monitorv1.Spread) *api.Spread {
 func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "project"}, name) {
-			return nil, refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return nil, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	req := &monitorv1.StatsRequest{FromDay: q.Get("from"), ToDay: q.Get("to"), Project: q.Get("project")}
@@ -118,13 +119,13 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	}
 	to, err := time.Parse(time.DateOnly, req.GetToDay())
 	if err != nil {
-		return nil, refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
+		return nil, httpapi.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
 	}
 	if req.GetFromDay() == "" {
 		req.FromDay = to.AddDate(0, 0, 1-statsDays).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, req.GetFromDay()); err != nil {
-		return nil, refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
+		return nil, httpapi.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
 	}
 	return req, nil
 }
@@ -132,10 +133,10 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
 	resp, err := g.services.monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
+	httpapi.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
 // workersHealth gives that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
@@ -159,7 +160,7 @@ func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*a
 func (g *Ingest) reportsV2(w http.ResponseWriter, r *http.Request) {
 	stored, err := g.reports(r.Context(), chi.URLParam(r, "id"), maxReports)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	list := api.ReportList{Reports: make([]api.Report, len(stored))}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
@@ -11,10 +12,10 @@ func (g *Ingest) timeoutsV2(w http.ResponseWriter, r *http.Request) {
 	req := &schedulerv1.GetTimeoutsRequest{Project: r.URL.Query().Get("project")}
 	resp, err := g.services.scheduler.GetTimeouts(r.Context(), req)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, api.ProjectTimeouts{
+	httpapi.WriteJSON(w, http.StatusOK, api.ProjectTimeouts{
 		Project: req.GetProject(), Own: timeoutsOf(resp.GetOwn()), Effective: timeoutsOf(resp.GetEffective()),
 		MaxBuildSeconds: resp.GetMaxTimeoutSeconds(), MaxSilenceSeconds: resp.GetMaxStageTtlSeconds(),
 	})
@@ -28,8 +29,8 @@ func timeoutsOf(t *schedulerv1.Timeouts) api.Timeouts {
 
 func (g *Ingest) setTimeoutsV2(w http.ResponseWriter, r *http.Request) {
 	var in api.Timeouts
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	project := r.URL.Query().Get("project")
@@ -37,7 +38,7 @@ func (g *Ingest) setTimeoutsV2(w http.ResponseWriter, r *http.Request) {
 		Project: project, StageTtlSeconds: in.SilenceSeconds, TimeoutSeconds: in.BuildSeconds, WaitAlertSeconds: in.WaitAlertSeconds,
 	}})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "timeouts set", "project", project)

@@ -9,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -17,7 +18,7 @@ import (
 // here: however often an upload is submitted, it is one build.
 func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
-	err := readJSON(w, r, &req)
+	err := httpapi.ReadJSON(w, r, &req)
 	var resp *artifactv1.UploadResponse
 	if err == nil {
 		resp, err = g.services.artifact.Upload(r.Context(), &artifactv1.UploadRequest{
@@ -25,12 +26,12 @@ func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	grant := resp.GetGrant()
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusCreated, api.Upload{
+	httpapi.WriteJSON(w, http.StatusCreated, api.Upload{
 		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
 		MaxBytes: min(grant.GetMaxBytes(), g.cfg.MaxUploadBytes),
 	})
@@ -40,15 +41,15 @@ func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	id := s.fields["upload"]
 	if s.named != nil {
-		return nil, refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", nameHeader)
+		return nil, httpapi.Refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", nameHeader)
 	}
 	if !build.ValidID(id) {
-		return nil, refuse(build.ErrInvalid, "Upload %.80q is none", id)
+		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
 	}
 	stat, err := g.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return nil, refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
 	case err != nil:
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bui
 	case err != nil:
 		return nil, err
 	case !s.became(b):
-		return nil, refuse(errConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+		return nil, httpapi.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
 	}
 	return b, nil
 }
