@@ -16,7 +16,7 @@ import (
 
 // archivedLog asks the artifact service for the archive of a log.
 func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
-	resp, err := g.services.artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
+	resp, err := g.farm.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	if grant != nil && time.Until(time.UnixMilli(grant.GetExpiresAtMs())) > ticketSlack {
 		return grant, nil
 	}
-	resp, err := s.g.services.artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()})
+	resp, err := s.g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()})
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func (b backend) Builds(ctx context.Context, query url.Values) (api.BuildList, e
 	if err != nil {
 		return api.BuildList{}, err
 	}
-	builds, next, err := b.g.page(ctx, limit, filter)
+	builds, next, err := b.g.farm.Page(ctx, limit, filter)
 	if err != nil {
 		return api.BuildList{}, err
 	}
@@ -84,7 +84,7 @@ func (b backend) Builds(ctx context.Context, query url.Values) (api.BuildList, e
 
 // Build implements pages.Backend.
 func (b backend) Build(ctx context.Context, id string) (api.Build, error) {
-	resp, err := b.g.getBuild(ctx, id)
+	resp, err := b.g.farm.BuildWithAttempts(ctx, id)
 	if err != nil {
 		return api.Build{}, err
 	}
@@ -98,7 +98,7 @@ func (b backend) Build(ctx context.Context, id string) (api.Build, error) {
 
 // Cancel implements pages.Backend.
 func (b backend) Cancel(ctx context.Context, id string) error {
-	_, err := b.g.cancel(ctx, id)
+	_, err := b.g.farm.Cancel(ctx, id)
 	return err
 }
 

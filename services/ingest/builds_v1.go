@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -68,7 +68,7 @@ func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	resp, err := g.retry(r.Context(), id)
-	if traceOf(err) != nil {
+	if farm.TraceOf(err) != nil {
 		err = httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
 	}
 	if err != nil {
@@ -79,7 +79,7 @@ func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {
-	if _, err := g.cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
+	if _, err := g.farm.Cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
@@ -98,8 +98,8 @@ type statusV1 struct {
 }
 
 func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
-	if t := traceOf(err); t != nil {
+	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
+	if t := farm.TraceOf(err); t != nil {
 		statusOfExpired(w, t)
 		return
 	}
@@ -139,7 +139,7 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 		g.listAllV1(w, r, before)
 		return
 	}
-	builds, next, err := g.page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+	builds, next, err := g.farm.Page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
@@ -155,13 +155,13 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func listed(b *schedulerv1.Build) listedV1 {
-	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: iso(b.GetSubmittedAtMs()), CompletedAt: iso(b.GetFinishedAtMs())}
+	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
 // listAllV1 writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
 func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64) {
 	for first := true; first || before > 0; first = false {
-		builds, next, err := g.page(r.Context(), maxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+		builds, next, err := g.farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 		if err != nil && first {
 			g.Fail(w, r, httpapi.V1, err)
 			return
@@ -199,20 +199,13 @@ func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64)
 func listBounds(q url.Values) (limit int, before int64) {
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit <= 0 {
-		limit = maxList
+		limit = farm.MaxPage
 	}
 	before, err = strconv.ParseInt(q.Get("before"), 10, 64)
 	if err != nil || before < 0 {
 		before = 0
 	}
-	return min(limit, maxList), before
-}
-
-func iso(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+	return min(limit, farm.MaxPage), before
 }
 
 type activeV1 struct {
@@ -224,7 +217,7 @@ type activeV1 struct {
 }
 
 func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
-	builds, _, err := g.page(r.Context(), maxList, &schedulerv1.ListRequest{
+	builds, _, err := g.farm.Page(r.Context(), farm.MaxPage, &schedulerv1.ListRequest{
 		States: []string{string(build.Assigned), string(build.Building)}, Brief: true,
 	})
 	if err != nil {
@@ -241,7 +234,7 @@ func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return

@@ -17,15 +17,15 @@ func viewV2(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
 		Status: b.GetState(), Attempt: int(b.GetAttempt()), Stage: b.GetStage(), WorkerID: b.GetWorkerId(),
 		WorkerName: b.GetWorkerName(), Priority: int(b.GetPriority()), Error: b.GetError(), WaitingFor: b.GetWaitingFor(),
-		Position: int(b.GetPosition()), ExpectedStart: iso(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: iso(b.GetSubmittedAtMs()),
-		AssignedAt: iso(b.GetAssignedAtMs()), StartedAt: iso(b.GetStartedAtMs()), FinishedAt: iso(b.GetFinishedAtMs()),
+		Position: int(b.GetPosition()), ExpectedStart: httpapi.Time(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: httpapi.Time(b.GetSubmittedAtMs()),
+		AssignedAt: httpapi.Time(b.GetAssignedAtMs()), StartedAt: httpapi.Time(b.GetStartedAtMs()), FinishedAt: httpapi.Time(b.GetFinishedAtMs()),
 		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
 		Source: objectV2(b.GetSource()), Result: objectV2(b.GetResult()),
 	}
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, api.Attempt{
 			Number: int(a.GetNumber()), WorkerID: a.GetWorkerId(), WorkerName: a.GetWorkerName(), Outcome: a.GetOutcome(),
-			Error: a.GetError(), ClaimedAt: iso(a.GetClaimedAtMs()), StartedAt: iso(a.GetStartedAtMs()), EndedAt: iso(a.GetEndedAtMs()),
+			Error: a.GetError(), ClaimedAt: httpapi.Time(a.GetClaimedAtMs()), StartedAt: httpapi.Time(a.GetStartedAtMs()), EndedAt: httpapi.Time(a.GetEndedAtMs()),
 		})
 	}
 	return v
@@ -59,7 +59,7 @@ func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) cancelV2(w http.ResponseWriter, r *http.Request) {
-	b, err := g.cancel(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.farm.Cancel(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -68,7 +68,7 @@ func (g *Ingest) cancelV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -82,7 +82,7 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return

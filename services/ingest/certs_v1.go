@@ -75,7 +75,7 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 
 // readWhole reads a small object whole, and checks that it is what was stored.
 func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
-	resp, err := g.services.artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
+	resp, err := g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
 	if err != nil {
 		return nil, err
 	}

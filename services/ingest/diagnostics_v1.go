@@ -66,10 +66,10 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if err := report.check(); err != nil {
 		return "", err
 	}
-	if _, err := g.getWorker(r.Context(), report.WorkerID); err != nil {
+	if _, err := g.farm.Worker(r.Context(), report.WorkerID); err != nil {
 		return "", err
 	}
-	resp, err := g.services.monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
+	resp, err := g.farm.Monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
 	if err != nil {
 		return "", fmt.Errorf("store a report of worker %s: %w", report.WorkerID, err)
 	}
@@ -110,10 +110,10 @@ func truthy(v json.RawMessage) bool {
 
 // reports are a worker's newest.
 func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]storedReportV1, error) {
-	if _, err := g.getWorker(ctx, workerID); err != nil {
+	if _, err := g.farm.Worker(ctx, workerID); err != nil {
 		return nil, err
 	}
-	resp, err := g.services.monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
+	resp, err := g.farm.Monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
 	if err != nil {
 		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
 	}

@@ -20,7 +20,7 @@ import (
 // hears first what the build has become, so there is nothing to resume.
 func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	if _, err := g.briefly(r.Context(), id); err != nil {
+	if _, err := g.farm.Build(r.Context(), id); err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
@@ -62,7 +62,7 @@ func (g *Ingest) admitFollower() (leave func(), err error) {
 // sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
 func (g *Ingest) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
 	for seq := ""; ; {
-		resp, err := g.getBuild(ctx, id)
+		resp, err := g.farm.BuildWithAttempts(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (g *Ingest) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, i
 		if err := errors.Join(out.Comment("still here"), out.Flush()); err != nil {
 			return "", err
 		}
-		if b, err := g.briefly(ctx, id); err == nil && build.State(b.GetState()).Final() {
+		if b, err := g.farm.Build(ctx, id); err == nil && build.State(b.GetState()).Final() {
 			return "", nil
 		}
 	}

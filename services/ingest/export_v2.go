@@ -33,7 +33,7 @@ func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBu
 	if after != "" && err != nil {
 		return api.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
-	resp, err := g.services.scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
+	resp, err := g.farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
 		return api.ExportedBuilds{}, err
 	}
@@ -72,7 +72,7 @@ func (g *Ingest) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
 }
 
 func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
-	resp, err := g.services.scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
+	resp, err := g.farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
 	if err != nil {
 		return api.ExportedWorkers{}, err
 	}
@@ -91,7 +91,7 @@ func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedW
 }
 
 func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
-	resp, err := g.services.monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
+	resp, err := g.farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
 	if err != nil {
 		return api.ExportedSnapshots{}, err
 	}
@@ -105,7 +105,7 @@ func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.Exporte
 }
 
 func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
-	resp, err := g.services.monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
+	resp, err := g.farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
 	if err != nil {
 		return api.ExportedReports{}, err
 	}

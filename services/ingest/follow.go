@@ -68,7 +68,7 @@ func appendEvent(b []byte, l logbook.Line) []byte {
 
 // stateOf tells followers what has become of a build.
 func (g *Ingest) stateOf(ctx context.Context, id string) (logbook.State, error) {
-	resp, err := g.getBuild(ctx, id)
+	resp, err := g.farm.BuildWithAttempts(ctx, id)
 	if err != nil {
 		return logbook.State{}, err
 	}

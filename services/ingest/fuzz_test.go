@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -70,10 +71,10 @@ func FuzzListQuery(f *testing.F) {
 		if _, packed := proto.Marshal(filter); err == nil && packed != nil && httpapi.InvalidPart(httptest.NewRequest(http.MethodGet, "/?"+q.Encode(), nil)) == "" {
 			t.Errorf("%q cannot be packed: %v", query, packed)
 		}
-		if err == nil && (limit < 1 || limit > maxList || filter.GetBeforeSeq() < 0) {
+		if err == nil && (limit < 1 || limit > farm.MaxPage || filter.GetBeforeSeq() < 0) {
 			t.Errorf("%q = %d, %v", query, limit, filter)
 		}
-		if limit, before := listBounds(q); limit < 1 || limit > maxList || before < 0 {
+		if limit, before := listBounds(q); limit < 1 || limit > farm.MaxPage || before < 0 {
 			t.Errorf("%q = %d, %d", query, limit, before)
 		}
 	})

@@ -49,7 +49,7 @@ const probeTimeout = 2 * time.Second
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
-	s, err := g.services.scheduler.Summary(ctx, &schedulerv1.SummaryRequest{})
+	s, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{})
 	stored := g.storageAnswers(ctx)
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
@@ -90,7 +90,7 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 
 // storageAnswers asks for an object that cannot be: whoever says so is there.
 func (g *Ingest) storageAnswers(ctx context.Context) error {
-	_, err := g.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
+	_, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (g *Ingest) Ready(ctx context.Context) error {
 func (g *Ingest) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if _, err := g.services.scheduler.Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
+	if _, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
 		return err
 	}
 	if err := g.storageAnswers(ctx); err != nil {

@@ -2,14 +2,12 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 type holderKey struct{}
@@ -24,7 +22,7 @@ func heldBuild(ctx context.Context) *schedulerv1.Build {
 // is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
 // is told so in other words.
 func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
-	return g.requireHolderBy(alsoBuild, g.held)
+	return g.requireHolderBy(alsoBuild, g.farm.HeldBy)
 }
 
 // askHeld gives a build if the worker holds it.
@@ -57,29 +55,4 @@ func (g *Ingest) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, b)))
 		})
 	}
-}
-
-// held gives a build if the worker holds it now, and takes the question for a sign of life.
-func (g *Ingest) held(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error) {
-	b, err := g.briefly(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if b.GetWorkerId() != worker || !build.State(b.GetState()).Leased() {
-		return nil, httpapi.Refuse(httpapi.ErrForbidden, "%s", sayOther)
-	}
-	g.alive(ctx, b)
-	return b, nil
-}
-
-// getWorker asks for a worker and what became of its attempts.
-func (g *Ingest) getWorker(ctx context.Context, id string) (*schedulerv1.GetWorkerResponse, error) {
-	if !build.ValidID(id) {
-		return nil, build.ErrWorkerUnknown
-	}
-	resp, err := g.services.scheduler.GetWorker(ctx, &schedulerv1.GetWorkerRequest{WorkerId: id})
-	if errors.Is(err, build.ErrWorkerUnknown) {
-		return nil, build.ErrWorkerUnknown
-	}
-	return resp, err
 }

@@ -58,7 +58,7 @@ func (g *Ingest) routesOfWorkersV1(r chi.Router) {
 	holder := g.requireHolder(false)
 	r.With(holder).Get("/api/builds/{id}/source", g.sourceV1)
 	r.With(holder).Post("/api/builds/{id}/logs", g.addLogsV1)
-	r.With(g.requireHolderBy(true, g.heldLately)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
+	r.With(g.requireHolderBy(true, g.farm.RecentlyHeldBy)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
 }
 
 // routesSigning are for the worker that holds a build.

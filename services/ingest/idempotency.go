@@ -100,7 +100,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 // succeed makes this submit the successor of one that has ended: its repeat if there is a build, else the one that goes on in
 // its place. It returns nil if another repeat was faster.
 func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
-	b, err := g.briefly(ctx, stands.BuildID)
+	b, err := g.farm.Build(ctx, stands.BuildID)
 	if err == nil {
 		return &named{Reservation: stands, repeats: b}, nil
 	}
@@ -157,7 +157,7 @@ func (g *Ingest) replayAfter(ctx context.Context, s *submission, refused error) 
 	if s.named == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
-	b, err := g.briefly(context.WithoutCancel(ctx), s.buildID)
+	b, err := g.farm.Build(context.WithoutCancel(ctx), s.buildID)
 	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
 		return nil
 	}

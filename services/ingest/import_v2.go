@@ -90,7 +90,7 @@ func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.F
 		resp.Places[i].ObjectID, resp.Places[i].Removed = p.GetObject().GetObjectId(), p.GetRemoved()
 		if grant := p.GetGrant(); grant != nil {
 			resp.Places[i].Upload = &api.Upload{
-				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: httpapi.Time(grant.GetExpiresAtMs()),
 				MaxBytes: grant.GetMaxBytes(),
 			}
 		}
@@ -102,7 +102,7 @@ func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check 
 	if len(files) == 0 {
 		return nil, nil
 	}
-	resp, err := g.services.artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
+	resp, err := g.farm.Artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
 	return resp.GetPlaces(), err
 }
 
@@ -120,7 +120,7 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 		return api.FoundAll{}, err
 	}
 	if ids := batch.objects(); !req.Check && len(ids) > 0 {
-		if _, err := g.services.artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
+		if _, err := g.farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
 			return api.FoundAll{}, err
 		}
 	}
@@ -131,7 +131,7 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 	if err != nil {
 		return api.FoundAll{}, err
 	}
-	resp, err := g.services.scheduler.ImportBuilds(ctx, batch.request(req.Check))
+	resp, err := g.farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
 	if err != nil {
 		return api.FoundAll{}, err
 	}
@@ -284,7 +284,7 @@ func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) err
 	group.SetLimit(recordsAtOnce)
 	for _, a := range b.archives {
 		group.Go(func() error {
-			if _, err := g.services.artifact.RecordLog(ctx, a); err != nil {
+			if _, err := g.farm.Artifact.RecordLog(ctx, a); err != nil {
 				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
 			}
 			return nil
@@ -301,7 +301,7 @@ func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (a
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}
-	resp, err := g.services.scheduler.ImportWorkers(ctx, ask)
+	resp, err := g.farm.Scheduler.ImportWorkers(ctx, ask)
 	if err != nil {
 		return api.FoundAll{}, err
 	}
@@ -315,7 +315,7 @@ func (g *Ingest) takeOverSnapshots(ctx context.Context, req *api.FormerSnapshots
 			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
 		})
 	}
-	return tally(g.services.monitor.ImportSnapshots(ctx, ask))
+	return tally(g.farm.Monitor.ImportSnapshots(ctx, ask))
 }
 
 func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
@@ -325,7 +325,7 @@ func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (a
 			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
 		})
 	}
-	return tally(g.services.monitor.ImportReports(ctx, ask))
+	return tally(g.farm.Monitor.ImportReports(ctx, ask))
 }
 
 // tallied is an answer of the monitor's with counts.

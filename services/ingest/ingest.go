@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
@@ -20,7 +21,6 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/observe"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
@@ -28,19 +28,17 @@ import (
 type Ingest struct {
 	httpapi.Responder
 
-	cfg      Config
-	deps     Deps
-	store    *store.Store
-	services services
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	objects  *httputil.ReverseProxy
-	log      *slog.Logger
+	cfg     Config
+	deps    Deps
+	store   *store.Store
+	farm    *farm.Farm
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	objects *httputil.ReverseProxy
+	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	beats     beats
 	keys      keyCache
-	holders   holders
 	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
@@ -86,9 +84,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
-		services: newServices(rpc.Client{Conn: d.Conn, Timeout: askTimeout}), followers: make(chan struct{}, cfg.MaxFollowers),
-		certs: newCertsMemory(cfg),
-		log:   slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
+		followers: make(chan struct{}, cfg.MaxFollowers),
+		certs:     newCertsMemory(cfg),
+		log:       slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
@@ -99,12 +97,15 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.hooks, err = newHooks(cfg); err != nil {
 		return nil, err
 	}
+	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
+		return nil, err
+	}
 	g.Responder = httpapi.Responder{Log: g.log}
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
+	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -136,7 +137,9 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("leases of submits", g.presence.loop)
 	group.Go("samples", g.samples.Run)
-	group.Go("builds", g.hearBuilds)
+	group.Go("builds", func(ctx context.Context) error {
+		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })
+	})
 	group.Go("webhooks", g.hooksLoop)
 	group.Go("deliveries", g.sendLoop)
 	group.Go("old deliveries", g.sweepHooksLoop)

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -26,7 +27,7 @@ func (g *Ingest) listV2(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	builds, next, err := g.page(r.Context(), limit, filter)
+	builds, next, err := g.farm.Page(r.Context(), limit, filter)
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -53,8 +54,8 @@ func pageV2(q url.Values) (limit int, filter *schedulerv1.ListRequest, err error
 		}
 	}
 	if s := q.Get("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxList {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, maxList)
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > farm.MaxPage {
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
 		}
 	}
 	if s := q.Get("before"); s != "" {
@@ -108,7 +109,7 @@ func matches(headers []string, tag string) bool {
 }
 
 func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.services.scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	resp, err := g.farm.Scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -123,7 +124,7 @@ func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) getWorkerV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getWorker(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.Worker(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -138,6 +139,6 @@ func viewWorker(w *schedulerv1.Worker) api.Worker {
 	return api.Worker{
 		ID: w.GetId(), Name: w.GetName(), Pool: w.GetPool(), Platforms: platformsOrAll(w.GetPlatforms()), Slots: int(w.GetSlots()),
 		Held: int(w.GetHeld()), Online: w.GetOnline(), Draining: w.GetDraining(), Polls: w.GetPolls(), Version: w.GetVersion(),
-		Labels: w.GetLabels(), RegisteredAt: iso(w.GetRegisteredAtMs()), SeenAt: iso(w.GetSeenAtMs()),
+		Labels: w.GetLabels(), RegisteredAt: httpapi.Time(w.GetRegisteredAtMs()), SeenAt: httpapi.Time(w.GetSeenAtMs()),
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 func (g *Ingest) logsV1(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	resp, err := g.getBuild(r.Context(), id)
+	resp, err := g.farm.BuildWithAttempts(r.Context(), id)
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
@@ -32,7 +32,7 @@ func (g *Ingest) logsV1(w http.ResponseWriter, r *http.Request) {
 
 // logsV2 sends a log as it is asked for: followed, searched, as text for people, or as JSON.
 func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -203,7 +203,7 @@ func appendLineV1(b []byte, l logbook.Line) []byte {
 
 func appendLineV2(b []byte, l logbook.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"line":`...), l.Number, 10)
-	b = append(append(append(b, `,"at":"`...), iso(l.AtMs)...), `","level":"`...)
+	b = append(append(append(b, `,"at":"`...), httpapi.Time(l.AtMs)...), `","level":"`...)
 	b = append(append(b, l.Level...), '"')
 	if l.Stage != "" {
 		b = appendString(append(b, `,"stage":`...), l.Stage)
@@ -233,6 +233,6 @@ func appendString(b []byte, text string) []byte {
 // lineV2 is appendLineV2 for what is sent whole.
 func lineV2(l logbook.Line) api.LogLine {
 	return api.LogLine{
-		Line: l.Number, At: iso(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,
+		Line: l.Number, At: httpapi.Time(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,
 	}
 }

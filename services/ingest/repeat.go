@@ -170,7 +170,7 @@ func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	if err != nil || id == "" {
 		return nil
 	}
-	b, err := g.briefly(ctx, id)
+	b, err := g.farm.Build(ctx, id)
 	if errors.Is(err, build.ErrNotFound) || err == nil && build.State(b.GetState()) == build.Cancelled {
 		g.forgetInFlight(ctx, id)
 		return nil

@@ -139,7 +139,7 @@ func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
-	b, err := g.held(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
+	b, err := g.farm.HeldBy(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
@@ -148,7 +148,7 @@ func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
 	if err == nil && progress != nil {
 		err = g.addLines(r, b, []*eventsv1.LogLine{line("info", fmt.Sprintf("Build progress: %g%%", *progress))})
 	} else if err == nil {
-		err = g.enter(r.Context(), b, "")
+		err = g.farm.ReportStage(r.Context(), b, "")
 	}
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -78,7 +79,7 @@ func (g *Ingest) retentionOperations() []operation {
 }
 
 func (g *Ingest) retentionV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.services.scheduler.GetRetention(r.Context(), &schedulerv1.GetRetentionRequest{})
+	resp, err := g.farm.Scheduler.GetRetention(r.Context(), &schedulerv1.GetRetentionRequest{})
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -100,7 +101,7 @@ func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
 	}
 	if s := resp.GetLastSweep(); s.GetBeganAtMs() > 0 {
 		v.LastSweep = &api.RetentionSweep{
-			BeganAt: iso(s.GetBeganAtMs()), EndedAt: iso(s.GetEndedAtMs()), Builds: s.GetBuilds(), Bytes: s.GetBytes(),
+			BeganAt: httpapi.Time(s.GetBeganAtMs()), EndedAt: httpapi.Time(s.GetEndedAtMs()), Builds: s.GetBuilds(), Bytes: s.GetBytes(),
 			Workers: s.GetWorkers(), Error: s.GetError(),
 		}
 	}
@@ -109,7 +110,7 @@ func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
 
 func viewPolicy(p *schedulerv1.RetentionPolicy) api.SetPolicy {
 	return api.SetPolicy{
-		Project: p.GetProject(), SetAt: iso(p.GetSetAtMs()), EffectiveAt: iso(p.GetEffectiveAtMs()),
+		Project: p.GetProject(), SetAt: httpapi.Time(p.GetSetAtMs()), EffectiveAt: httpapi.Time(p.GetEffectiveAtMs()),
 		RetentionPolicy: api.RetentionPolicy{
 			MaxAgeSeconds: p.GetMaxAgeSeconds(), MaxBuilds: p.GetMaxBuilds(), MaxBytes: p.GetMaxBytes(), FarmBytes: p.GetFarmBytes(),
 			KeepLastSuccessful: p.GetKeepLastSuccessful(), KeepLastSeconds: p.GetKeepLastSeconds(), WorkerAgeSeconds: p.GetWorkerAgeSeconds(),
@@ -140,7 +141,7 @@ func (g *Ingest) removeRetentionV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) changeRetention(w http.ResponseWriter, r *http.Request, req *schedulerv1.SetRetentionRequest) {
-	if _, err := g.services.scheduler.SetRetention(r.Context(), req); err != nil {
+	if _, err := g.farm.Scheduler.SetRetention(r.Context(), req); err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
@@ -184,21 +185,21 @@ func (g *Ingest) planRetention(w http.ResponseWriter, r *http.Request, req *sche
 		}
 		req.Limit = int32(n)
 	}
-	resp, err := g.services.scheduler.PlanRetention(r.Context(), req)
+	resp, err := g.farm.Scheduler.PlanRetention(r.Context(), req)
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	v := api.RetentionPlan{
 		Builds: resp.GetBuilds(), Bytes: resp.GetBytes(), Estimated: resp.GetEstimated(), Workers: resp.GetWorkers(),
-		Projects: []api.PlannedProject{}, Oldest: []api.PlannedBuild{}, BeginsAt: iso(resp.GetBeginsAtMs()),
+		Projects: []api.PlannedProject{}, Oldest: []api.PlannedBuild{}, BeginsAt: httpapi.Time(resp.GetBeginsAtMs()),
 	}
 	for _, p := range resp.GetProjects() {
 		v.Projects = append(v.Projects, api.PlannedProject{Project: p.GetProject(), Builds: p.GetBuilds(), Bytes: p.GetBytes()})
 	}
 	for _, b := range resp.GetOldest() {
 		v.Oldest = append(v.Oldest, api.PlannedBuild{
-			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: iso(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
+			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: httpapi.Time(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
 		})
 	}
 	httpapi.WriteJSON(w, http.StatusOK, v)
@@ -219,12 +220,12 @@ func (g *Ingest) unpinV2(w http.ResponseWriter, r *http.Request) {
 
 func (g *Ingest) setPin(w http.ResponseWriter, r *http.Request, req *schedulerv1.PinBuildRequest) {
 	id := req.GetBuildId()
-	err := errUnknownID(id)
+	err := farm.UnknownBuild(id)
 	if build.ValidID(id) {
-		_, err = g.services.scheduler.PinBuild(r.Context(), req)
+		_, err = g.farm.Scheduler.PinBuild(r.Context(), req)
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V2, g.orExpired(r.Context(), id, err))
+		g.Fail(w, r, httpapi.V2, g.farm.OrExpired(r.Context(), id, err))
 		return
 	}
 	g.getV2(w, r)
@@ -234,5 +235,5 @@ func viewPin(p *schedulerv1.Pin) *api.Pin {
 	if p == nil {
 		return nil
 	}
-	return &api.Pin{PinnedAt: iso(p.GetPinnedAtMs()), Note: p.GetNote()}
+	return &api.Pin{PinnedAt: httpapi.Time(p.GetPinnedAtMs()), Note: p.GetNote()}
 }

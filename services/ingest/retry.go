@@ -45,7 +45,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 	if err := g.storage.Err(); err != nil {
 		return nil, err
 	}
-	old, err := g.getBuild(ctx, oldID)
+	old, err := g.farm.BuildWithAttempts(ctx, oldID)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 
 // adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
 func (g *Ingest) adopt(ctx context.Context, s *submission, oldID string) error {
-	adopted, err := g.services.artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID})
+	adopted, err := g.farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID})
 	if errors.Is(err, build.ErrObjectNotFound) {
 		return httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func (g *Ingest) rulesV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.services.scheduler.ListRules(r.Context(), &schedulerv1.ListRulesRequest{})
+	resp, err := g.farm.Scheduler.ListRules(r.Context(), &schedulerv1.ListRulesRequest{})
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -39,7 +39,7 @@ func (g *Ingest) setProjectRuleV2(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	resp, err := g.services.scheduler.SetProjectRule(r.Context(), &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
+	resp, err := g.farm.Scheduler.SetProjectRule(r.Context(), &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
 		Project: r.URL.Query().Get("project"), Weight: in.Weight, MaxRunning: in.MaxRunning, MaxPriority: in.MaxPriority, Supersede: in.Supersede,
 	}})
 	if err != nil {
@@ -56,7 +56,7 @@ func (g *Ingest) setPoolRuleV2(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	resp, err := g.services.scheduler.SetPoolRule(r.Context(), &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
+	resp, err := g.farm.Scheduler.SetPoolRule(r.Context(), &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
 		Pool: r.URL.Query().Get("pool"), MaxRunning: in.MaxRunning,
 	}})
 	if err != nil {

@@ -95,7 +95,7 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	usage := make(chan *monitorv1.UsageResponse, 1)
 	go func() { usage <- g.askUsage(ctx) }()
 	today, counted := g.askToday(ctx)
-	s, err := g.services.scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
+	s, err := g.farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
 		return statsV1{}, err
@@ -110,7 +110,7 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	t, err := g.services.monitor.Today(ctx, &monitorv1.TodayRequest{})
+	t, err := g.farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
 	if err != nil {
 		g.log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
 		return 0, false
@@ -122,7 +122,7 @@ func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 func (g *Ingest) askUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	u, err := g.services.monitor.Usage(ctx, &monitorv1.UsageRequest{})
+	u, err := g.farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
 	if err != nil {
 		g.log.DebugContext(ctx, "public figures without fresh usage", "err", err)
 		return nil

@@ -33,7 +33,7 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if err != nil {
 		return s, err
 	}
-	resp, err := g.services.monitor.Stats(r.Context(), req)
+	resp, err := g.farm.Monitor.Stats(r.Context(), req)
 	if err != nil {
 		return s, err
 	}
@@ -50,7 +50,7 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if len(resp.GetWorkers()) == 0 {
 		return s, nil
 	}
-	workers, err := g.services.scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	workers, err := g.farm.Scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
 	if err != nil {
 		return s, err
 	}
@@ -131,7 +131,7 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 }
 
 func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.services.monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
+	resp, err := g.farm.Monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -143,7 +143,7 @@ func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	resp, err := g.services.monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
+	resp, err := g.farm.Monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
 	if err != nil {
 		g.log.DebugContext(ctx, "workers without their health", "err", err)
 		return nil
@@ -151,7 +151,7 @@ func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*a
 	all := make(map[string]*api.Health, len(resp.GetWorkers()))
 	for _, h := range resp.GetWorkers() {
 		all[h.GetWorkerId()] = &api.Health{
-			Score: int(h.GetScore()), LatestStatus: h.GetLatestStatus(), LatestAt: iso(h.GetLatestAtMs()), Reports: int(h.GetReports()),
+			Score: int(h.GetScore()), LatestStatus: h.GetLatestStatus(), LatestAt: httpapi.Time(h.GetLatestAtMs()), Reports: int(h.GetReports()),
 		}
 	}
 	return all
@@ -166,7 +166,7 @@ func (g *Ingest) reportsV2(w http.ResponseWriter, r *http.Request) {
 	list := api.ReportList{Reports: make([]api.Report, len(stored))}
 	for i, s := range stored {
 		list.Reports[i] = api.Report{
-			ID: s.ID, Status: s.Status, At: iso(s.RunAt), DurationMs: s.DurationMs, AutoFixed: s.AutoFixed, Checks: s.Checks,
+			ID: s.ID, Status: s.Status, At: httpapi.Time(s.RunAt), DurationMs: s.DurationMs, AutoFixed: s.AutoFixed, Checks: s.Checks,
 		}
 	}
 	writeTagged(w, r, list)

@@ -156,9 +156,9 @@ func (g *Ingest) askSubmit(
 	// From here on the client's leaving must not leave the outcome unknown.
 	ctx, s.asked = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
-	resp, err := g.services.scheduler.Submit(ctx, req)
+	resp, err := g.farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		resp, err = g.services.scheduler.Submit(ctx, req)
+		resp, err = g.farm.Scheduler.Submit(ctx, req)
 	}
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (g *Ingest) discard(ctx context.Context, s *submission) {
 	defer cancel()
 	gone, err := g.neverSubmitted(ctx, s)
 	if gone {
-		_, err = g.services.artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
+		_, err = g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
 		g.log.WarnContext(ctx, "upload not discarded yet", "build_id", s.buildID, "err", err)
@@ -192,7 +192,7 @@ func (g *Ingest) neverSubmitted(ctx context.Context, s *submission) (bool, error
 	if !s.asked {
 		return true, nil
 	}
-	_, err := g.getBuild(ctx, s.buildID)
+	_, err := g.farm.BuildWithAttempts(ctx, s.buildID)
 	if errors.Is(err, build.ErrNotFound) {
 		return true, nil
 	}
@@ -216,7 +216,7 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 	}
 	g.keeper.Keep(keep...)
 	if len(drop) > 0 {
-		if _, err := g.services.artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
+		if _, err := g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
 			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
 		}
 	}

@@ -30,11 +30,11 @@ func (g *Ingest) telemetry(r *http.Request) (t api.Telemetry, err error) {
 	if err != nil {
 		return t, err
 	}
-	if _, err := g.briefly(r.Context(), id); err != nil {
+	if _, err := g.farm.Build(r.Context(), id); err != nil {
 		return t, err
 	}
 	req.BuildId = id
-	resp, err := g.services.monitor.Telemetry(r.Context(), req)
+	resp, err := g.farm.Monitor.Telemetry(r.Context(), req)
 	if err != nil {
 		return t, err
 	}

@@ -10,7 +10,7 @@ import (
 
 func (g *Ingest) timeoutsV2(w http.ResponseWriter, r *http.Request) {
 	req := &schedulerv1.GetTimeoutsRequest{Project: r.URL.Query().Get("project")}
-	resp, err := g.services.scheduler.GetTimeouts(r.Context(), req)
+	resp, err := g.farm.Scheduler.GetTimeouts(r.Context(), req)
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -34,7 +34,7 @@ func (g *Ingest) setTimeoutsV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	project := r.URL.Query().Get("project")
-	_, err := g.services.scheduler.SetTimeouts(r.Context(), &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
+	_, err := g.farm.Scheduler.SetTimeouts(r.Context(), &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
 		Project: project, StageTtlSeconds: in.SilenceSeconds, TimeoutSeconds: in.BuildSeconds, WaitAlertSeconds: in.WaitAlertSeconds,
 	}})
 	if err != nil {

@@ -40,7 +40,7 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 	id := build.NewID()
 	s.objects = append(s.objects, id)
 	var resp *artifactv1.StoreResponse
-	resp, err = g.services.artifact.Store(ctx, &artifactv1.StoreRequest{
+	resp, err = g.farm.Artifact.Store(ctx, &artifactv1.StoreRequest{
 		ObjectId: id, BuildId: req.GetBuildId(), Kind: req.GetKind(), Project: req.GetProject(), Name: req.GetName(),
 		Attempt: req.GetAttempt(), Data: head,
 	})
@@ -52,7 +52,7 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 }
 
 func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
-	resp, err := g.services.artifact.Upload(ctx, req)
+	resp, err := g.farm.Artifact.Upload(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
@@ -133,7 +133,7 @@ type file struct{ name, contentType string }
 
 // transfer passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
 func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, objectID string, as file) {
-	resp, err := g.services.artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
+	resp, err := g.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
 	if err != nil {
 		g.Fail(w, r, say, err)
 		return

@@ -135,16 +135,16 @@ func (d *delivery) identify() error {
 	if id == "" || worker == "" {
 		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
 	}
-	b, err := d.g.briefly(d.r.Context(), id)
+	b, err := d.g.farm.Build(d.r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if b.GetWorkerId() == worker && build.State(b.GetState()).Leased() {
 		d.build = b
-		d.g.alive(d.r.Context(), b)
+		d.g.farm.RenewLease(d.r.Context(), b)
 		return nil
 	}
-	if _, err := d.g.getWorker(d.r.Context(), worker); err != nil {
+	if _, err := d.g.farm.Worker(d.r.Context(), worker); err != nil {
 		return err
 	}
 	return httpapi.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
@@ -174,12 +174,12 @@ func (d *delivery) finish() (status string, err error) {
 	case d.fields["success"] == "true" && req.Error == "":
 		req.Error = "The worker reported success and sent no result"
 	}
-	if _, err := d.g.schedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
+	if _, err := d.g.farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
 		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
 		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
-	d.g.holders.forget(b.GetId())
+	d.g.farm.ForgetLease(b.GetId())
 	if status == "failed" {
 		d.g.discard(ctx, &d.objects)
 	}
@@ -190,7 +190,7 @@ func (d *delivery) assign(ctx context.Context) error {
 	if !d.unassigned {
 		return nil
 	}
-	_, err := d.g.services.artifact.Assign(ctx, &artifactv1.AssignRequest{
+	_, err := d.g.farm.Artifact.Assign(ctx, &artifactv1.AssignRequest{
 		ObjectId: d.result, BuildId: d.build.GetId(), Attempt: d.build.GetAttempt(),
 	})
 	return err

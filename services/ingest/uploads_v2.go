@@ -21,7 +21,7 @@ func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 	err := httpapi.ReadJSON(w, r, &req)
 	var resp *artifactv1.UploadResponse
 	if err == nil {
-		resp, err = g.services.artifact.Upload(r.Context(), &artifactv1.UploadRequest{
+		resp, err = g.farm.Artifact.Upload(r.Context(), &artifactv1.UploadRequest{
 			BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_SOURCE, Project: req.Project, Name: req.Name,
 		})
 	}
@@ -32,7 +32,7 @@ func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 	grant := resp.GetGrant()
 	w.Header().Set("Cache-Control", "no-store")
 	httpapi.WriteJSON(w, http.StatusCreated, api.Upload{
-		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: httpapi.Time(grant.GetExpiresAtMs()),
 		MaxBytes: min(grant.GetMaxBytes(), g.cfg.MaxUploadBytes),
 	})
 }
@@ -46,7 +46,7 @@ func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bui
 	if !build.ValidID(id) {
 		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
 	}
-	stat, err := g.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
+	stat, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
 		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
@@ -54,7 +54,7 @@ func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bui
 		return nil, err
 	}
 	s.source, s.buildID, s.uploaded = stat.GetObject(), stat.GetBuildId(), id
-	b, err := g.briefly(ctx, s.buildID)
+	b, err := g.farm.Build(ctx, s.buildID)
 	switch {
 	case errors.Is(err, build.ErrNotFound):
 		return nil, nil //nolint:nilnil // as documented

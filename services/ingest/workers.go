@@ -79,7 +79,7 @@ func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.Joi
 	if _, err := identity.Permissions(w); err != nil {
 		return httpapi.Refuse(build.ErrInvalid, "%v", err)
 	}
-	_, err := g.services.scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
+	_, err := g.farm.Scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
 		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
 		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
 	})

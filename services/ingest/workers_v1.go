@@ -43,14 +43,14 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 		labels["xcode"] = text.Line(text.Cut(x, maxName))
 	}
 	id := build.NewID()
-	_, err = g.services.scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
+	_, err = g.farm.Scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
 		WorkerId: id, Name: text.Line(text.Cut(req.Name, maxName)), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
 	})
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.workerAlive(r.Context(), id)
+	g.farm.WorkerAlive(r.Context(), id)
 	g.log.InfoContext(r.Context(), "worker registered", "worker_id", id)
 	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
 }
@@ -74,7 +74,7 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 	var resp *schedulerv1.PollResponse
 	err := build.ErrWorkerUnknown
 	if build.ValidID(worker) {
-		resp, err = g.services.scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
+		resp, err = g.farm.Scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
 	}
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
@@ -82,11 +82,11 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 	}
 	b := resp.GetBuild()
 	if b.GetId() == "" {
-		g.workerAlive(r.Context(), worker)
+		g.farm.WorkerAlive(r.Context(), worker)
 		httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": nil})
 		return
 	}
-	g.alive(r.Context(), b)
+	g.farm.RenewLease(r.Context(), b)
 	job := jobV1{ID: b.GetId(), Platform: b.GetPlatform(), SourceURL: "/api/builds/" + b.GetId() + "/source", BaseImage: g.cfg.BaseImage}
 	if b.GetCerts().GetObjectId() != "" {
 		url := "/api/builds/" + b.GetId() + "/certs"
@@ -98,7 +98,7 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) unregisterV1(w http.ResponseWriter, r *http.Request) {
 	err := build.ErrWorkerUnknown
 	if id := chi.URLParam(r, "id"); build.ValidID(id) {
-		_, err = g.services.scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
+		_, err = g.farm.Scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
 	}
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
@@ -117,7 +117,7 @@ type workerStatsV1 struct {
 }
 
 func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getWorker(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.Worker(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
@@ -153,7 +153,7 @@ func uptime(d time.Duration) string {
 // sourceV1 sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
 func (g *Ingest) sourceV1(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
-	if err := g.enter(r.Context(), b, ""); err != nil {
+	if err := g.farm.ReportStage(r.Context(), b, ""); err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
 	}

@@ -6,10 +6,19 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
+
+// Time formats milliseconds since 1970 as both APIs do; 0 is an absent time and empty.
+func Time(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
 
 // MaxBody bounds a JSON body, in bytes.
 const MaxBody = 1 << 20
