@@ -48,6 +48,9 @@ type Config struct {
 	// WatchStore is how often the object store is asked whether it answers; 0: never, for one that is in this process. Default 5 s.
 	WatchStore time.Duration
 
+	// AcceptEmpty starts although the object store has none of the objects that the database names.
+	AcceptEmpty bool
+
 	// MaxSourceBytes, MaxCertsBytes and MaxResultBytes are the largest uploads accepted; defaults 500 MiB, 10 MiB, 1 GiB.
 	// Certs are held in memory.
 	MaxSourceBytes, MaxCertsBytes, MaxResultBytes int64

@@ -91,9 +91,13 @@ func (d Deps) validate() error {
 }
 
 // Run migrates the table, makes the bucket and serves requests until ctx ends. Then it takes no new transfers or requests,
-// waits for those under way up to Config.DrainTimeout, cuts the rest and returns nil. It may be called once.
+// waits for those under way up to Config.DrainTimeout, cuts the rest and returns nil. It may be called once. An object store that lacks what the
+// database names is ErrNotIntact.
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.rows.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.checkIntact(ctx); err != nil {
 		return err
 	}
 	if err := s.objects.EnsureBucket(ctx); err != nil {

@@ -50,6 +50,8 @@ type option struct {
 	// prepare is done to the service before it runs.
 	prepare func(*artifact.Service)
 	wrap    func(objects.Store) objects.Store
+	// db is another database than one of SQLite.
+	db *database.DB
 }
 
 func setup(t *testing.T, opts ...option) *farm {
@@ -64,6 +66,9 @@ func setup(t *testing.T, opts ...option) *farm {
 	f.cfg.ReserveBytes = 0
 	deps := artifact.Deps{DB: f.db, Store: f.store, Conn: f.conn, Log: f.slog()}
 	for _, o := range opts {
+		if o.db != nil {
+			f.db, deps.DB = o.db, o.db
+		}
 		if o.config != nil {
 			o.config(&f.cfg)
 		}

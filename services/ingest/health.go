@@ -70,6 +70,7 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 	if !g.deps.Conn.IsConnected() {
 		all = append(all, "The bus cannot be reached.")
 	}
+	all = append(all, g.storage.Problems()...)
 	if scheduler != nil {
 		all = append(all, "The scheduler does not answer: builds are neither taken nor handed out.")
 	}

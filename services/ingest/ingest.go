@@ -19,6 +19,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/observe"
+	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
@@ -42,6 +43,8 @@ type Ingest struct {
 	keeper  *keeper.Keeper
 	// presence tells which submits gateways work on.
 	presence *presence
+	// storage knows whether the bus can store.
+	storage *streamhealth.Watcher
 	// book reads logs, hub has them followed.
 	book *logbook.Book
 	hub  *logbook.Hub
@@ -91,6 +94,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g.keeper = keeper.New(g.nc, g.log)
+	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
@@ -119,6 +123,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("keeper", g.keeper.Run)
+	group.Go("storage of the bus", g.storage.Run)
 	group.Go("requests", g.requestsLoop)
 	group.Go("unanswered submits", g.rollBackLoop)
 	group.Go("idempotency keys", g.sweepLoop)

@@ -41,6 +41,9 @@ func (g *Ingest) retryNamed(w http.ResponseWriter, r *http.Request, oldID string
 }
 
 func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*schedulerv1.SubmitResponse, error) {
+	if err := g.storage.Err(); err != nil {
+		return nil, err
+	}
 	old, err := g.getBuild(ctx, oldID)
 	if err != nil {
 		return nil, err

@@ -83,6 +83,11 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 			return nil, err
 		}
 	}
+	if s.named == nil || s.named.repeats == nil {
+		if err := g.storage.Err(); err != nil { // before its files are sent, not after
+			return nil, err
+		}
+	}
 	f, err := g.openForm(r, b, say, s)
 	if err != nil {
 		return nil, err

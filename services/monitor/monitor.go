@@ -60,7 +60,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 		return nil, err
 	}
 	return &Monitor{
-		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), nc: d.Conn, js: js, log: log,
+		cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, nil, log), nc: d.Conn, js: js, log: log,
 		now: func() time.Time { return time.Now().UTC() }, pauses: pause.New(pause.Tick), back: make(chan struct{}, 1),
 	}, nil
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -9,12 +10,13 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 const (
-	// maxFaults is how often a claim, stage or finish of one attempt may fail for no reason that a repeat could heal. Workers
-	// repeat after a pause that grows to 5 s, so that is about 6 s.
+	// maxFaults is how often the claim, stage, finish, offer or assignment of one attempt may fail for no reason that a repeat
+	// could heal. Workers repeat after a pause that grows to 5 s, so that is about 6 s.
 	maxFaults = 6
 	// maxFaulty bounds the attempts that are counted at once.
 	maxFaulty = 10_000
@@ -67,27 +69,55 @@ func bounded[Req aboutAttempt, Resp proto.Message](
 			s.faults.forget(key)
 			return resp, nil
 		}
-		if rpc.Code(err) != build.CodeInternal || s.faults.add(key) < maxFaults {
-			return resp, err
-		}
 		why := fmt.Sprintf("its %s could not be recorded (%d tries)", what, maxFaults)
-		if lost := s.loseFaulty(ctx, workerID, key, why); lost != nil {
-			s.log.ErrorContext(ctx, "faulty attempt not ended", "build_id", key.buildID, "attempt", key.attempt, "err", lost)
+		if !isFault(err) || s.countFault(ctx, workerID, key, why, err) != faultEnded {
 			return resp, err
 		}
-		s.faults.forget(key)
-		s.log.ErrorContext(ctx, "attempt ended after internal errors", "build_id", key.buildID, "attempt", key.attempt, "request", what, "err", err)
 		return resp, fmt.Errorf("%w: attempt %d of build %s has ended: %s", build.ErrLeaseLost, key.attempt, key.buildID, why)
 	}
 }
 
-// loseFaulty ends the attempt, whether the worker holds it or could not claim it. An attempt that is past is no error.
+// isFault says whether err is one that a repeat does not heal and that nobody asked for.
+func isFault(err error) bool {
+	return rpc.Code(err) == build.CodeInternal && !errors.Is(err, store.ErrConflict) && !database.IsTransient(err)
+}
+
+// faultResult is what countFault did.
+type faultResult int
+
+const (
+	// faultCounted means that the request may be tried again.
+	faultCounted faultResult = iota
+	// faultEnded means that the attempt has ended.
+	faultEnded
+	// faultStuck means that the attempt should have ended, but that failed as well.
+	faultStuck
+)
+
+// countFault counts an internal error about an attempt and ends the attempt after maxFaults of them. The
+// worker is empty for an attempt that nobody asked for yet.
+func (s *Scheduler) countFault(ctx context.Context, workerID string, k attemptKey, why string, cause error) faultResult {
+	if s.faults.add(k) < maxFaults {
+		return faultCounted
+	}
+	log := s.log.With("build_id", k.buildID, "attempt", k.attempt, "why", why, "err", cause)
+	if err := s.loseFaulty(ctx, workerID, k, why); err != nil {
+		log.ErrorContext(ctx, "faulty attempt not ended", "end_err", err)
+		return faultStuck
+	}
+	s.faults.forget(k)
+	log.ErrorContext(ctx, "attempt ended after internal errors")
+	return faultEnded
+}
+
+// loseFaulty ends the attempt, whether the worker holds it, could not claim it, or nobody could be offered it. An attempt that
+// is past is no error.
 func (s *Scheduler) loseFaulty(ctx context.Context, workerID string, k attemptKey, why string) error {
 	_, err := s.update(ctx, k.buildID, func(tx *store.Tx, b store.Build) (store.Build, error) {
 		if b.HeldBy(workerID, k.attempt) {
 			return s.lose(ctx, tx, b, why)
 		}
-		if b.State != build.Queued || b.Attempt != k.attempt {
+		if !b.State.Waiting() || b.Attempt != k.attempt {
 			return b, nil
 		}
 		err := tx.InsertAttempt(ctx, store.Attempt{

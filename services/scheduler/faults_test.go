@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -102,6 +103,79 @@ func TestFaultsEndTheAttempt(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestFaultyBuildDoesNotBlockPolls: a build that can be given to no worker, for a reason that no repeat heals, fails after bounded
+// tries, and workers that poll are given the other builds meanwhile.
+func TestFaultyBuildDoesNotBlockPolls(t *testing.T) {
+	t.Parallel()
+	for name, native := range map[string]bool{"pending": false, "queued": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+				db := open(t)
+				b := setupWith(t, db, bustest.Start(t), testConfig())
+				poison(t, db, "builds", "UPDATE", "NEW.state = 'assigned' AND NEW.project = 'poison'")
+				if native { // it claims nothing, but builds are put on offer for it
+					b.worker(2, "ios")
+				}
+				broken := b.submit("poison", "ios", 5)
+				if native {
+					b.state(broken.GetId(), build.Queued)
+				}
+				for range 3 {
+					sound, w := b.submit("app", "ios", 0), b.poller("ios")
+					if id := b.poll(w); id != sound.GetId() {
+						t.Fatalf("poll gave %q, want %s", id, sound.GetId())
+					}
+				}
+				b.failsByFault(broken.GetId(), func() {
+					if id := b.poll(b.poller("ios")); id != "" {
+						t.Fatalf("poll gave %s, want nothing", id)
+					}
+				})
+			})
+		})
+	}
+}
+
+// TestFaultyBuildDoesNotBlockOffers: a build that cannot be put on offer fails after bounded tries, and those of its batch are offered.
+func TestFaultyBuildDoesNotBlockOffers(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		db := open(t)
+		b := setupWith(t, db, bustest.Start(t), testConfig())
+		poison(t, db, "builds", "UPDATE", "NEW.state = 'queued' AND NEW.project = 'poison'")
+		broken, sound := b.submit("poison", "ios", 5), b.submit("app", "ios", 0)
+		b.worker(2, "ios")
+		b.state(sound.GetId(), build.Queued)
+		b.failsByFault(broken.GetId(), b.wake)
+	})
+}
+
+// failsByFault repeats try until the build has failed because of internal errors.
+func (b *bundle) failsByFault(id string, try func()) {
+	b.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for until := time.Now().Add(time.Minute); ; {
+		try()
+		resp, err := b.Get(b.t.Context(), &schedulerv1.GetRequest{BuildId: id})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		v := resp.GetBuild()
+		if v.GetState() == string(build.Failed) {
+			if want := "could not be"; v.GetAttempt() != b.cfg.MaxAttempts || !strings.Contains(v.GetError(), want) {
+				b.t.Errorf("build failed at attempt %d with %q, want %d and %q", v.GetAttempt(), v.GetError(), b.cfg.MaxAttempts, want)
+			}
+			return
+		}
+		if time.Now().After(until) {
+			b.t.Fatalf("build is still %s at attempt %d", v.GetState(), v.GetAttempt())
+		}
+		<-tick.C
 	}
 }
 

@@ -59,6 +59,7 @@ func (s *Scheduler) failOverdue(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var errs []error // one build that cannot be ended does not keep the others
 	for _, old := range overdue {
 		if now.Sub(old.AssignedAt) < s.timeout(old)+overdueGrace {
 			continue
@@ -74,9 +75,10 @@ func (s *Scheduler) failOverdue(ctx context.Context, now time.Time) error {
 			continue
 		}
 		if err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("build %s: %w", old.ID, err))
+			continue
 		}
 		s.order(ctx, holder, b, "the build timed out")
 	}
-	return nil
+	return errors.Join(errs...)
 }

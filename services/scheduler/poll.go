@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,12 +37,31 @@ func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*sche
 	if err != nil || len(held) > 0 {
 		return s.given(held), err
 	}
+	return s.giveOne(ctx, w)
+}
+
+// giveOne assigns the first candidate that can be assigned. A candidate that cannot because of an internal
+// error is counted and passed over, so one broken build does not keep the others from the worker.
+func (s *Scheduler) giveOne(ctx context.Context, w store.Worker) (*schedulerv1.PollResponse, error) {
+	var faulty []store.Build
+	defer func() {
+		for _, b := range faulty {
+			s.deck.putBack(b)
+		}
+	}()
 	for range maxCandidates {
 		b, err := s.deck.deal(w, func() ([]store.Build, error) { return s.candidates(ctx, w) })
 		if err != nil || b == nil {
 			return &schedulerv1.PollResponse{}, err
 		}
 		held, err := s.take(ctx, w.ID, *b)
+		if errors.As(err, new(candidateError)) {
+			// One that cannot even be ended is not put back: it is dealt again after takeTime.
+			if s.countFault(ctx, w.ID, attemptKey{b.ID, b.Attempt}, fmt.Sprintf("it could not be assigned (%d tries)", maxFaults), err) != faultStuck {
+				faulty = append(faulty, *b)
+			}
+			continue
+		}
 		if err != nil || held[0].ID != b.ID { // it was not taken: perhaps this worker has asked twice
 			s.deck.putBack(*b)
 		}
@@ -113,8 +133,14 @@ func (s *Scheduler) candidates(ctx context.Context, w store.Worker) ([]store.Bui
 	return all[:min(len(all), maxDealt)], nil
 }
 
+// candidateError is an internal error that concerns the candidate, not the worker or the database as a whole.
+type candidateError struct{ error }
+
+func (e candidateError) Unwrap() error { return e.error }
+
 // take gives a build to a worker in one transaction, the worker locked first, so that two polls of one worker give it one
-// build. What it holds then is the answer. store.ErrConflict means that the build is not to be had any more.
+// build. What it holds then is the answer. store.ErrConflict means that the build is not to be had any more; a candidateError
+// will come again if nothing changes.
 func (s *Scheduler) take(ctx context.Context, workerID string, candidate store.Build) (held []store.Build, err error) {
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
@@ -124,26 +150,34 @@ func (s *Scheduler) take(ctx context.Context, workerID string, candidate store.B
 		if held, err = tx.Held(ctx, workerID); err != nil || len(held) > 0 {
 			return err
 		}
-		b, err := tx.Build(ctx, candidate.ID)
+		b, err := s.takeCandidate(ctx, tx, w, candidate)
 		if err != nil {
-			return err
-		}
-		if !b.State.Waiting() || b.Attempt != candidate.Attempt || w.Draining {
-			return store.ErrConflict
-		}
-		if b.State == build.Pending {
-			if err := s.withinLimits(ctx, tx, b); err != nil {
-				return err
+			if isFault(err) {
+				return candidateError{err}
 			}
-			if b, err = s.step(ctx, tx, b, build.Release, func(c *change) error { return c.queue(ctx, candidate) }); err != nil {
-				return err
-			}
-		}
-		if b, err = s.assign(ctx, tx, w, b); err != nil {
 			return err
 		}
 		held = []store.Build{b}
 		return nil
 	})
 	return held, err
+}
+
+func (s *Scheduler) takeCandidate(ctx context.Context, tx *store.Tx, w store.Worker, candidate store.Build) (store.Build, error) {
+	b, err := tx.Build(ctx, candidate.ID)
+	if err != nil {
+		return b, err
+	}
+	if !b.State.Waiting() || b.Attempt != candidate.Attempt || w.Draining {
+		return b, store.ErrConflict
+	}
+	if b.State == build.Pending {
+		if err := s.withinLimits(ctx, tx, b); err != nil {
+			return b, err
+		}
+		if b, err = s.step(ctx, tx, b, build.Release, func(c *change) error { return c.queue(ctx, candidate) }); err != nil {
+			return b, err
+		}
+	}
+	return s.assign(ctx, tx, w, b)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -184,7 +185,7 @@ func (s *Scheduler) tags(ctx context.Context, l store.Lane, builds []store.Build
 // error. Locked in one order by all schedulers, so that none waits for the other.
 func (s *Scheduler) release(ctx context.Context, batch []store.Build) error {
 	bySeq := slices.SortedFunc(slices.Values(batch), func(a, b store.Build) int { return cmp.Compare(a.Seq, b.Seq) })
-	return s.store.Update(ctx, func(tx *store.Tx) error {
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		for _, b := range bySeq {
 			if err := s.releaseOne(ctx, tx, b); err != nil && !errors.Is(err, store.ErrConflict) {
 				return err
@@ -192,6 +193,26 @@ func (s *Scheduler) release(ctx context.Context, batch []store.Build) error {
 		}
 		return nil
 	})
+	if err != nil && isFault(err) {
+		return s.releaseApart(ctx, bySeq)
+	}
+	return err
+}
+
+// releaseApart puts each attempt on offer in a transaction of its own, because one of them broke the batch.
+// That one is counted, and ended in the end; the others are not held up by it.
+func (s *Scheduler) releaseApart(ctx context.Context, batch []store.Build) error {
+	for _, b := range batch {
+		err := s.store.Update(ctx, func(tx *store.Tx) error { return s.releaseOne(ctx, tx, b) })
+		if err == nil || errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if !isFault(err) {
+			return err
+		}
+		s.countFault(ctx, "", attemptKey{b.ID, b.Attempt}, fmt.Sprintf("it could not be offered to workers (%d tries)", maxFaults), err)
+	}
+	return nil
 }
 
 func (s *Scheduler) releaseOne(ctx context.Context, tx *store.Tx, b store.Build) error {

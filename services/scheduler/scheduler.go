@@ -19,6 +19,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/outbox"
 	"github.com/expo-free-agent/freeagent/shared/pause"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
@@ -33,9 +34,11 @@ type Deps struct {
 
 // Scheduler is one replica. Make it with New, run it with Run; its methods are safe for concurrent use.
 type Scheduler struct {
-	cfg      Config
-	store    *store.Store
-	relay    *database.Relay
+	cfg   Config
+	store *store.Store
+	relay *database.Relay
+	// storage knows whether the bus can store.
+	storage  *streamhealth.Watcher
 	keeper   *keeper.Keeper
 	retainer *retainer
 	nc       *nats.Conn
@@ -80,9 +83,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	}
 	s := &Scheduler{
 		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
-		relay: outbox.NewRelay(d.DB, js, d.SyncEvents, log), now: func() time.Time { return time.Now().UTC() },
+		storage: streamhealth.New(streamhealth.Config{Conn: d.Conn, JS: js, Log: log}), now: func() time.Time { return time.Now().UTC() },
 		pauses: pause.New(pause.Tick),
 	}
+	s.relay = outbox.NewRelay(d.DB, js, d.SyncEvents, s.storage, log)
 	if s.estimates, err = newEstimates(s); err != nil {
 		return nil, err
 	}
@@ -111,6 +115,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g := lifecycle.New(s.log)
 	g.Go("pauses", func(ctx context.Context) error { return s.pauses.Run(ctx, nil) })
 	g.Go("relay", s.relay.Run)
+	g.Go("storage of the bus", s.storage.Run)
 	g.Go("keeper", s.keeper.Run)
 	g.Go("release", s.releaseLoop)
 	g.Go("wake", s.wakeLoop)

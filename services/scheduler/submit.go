@@ -28,15 +28,16 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := s.storage.Err(); err != nil {
+		return s.refuseSubmit(ctx, b, err)
+	}
 	a := admission{build: b, notes: r.GetNotes(), supersede: r.GetSupersede() || s.rules.project(b.Project).Supersede}
 	err = s.enter(ctx, &a)
 	if b = a.build; errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
 	}
 	if errors.Is(err, build.ErrQueueFull) { // the repeat of one that is in the queue asks for no place
-		if resp, unknown := s.submittedBefore(ctx, b); unknown == nil {
-			return resp, nil
-		}
+		return s.refuseSubmit(ctx, b, err)
 	}
 	if err != nil {
 		return nil, err
@@ -49,6 +50,14 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	}
 	s.flush(ctx, "submit", b.ID)
 	return resp, nil
+}
+
+// refuseSubmit returns why, unless the build is in the queue already.
+func (s *Scheduler) refuseSubmit(ctx context.Context, b store.Build, why error) (*schedulerv1.SubmitResponse, error) {
+	if resp, unknown := s.submittedBefore(ctx, b); unknown == nil {
+		return resp, nil
+	}
+	return nil, why
 }
 
 // admission is a build on its way into the queue.

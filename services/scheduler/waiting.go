@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,7 @@ func (s *Scheduler) tellWaiting(ctx context.Context) error {
 		return nil
 	}
 	now := s.now()
+	var errs []error // one build that cannot be told of does not keep the others
 	all, err := s.store.LongWaiting(ctx, now.Add(-least))
 	if err != nil {
 		return err
@@ -49,10 +51,10 @@ func (s *Scheduler) tellWaiting(ctx context.Context) error {
 			return err
 		}
 		if err := s.tellWaits(ctx, b, waited, s.standing(f, b).reason); err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("build %s: %w", b.ID, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Scheduler) tellWaits(ctx context.Context, b store.Build, waited time.Duration, reason string) error {

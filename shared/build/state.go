@@ -75,7 +75,8 @@ var transitions = map[State]map[Command]outcome{
 	Pending: {
 		Release: to(Queued), Withdraw: stay(Pending), Claim: nothingToTake(), Cancel: to(Cancelled),
 		Start: nobodyHoldsIt(), Complete: nobodyHoldsIt(), Fail: nobodyHoldsIt(),
-		Lose: nobodyHoldsIt(), HandBack: nobodyHoldsIt(), Exhaust: nobodyHoldsIt(),
+		// An attempt that cannot be offered is lost, too.
+		Lose: stay(Pending), HandBack: nobodyHoldsIt(), Exhaust: to(Failed),
 	},
 	Queued: {
 		Release: stay(Queued), Withdraw: to(Pending), Claim: to(Assigned), Cancel: to(Cancelled),

@@ -54,6 +54,8 @@ func TestLife(t *testing.T) {
 		{Building, Complete, Completed, nil},
 		{Building, Lose, Pending, nil},
 		{Queued, Lose, Pending, nil},
+		{Pending, Lose, Pending, nil},
+		{Pending, Exhaust, Failed, nil},
 		{Queued, HandBack, "", ErrLeaseLost},
 		{Building, Exhaust, Failed, nil},
 		{Assigned, Claim, "", ErrTaken},

@@ -13,6 +13,17 @@ import (
 // (measured: 1,024 fails with "stalled with too many outstanding", 256 does not).
 const Window = 256
 
+// PublishError is that of a message that the bus did not take.
+type PublishError struct {
+	Subject string
+	Err     error
+}
+
+func (e *PublishError) Error() string { return "publish " + e.Subject + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PublishError) Unwrap() error { return e.Err }
+
 // PublishAll publishes in order and waits for every acknowledgement. done counts the leading messages that are durable;
 // the rest may or may not be, and are de-duplicated by their ids when they are sent again.
 func PublishAll(ctx context.Context, js jetstream.JetStream, msgs []Message) (done int, err error) {
@@ -40,9 +51,9 @@ func publishWindow(ctx context.Context, js jetstream.JetStream, msgs []Message) 
 		select {
 		case <-f.Ok():
 		case err := <-f.Err():
-			return i, fmt.Errorf("publish %s: %w", msgs[i].Subject, err)
+			return i, &PublishError{msgs[i].Subject, err}
 		case <-ctx.Done():
-			return i, fmt.Errorf("publish %s: %w", msgs[i].Subject, context.Cause(ctx))
+			return i, &PublishError{msgs[i].Subject, context.Cause(ctx)}
 		}
 	}
 	if len(futures) < len(msgs) {

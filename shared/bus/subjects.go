@@ -186,3 +186,11 @@ func RequestSubject(service, verb string) string { return prefix + service + "."
 func WorkerRequestSubject(service, verb, workerID string) string {
 	return prefix + service + "." + verb + "." + workerID
 }
+
+// StreamOf returns the stream that stores a subject of ours; empty for one that no stream stores.
+func StreamOf(subject string) string {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(subject, prefix), ".")
+	return map[string]string{
+		"builds": EventsStream, "workers": EventsStream, "queue": QueueStream, "logs": LogsStream, "telemetry": TelemetryStream,
+	}[kind]
+}

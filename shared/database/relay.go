@@ -75,7 +75,7 @@ func (r *Relay) Run(ctx context.Context) error {
 // relay publishes batch after batch; it returns only when ctx ends or the database fails.
 func (r *Relay) relay(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, r.removed()) }()
-	retry := minRetry
+	retry, level := minRetry, slog.LevelWarn // the first failure of many in a row is told
 	for ctx.Err() == nil {
 		full, err := r.pass(ctx)
 		var far *publishError
@@ -85,7 +85,8 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 				retry = minRetry
 			}
 			if ctx.Err() == nil { // else it is us who stop, not the bus
-				r.log.WarnContext(ctx, "events wait in the outbox: the bus does not take them", "err", far.cause)
+				r.log.Log(ctx, level, "events wait in the outbox: the bus does not take them", "err", far.cause)
+				level = slog.LevelDebug
 			}
 			wait(ctx, retry/2+rand.N(retry))
 			retry = min(2*retry, maxRetry)
@@ -93,7 +94,10 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 		case err != nil:
 			return err
 		}
-		retry = minRetry
+		if level == slog.LevelDebug {
+			r.log.InfoContext(ctx, "the bus takes events again")
+		}
+		retry, level = minRetry, slog.LevelWarn
 		if !full {
 			if err := r.waitForMore(ctx); err != nil {
 				return err

@@ -60,6 +60,9 @@ func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 	return fmt.Errorf("after %d tries: %w", txTries, err)
 }
 
+// IsTransient says whether err is that of a transaction that lost against others each time it was tried. A later try may succeed.
+func IsTransient(err error) bool { return passing(err) }
+
 // passing says that a transaction may succeed when it runs again.
 func passing(err error) bool {
 	return conflictPostgres(err) || busySQLite(err) || errors.Is(err, errUndone)

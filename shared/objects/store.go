@@ -50,6 +50,8 @@ type File interface {
 type Store interface {
 	// EnsureBucket makes the bucket unless it exists.
 	EnsureBucket(ctx context.Context) error
+	// BucketExists says whether the bucket exists.
+	BucketExists(ctx context.Context) (bool, error)
 	// Put stores all of r under key and replaces what was there, at once or
 	// not at all. size is exact, or -1 when unknown; a source that differs from it
 	// fails with ErrSizeMismatch. More than limit bytes fail with ErrTooLarge;
@@ -220,6 +222,14 @@ func (s *S3) ensureBucket(ctx context.Context) error {
 		return nil // another process was faster
 	}
 	return err
+}
+
+// BucketExists implements Store.
+func (s *S3) BucketExists(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	exists, err := s.core.BucketExists(ctx, s.cfg.Bucket)
+	return exists, describe(ctx, "object store at "+s.cfg.Endpoint+", bucket", s.cfg.Bucket, err)
 }
 
 // Stat implements Store.

@@ -16,6 +16,7 @@ type Op string
 // a Get's or File's bytes.
 const (
 	OpEnsureBucket Op = "ensure-bucket"
+	OpBucketExists Op = "bucket-exists"
 	OpPut          Op = "put"
 	OpGet          Op = "get"
 	OpRead         Op = "read"
@@ -64,6 +65,13 @@ func (f *faulty) EnsureBucket(ctx context.Context) error {
 		return err
 	}
 	return f.Store.EnsureBucket(ctx)
+}
+
+func (f *faulty) BucketExists(ctx context.Context) (bool, error) {
+	if err := f.before(ctx, OpBucketExists, ""); err != nil {
+		return false, err
+	}
+	return f.Store.BucketExists(ctx)
 }
 
 func (f *faulty) Put(ctx context.Context, key string, r io.Reader, size, limit int64) (objects.Info, error) {

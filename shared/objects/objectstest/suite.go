@@ -367,6 +367,9 @@ func testEnsureBucketTwice(t *testing.T, s objects.Store) {
 			t.Errorf("EnsureBucket = %v", err)
 		}
 	}
+	if exists, err := s.BucketExists(t.Context()); err != nil || !exists {
+		t.Errorf("BucketExists = %v, %v, want true", exists, err)
+	}
 }
 
 func testVerify(t *testing.T, s objects.Store) {

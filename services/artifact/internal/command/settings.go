@@ -22,12 +22,14 @@ type settings struct {
 	daemon.Stopping
 
 	S3Endpoint  string `env:"FREEAGENT_S3_ENDPOINT,required,notEmpty" help:"host:port of the object store"`
-	S3Bucket    string `env:"FREEAGENT_S3_BUCKET" help:"bucket, made if missing"`
+	S3Bucket    string `env:"FREEAGENT_S3_BUCKET" help:"bucket, made if missing and the database names no objects"`
 	S3Region    string `env:"FREEAGENT_S3_REGION" help:"region (empty: us-east-1)"`
 	S3AccessKey string `env:"FREEAGENT_S3_ACCESS_KEY,required,notEmpty" secret:"true" help:"access key"`
 	S3SecretKey string `env:"FREEAGENT_S3_SECRET_KEY,required,notEmpty" secret:"true" help:"secret key"`
 	S3TLS       bool   `env:"FREEAGENT_S3_TLS" help:"whether the object store speaks TLS"`
 	S3CA        string `env:"FREEAGENT_S3_CA_FILE" help:"certificates that the object store's is checked against, instead of the system's"`
+
+	AcceptEmpty bool `env:"FREEAGENT_ACCEPT_EMPTY" help:"whether to start although the bucket has none of the objects that the database names; they are lost then"`
 
 	TicketKey string `env:"FREEAGENT_TICKET_KEY_FILE,required,notEmpty" help:"file with the key that signs transfers: 32 bytes or more"`
 	MasterKey string `env:"FREEAGENT_MASTER_KEY_FILE,required,notEmpty" help:"file with the key that wraps those of encrypted objects: 32 bytes"`
@@ -62,6 +64,7 @@ func defaults() settings {
 func (s settings) config() artifact.Config {
 	cfg := artifact.DefaultConfig()
 	cfg.MaxSourceBytes, cfg.MaxCertsBytes, cfg.MaxResultBytes = s.MaxSourceMB<<20, s.MaxCertsMB<<20, s.MaxResultMB<<20
+	cfg.AcceptEmpty = s.AcceptEmpty
 	cfg.TicketTTL, cfg.JanitorInterval = s.TicketTTL, s.Janitor
 	cfg.LogRetention, cfg.LogSettle, cfg.LogParallel = s.LogKeep, s.LogSettle, s.LogParallel
 	cfg.StagedTTL = max(cfg.StagedTTL, 2*s.TicketTTL)

@@ -217,6 +217,30 @@ func (s *SQL) OfBuild(ctx context.Context, buildID string) ([]Object, error) {
 	return collect(rows, err, "objects of build "+buildID)
 }
 
+// KeptSample implements Store.
+func (s *SQL) KeptSample(ctx context.Context, n int) ([]string, error) {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
+	const some = `SELECT * FROM (SELECT s3_key FROM objects WHERE state = 'kept' AND s3_key <> '' ORDER BY stored_ms %s, id LIMIT $1) AS %s`
+	rows, err := s.db.Read().QueryContext(ctx, fmt.Sprintf(some, "", "oldest")+` UNION `+fmt.Sprintf(some, "DESC", "newest"), n)
+	if err != nil {
+		return nil, fmt.Errorf("list some objects: %w", err)
+	}
+	defer rows.Close()
+	var keys []string
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, fmt.Errorf("list some objects: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list some objects: %w", err)
+	}
+	return keys, nil
+}
+
 // Expired implements Store.
 func (s *SQL) Expired(ctx context.Context, now time.Time, limit int) ([]Object, error) {
 	ctx, cancel := database.Bound(ctx)

@@ -107,6 +107,8 @@ type Store interface {
 	Condemn(ctx context.Context, seen Object) (bool, error)
 	// Remove deletes a condemned row, with its bytes if they are in the table.
 	Remove(ctx context.Context, id string) error
+	// KeptSample returns the keys of up to n of the oldest and n of the newest kept objects whose bytes are in the object store.
+	KeptSample(ctx context.Context, n int) ([]string, error)
 	// Expired returns up to limit rows past their expiry or condemned, the oldest first.
 	Expired(ctx context.Context, now time.Time, limit int) ([]Object, error)
 }
