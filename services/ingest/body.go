@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	pauses "github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // tracked remembers why a reader ended, to tell a client's faults from those of the far end that its bytes go to. The HTTP
@@ -49,7 +50,7 @@ type body struct {
 // newBody reads r.Body, at most limit bytes of it if that is more than 0.
 func newBody(w http.ResponseWriter, r *http.Request, limit int64) *body {
 	b := &body{rc: http.NewResponseController(w), raw: r.Body}
-	b.r = httpserver.Stall(w, r.Body)
+	b.r = httpserver.Stall(w, r)
 	if limit > 0 {
 		b.r = http.MaxBytesReader(nil, io.NopCloser(b.r), limit)
 	}
@@ -102,12 +103,13 @@ func stalled(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 // transferStall is longer than httpserver.StallTimeout, so that a client that stalls is told so by its own deadline first.
 const transferStall = 2 * httpserver.StallTimeout
 
-// watchdog ends a transfer in which no byte moves for transferStall, whichever side is the slow one. moved is to be called
+// watchdog ends a transfer in which no byte moves for transferStall, whichever side is the slow one; a pause of this process is
+// none. moved is to be called
 // with each step, stop at the end.
 func watchdog(ctx context.Context) (guarded context.Context, moved, stop func()) {
 	guarded, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(transferStall, func() { cancel(errStalled) })
-	return guarded, func() { t.Reset(transferStall) }, func() { t.Stop(); cancel(nil) }
+	s := pauses.NewSilence(transferStall, func() { cancel(errStalled) })
+	return guarded, s.Touch, func() { s.Stop(); cancel(nil) }
 }
 
 // movingReader tells of each read that gave bytes.
