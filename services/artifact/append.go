@@ -70,7 +70,8 @@ func (s *Service) serveAppend(w http.ResponseWriter, r *http.Request) error {
 	ctx, ctl := r.Context(), http.NewResponseController(w)
 	// The service's stop must not wait for bytes that may never come.
 	defer context.AfterFunc(ctx, func() { _ = ctl.SetReadDeadline(time.Now()) })()
-	b := &body{r: r.Body, stall: s.cfg.StallTimeout, deadline: ctl.SetReadDeadline}
+	b := newBody(w, r, s.cfg.StallTimeout)
+	defer b.close()
 	u := &incoming{s: s, row: row, t: t, body: b, length: r.ContentLength, key: row.Key}
 	done, err := u.appendAt(ctx, offset, last)
 	if errors.Is(err, errOffset) || errors.Is(err, store.ErrMoved) {

@@ -3,18 +3,20 @@ package artifact
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // body is an upload as it arrives: it ends when nothing arrives for too long, looks at the first bytes, and watches the disk.
 type body struct {
 	r     io.Reader
 	stall time.Duration
-	// deadline bounds the reads of the connection; the zero time takes the bound away. nil: there is none to set.
-	deadline func(time.Time) error
+	// silence ends a read after stall without a byte; a pause of this process does not count.
+	silence *pause.Silence
 	// sniffed is called once, with the first archive.MagicLen bytes or all there are; its error ends the upload.
 	sniffed func(head []byte) error
 	// arrived is called every now and then with the bytes since; its error ends the upload. nil is allowed, too.
@@ -24,8 +26,17 @@ type body struct {
 	known   bool // sniffed was called
 	pending int64
 	told    time.Time // when arrived was last called
-	armed   time.Time
 }
+
+// newBody returns the body of an upload. It must be closed before its handler returns: then the connection is another request's.
+func newBody(w http.ResponseWriter, r *http.Request, stall time.Duration) *body {
+	ctl := http.NewResponseController(w)
+	return &body{r: r.Body, stall: stall, silence: pause.NewSuspendedSilence(stall, func() {
+		_ = ctl.SetReadDeadline(time.Now()) // it wakes the read; a connection without deadlines has the store's own stall timeout
+	})}
+}
+
+func (b *body) close() { b.silence.Stop() }
 
 // reportBytes and reportEvery: whichever comes first has arrived called, so that slow uploads are noticed to be alive.
 const (
@@ -34,14 +45,14 @@ const (
 )
 
 func (b *body) Read(p []byte) (int, error) {
-	b.arm()
+	b.silence.Touch()
 	n, err := b.r.Read(p)
+	b.silence.Suspend()
 	if e := b.look(p[:n], err == io.EOF); e != nil {
 		return 0, e
 	}
 	switch {
 	case err == io.EOF:
-		b.disarm()
 		return n, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, because(errStalled, err, "nothing arrived for %s; the upload was given up", b.stall)
@@ -49,21 +60,6 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, because(errCut, err, "the upload was cut off")
 	}
 	return n, nil
-}
-
-// arm gives the next read its time. A second's slack spares a system call for each of many small reads.
-func (b *body) arm() {
-	if now := time.Now(); b.deadline != nil && now.Sub(b.armed) > min(time.Second, b.stall/4) {
-		_ = b.deadline(now.Add(b.stall)) // a connection without deadlines has the store's own stall timeout
-		b.armed = now
-	}
-}
-
-// disarm matters: a deadline that passes while the store completes the upload would look like a lost client.
-func (b *body) disarm() {
-	if b.deadline != nil {
-		_ = b.deadline(time.Time{})
-	}
 }
 
 func (b *body) look(p []byte, end bool) error {

@@ -129,8 +129,9 @@ func (s *Service) servePut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctl := http.NewResponseController(w)
-	done, err := s.receive(r.Context(), t, &body{r: r.Body, stall: s.cfg.StallTimeout, deadline: ctl.SetReadDeadline}, r.ContentLength)
+	b := newBody(w, r, s.cfg.StallTimeout)
+	defer b.close()
+	done, err := s.receive(r.Context(), t, b, r.ContentLength)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package standalone_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -224,5 +225,56 @@ func TestPausedServerLosesNobody(t *testing.T) {
 		if b := f.completedOnce(id); len(b.Attempts) != 1 {
 			t.Errorf("attempts of %s = %+v, want one: a pause of the server is nobody's fault", id, b.Attempts)
 		}
+	}
+}
+
+// TestPausedServerKeepsUploads: a server that did not run for longer than a silent client is forgiven goes on with the upload of a
+// client that sent all the time.
+func TestPausedServerKeepsUploads(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	source := make([]byte, 24<<20)
+	_, _ = rand.Read(source) // it never fails
+	form, contentType := killedForm(t, packed(t, map[string]string{"picture": string(source)}).Bytes())
+	begun, paused := make(chan struct{}), make(chan struct{})
+	body, sender := io.Pipe()
+	go func() {
+		half := len(form) / 2
+		_, err := sender.Write(form[:half])
+		if err == nil {
+			close(begun)
+			<-paused // what is sent to a stopped server stays in its buffers
+			_, err = sender.Write(form[half:])
+		}
+		sender.CloseWithError(err)
+	}()
+	type answer struct {
+		status int
+		err    error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url()+"/api/builds/submit", body)
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		req.Header.Set("X-API-Key", farmKey)
+		req.Header.Set("Content-Type", contentType)
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			err = resp.Body.Close()
+			answers <- answer{resp.StatusCode, err}
+			return
+		}
+		answers <- answer{err: err}
+	}()
+	<-begun
+	f.signal(syscall.SIGSTOP)
+	close(paused)
+	<-time.After(75 * time.Second) // clients that send nothing are given up after a minute
+	f.signal(syscall.SIGCONT)
+	if a := <-answers; a.err != nil || a.status != http.StatusOK {
+		t.Errorf("the upload was answered with %d, %v, want 200: the pause was the server's own", a.status, a.err)
 	}
 }

@@ -139,7 +139,7 @@ func (k *kills) allLogged() {
 
 func (k *kills) wholeLog(id string) (texts []string) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(k.t.Context(), standstill)
 	defer cancel()
 	client, tick := k.client(), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // again decides whether what broke is tried once more, and waits before it is.
@@ -114,8 +116,8 @@ func unlessNobodyThere(err error) error {
 // stall gives a context that ends with ErrStalled unless moved is called now and then.
 func (c *Client) stall(ctx context.Context) (_ context.Context, moved, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(c.cfg.Stall, func() { cancel(ErrStalled) })
-	return ctx, func() { t.Reset(c.cfg.Stall) }, func() { t.Stop(); cancel(nil) }
+	s := pause.NewSilence(c.cfg.Stall, func() { cancel(ErrStalled) })
+	return ctx, s.Touch, func() { s.Stop(); cancel(nil) }
 }
 
 // movingReader tells of progress.

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 const (
@@ -67,25 +69,25 @@ const StallTimeout = time.Minute
 // refresh is how often a deadline is moved while bytes flow: often enough to be honest, rarely enough to cost nothing.
 const refresh = time.Second
 
-// Stall gives a request's body with a read deadline that moves on as long as bytes come.
-func Stall(w http.ResponseWriter, body io.Reader) io.Reader {
-	return &stallReader{rc: http.NewResponseController(w), body: body}
+// Stall returns r's body as a reader whose Read fails with os.ErrDeadlineExceeded after StallTimeout without a byte. The
+// time in which this process is paused does not count: the client could not get rid of its bytes.
+func Stall(w http.ResponseWriter, r *http.Request) io.Reader {
+	rc := http.NewResponseController(w)
+	// A deadline of the connection could not tell a pause. It is set when the client is given up, which wakes the read; a
+	// writer without deadlines (a test's recorder) has no slow client either.
+	s := pause.NewSuspendedSilence(StallTimeout, func() { _ = rc.SetReadDeadline(time.Now()) })
+	context.AfterFunc(r.Context(), s.Stop) // the connection's next request has a read of its own
+	return &stallReader{body: r.Body, silence: s}
 }
 
 type stallReader struct {
-	rc   *http.ResponseController
-	body io.Reader
-	last time.Time
+	body    io.Reader
+	silence *pause.Silence
 }
 
 func (s *stallReader) Read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(s.last) > refresh {
-		s.last = now
-		// A writer without deadlines (a test's recorder) has no slow client either.
-		if err := s.rc.SetReadDeadline(now.Add(StallTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return 0, fmt.Errorf("set read deadline: %w", err)
-		}
-	}
+	s.silence.Touch()
+	defer s.silence.Suspend()
 	return s.body.Read(p)
 }
 

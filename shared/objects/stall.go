@@ -3,14 +3,15 @@ package objects
 import (
 	"context"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
-// watchdog cancels a transfer that moves no byte.
+// watchdog cancels a transfer that moves no byte while this process runs.
 type watchdog struct {
-	timer  *time.Timer
-	limit  time.Duration
-	cancel context.CancelCauseFunc
-	detach func() bool
+	silence *pause.Silence
+	cancel  context.CancelCauseFunc
+	detach  func() bool
 }
 
 // watch returns a context for the requests of one upload. It ends with
@@ -21,8 +22,8 @@ func watch(ctx context.Context, limit time.Duration) (context.Context, *watchdog
 	detach := context.AfterFunc(ctx, func() {
 		time.AfterFunc(cancelGrace, func() { cancel(context.Cause(ctx)) })
 	})
-	dog := &watchdog{limit: limit, cancel: cancel, detach: detach}
-	dog.timer = time.AfterFunc(limit, func() { cancel(ErrStalled) })
+	dog := &watchdog{cancel: cancel, detach: detach}
+	dog.silence = pause.NewSilence(limit, func() { cancel(ErrStalled) })
 	return work, dog
 }
 
@@ -30,23 +31,23 @@ func watch(ctx context.Context, limit time.Duration) (context.Context, *watchdog
 // timer runs only between touch and pause.
 func watchReads(ctx context.Context, limit time.Duration) (context.Context, *watchdog) {
 	work, cancel := context.WithCancelCause(ctx)
-	dog := &watchdog{limit: limit, cancel: cancel, detach: func() bool { return true }}
-	dog.timer = time.AfterFunc(limit, func() { cancel(ErrStalled) })
+	dog := &watchdog{cancel: cancel, detach: func() bool { return true }}
+	dog.silence = pause.NewSilence(limit, func() { cancel(ErrStalled) })
 	return work, dog
 }
 
 // touch says that bytes moved.
-func (w *watchdog) touch() { w.timer.Reset(w.limit) }
+func (w *watchdog) touch() { w.silence.Touch() }
 
 // allow gives one step d instead of the usual limit; the next touch ends it.
-func (w *watchdog) allow(d time.Duration) { w.timer.Reset(d) }
+func (w *watchdog) allow(d time.Duration) { w.silence.Allow(d) }
 
 // pause stops the clock while the consumer, not the store, is at work.
-func (w *watchdog) pause() { w.timer.Stop() }
+func (w *watchdog) pause() { w.silence.Suspend() }
 
 // stop frees the timer and the context.
 func (w *watchdog) stop() {
 	w.detach()
-	w.timer.Stop()
+	w.silence.Stop()
 	w.cancel(context.Canceled)
 }

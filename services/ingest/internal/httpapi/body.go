@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 // ErrTrackingReader remembers why a reader ended, to tell a client's faults from those of the service that its bytes go to. The HTTP
@@ -53,7 +54,7 @@ type Body struct {
 // NewBody reads r.Body, at most limit bytes of it if that is more than 0.
 func NewBody(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 	b := &Body{rc: http.NewResponseController(w), raw: r.Body}
-	b.r = httpserver.Stall(w, r.Body)
+	b.r = httpserver.Stall(w, r)
 	if limit > 0 {
 		b.r = http.MaxBytesReader(nil, io.NopCloser(b.r), limit)
 	}
@@ -110,11 +111,11 @@ func IsStalled(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 const transferStall = 2 * httpserver.StallTimeout
 
 // WithStallTimeout returns a context that ends with ErrStalled when no byte of a transfer moves for two minutes, whichever side is
-// slow. Call moved at each step, and stop at the end.
+// slow. A pause of this process does not count. Call moved at each step, and stop at the end.
 func WithStallTimeout(ctx context.Context) (guarded context.Context, moved, stop func()) {
 	guarded, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(transferStall, func() { cancel(ErrStalled) })
-	return guarded, func() { t.Reset(transferStall) }, func() { t.Stop(); cancel(nil) }
+	s := pause.NewSilence(transferStall, func() { cancel(ErrStalled) })
+	return guarded, s.Touch, func() { s.Stop(); cancel(nil) }
 }
 
 // ProgressReader calls Moved after each read that returns bytes.
