@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -82,17 +83,32 @@ func (d *dataDir) secrets() (keySet, error) {
 			return s, err
 		}
 		if len(*key) != keyBytes {
-			return s, fmt.Errorf("key file %s has %d bytes, want %d; restore it from a backup", d.join("secrets", name+".key"), len(*key), keyBytes)
+			return s, d.damagedKey(name+".key", fmt.Sprintf("has %d bytes, want %d", len(*key), keyBytes))
 		}
 	}
 	seed, err := d.secret(filepath.Join("secrets", "issuer.nk"), newIssuer)
 	if err != nil {
 		return s, err
 	}
-	if s.issuer, err = nkeys.FromSeed(seed); err != nil {
-		return s, fmt.Errorf("key file %s: %w", d.join("secrets", "issuer.nk"), err)
+	if s.issuer, err = nkeys.FromSeed(bytes.TrimSpace(seed)); err != nil {
+		return s, d.damagedKey("issuer.nk", "is not the seed of an NKey")
+	}
+	if public, err := s.issuer.PublicKey(); err != nil || !nkeys.IsValidPublicAccountKey(public) {
+		return s, d.damagedKey("issuer.nk", "is the seed of another kind of NKey than an account's")
 	}
 	return s, nil
+}
+
+// damagedKey says how to go on without a key.
+func (d *dataDir) damagedKey(name, problem string) error {
+	lost := map[string]string{
+		"master.key": "certificates that are stored can never be read again",
+		"token.key":  "build tokens stop working",
+		"ticket.key": "transfers under way are repeated",
+		"issuer.nk":  "workers connect to the bus again",
+	}[name]
+	return fmt.Errorf("key file %s %s. Restore it from a backup; or remove it and start once with --accept-empty, which makes a new key: %s",
+		d.join("secrets", name), problem, lost)
 }
 
 func randomKey() ([]byte, error) {
@@ -120,7 +136,7 @@ func (d *dataDir) adminKey(configured string) (string, error) {
 	}
 	text := strings.TrimSpace(string(key))
 	if err := identity.ValidKey(text); err != nil {
-		return "", fmt.Errorf("%s: %w", paths.AdminKeyFile(d.path), err)
+		return "", fmt.Errorf("%s: %w. Restore it from a backup, or remove it: the next start makes a new key", paths.AdminKeyFile(d.path), err)
 	}
 	return text, nil
 }

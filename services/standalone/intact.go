@@ -29,8 +29,13 @@ type installation struct {
 	Stamp int32 `json:"stamp"`
 	// MasterKey is the beginning of the master key's SHA-256: another key could not decrypt the
 	// certificates that are stored.
-	MasterKey string `json:"master_key"`
+	MasterKey string `json:"master_key,omitempty"`
+	// Unfinished is set while parts are being stamped: they may have old and new stamps.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
+
+// errNoInstallation is returned for an installationFile that says nothing.
+var errNoInstallation = errors.New("not a stamp")
 
 // keyFiles are made together at the first start.
 func keyFiles() []string {
@@ -133,13 +138,15 @@ func (d *dataDir) databasePart(ctx context.Context, name string) (partState, err
 }
 
 // faults says what keeps the parts from being one installation.
-func (d *dataDir) faults(parts []partState) ([]string, error) {
+func (d *dataDir) faults(parts []partState) (faults []string, err error) {
 	known, err := d.readInstallation()
-	if err != nil {
+	if errors.Is(err, errNoInstallation) {
+		faults = append(faults, installationFile+" is empty or damaged")
+	} else if err != nil {
 		return nil, err
 	}
 	byName := map[string]partState{}
-	inUse := known.Stamp != 0
+	inUse := known.Stamp != 0 || len(faults) > 0
 	for _, p := range parts {
 		byName[p.name] = p
 		inUse = inUse || p.used || p.stamp != 0 || p.lost
@@ -147,7 +154,10 @@ func (d *dataDir) faults(parts []partState) ([]string, error) {
 	if !inUse {
 		return nil, nil // a new directory, or a first start that did not come to its end
 	}
-	var faults []string
+	stamp := known.Stamp
+	if stamp == 0 && !known.Unfinished {
+		stamp = commonStamp(parts)
+	}
 	for _, p := range parts {
 		switch {
 		case !p.there:
@@ -156,7 +166,7 @@ func (d *dataDir) faults(parts []partState) ([]string, error) {
 			faults = append(faults, p.name+"-wal is missing, which has the last changes of a server that was killed; put it back beside "+p.name)
 		case known.Stamp != 0 && p.stamp == 0:
 			faults = append(faults, p.name+" was made anew, while the rest is older")
-		case known.Stamp != 0 && p.stamp != known.Stamp:
+		case stamp != 0 && p.stamp != 0 && p.stamp != stamp:
 			faults = append(faults, p.name+" belongs to another data directory or backup")
 		}
 	}
@@ -165,6 +175,20 @@ func (d *dataDir) faults(parts []partState) ([]string, error) {
 	}
 	keys, err := d.keyFaults(known)
 	return append(faults, keys...), err
+}
+
+// commonStamp returns the stamp that most parts have, and 0 if none has one.
+func commonStamp(parts []partState) (most int32) {
+	counts := map[int32]int{}
+	for _, p := range parts {
+		if p.stamp == 0 {
+			continue
+		}
+		if counts[p.stamp]++; counts[p.stamp] > counts[most] {
+			most = p.stamp
+		}
+	}
+	return most
 }
 
 func (d *dataDir) keyFaults(known installation) (faults []string, err error) {
@@ -195,11 +219,11 @@ func (d *dataDir) readInstallation() (known installation, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return known, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &known)
-	}
 	if err != nil {
 		return known, fmt.Errorf("read %s: %w", d.join(installationFile), cause(err))
+	}
+	if json.Unmarshal(data, &known) != nil || known.Stamp == 0 && !known.Unfinished {
+		return installation{}, fmt.Errorf("read %s: %w", d.join(installationFile), errNoInstallation)
 	}
 	return known, nil
 }
@@ -223,7 +247,7 @@ func (d *dataDir) readStamp(part string) (int32, error) {
 // this version, and after --accept-empty.
 func (d *dataDir) stamp(ctx context.Context, anew bool) error {
 	known, err := d.readInstallation()
-	if err != nil {
+	if err != nil && (!anew || !errors.Is(err, errNoInstallation)) {
 		return err
 	}
 	if known.Stamp != 0 && !anew {
@@ -243,13 +267,9 @@ func stampDir(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("read key file: %w", err)
 	}
-	data, err := json.Marshal(installation{Stamp: stamp, MasterKey: fingerprint(master)})
-	if err != nil {
-		return fmt.Errorf("make a stamp: %w", err)
-	}
-	// From now on until the end nothing is strict.
-	if err := os.Remove(filepath.Join(dir, installationFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("stamp %s: %w", dir, cause(err))
+	// From now on until the end parts may have different stamps.
+	if err := writeInstallation(dir, installation{Unfinished: true}); err != nil {
+		return err
 	}
 	for _, name := range databases() {
 		if err := stampDatabase(ctx, dir, name, stamp); err != nil {
@@ -263,6 +283,14 @@ func stampDir(ctx context.Context, dir string) error {
 		if err := writeFile(filepath.Join(dir, name, installationFile), []byte(strconv.Itoa(int(stamp))+"\n")); err != nil {
 			return err
 		}
+	}
+	return writeInstallation(dir, installation{Stamp: stamp, MasterKey: fingerprint(master)})
+}
+
+func writeInstallation(dir string, content installation) error {
+	data, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("make a stamp: %w", err)
 	}
 	return writeFile(filepath.Join(dir, installationFile), append(data, '\n'))
 }

@@ -30,30 +30,33 @@ func copyOf(t *testing.T, dir string) string {
 // refuses says how a start on dir ends; it must not come about.
 func refuses(t *testing.T, dir string, more ...string) string {
 	t.Helper()
-	p := run(t, []string{"FREEAGENT_API_KEY=" + farmKey}, append([]string{"up", "--port", "0", "--data-dir", dir}, more...)...)
-	ctx, cancel := context.WithTimeout(t.Context(), patienceOfStart)
+	return run(t, []string{"FREEAGENT_API_KEY=" + farmKey}, append([]string{"up", "--port", "0", "--data-dir", dir}, more...)...).ends()
+}
+
+// ends waits for a refusal and returns what the process said.
+func (p *process) ends() string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patienceOfStart)
 	defer cancel()
 	select {
 	case err := <-p.done:
 		p.done <- err
 		if err == nil {
-			t.Errorf("up on %s ended well, want a refusal", dir)
+			p.t.Errorf("%v ended well, want a refusal", p.cmd.Args)
 		}
 	case <-ctx.Done():
-		t.Errorf("up on a damaged directory starts: %s", p.out.String())
+		p.t.Errorf("up on a damaged directory starts: %s", p.out.String())
 	}
 	return p.out.String()
 }
 
-// TestAHalfRestoreIsRefused: a data directory of which a part is missing, new or another's does not start as if it were an empty farm;
-// what is missing is named, and so is the way on.
-func TestAHalfRestoreIsRefused(t *testing.T) {
-	t.Parallel()
-	f := newFarm(t)
-	f.worker("w", "size=100KiB")
-	f.completedOnce(f.submit())
-	f.stop()
-	monday := copyOf(t, f.dir)
+// halfRestore is what happens to a data directory, and what the refusal says about it.
+type halfRestore struct {
+	damage func(dir string) error
+	want   string
+}
+
+func halfRestores(monday string) map[string]halfRestore {
 	remove := func(names ...string) func(dir string) error {
 		return func(dir string) (err error) {
 			for _, name := range names {
@@ -71,10 +74,7 @@ func TestAHalfRestoreIsRefused(t *testing.T) {
 			return os.WriteFile(filepath.Join(dir, name), data, 0o600)
 		}
 	}
-	for what, c := range map[string]struct {
-		damage func(dir string) error
-		want   string
-	}{
+	return map[string]halfRestore{
 		"no scheduler.db":       {remove("scheduler.db"), "scheduler.db is missing"},
 		"an empty scheduler.db": {func(dir string) error { return os.Truncate(filepath.Join(dir, "scheduler.db"), 0) }, "scheduler.db is missing"},
 		"no artifact.db":        {remove("artifact.db"), "artifact.db is missing"},
@@ -86,8 +86,28 @@ func TestAHalfRestoreIsRefused(t *testing.T) {
 		"another master key": {func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "secrets/master.key"), make([]byte, 32), 0o600)
 		}, "another key"},
+		"an unmarked directory with a database of Monday": {func(dir string) error {
+			return errors.Join(take("scheduler.db")(dir), remove("installation")(dir))
+		}, "scheduler.db belongs to another data directory or backup"},
+		"an empty installation file": {func(dir string) error { return os.Truncate(filepath.Join(dir, "installation"), 0) },
+			"installation is empty or damaged"},
+		"garbage in the installation file": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "installation"), []byte("garbage\n"), 0o600)
+		}, "installation is empty or damaged"},
 		"no scheduler.db, unmarked": {remove("scheduler.db", "installation"), "scheduler.db is missing"},
-	} {
+	}
+}
+
+// TestAHalfRestoreIsRefused: a data directory of which a part is missing, new or another's does not start as if it were an empty farm;
+// what is missing is named, and so is the way on.
+func TestAHalfRestoreIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.worker("w", "size=100KiB")
+	f.completedOnce(f.submit())
+	f.stop()
+	monday := copyOf(t, f.dir)
+	for what, c := range halfRestores(monday) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dir := copyOf(t, f.dir)
@@ -198,4 +218,48 @@ func TestADamagedDatabaseIsRefused(t *testing.T) {
 	if said := refuses(t, f.dir); !strings.Contains(said, "scheduler.db") || !strings.Contains(said, "backup") {
 		t.Errorf("up said %q, want the damaged file and the cure", said)
 	}
+}
+
+// TestADamagedKeyIsRefused: the file, what is lost without it and the way on are named.
+func TestADamagedKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.stop()
+	for name, garbage := range map[string]string{
+		"secrets/issuer.nk": "garbage", "secrets/token.key": "garbage", "secrets/ticket.key": "garbage", "admin.key": "garbage",
+	} {
+		for _, content := range []string{"", garbage} {
+			dir := copyOf(t, f.dir)
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := run(t, []string{"FREEAGENT_API_KEY="}, "up", "--port", "0", "--data-dir", dir)
+			said := p.ends()
+			if !strings.Contains(said, filepath.Join(dir, name)) || !strings.Contains(said, "Restore it from a backup") {
+				t.Errorf("%s with %q: up said %q, want the file and the cure", name, content, said)
+			}
+		}
+	}
+}
+
+// TestADamagedBusIsRefused at once, with its cause and the cure.
+func TestADamagedBusIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.submit()
+	f.stop()
+	bus := filepath.Join(f.dir, "bus")
+	if err := errors.Join(os.RemoveAll(filepath.Join(bus, "jetstream")), os.WriteFile(filepath.Join(bus, "jetstream"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if said := refuses(t, f.dir); !strings.Contains(said, bus) || !strings.Contains(said, "Move this directory away") {
+		t.Errorf("up said %q, want the directory and the cure", said)
+	}
+	if err := os.Rename(bus, filepath.Join(t.TempDir(), "bus")); err != nil {
+		t.Fatal(err)
+	}
+	f.up()
+	f.worker("w", "")
+	f.completedOnce(f.submit())
+	f.stop()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -14,6 +15,8 @@ type logger struct {
 	// failed hears of the errors, which is the only way in which the server tells that it could not
 	// store a message.
 	failed func(text string)
+	// fatal is why the server did not start: a string.
+	fatal atomic.Value
 }
 
 var _ server.Logger = (*logger)(nil)
@@ -27,7 +30,8 @@ func (l *logger) Warnf(format string, v ...any) {
 	}
 }
 
-func (l *logger) Fatalf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+// Fatalf is called within the server's Start, which returns afterwards.
+func (l *logger) Fatalf(format string, v ...any) { l.fatal.Store(fmt.Sprintf(format, v...)) }
 
 func (l *logger) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)

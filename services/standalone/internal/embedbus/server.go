@@ -53,6 +53,10 @@ type Server struct {
 	outboxes *syncer
 }
 
+// damagedCure works because hand-outs are put back from SQL.
+const damagedCure = "Check its disk and its owner. Move this directory away if it is damaged, and start again: " +
+	"a new one is made, builds stay, and only events and log lines of builds that have not ended are lost"
+
 const (
 	readyTimeout = 10 * time.Second
 	// maxPayload bounds a message: lists and log batches fit, bytes of objects do not belong here.
@@ -92,19 +96,32 @@ func Start(cfg Config) (*Server, error) {
 
 // launch starts a server on the directory and returns it when it serves.
 func (s *Server) launch(host string, port int) (*server.Server, error) {
+	srv, err := s.tryLaunch(host, port)
+	if err != nil {
+		return nil, fmt.Errorf("the bus cannot start in %s: %w. %s", s.cfg.Dir, err, damagedCure)
+	}
+	return srv, nil
+}
+
+func (s *Server) tryLaunch(host string, port int) (*server.Server, error) {
 	if err := persistLogs(s.cfg.Dir); err != nil {
 		return nil, err
 	}
 	opts, account := s.options(s.cfg, host, port)
 	srv, err := server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("start the bus: %w", err)
+		return nil, fmt.Errorf("configure: %w", err)
 	}
-	srv.SetLoggerV2(&logger{log: s.log, failed: s.failures.note}, false, false, false)
+	said := &logger{log: s.log, failed: s.failures.note}
+	srv.SetLoggerV2(said, false, false, false)
 	srv.Start()
+	if why, ok := said.fatal.Load().(string); ok {
+		shutDown(srv)
+		return nil, errors.New(why)
+	}
 	if !srv.ReadyForConnections(readyTimeout) {
 		shutDown(srv)
-		return nil, fmt.Errorf("the bus is not ready after %s", readyTimeout)
+		return nil, fmt.Errorf("it is not ready after %s", readyTimeout)
 	}
 	live, err := srv.LookupAccount(account.Name)
 	if err == nil {
@@ -112,7 +129,7 @@ func (s *Server) launch(host string, port int) (*server.Server, error) {
 	}
 	if err != nil {
 		shutDown(srv)
-		return nil, fmt.Errorf("enable JetStream in %s: %w", s.cfg.Dir, err)
+		return nil, fmt.Errorf("enable JetStream: %w", err)
 	}
 	return srv, nil
 }
