@@ -24,7 +24,8 @@ type Deps struct {
 	Store objects.Store
 	Conn  *nats.Conn
 	Log   *slog.Logger
-	// FreeSpace is how many bytes the object store's disk has left; nil: unknown, then only the store itself refuses.
+	// FreeSpace is how many bytes the object store's disk has left; nil: unknown, then only the store itself refuses. An error that
+	// matches build.ErrNoSpace says why it can take no more although bytes are left.
 	FreeSpace func() (uint64, error)
 }
 

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -40,6 +41,9 @@ func (s *space) check(n int64) error {
 		return nil
 	}
 	free, err := s.free()
+	if errors.Is(err, build.ErrNoSpace) {
+		return refuse(build.ErrNoSpace, "%s", err)
+	}
 	if err != nil {
 		return fmt.Errorf("ask for free space: %w", err)
 	}

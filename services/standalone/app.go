@@ -228,7 +228,7 @@ func (a *App) openArtifact(ctx context.Context, keys keySet, store objects.Store
 	cfg.AcceptEmpty = a.cfg.AcceptEmpty
 	cfg.TicketKey, cfg.MasterKey = keys.ticket, keys.master
 	a.artifact, err = artifact.New(cfg, artifact.Deps{
-		DB: db, Store: store, Conn: nc, Log: a.cfg.Log, FreeSpace: func() (uint64, error) { return freeSpace(a.dir.path) },
+		DB: db, Store: store, Conn: nc, Log: a.cfg.Log, FreeSpace: a.uploadSpace,
 	})
 	return err
 }

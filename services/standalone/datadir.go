@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
@@ -191,4 +192,25 @@ func freeSpace(dir string) (uint64, error) {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
 	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:unconvert // the types differ between systems
+}
+
+// inodeReserve is how many files the data directory's file system must be able to take. Small file systems
+// need not keep more than a part of their inodes.
+const (
+	inodeReserve      = 1000
+	inodeReserveShare = 20
+)
+
+// freeInodes returns build.ErrNoSpace if the data directory's file system cannot take many more files.
+// File systems without a fixed number of inodes always can.
+func freeInodes(dir string) error {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("free inodes of %s: %w", dir, err)
+	}
+	all, free := uint64(st.Files), uint64(st.Ffree) //nolint:unconvert // the types differ between systems
+	if reserve := min(inodeReserve, all/inodeReserveShare); all == 0 || free >= reserve {
+		return nil
+	}
+	return fmt.Errorf("%w: the file system of %s has %d of %d inodes free; delete files that are not needed", build.ErrNoSpace, dir, free, all)
 }

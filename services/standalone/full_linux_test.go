@@ -1,6 +1,7 @@
 package standalone_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,8 +19,14 @@ import (
 // smallDisk mounts a disk of so many megabytes until the test ends.
 func smallDisk(t *testing.T, megabytes int) string {
 	t.Helper()
+	return mountDisk(t, fmt.Sprintf("size=%dm", megabytes))
+}
+
+// mountDisk mounts a disk with the options of a tmpfs until the test ends.
+func mountDisk(t *testing.T, options string) string {
+	t.Helper()
 	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, options); err != nil {
 		t.Skipf("a small disk can only be mounted by root: %v", err)
 	}
 	t.Cleanup(func() {
@@ -202,4 +209,45 @@ func TestReadOnlyDatabaseIsRefused(t *testing.T) {
 	if said := refuses(t, f.dir); !strings.Contains(said, "scheduler") || !strings.Contains(said, "read-only") {
 		t.Errorf("up said %q, want the database and the cause", said)
 	}
+}
+
+// TestNoInodesIsAFullDisk: a file system with bytes and no inodes left takes no builds and says so, and takes them again afterwards.
+func TestNoInodesIsAFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := mountDisk(t, "size=900m,nr_inodes=400")
+	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t)}
+	f.up()
+	c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, Patience: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillers := filepath.Join(disk, "fillers")
+	err = os.Mkdir(fillers, 0o700)
+	for i := 0; err == nil; i++ {
+		err = os.WriteFile(filepath.Join(fillers, fmt.Sprint(i)), nil, 0o600)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	for _, source := range []*bytes.Buffer{largeProject(t), project(t)} {
+		_, err = c.Submit(t.Context(), api.Submit{Platform: "ios", Source: source})
+		if !errors.Is(err, build.ErrNoSpace) || !strings.Contains(err.Error(), "inodes") {
+			t.Errorf("submit without inodes = %v, want no space, saying why", err)
+		}
+	}
+	if status, _ := f.get("/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz = %d, want 503", status)
+	}
+	if text := strings.Join(f.problems(), " "); !strings.Contains(text, "inodes") {
+		t.Errorf("/health says %q, want the cause", text)
+	}
+	if err := os.RemoveAll(fillers); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("the server is ready again", func() bool { status, _ := f.get("/readyz"); return status == http.StatusOK })
+	f.eventually("no problem is left", func() bool { return len(f.problems()) == 0 })
+	if _, err := f.client().Submit(t.Context(), api.Submit{Platform: "ios", Source: largeProject(t)}); err != nil {
+		t.Errorf("submit afterwards: %v", err)
+	}
+	f.stop()
 }

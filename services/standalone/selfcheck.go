@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
@@ -64,7 +65,18 @@ func (a *App) ready(ctx context.Context) error {
 	return a.writable(ctx)
 }
 
+// uploadSpace returns how many bytes uploads may count on.
+func (a *App) uploadSpace() (uint64, error) {
+	if err := freeInodes(a.dir.path); err != nil {
+		return 0, err
+	}
+	return freeSpace(a.dir.path)
+}
+
 func (a *App) diskSpace() error {
+	if err := freeInodes(a.dir.path); err != nil {
+		return err
+	}
 	free, err := freeSpace(a.dir.path)
 	if err != nil {
 		return err
@@ -97,7 +109,9 @@ func (a *App) problems() []string {
 	all := a.health.list()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if a.diskSpace() != nil {
+	if errors.Is(freeInodes(a.dir.path), build.ErrNoSpace) {
+		all = append(all, "The disk has hardly any inodes free: builds are not taken. Delete files that are not needed.")
+	} else if a.diskSpace() != nil {
 		all = append(all, "The disk is full or nearly so: builds are not taken. Free some space.")
 	}
 	if a.writable(ctx) != nil {
@@ -143,7 +157,7 @@ func (a *App) guardBus(ctx context.Context) error {
 			wait = guardWait
 		}
 		free, err := freeSpace(a.dir.join("bus"))
-		if err != nil || free < guardSpace || time.Since(last) < wait {
+		if err != nil || free < guardSpace || freeInodes(a.dir.join("bus")) != nil || time.Since(last) < wait {
 			continue
 		}
 		if err := a.bus.Restart(); err != nil {
