@@ -40,9 +40,9 @@ type Config struct {
 	StreamLimits  map[string]int64
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
 	Replicas int
-	// LazyLogs acknowledges log lines and telemetry before they are written: faster, and only on a server that stays alone, since
-	// such streams cannot be replicated later.
-	LazyLogs bool
+	// AsyncTelemetry lets the bus acknowledge telemetry before it writes it. Such a stream cannot be replicated later, so it is for
+	// an embedded bus.
+	AsyncTelemetry bool
 }
 
 // DefaultConfig fits a team's farm.
@@ -74,7 +74,7 @@ func (c Config) Validate() error {
 	need(c.MaxPriority >= -maxPriority && c.MaxPriority <= maxPriority, "max priority = %d, want -100 to 100", c.MaxPriority)
 	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
-	need(c.Replicas == 1 || !c.LazyLogs, "lazy logs with %d replicas: want 1", c.Replicas)
+	need(c.Replicas == 1 || !c.AsyncTelemetry, "asynchronous telemetry with %d replicas: want 1", c.Replicas)
 	faults = append(faults, c.Retention.Validate(), c.validStreams())
 	for s, ttl := range c.StageTTLs {
 		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)

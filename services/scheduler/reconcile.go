@@ -222,8 +222,8 @@ func (s *Scheduler) makeTopology(ctx context.Context) error {
 
 func (s *Scheduler) topology() bus.Topology {
 	topology := bus.NewTopology(s.cfg.Replicas)
-	if s.cfg.LazyLogs {
-		topology = topology.LazyLogs()
+	if s.cfg.AsyncTelemetry {
+		topology = topology.AsyncTelemetry()
 	}
 	return topology
 }

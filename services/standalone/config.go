@@ -39,7 +39,7 @@ type Config struct {
 // DefaultConfig listens on loopback only.
 func DefaultConfig() Config {
 	orders := scheduler.DefaultConfig()
-	orders.LazyLogs = true // our own bus stays alone
+	orders.AsyncTelemetry = true // our own bus stays alone
 	files := artifact.DefaultConfig()
 	files.WatchStore = 0 // the store is in this process
 	return Config{

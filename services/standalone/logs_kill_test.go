@@ -28,7 +28,13 @@ import (
 // end, and says what its stream holds; it holds an archivingPlan.
 const archivingVariable = "FREEAGENT_TEST_ARCHIVING"
 
-type archivingPlan struct{ Dir, Listen, Watch, Ready string }
+type archivingPlan struct {
+	Dir, Listen, Watch, Ready string
+	// Settle is how long after a build's end its log is archived.
+	Settle time.Duration
+	// StageTTL is the silence forgiven in every stage; 0 means the defaults.
+	StageTTL time.Duration
+}
 
 // archivingGrace is how long lines stay in the stream after they were archived; a reading that takes less misses none.
 const archivingGrace = 10 * time.Second
@@ -43,8 +49,13 @@ func runArchiving(text string) error {
 	cfg := standalone.DefaultConfig()
 	cfg.Dir, cfg.Listen, cfg.Key = plan.Dir, plan.Listen, farmKey
 	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cfg.Artifact.LogSettle, cfg.Artifact.LogGrace = 200*time.Millisecond, archivingGrace
+	cfg.Artifact.LogSettle, cfg.Artifact.LogGrace = plan.Settle, archivingGrace
 	cfg.Artifact.LogLease, cfg.Artifact.LogSweep = 3*time.Second, time.Second
+	for stage := range cfg.Scheduler.StageTTLs {
+		if plan.StageTTL > 0 {
+			cfg.Scheduler.StageTTLs[stage] = plan.StageTTL
+		}
+	}
 	app, err := standalone.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -101,19 +112,21 @@ type archivingFarm struct {
 	seen  map[string]bool
 }
 
-func newArchivingFarm(t *testing.T) *archivingFarm {
+func newArchivingFarm(t *testing.T, plan archivingPlan) *archivingFarm {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &archivingFarm{farm: &farm{t: t, dir: t.TempDir(), port: freePort(t)}, watch: "127.0.0.1:" + freePort(t), seen: map[string]bool{}}
+	plan.Dir, plan.Listen, plan.Watch = f.dir, "127.0.0.1:"+f.port, f.watch
 	f.launch = func(ready string) *process {
-		plan, err := json.Marshal(archivingPlan{Dir: f.dir, Listen: "127.0.0.1:" + f.port, Watch: f.watch, Ready: ready})
+		plan.Ready = ready
+		text, err := json.Marshal(plan)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return spawn(t, self, []string{archivingVariable + "=" + string(plan)})
+		return spawn(t, self, []string{archivingVariable + "=" + string(text)})
 	}
 	f.up()
 	return f
@@ -225,7 +238,7 @@ func (f *archivingFarm) complete(when, id string, want []string) {
 // stream. Whenever somebody reads, all of it is there, each line once; in the end the archive is, and the stream is empty of it.
 func TestServerKilledWhileALogIsArchived(t *testing.T) {
 	t.Parallel()
-	f := newArchivingFarm(t)
+	f := newArchivingFarm(t, archivingPlan{Settle: 200 * time.Millisecond})
 	w := f.v1("android")
 	id := f.submit()
 	if got := w.poll(); got != id {

@@ -35,33 +35,44 @@ func settingOr(t *testing.T, variable string, otherwise int) int {
 }
 
 // TestRandomKills kills a server at random moments while retrying clients submit to it and workers build. Then every acknowledged
-// build completes, once, and none is left behind while workers are idle.
+// build completes, once, and none is left behind while workers are idle. Every log is whole, as long as it is live and once it is
+// archived: each line of the control plane is there once, and no number is missing.
 func TestRandomKills(t *testing.T) {
 	t.Parallel()
 	first := settingOr(t, killSeed, 1)
 	for seed := first; seed < first+settingOr(t, killRuns, 1); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			k := &kills{farm: newFarm(t, "--stage-ttl", "all=15s"), random: rand.New(rand.NewPCG(uint64(seed), 0)), left: map[string]bool{}}
+			k := &kills{
+				archivingFarm: newArchivingFarm(t, archivingPlan{Settle: 3 * time.Second, StageTTL: 15 * time.Second}),
+				random:        rand.New(rand.NewPCG(uint64(seed), 0)), left: map[string]bool{}, live: map[string][]string{},
+			}
 			for i := range 3 {
 				run(t, []string{"FREEAGENT_API_KEY=" + farmKey}, "worker", "--server", k.url(), "--name", fmt.Sprint("mac", i),
-					"--slots", "2", "--state-dir", t.TempDir(), "--executor", "fake", "--fake", "slow=50ms,size=1KiB")
+					"--slots", "2", "--state-dir", t.TempDir(), "--executor", "fake", "--fake", "slow=400ms,lines=20,size=1KiB")
 			}
 			k.submitAll(t, settingOr(t, killBuilds, 40))
+			stop := k.readLogs(t)
 			k.killAll(settingOr(t, killKills, 8))
 			k.senders.Wait()
 			k.allComplete()
+			stop()
+			k.allLogged()
 		})
 	}
 }
 
 type kills struct {
-	*farm
+	*archivingFarm
 
 	random  *rand.Rand
 	senders sync.WaitGroup
 	mu      sync.Mutex
 	left    map[string]bool
 	total   int
+	// acknowledged are the builds that clients know.
+	acknowledged []string
+	// live are the logs that were read whole before they were archived.
+	live map[string][]string
 }
 
 // submitAll has four clients submit so many builds, each again until it is acknowledged.
@@ -97,7 +108,7 @@ func (k *kills) submitOnce(t *testing.T, client *api.Client, source []byte, i in
 		cancel()
 		if err == nil {
 			k.mu.Lock()
-			k.left[sub.ID] = true
+			k.left[sub.ID], k.acknowledged = true, append(k.acknowledged, sub.ID)
 			k.mu.Unlock()
 			return
 		}

@@ -50,9 +50,9 @@ func TestStreamsGrow(t *testing.T) {
 	ensure(3)
 }
 
-// TestLazyStreamsStayAlone: how a stream is persisted is fixed when it is made. One copy of it is kept up to date all the same;
+// TestAsyncStreamsStayAlone: how a stream is persisted is fixed when it is made. One copy of it is kept up to date all the same;
 // more are refused with what can be done.
-func TestLazyStreamsStayAlone(t *testing.T) {
+func TestAsyncStreamsStayAlone(t *testing.T) {
 	t.Parallel()
 	js, err := bus.JetStream(bustest.Cluster(t))
 	if err != nil {
@@ -60,18 +60,18 @@ func TestLazyStreamsStayAlone(t *testing.T) {
 	}
 	ensure := func(topology bus.Topology) (err error) {
 		topology.Buckets = nil
-		topology.Streams = slices.DeleteFunc(topology.Streams, func(s jetstream.StreamConfig) bool { return s.Name != bus.LogsStream })
+		topology.Streams = slices.DeleteFunc(topology.Streams, func(s jetstream.StreamConfig) bool { return s.Name != bus.TelemetryStream })
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		return bus.Ensure(ctx, js, topology)
 	}
-	eventually(t, "Ensure", func() bool { return ensure(bus.NewTopology(1).LazyLogs()) == nil })
+	eventually(t, "Ensure", func() bool { return ensure(bus.NewTopology(1).AsyncTelemetry()) == nil })
 	if err := ensure(bus.NewTopology(1)); err != nil {
 		t.Errorf("Ensure of one copy = %v", err)
 	}
-	s, err := js.Stream(t.Context(), bus.LogsStream)
+	s, err := js.Stream(t.Context(), bus.TelemetryStream)
 	if err != nil || s.CachedInfo().Config.PersistMode != jetstream.AsyncPersistMode {
-		t.Errorf("the stream of logs is %+v, %v, want it as it was made", s.CachedInfo().Config, err)
+		t.Errorf("the stream of telemetry is %+v, %v, want it as it was made", s.CachedInfo().Config, err)
 	}
 	if err := ensure(bus.NewTopology(3)); !errors.Is(err, bus.ErrAlone) {
 		t.Errorf("Ensure of three copies = %v, want %v", err, bus.ErrAlone)

@@ -37,7 +37,7 @@ type Topology struct {
 // NewTopology declares streams and buckets. replicas is 1 for a single server, 3 on a cluster.
 //
 // Everything is synced before it is acknowledged (a server setting, see the embedded server and deployments), whatever the
-// number of replicas; with one, LazyLogs says otherwise. Heartbeats live in memory: what a restart forgets, the next beat says
+// number of replicas; AsyncTelemetry makes an exception. Heartbeats live in memory: what a restart forgets, the next beat says
 // again, and the monitor holds its verdicts meanwhile.
 func NewTopology(replicas int) Topology {
 	return Topology{
@@ -79,12 +79,13 @@ func Passing(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
-// LazyLogs has logs and telemetry acknowledged before they are written, for speed. The server fixes this when it makes a stream and
-// never replicates such a one, so it is for a server that stays alone.
-func (t Topology) LazyLogs() Topology {
+// AsyncTelemetry lets the server acknowledge samples before it writes them, which a kill of the server can lose. The server fixes
+// this when it creates the stream and cannot replicate such a stream, so only a single server may ask for it. Logs are not among
+// them: their outbox forgets a line once it is acknowledged (docs/decisions/0031).
+func (t Topology) AsyncTelemetry() Topology {
 	t.Streams = slices.Clone(t.Streams)
 	for i, s := range t.Streams {
-		if s.Name == LogsStream || s.Name == TelemetryStream {
+		if s.Name == TelemetryStream {
 			t.Streams[i].PersistMode = jetstream.AsyncPersistMode
 		}
 	}

@@ -6,12 +6,15 @@ import (
 	"math"
 )
 
-// Mark is how far one writer's own numbers went in one attempt: what comes after the archive is joined to it without a gap
-// or a repeat. Lines that nobody numbered leave no mark.
+// Mark says how much of one series the archive contains, so that a reader joins what follows the archive without a gap or a
+// repeat. The package logstream, which writes and reads marks, decides what a series is: the numbered lines of a worker in one
+// attempt, or one message of the control plane. Lines of a worker that does not number them leave no mark.
 type Mark struct {
+	// Writer is the worker's id, or "_/" and the id of a message of the control plane.
 	Writer  string
 	Attempt int32
-	Last    int64
+	// Last is the worker's number of the last line in the archive; for a message of the control plane, its number of lines.
+	Last int64
 }
 
 // frame is one row of the index.

@@ -13,6 +13,8 @@ import (
 type Head struct {
 	Writer  string
 	Attempt int32
+	// ID is that of a message of the control plane, empty for a worker's.
+	ID string
 	// First is the number of the first line, 0 if they have none; Count how many.
 	First int64
 	Count int
@@ -60,6 +62,7 @@ func headOf(m jetstream.Msg, seq uint64) (h Head, said bool, err error) {
 	if h.Writer, _, h.Attempt, err = bus.ParseLog(m.Subject()); err != nil {
 		return h, false, fmt.Errorf("read the log: %w", err)
 	}
+	h.ID = idOf(m, h.Writer)
 	h.First, h.Count, said = bus.ParseLogLines(m.Headers().Get(bus.HeaderLines))
 	return h, said, nil
 }

@@ -17,6 +17,8 @@ type Chunk struct {
 
 	// Writer is the worker that sent it, bus.System for the control plane.
 	Writer string
+	// ID is the id of a message of the control plane, whose lines have no numbers; empty for a worker's.
+	ID string
 	// Seq is its place in the stream, Left how many of the log lay behind it when it was sent.
 	Seq, Left uint64
 
@@ -84,7 +86,7 @@ func decode(m jetstream.Msg) (Chunk, error) {
 	if err != nil {
 		return Chunk{}, fmt.Errorf("read the log: %w", err)
 	}
-	c.Writer = writer
+	c.Writer, c.ID = writer, idOf(m, writer)
 	if err := bus.Decode(m.Data(), c.LogChunk); err != nil {
 		// A line nobody can read must not hide the others.
 		c.unreadable, c.LogChunk = true, &eventsv1.LogChunk{Lines: []*eventsv1.LogLine{
@@ -94,6 +96,15 @@ func decode(m jetstream.Msg) (Chunk, error) {
 	// The bus has seen to it that the subject is true; what is inside may say anything. Only the scheduler ends a build.
 	c.Attempt, c.Last = attempt, c.GetLast() && writer == bus.System
 	return c, nil
+}
+
+// idOf is the id of a control-plane message. Its outbox publishes it again after a crash, and the stream may have forgotten that
+// it has it.
+func idOf(m jetstream.Msg, writer string) string {
+	if writer != bus.System {
+		return ""
+	}
+	return m.Headers().Get(bus.HeaderID)
 }
 
 // readTimeout bounds the wait for each message of a log that is there already.

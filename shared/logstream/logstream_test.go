@@ -71,6 +71,28 @@ func TestNumberingGoesOnAfterAnArchive(t *testing.T) {
 	}
 }
 
+// TestControlPlaneRepeats: a message that the outbox published again after a crash is in the log once, before an archive and
+// behind it; equal words under another id are another line.
+func TestControlPlaneRepeats(t *testing.T) {
+	t.Parallel()
+	said := func(id, text string) logstream.Chunk {
+		c := chunk(bus.System, 1, 0, text)
+		c.ID = id
+		return c
+	}
+	n := logstream.NewNumbering(0, nil)
+	got := number(n, said("a", "submitted"), said("a", "submitted"), chunk("w", 1, 1, "x"), said("b", "submitted"), said("a", "submitted"))
+	if diff := cmp.Diff([]string{"1 submitted", "2 x", "3 submitted"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	behind := logstream.NewNumbering(n.Lines(), n.Marks())
+	behind.Pass(logstream.Head{Writer: bus.System, Attempt: 1, ID: "b", Count: 1})
+	got = number(behind, said("a", "submitted"), said("c", "finished"), said("c", "finished"))
+	if diff := cmp.Diff([]string{"4 finished"}, got); diff != "" {
+		t.Errorf("behind an archive: -want +got\n%s", diff)
+	}
+}
+
 // held are authors by attempt.
 func held(by map[int32]string) *logstream.Authors {
 	return logstream.NewAuthors(func(context.Context, string) (*schedulerv1.GetResponse, error) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
+	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
@@ -16,11 +18,24 @@ type Numbering struct {
 	out   []logarchive.Line
 }
 
-// series is a worker's lines of one attempt, which it numbers from 1.
+// series is a worker's lines of one attempt, which it numbers from 1, or a single message of the control plane.
 type series struct {
 	writer  string
 	attempt int32
 }
+
+// seriesOf returns the series that a message belongs to. Each message of the control plane has one of its own, so Numbering
+// recognizes its repeat, also behind an archive, whose marks contain the series. The names cannot collide with those of workers:
+// the scheduler accepts only ids without a slash (build.ValidID).
+func seriesOf(writer, id string, attempt int32) series {
+	if id != "" {
+		writer = controlPrefix + id
+	}
+	return series{writer, attempt}
+}
+
+// controlPrefix begins the names of control-plane messages in marks.
+const controlPrefix = bus.System + "/"
 
 // NewNumbering goes on after an archive with so many lines and these marks.
 func NewNumbering(lines int64, marks []logarchive.Mark) *Numbering {
@@ -52,7 +67,7 @@ func (n *Numbering) Clone() *Numbering { return &Numbering{lines: n.lines, last:
 // Add gives the lines of the next chunk that the log does not have yet; they are valid until the next call.
 func (n *Numbering) Add(c Chunk) []logarchive.Line {
 	n.out = n.out[:0]
-	skip, missing := n.place(series{c.Writer, c.GetAttempt()}, c.GetFirstLine(), len(c.GetLines()))
+	skip, missing := n.place(seriesOf(c.Writer, c.ID, c.GetAttempt()), c.GetFirstLine(), len(c.GetLines()))
 	if missing > 0 {
 		n.missing(c, missing)
 	}
@@ -64,7 +79,7 @@ func (n *Numbering) Add(c Chunk) []logarchive.Line {
 
 // Pass counts the lines of a chunk of which only the head is known, as Add does.
 func (n *Numbering) Pass(h Head) {
-	skip, missing := n.place(series{h.Writer, h.Attempt}, h.First, h.Count)
+	skip, missing := n.place(seriesOf(h.Writer, h.ID, h.Attempt), h.First, h.Count)
 	if missing > 0 {
 		n.lines++
 	}
@@ -78,6 +93,9 @@ func (n *Numbering) Pass(h Head) {
 func (n *Numbering) place(s series, first int64, count int) (skip int, missing int64) {
 	switch last := n.last[s]; {
 	case count == 0:
+		return 0, 0
+	case strings.HasPrefix(s.writer, controlPrefix) && last == 0:
+		n.last[s] = int64(count)
 		return 0, 0
 	case first <= 0 && last > 0:
 		return count, 0

@@ -2,6 +2,7 @@
 // connect in the process; workers connect over TCP, on loopback unless told otherwise, and never without authentication:
 // whoever is not the process's own services is judged by the auth callout (package identity).
 //
-// A publish is acknowledged when the system has it, which a kill of the process does not undo. Against a power cut the events
-// are synced by Sync, which the relays call before they empty their outboxes; everything else every few seconds.
+// The server acknowledges a publish once the operating system has it, so a kill of the process loses nothing but telemetry.
+// Against a power cut, the relays call Sync before they empty their outboxes: it syncs events and logs. Everything else is synced
+// every few seconds.
 package embedbus

@@ -50,7 +50,7 @@ type Server struct {
 	password string
 	secure   bool
 	log      *slog.Logger
-	events   *syncer
+	outboxes *syncer
 }
 
 const (
@@ -78,7 +78,7 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), events: newSyncer(cfg.Dir),
+		cfg: cfg, password: identity.NewSecret(), secure: cfg.TLS != nil, log: cfg.Log.With("service", "bus"), outboxes: newSyncer(cfg.Dir),
 	}
 	s.failures.mark = filepath.Join(cfg.Dir, markName)
 	if err := rebuildIfFailed(cfg.Dir); err != nil {
@@ -92,6 +92,9 @@ func Start(cfg Config) (*Server, error) {
 
 // launch starts a server on the directory and returns it when it serves.
 func (s *Server) launch(host string, port int) (*server.Server, error) {
+	if err := persistLogs(s.cfg.Dir); err != nil {
+		return nil, err
+	}
 	opts, account := s.options(s.cfg, host, port)
 	srv, err := server.NewServer(opts)
 	if err != nil {
