@@ -177,7 +177,7 @@ const (
 func (a *attempt) finish(hold context.Context, verdict *schedulerv1.FinishRequest) error {
 	var refused refusals
 	for wait := finishPause; ; wait = min(2*wait, finishPauseMax) {
-		err := a.worker.call(hold, "scheduler", "finish", verdict, &schedulerv1.FinishResponse{})
+		_, err := a.worker.scheduler().Finish(hold, verdict)
 		switch {
 		case err == nil:
 			return nil

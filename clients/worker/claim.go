@@ -53,12 +53,11 @@ func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 
 func (w *Worker) askClaim(ctx context.Context, m *nats.Msg, l lease) (*schedulerv1.ClaimResponse, error) {
 	for try := 1; ; try++ {
-		var resp schedulerv1.ClaimResponse
-		err := w.call(ctx, "scheduler", "claim", &schedulerv1.ClaimRequest{
+		resp, err := w.scheduler().Claim(ctx, &schedulerv1.ClaimRequest{
 			WorkerId: w.link.get().id, BuildId: l.build, Attempt: l.attempt,
-		}, &resp)
+		})
 		if !errors.Is(err, build.ErrUnavailable) || try == claimTries || ctx.Err() != nil {
-			return &resp, err
+			return resp, err
 		}
 		_ = m.InProgress()
 	}

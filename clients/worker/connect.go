@@ -175,10 +175,9 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 	default:
 	}
 	paused := w.awake.pauses.Count()
-	var resp schedulerv1.SyncResponse
-	err = w.call(ctx, "scheduler", "sync", &schedulerv1.SyncRequest{
+	resp, err := w.scheduler().Sync(ctx, &schedulerv1.SyncRequest{
 		WorkerId: w.link.get().id, Holding: w.held.leases(), Slots: int32(w.cfg.Slots), Fresh: fresh, Draining: w.draining.Load(),
-	}, &resp)
+	})
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.WarnContext(ctx, "cannot compare with the scheduler yet", "err", err)

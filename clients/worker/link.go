@@ -11,8 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -39,20 +41,31 @@ func (l *link) get() *conn { return l.cur.Load() }
 // errNoBus: there is no connection yet.
 var errNoBus = fmt.Errorf("%w: not connected to the bus", build.ErrUnavailable)
 
-// call asks fa.<service>.<verb>.<worker>.
-func (w *Worker) call(ctx context.Context, service, verb string, req, resp proto.Message) error {
-	c := w.link.get()
-	if c == nil {
+// scheduler sends requests to the scheduler.
+func (w *Worker) scheduler() schedulerv1.SchedulerWorkerServiceClient {
+	return schedulerv1.NewSchedulerWorkerServiceClient(caller{w})
+}
+
+// artifact sends requests to the artifact service.
+func (w *Worker) artifact() artifactv1.ArtifactWorkerServiceClient {
+	return artifactv1.NewArtifactWorkerServiceClient(caller{w})
+}
+
+// caller sends requests over the connection in use. After a pause only Sync is sent until it has told which builds are still ours.
+type caller struct{ w *Worker }
+
+// Call implements natsrpc.Caller.
+func (c caller) Call(ctx context.Context, m natsrpc.Method, req, resp proto.Message) error {
+	conn := c.w.link.get()
+	if conn == nil {
 		return errNoBus
 	}
-	if verb != "sync" {
-		if err := w.confirmed(); err != nil {
+	if m.Name != "sync" {
+		if err := c.w.confirmed(); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, callWait)
-	defer cancel()
-	return rpc.Call(ctx, c.nc, bus.WorkerRequestSubject(service, verb, c.id), req, resp) //nolint:wrapcheck // names the subject
+	return rpc.Client{Conn: conn.nc, Timeout: callWait, WorkerID: conn.id}.Call(ctx, m, req, resp) //nolint:wrapcheck // names the subject
 }
 
 // publish stores a message on a stream and returns when it is acknowledged.

@@ -86,10 +86,10 @@ func (r *reporter) report(ctx context.Context, refused *refusals) bool {
 		return true // told together with the one before: the wake-up came while that was on its way
 	}
 	c := r.worker.link.get()
-	err := r.worker.call(ctx, "scheduler", "stage", &schedulerv1.StageRequest{
+	_, err := r.worker.scheduler().Stage(ctx, &schedulerv1.StageRequest{
 		WorkerId: c.id, BuildId: r.lease.build, Attempt: r.lease.attempt, Stage: stage,
 		TtlSeconds: int32(ttl / time.Second), TimeoutSeconds: int64(timeout / time.Second),
-	}, &schedulerv1.StageResponse{})
+	})
 	switch {
 	case err == nil:
 	case gone(err):

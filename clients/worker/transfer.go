@@ -66,8 +66,7 @@ func missing(err error) bool {
 // grant asks for the right to move bytes. If the lease is lost the whole attempt is.
 func (a *attempt) grant(ctx context.Context, req *artifactv1.WorkerGrantRequest) (*artifactv1.Grant, error) {
 	req.WorkerId, req.BuildId, req.Attempt = a.workerID, a.lease.build, a.lease.attempt
-	var resp artifactv1.WorkerGrantResponse
-	err := a.worker.call(ctx, "artifact", "grant", req, &resp)
+	resp, err := a.worker.artifact().Grant(ctx, req)
 	if errors.Is(err, build.ErrLeaseLost) {
 		a.worker.held.drop(a.lease, errLeaseLost)
 	}

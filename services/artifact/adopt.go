@@ -11,8 +11,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// adopt copies what one build was submitted with to another. A repeat gives the copies of the first.
-func (s *Service) adopt(ctx context.Context, req *artifactv1.AdoptRequest) (*artifactv1.AdoptResponse, error) {
+// Adopt copies what one build was submitted with to another. A repeat gives the copies of the first.
+func (s requests) Adopt(ctx context.Context, req *artifactv1.AdoptRequest) (*artifactv1.AdoptResponse, error) {
 	from, to := req.GetFromBuildId(), req.GetToBuildId()
 	if !build.ValidID(from) || !build.ValidID(to) || from == to {
 		return nil, refuse(build.ErrInvalid, "adopt wants the ids of two builds")

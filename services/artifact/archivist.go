@@ -316,14 +316,17 @@ func (s *Service) askAttempts(ctx context.Context, id string) (*schedulerv1.GetR
 	return s.askScheduler(ctx, &schedulerv1.GetRequest{BuildId: id})
 }
 
+// scheduler bounds each request by rpc.DefaultTimeout.
+func (s *Service) scheduler() schedulerv1.SchedulerServiceClient {
+	return schedulerv1.NewSchedulerServiceClient(rpc.Client{Conn: s.conn, Timeout: rpc.DefaultTimeout})
+}
+
 func (s *Service) askScheduler(ctx context.Context, req *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
-	defer cancel()
-	var resp schedulerv1.GetResponse
-	if err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), req, &resp); err != nil {
+	resp, err := s.scheduler().Get(ctx, req)
+	if err != nil {
 		return nil, fmt.Errorf("ask about build %s: %w", req.GetBuildId(), err)
 	}
-	return &resp, nil
+	return resp, nil
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -12,8 +12,8 @@ import (
 // maxExpire bounds the builds of one request: their objects are deleted one after the other.
 const maxExpire = 200
 
-// expireBuilds deletes everything of builds that the scheduler has let go. It may be broken off anywhere and repeated.
-func (s *Service) expireBuilds(ctx context.Context, req *artifactv1.ExpireBuildsRequest) (*artifactv1.ExpireBuildsResponse, error) {
+// ExpireBuilds deletes everything of builds that the scheduler has let go. It may be broken off anywhere and repeated.
+func (s requests) ExpireBuilds(ctx context.Context, req *artifactv1.ExpireBuildsRequest) (*artifactv1.ExpireBuildsResponse, error) {
 	if err := validBuilds(req.GetBuildIds(), maxExpire); err != nil {
 		return nil, err
 	}
@@ -21,7 +21,7 @@ func (s *Service) expireBuilds(ctx context.Context, req *artifactv1.ExpireBuilds
 	if err != nil {
 		return nil, err
 	}
-	lines := &archivist{s: s, js: js, log: s.log}
+	lines := &archivist{s: s.Service, js: js, log: s.log}
 	resp := &artifactv1.ExpireBuildsResponse{}
 	for _, id := range req.GetBuildIds() {
 		if err := s.expireBuild(ctx, lines, id, resp); err != nil {
@@ -70,7 +70,7 @@ func (s *Service) expireBuild(ctx context.Context, lines *archivist, id string, 
 // maxMeasure bounds the builds of one request.
 const maxMeasure = 1000
 
-func (s *Service) measureBuilds(ctx context.Context, req *artifactv1.MeasureBuildsRequest) (*artifactv1.MeasureBuildsResponse, error) {
+func (s requests) MeasureBuilds(ctx context.Context, req *artifactv1.MeasureBuildsRequest) (*artifactv1.MeasureBuildsResponse, error) {
 	if err := validBuilds(req.GetBuildIds(), maxMeasure); err != nil || len(req.GetBuildIds()) == 0 {
 		return &artifactv1.MeasureBuildsResponse{}, err
 	}

@@ -13,12 +13,10 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
-// upload makes room for an object. Asked twice, it makes two: the one that gets no bytes expires.
-func (s *Service) upload(ctx context.Context, req *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
+// Upload makes room for an object. Asked twice, it makes two: the one that gets no bytes expires.
+func (s requests) Upload(ctx context.Context, req *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
 	if err := validTarget(req.GetBuildId(), req.GetKind()); err != nil {
 		return nil, err
 	}
@@ -100,7 +98,7 @@ func (s *Service) readable(ctx context.Context, id string) (store.Object, error)
 	return o, err
 }
 
-func (s *Service) download(ctx context.Context, req *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
+func (s requests) Download(ctx context.Context, req *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
 	g, err := s.grantGet(ctx, req.GetObjectId(), "")
 	if err != nil {
 		return nil, err
@@ -120,8 +118,8 @@ func (s *Service) grantGet(ctx context.Context, id, buildID string) (*artifactv1
 	return s.grant(o, ticket.Ticket{Op: ticket.Get, Size: o.Size, SHA256: o.SHA256})
 }
 
-// grantWorker serves the holder of a lease, and nobody else.
-func (s *Service) grantWorker(
+// Grant serves the holder of a lease, and nobody else.
+func (s requests) Grant(
 	ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest,
 ) (*artifactv1.WorkerGrantResponse, error) {
 	if err := s.validGrant(worker, req); err != nil {
@@ -172,12 +170,9 @@ func validSHA256(text string) bool {
 func (s *Service) checkLease(
 	ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest,
 ) (*schedulerv1.Build, error) {
-	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
-	defer cancel()
-	var resp schedulerv1.CheckLeaseResponse
-	err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "check_lease"), &schedulerv1.CheckLeaseRequest{
+	resp, err := s.scheduler().CheckLease(ctx, &schedulerv1.CheckLeaseRequest{
 		WorkerId: worker, BuildId: req.GetBuildId(), Attempt: req.GetAttempt(),
-	}, &resp)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("check the lease: %w", err)
 	}

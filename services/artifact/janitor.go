@@ -10,8 +10,6 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 // sweepBatch bounds one pass.
@@ -96,10 +94,7 @@ func (s *Service) isNamed(ctx context.Context, o store.Object) (bool, error) {
 	if kindOf(o) == artifactv1.Kind_KIND_LOG {
 		return s.logNamed(ctx, o)
 	}
-	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
-	defer cancel()
-	var resp schedulerv1.GetResponse
-	err := rpc.Call(ctx, s.conn, bus.RequestSubject("scheduler", "get"), &schedulerv1.GetRequest{BuildId: o.BuildID}, &resp)
+	resp, err := s.scheduler().Get(ctx, &schedulerv1.GetRequest{BuildId: o.BuildID})
 	if errors.Is(err, build.ErrNotFound) {
 		return false, nil
 	}

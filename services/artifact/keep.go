@@ -12,7 +12,7 @@ import (
 // maxIDs bounds what one request may name.
 const maxIDs = 1000
 
-func (s *Service) stat(ctx context.Context, req *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
+func (s requests) Stat(ctx context.Context, req *artifactv1.StatRequest) (*artifactv1.StatResponse, error) {
 	o, err := s.readable(ctx, req.GetObjectId())
 	if err != nil {
 		return nil, err
@@ -20,9 +20,9 @@ func (s *Service) stat(ctx context.Context, req *artifactv1.StatRequest) (*artif
 	return &artifactv1.StatResponse{Object: ref(o), BuildId: o.BuildID, Attempt: o.Attempt, Kind: kindOf(o)}, nil
 }
 
-// assign names the build of a result that came before its build was known. Only what was uploaded as no attempt's is taken, and
+// Assign names the build of a result that came before its build was known. Only what was uploaded as no attempt's is taken, and
 // only while it can still expire: nothing that a build has is ever given to another.
-func (s *Service) assign(ctx context.Context, req *artifactv1.AssignRequest) (*artifactv1.AssignResponse, error) {
+func (s requests) Assign(ctx context.Context, req *artifactv1.AssignRequest) (*artifactv1.AssignResponse, error) {
 	if !build.ValidID(req.GetBuildId()) || req.GetAttempt() < 1 {
 		return nil, refuse(build.ErrInvalid, "attempt %d of build %.80q is none", req.GetAttempt(), req.GetBuildId())
 	}
@@ -45,8 +45,8 @@ func (s *Service) assign(ctx context.Context, req *artifactv1.AssignRequest) (*a
 	return &artifactv1.AssignResponse{}, nil
 }
 
-// keep makes all of the objects permanent or, if one has no bytes, none.
-func (s *Service) keep(ctx context.Context, req *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
+// Keep makes all of the objects permanent or, if one has no bytes, none.
+func (s requests) Keep(ctx context.Context, req *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
 	if err := bounded(req.GetObjectIds()); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *Service) keep(ctx context.Context, req *artifactv1.KeepRequest) (*artif
 	return &artifactv1.KeepResponse{}, nil
 }
 
-func (s *Service) discard(ctx context.Context, req *artifactv1.DiscardRequest) (*artifactv1.DiscardResponse, error) {
+func (s requests) Discard(ctx context.Context, req *artifactv1.DiscardRequest) (*artifactv1.DiscardResponse, error) {
 	if err := bounded(req.GetObjectIds()); err != nil {
 		return nil, err
 	}

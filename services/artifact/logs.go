@@ -13,8 +13,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
-// logOf says where a build's log is. One that nobody has archived is no error: all of it is in the stream.
-func (s *Service) logOf(ctx context.Context, req *artifactv1.LogRequest) (*artifactv1.LogResponse, error) {
+// Log says where a build's log is. One that nobody has archived is no error: all of it is in the stream.
+func (s requests) Log(ctx context.Context, req *artifactv1.LogRequest) (*artifactv1.LogResponse, error) {
 	l, err := s.rows.Log(ctx, req.GetBuildId())
 	if isMissing(err) {
 		return &artifactv1.LogResponse{}, nil
@@ -51,8 +51,8 @@ func (s *Service) keptUntil(l store.Log) time.Time {
 	return l.EndedAt.Add(s.cfg.LogRetention)
 }
 
-// recordLog takes an archive that came from elsewhere. A repeat is answered like the first.
-func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogRequest) (*artifactv1.RecordLogResponse, error) {
+// RecordLog takes an archive that came from elsewhere. A repeat is answered like the first.
+func (s requests) RecordLog(ctx context.Context, req *artifactv1.RecordLogRequest) (*artifactv1.RecordLogResponse, error) {
 	o, err := s.readable(ctx, req.GetObjectId())
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *Service) recordLog(ctx context.Context, req *artifactv1.RecordLogReques
 	if kindOf(o) != artifactv1.Kind_KIND_LOG || o.BuildID != req.GetBuildId() {
 		return nil, refuse(build.ErrInvalid, "object %s is no log of build %.80q", o.ID, req.GetBuildId())
 	}
-	r, err := logarchive.Open(ctx, storedLog{s, o})
+	r, err := logarchive.Open(ctx, storedLog{s.Service, o})
 	if errors.Is(err, logarchive.ErrCorrupt) {
 		return nil, because(build.ErrInvalid, err, "object %s is no log archive", o.ID)
 	}

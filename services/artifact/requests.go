@@ -8,9 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
+
+// requests implements artifactv1.ArtifactServiceServer and artifactv1.ArtifactWorkerServiceServer.
+type requests struct{ *Service }
 
 // serveRequests answers every subject that the service hears.
 func (s *Service) serveRequests() (*rpc.Service, error) {
@@ -19,24 +23,8 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 		return nil, err
 	}
 	err = errors.Join(
-		rpc.Handle(r, "upload", public(s.upload)),
-		rpc.Handle(r, "store", public(s.storeWhole)),
-		rpc.Handle(r, "download", public(s.download)),
-		rpc.Handle(r, "stat", public(s.stat)),
-		rpc.Handle(r, "assign", public(s.assign)),
-		rpc.Handle(r, "keep", public(s.keep)),
-		rpc.Handle(r, "discard", public(s.discard)),
-		rpc.Handle(r, "adopt", public(s.adopt)),
-		rpc.Handle(r, "take_over", public(s.takeOver)),
-		rpc.Handle(r, "log", public(s.logOf)),
-		rpc.Handle(r, "record_log", public(s.recordLog)),
-		rpc.Handle(r, "expire_builds", public(s.expireBuilds)),
-		rpc.Handle(r, "measure_builds", public(s.measureBuilds)),
-		rpc.HandleWorker(r, "grant",
-			func(ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest) (*artifactv1.WorkerGrantResponse, error) {
-				resp, err := s.grantWorker(ctx, worker, req)
-				return resp, translate(err)
-			}),
+		artifactv1.RegisterArtifactServiceServer(translated{r}, requests{s}),
+		artifactv1.RegisterArtifactWorkerServiceServer(translated{r}, requests{s}),
 	)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
@@ -46,10 +34,13 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 	return r, nil
 }
 
-// public makes a handler's errors fit for the asker.
-func public[Req any, Resp proto.Message](f func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
-	return func(ctx context.Context, req Req) (Resp, error) {
-		resp, err := f(ctx, req)
+// translated makes the errors of handlers fit for those who ask.
+type translated struct{ natsrpc.Registrar }
+
+// Handle implements natsrpc.Registrar.
+func (t translated) Handle(m natsrpc.Method, h natsrpc.Handler) error {
+	return t.Registrar.Handle(m, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) { //nolint:wrapcheck // names the method
+		resp, err := h(ctx, workerID, decode)
 		return resp, translate(err)
-	}
+	})
 }

@@ -19,8 +19,8 @@ import (
 // Small objects (api.SmallObject) live in the table: one transaction instead of a put, its syncs and two transactions around
 // it. What is asked of them is the same: judged before they are stored, hashed, verified on the way out.
 
-// storeWhole takes a small object that comes with the request.
-func (s *Service) storeWhole(ctx context.Context, req *artifactv1.StoreRequest) (*artifactv1.StoreResponse, error) {
+// Store takes a small object that comes with the request.
+func (s requests) Store(ctx context.Context, req *artifactv1.StoreRequest) (*artifactv1.StoreResponse, error) {
 	if err := s.validStore(ctx, req); err != nil {
 		return nil, err
 	}

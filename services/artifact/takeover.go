@@ -12,9 +12,9 @@ import (
 // maxTakeOver bounds the files of one request, so that its answer fits into one message.
 const maxTakeOver = 500
 
-// takeOver says which files of another controller's builds are here, and makes room for those that are not. Asked again before
+// TakeOver says which files of another controller's builds are here, and makes room for those that are not. Asked again before
 // their bytes have come it makes room again; what gets no bytes expires.
-func (s *Service) takeOver(ctx context.Context, req *artifactv1.TakeOverRequest) (*artifactv1.TakeOverResponse, error) {
+func (s requests) TakeOver(ctx context.Context, req *artifactv1.TakeOverRequest) (*artifactv1.TakeOverResponse, error) {
 	if len(req.GetFiles()) > maxTakeOver {
 		return nil, refuse(build.ErrInvalid, "%d files in one request, at most %d are allowed", len(req.GetFiles()), maxTakeOver)
 	}

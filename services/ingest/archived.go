@@ -16,11 +16,11 @@ import (
 
 // archivedLog asks the artifact service for the archive of a log.
 func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
-	var resp artifactv1.LogResponse
-	if err := g.ask(ctx, "artifact", "log", &artifactv1.LogRequest{BuildId: id}, &resp); err != nil {
+	resp, err := g.farm.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
+	if err != nil {
 		return nil, err
 	}
-	return &resp, nil
+	return resp, nil
 }
 
 // archiveSource reads an object by ranges. It is safe for concurrent use.
@@ -79,8 +79,8 @@ func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	if grant != nil && time.Until(time.UnixMilli(grant.GetExpiresAtMs())) > ticketSlack {
 		return grant, nil
 	}
-	var resp artifactv1.DownloadResponse
-	if err := s.g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()}, &resp); err != nil {
+	resp, err := s.g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()})
+	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()

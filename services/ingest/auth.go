@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
@@ -25,16 +26,16 @@ func keyOf(r *http.Request) string {
 
 // requireKey lets only the holder of an API key with the scope on, or in API v2 who is logged in with one, before any look at
 // the body.
-func (g *Ingest) requireKey(say dialect, need identity.Scope) func(http.Handler) http.Handler {
+func (g *Ingest) requireKey(say httpapi.Dialect, need identity.Scope) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := keyOf(r)
-			if key == "" && say == v2 && g.loggedIn(r, need, "") {
+			if key == "" && say == httpapi.V2 && g.loggedIn(r, need, "") {
 				next.ServeHTTP(w, r)
 				return
 			}
 			if key == "" {
-				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKey)
+				say.Refuse(w, r, http.StatusUnauthorized, httpapi.CodeNoKey, httpapi.MsgNoKey)
 				return
 			}
 			if g.checkKey(w, r, say, key, need) {
@@ -45,7 +46,7 @@ func (g *Ingest) requireKey(say dialect, need identity.Scope) func(http.Handler)
 }
 
 // requireKeyOrToken also takes the token that the build's submitter got. If there is a key, it decides.
-func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.Handler) http.Handler {
+func (g *Ingest) requireKeyOrToken(say httpapi.Dialect, need identity.Scope) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key, token := keyOf(r), r.Header.Get("X-Build-Token")
@@ -54,9 +55,9 @@ func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.H
 				if !g.checkKey(w, r, say, key, need) {
 					return
 				}
-			case token == "" && say == v2 && g.loggedIn(r, need, chi.URLParam(r, "id")):
+			case token == "" && say == httpapi.V2 && g.loggedIn(r, need, chi.URLParam(r, "id")):
 			case token == "":
-				say.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoKeyOrToken)
+				say.Refuse(w, r, http.StatusUnauthorized, httpapi.CodeNoKey, httpapi.MsgNoKeyOrToken)
 				return
 			case !g.checkToken(w, r, say, token):
 				return
@@ -67,7 +68,7 @@ func (g *Ingest) requireKeyOrToken(say dialect, need identity.Scope) func(http.H
 }
 
 // checkToken answers the request itself if the token is not the build's: ours, or the one that another controller gave.
-func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say dialect, token string) bool {
+func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, token string) bool {
 	id := chi.URLParam(r, "id")
 	if g.validToken(id, token) {
 		return true
@@ -75,23 +76,23 @@ func (g *Ingest) checkToken(w http.ResponseWriter, r *http.Request, say dialect,
 	former, err := g.store.FormerToken(r.Context(), id, token)
 	switch {
 	case err != nil:
-		g.fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
+		g.Fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
 	case !former:
-		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongToken)
+		say.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgWrongToken)
 	}
 	return err == nil && former
 }
 
 // checkKey answers the request itself if the key does not let it on.
-func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say dialect, key string, need identity.Scope) bool {
+func (g *Ingest) checkKey(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, key string, need identity.Scope) bool {
 	scopes, err := g.keys.get(r.Context(), key, g.store.Key)
 	switch {
 	case errors.Is(err, build.ErrUnauthorized):
-		say.refuse(w, r, http.StatusForbidden, codeWrongKey, sayWrongKey)
+		say.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgWrongKey)
 	case err != nil:
-		g.fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
+		g.Fail(w, r, say, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
 	case !scopes.Allow(need):
-		g.fail(w, r, say, refuse(errForbidden, "This API key lacks the scope %s", need))
+		g.Fail(w, r, say, httpapi.Refuse(httpapi.ErrForbidden, "This API key lacks the scope %s", need))
 	default:
 		return true
 	}

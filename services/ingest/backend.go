@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -67,7 +68,7 @@ func (b backend) Builds(ctx context.Context, query url.Values) (api.BuildList, e
 	if err != nil {
 		return api.BuildList{}, err
 	}
-	builds, next, err := b.g.page(ctx, limit, filter)
+	builds, next, err := b.g.farm.Page(ctx, limit, filter)
 	if err != nil {
 		return api.BuildList{}, err
 	}
@@ -83,7 +84,7 @@ func (b backend) Builds(ctx context.Context, query url.Values) (api.BuildList, e
 
 // Build implements pages.Backend.
 func (b backend) Build(ctx context.Context, id string) (api.Build, error) {
-	resp, err := b.g.getBuild(ctx, id)
+	resp, err := b.g.farm.BuildWithAttempts(ctx, id)
 	if err != nil {
 		return api.Build{}, err
 	}
@@ -97,18 +98,13 @@ func (b backend) Build(ctx context.Context, id string) (api.Build, error) {
 
 // Cancel implements pages.Backend.
 func (b backend) Cancel(ctx context.Context, id string) error {
-	_, err := b.g.cancel(ctx, id)
+	_, err := b.g.farm.Cancel(ctx, id)
 	return err
 }
 
 // Public implements pages.Backend.
 func (b backend) Public(err error) (string, int) {
-	for _, a := range answers() {
-		if errors.Is(err, a.err) {
-			return v1.sentence(a, err), a.status
-		}
-	}
-	return sayInternal, http.StatusInternalServerError
+	return httpapi.Sentence(err)
 }
 
 // session finds who is logged in; build.ErrUnauthorized if nobody is.

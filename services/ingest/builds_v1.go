@@ -7,11 +7,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -52,7 +53,7 @@ func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
 }
 
 func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
-	resp := g.submit(w, r, v1)
+	resp := g.submit(w, r, httpapi.V1)
 	if resp == nil {
 		return
 	}
@@ -67,22 +68,22 @@ func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	resp, err := g.retry(r.Context(), id)
-	if traceOf(err) != nil {
-		err = refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
+	if farm.TraceOf(err) != nil {
+		err = httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, g.submittedV1(resp.GetBuild()))
+	httpapi.WriteJSON(w, http.StatusOK, g.submittedV1(resp.GetBuild()))
 }
 
 func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {
-	if _, err := g.cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
-		g.fail(w, r, v1, err)
+	if _, err := g.farm.Cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
 }
 
 type statusV1 struct {
@@ -97,16 +98,16 @@ type statusV1 struct {
 }
 
 func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
-	if t := traceOf(err); t != nil {
+	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
+	if t := farm.TraceOf(err); t != nil {
 		statusOfExpired(w, t)
 		return
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, statusV1{
+	httpapi.WriteJSON(w, http.StatusOK, statusV1{
 		ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
 		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(startedAt(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
 		ErrorMessage: orNull(errorOf(b)),
@@ -116,7 +117,7 @@ func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
 // errorOf is what went wrong; API v1 knows a cancelled build by this sentence alone.
 func errorOf(b *schedulerv1.Build) string {
 	if build.State(b.GetState()) == build.Cancelled {
-		return sayCancelled
+		return httpapi.MsgCancelled
 	}
 	return b.GetError()
 }
@@ -138,9 +139,9 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 		g.listAllV1(w, r, before)
 		return
 	}
-	builds, next, err := g.page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+	builds, next, err := g.farm.Page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	list := make([]listedV1, len(builds))
@@ -150,19 +151,19 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	if next > 0 {
 		w.Header().Set("Link", fmt.Sprintf(`</api/builds?limit=%d&before=%d>; rel="next"`, limit, next))
 	}
-	writeJSON(w, http.StatusOK, list)
+	httpapi.WriteJSON(w, http.StatusOK, list)
 }
 
 func listed(b *schedulerv1.Build) listedV1 {
-	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: iso(b.GetSubmittedAtMs()), CompletedAt: iso(b.GetFinishedAtMs())}
+	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
 // listAllV1 writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
 func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64) {
 	for first := true; first || before > 0; first = false {
-		builds, next, err := g.page(r.Context(), maxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+		builds, next, err := g.farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 		if err != nil && first {
-			g.fail(w, r, v1, err)
+			g.Fail(w, r, httpapi.V1, err)
 			return
 		}
 		if err != nil {
@@ -198,20 +199,13 @@ func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64)
 func listBounds(q url.Values) (limit int, before int64) {
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit <= 0 {
-		limit = maxList
+		limit = farm.MaxPage
 	}
 	before, err = strconv.ParseInt(q.Get("before"), 10, 64)
 	if err != nil || before < 0 {
 		before = 0
 	}
-	return min(limit, maxList), before
-}
-
-func iso(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+	return min(limit, farm.MaxPage), before
 }
 
 type activeV1 struct {
@@ -223,11 +217,11 @@ type activeV1 struct {
 }
 
 func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
-	builds, _, err := g.page(r.Context(), maxList, &schedulerv1.ListRequest{
+	builds, _, err := g.farm.Page(r.Context(), farm.MaxPage, &schedulerv1.ListRequest{
 		States: []string{string(build.Assigned), string(build.Building)}, Brief: true,
 	})
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	list := make([]activeV1, len(builds))
@@ -236,20 +230,20 @@ func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
 			ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(startedAt(b)),
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"builds": list})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"builds": list})
 }
 
 func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.briefly(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	if build.State(b.GetState()) != build.Completed {
-		v1.refuse(w, r, http.StatusBadRequest, codeNotCompleted, sayNotCompleted)
+		httpapi.V1.Refuse(w, r, http.StatusBadRequest, httpapi.CodeNotCompleted, httpapi.MsgNotCompleted)
 		return
 	}
-	g.download(w, r, v1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
+	g.download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
 // extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.

@@ -7,6 +7,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -16,15 +17,15 @@ func viewV2(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
 		Status: b.GetState(), Attempt: int(b.GetAttempt()), Stage: b.GetStage(), WorkerID: b.GetWorkerId(),
 		WorkerName: b.GetWorkerName(), Priority: int(b.GetPriority()), Error: b.GetError(), WaitingFor: b.GetWaitingFor(),
-		Position: int(b.GetPosition()), ExpectedStart: iso(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: iso(b.GetSubmittedAtMs()),
-		AssignedAt: iso(b.GetAssignedAtMs()), StartedAt: iso(b.GetStartedAtMs()), FinishedAt: iso(b.GetFinishedAtMs()),
+		Position: int(b.GetPosition()), ExpectedStart: httpapi.Time(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: httpapi.Time(b.GetSubmittedAtMs()),
+		AssignedAt: httpapi.Time(b.GetAssignedAtMs()), StartedAt: httpapi.Time(b.GetStartedAtMs()), FinishedAt: httpapi.Time(b.GetFinishedAtMs()),
 		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
 		Source: objectV2(b.GetSource()), Result: objectV2(b.GetResult()),
 	}
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, api.Attempt{
 			Number: int(a.GetNumber()), WorkerID: a.GetWorkerId(), WorkerName: a.GetWorkerName(), Outcome: a.GetOutcome(),
-			Error: a.GetError(), ClaimedAt: iso(a.GetClaimedAtMs()), StartedAt: iso(a.GetStartedAtMs()), EndedAt: iso(a.GetEndedAtMs()),
+			Error: a.GetError(), ClaimedAt: httpapi.Time(a.GetClaimedAtMs()), StartedAt: httpapi.Time(a.GetStartedAtMs()), EndedAt: httpapi.Time(a.GetEndedAtMs()),
 		})
 	}
 	return v
@@ -38,38 +39,38 @@ func objectV2(o *eventsv1.ObjectRef) *api.Object {
 }
 
 func (g *Ingest) submitV2(w http.ResponseWriter, r *http.Request) {
-	if resp := g.submit(w, r, v2); resp != nil {
+	if resp := g.submit(w, r, httpapi.V2); resp != nil {
 		g.created(w, resp)
 	}
 }
 
 func (g *Ingest) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
 	w.Header().Set("Location", api.Path+"/builds/"+resp.GetBuild().GetId())
-	writeJSON(w, http.StatusCreated, g.submitted(resp))
+	httpapi.WriteJSON(w, http.StatusCreated, g.submitted(resp))
 }
 
 func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
 	resp, err := g.retryNamed(w, r, chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.created(w, resp)
 }
 
 func (g *Ingest) cancelV2(w http.ResponseWriter, r *http.Request) {
-	b, err := g.cancel(r.Context(), chi.URLParam(r, "id"))
+	b, err := g.farm.Cancel(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewV2(b, nil))
+	httpapi.WriteJSON(w, http.StatusOK, viewV2(b, nil))
 }
 
 func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	v := viewV2(resp.GetBuild(), resp.GetAttempts())
@@ -81,15 +82,15 @@ func (g *Ingest) getV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	b := resp.GetBuild()
 	if build.State(b.GetState()) != build.Completed {
-		g.fail(w, r, v2, refuse(errConflict, "The build is %s and has no result", b.GetState()))
+		g.Fail(w, r, httpapi.V2, httpapi.Refuse(httpapi.ErrConflict, "The build is %s and has no result", b.GetState()))
 		return
 	}
-	g.download(w, r, v2, b.GetResult().GetObjectId(), b.GetResult().GetName())
+	g.download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())
 }

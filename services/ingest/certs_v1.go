@@ -16,6 +16,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/signing"
 )
@@ -29,11 +30,11 @@ func (g *Ingest) certsV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	g.transfer(w, r, v1, b.GetCerts().GetObjectId(), file{name: b.GetId() + "-certs.zip", contentType: "application/zip"})
+	g.transfer(w, r, httpapi.V1, b.GetCerts().GetObjectId(), file{name: b.GetId() + "-certs.zip", contentType: "application/zip"})
 }
 
 func noCerts(w http.ResponseWriter, r *http.Request) {
-	v1.refuse(w, r, http.StatusNotFound, build.Code(build.ErrObjectNotFound), sayNoCertsHere)
+	httpapi.V1.Refuse(w, r, http.StatusNotFound, build.Code(build.ErrObjectNotFound), httpapi.MsgNoCertsHere)
 }
 
 // certsSecureV1 answers what the installer in a VM imports into its keychain.
@@ -45,11 +46,11 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 	}
 	size := b.GetCerts().GetSize()
 	if size > signing.MaxBytes {
-		g.fail(w, r, v1, refuse(build.ErrTooLarge, sayCertsLarge))
+		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
 		return
 	}
 	if err := g.certs.reserve(ctx, size); err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	defer g.certs.Release(size)
@@ -60,12 +61,12 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	bundle, err := signing.Read(data)
 	if err != nil {
-		g.fail(w, r, v1, badCerts(err))
+		g.Fail(w, r, httpapi.V1, badCerts(err))
 		return
 	}
 	g.log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
@@ -74,11 +75,11 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 
 // readWhole reads a small object whole, and checks that it is what was stored.
 func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
-	var resp artifactv1.DownloadResponse
-	if err := g.ask(ctx, "artifact", "download", &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()}, &resp); err != nil {
+	resp, err := g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
+	if err != nil {
 		return nil, err
 	}
-	ctx, moved, stop := watchdog(ctx)
+	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
 	defer stop()
 	answer, err := g.send(ctx, resp.GetGrant(), nil, nil)
 	if err != nil {
@@ -89,7 +90,7 @@ func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte
 		return nil, problem(answer)
 	}
 	data := make([]byte, ref.GetSize())
-	if _, err := io.ReadFull(movingReader{answer.Body, moved}, data); err != nil {
+	if _, err := io.ReadFull(httpapi.ProgressReader{Reader: answer.Body, Moved: moved}, data); err != nil {
 		return data, fmt.Errorf("%w: read object %s: %w", build.ErrUnavailable, ref.GetObjectId(), err)
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != ref.GetSha256() {
@@ -142,8 +143,8 @@ func (g *Ingest) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(length))
 	w.Header().Set("Cache-Control", "no-store")
-	slow := newPatient(w, nil)
-	defer slow.done()
+	slow := httpapi.NewDeadlineWriter(w, nil)
+	defer slow.Done()
 	out := bufio.NewWriterSize(slow, 32<<10)
 	var err error
 	for _, p := range pieces {

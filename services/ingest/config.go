@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -124,7 +125,7 @@ func (c Config) Validate() error {
 	if c.RepeatWindow <= 0 {
 		faults = append(faults, errors.New("RepeatWindow: want more than 0"))
 	}
-	faults = append(faults, validOrigins(c.StatsOrigins), c.validWebhooks())
+	faults = append(faults, httpapi.ValidOrigins(c.StatsOrigins), c.validWebhooks())
 	if c.MaxFollowers <= 0 {
 		faults = append(faults, errors.New("MaxFollowers: want more than 0"))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -50,26 +51,26 @@ type storedReportV1 struct {
 func (g *Ingest) reportV1(w http.ResponseWriter, r *http.Request) {
 	id, err := g.addReport(w, r)
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"id": id, "status": "stored"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "stored"})
 }
 
 func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, err error) {
 	var report reportV1
-	if err := readJSON(w, r, &report); err != nil {
+	if err := httpapi.ReadJSON(w, r, &report); err != nil {
 		return "", err
 	}
 	report.Checks = bytes.ToValidUTF8(report.Checks, []byte(text.Replacement))
 	if err := report.check(); err != nil {
 		return "", err
 	}
-	if _, err := g.getWorker(r.Context(), report.WorkerID); err != nil {
+	if _, err := g.farm.Worker(r.Context(), report.WorkerID); err != nil {
 		return "", err
 	}
-	var resp monitorv1.AddReportResponse
-	if err := g.ask(r.Context(), "monitor", "add_report", &monitorv1.AddReportRequest{Report: report.message()}, &resp); err != nil {
+	resp, err := g.farm.Monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
+	if err != nil {
 		return "", fmt.Errorf("store a report of worker %s: %w", report.WorkerID, err)
 	}
 	return resp.GetId(), nil
@@ -87,15 +88,15 @@ func (r reportV1) message() *monitorv1.Report {
 func (r reportV1) check() error {
 	switch {
 	case r.WorkerID == "" || r.Status == "" || r.DurationMs == nil || isNull(r.Checks):
-		return refuse(build.ErrInvalid, "Missing required fields: worker_id, status, duration_ms, checks")
+		return httpapi.Refuse(build.ErrInvalid, "Missing required fields: worker_id, status, duration_ms, checks")
 	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.Status):
-		return refuse(build.ErrInvalid, "Invalid status. Must be: healthy, warning, or critical")
+		return httpapi.Refuse(build.ErrInvalid, "Invalid status. Must be: healthy, warning, or critical")
 	case r.Checks[0] != '[':
-		return refuse(build.ErrInvalid, "checks must be an array")
+		return httpapi.Refuse(build.ErrInvalid, "checks must be an array")
 	case len(r.Checks) > maxChecks:
-		return refuse(build.ErrTooLarge, "checks has more than %d bytes", maxChecks)
+		return httpapi.Refuse(build.ErrTooLarge, "checks has more than %d bytes", maxChecks)
 	case *r.DurationMs < 0 || *r.DurationMs > math.MaxInt32: // 24 days
-		return refuse(build.ErrInvalid, "duration_ms is out of range")
+		return httpapi.Refuse(build.ErrInvalid, "duration_ms is out of range")
 	}
 	return nil
 }
@@ -109,11 +110,11 @@ func truthy(v json.RawMessage) bool {
 
 // reports are a worker's newest.
 func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]storedReportV1, error) {
-	if _, err := g.getWorker(ctx, workerID); err != nil {
+	if _, err := g.farm.Worker(ctx, workerID); err != nil {
 		return nil, err
 	}
-	var resp monitorv1.ListReportsResponse
-	if err := g.ask(ctx, "monitor", "list_reports", &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit}, &resp); err != nil {
+	resp, err := g.farm.Monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
+	if err != nil {
 		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
 	}
 	list := make([]storedReportV1, len(resp.GetReports()))
@@ -130,10 +131,10 @@ func (g *Ingest) reportsV1(w http.ResponseWriter, r *http.Request) {
 	worker := chi.URLParam(r, "worker")
 	list, err := g.reports(r.Context(), worker, reportLimit(r))
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
 }
 
 // reportLimit reads leniently: what is no number is as if it were not there.
@@ -149,10 +150,10 @@ func (g *Ingest) latestReportV1(w http.ResponseWriter, r *http.Request) {
 	list, err := g.reports(r.Context(), chi.URLParam(r, "worker"), 1)
 	switch {
 	case err != nil:
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 	case len(list) == 0:
-		v1.refuse(w, r, http.StatusNotFound, "report_not_found", "No diagnostic reports found")
+		httpapi.V1.Refuse(w, r, http.StatusNotFound, "report_not_found", "No diagnostic reports found")
 	default:
-		writeJSON(w, http.StatusOK, list[0])
+		httpapi.WriteJSON(w, http.StatusOK, list[0])
 	}
 }

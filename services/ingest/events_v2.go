@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
@@ -19,13 +20,13 @@ import (
 // hears first what the build has become, so there is nothing to resume.
 func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	if _, err := g.briefly(r.Context(), id); err != nil {
-		g.fail(w, r, v2, err)
+	if _, err := g.farm.Build(r.Context(), id); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	leave, err := g.admitFollower()
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	defer leave()
@@ -36,12 +37,12 @@ func (g *Ingest) eventsV2(w http.ResponseWriter, r *http.Request) {
 		Stream: bus.EventsStream, Subject: bus.BuildSubjectsOf(id), Policy: jetstream.DeliverNewPolicy,
 	})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	defer t.Close(ctx)
-	out := openSSE(w)
-	defer out.close()
+	out := httpapi.OpenSSE(w)
+	defer out.Close()
 	if err := g.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
 		g.log.InfoContext(ctx, "build not followed to its end", "build_id", id, "err", err)
 		panic(http.ErrAbortHandler) // the client comes back
@@ -54,14 +55,14 @@ func (g *Ingest) admitFollower() (leave func(), err error) {
 	case g.followers <- struct{}{}:
 		return func() { <-g.followers }, nil
 	default:
-		return nil, refuse(errTooMany, "%d logs and builds are followed already; try again in a few seconds", g.cfg.MaxFollowers)
+		return nil, httpapi.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", g.cfg.MaxFollowers)
 	}
 }
 
 // sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
-func (g *Ingest) sendLife(ctx context.Context, out *sse, t *bus.Tail, id string) error {
+func (g *Ingest) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
 	for seq := ""; ; {
-		resp, err := g.getBuild(ctx, id)
+		resp, err := g.farm.BuildWithAttempts(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -75,17 +76,17 @@ func (g *Ingest) sendLife(ctx context.Context, out *sse, t *bus.Tail, id string)
 	}
 }
 
-func sendBuild(out *sse, seq string, resp *schedulerv1.GetResponse) (ended bool, err error) {
+func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (ended bool, err error) {
 	name := "build"
 	if ended = build.State(resp.GetBuild().GetState()).Final(); ended {
 		name = "end"
 	}
-	return ended, errors.Join(out.event(name, seq, viewV2(resp.GetBuild(), resp.GetAttempts())), out.flush())
+	return ended, errors.Join(out.Event(name, seq, viewV2(resp.GetBuild(), resp.GetAttempts())), out.Flush())
 }
 
 // happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
 // whether the build has ended: the event that says so may have been lost with a stream.
-func (g *Ingest) happening(ctx context.Context, out *sse, t *bus.Tail, id string) (seq string, err error) {
+func (g *Ingest) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
 	for {
 		m, err := t.Next(ctx, g.cfg.FollowBeat)
 		if err == nil {
@@ -98,10 +99,10 @@ func (g *Ingest) happening(ctx context.Context, out *sse, t *bus.Tail, id string
 		if !bus.Quiet(ctx, err) {
 			return "", err
 		}
-		if err := errors.Join(out.comment("still here"), out.flush()); err != nil {
+		if err := errors.Join(out.Comment("still here"), out.Flush()); err != nil {
 			return "", err
 		}
-		if b, err := g.briefly(ctx, id); err == nil && build.State(b.GetState()).Final() {
+		if b, err := g.farm.Build(ctx, id); err == nil && build.State(b.GetState()).Final() {
 			return "", nil
 		}
 	}

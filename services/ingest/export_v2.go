@@ -10,6 +10,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -19,21 +20,21 @@ func answerExport[Resp any](g *Ingest, page func(context.Context, string) (Resp,
 	return func(w http.ResponseWriter, r *http.Request) {
 		resp, err := page(r.Context(), r.URL.Query().Get("after"))
 		if err != nil {
-			g.fail(w, r, v2, err)
+			g.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // builds hold tokens
-		writeJSON(w, http.StatusOK, resp)
+		httpapi.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
 func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
-		return api.ExportedBuilds{}, refuse(build.ErrInvalid, "after is not the next of an earlier page")
+		return api.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
-	var resp schedulerv1.ExportBuildsResponse
-	if err := g.ask(ctx, "scheduler", "export_builds", &schedulerv1.ExportBuildsRequest{AfterSeq: seq}, &resp); err != nil {
+	resp, err := g.farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
+	if err != nil {
 		return api.ExportedBuilds{}, err
 	}
 	page := api.ExportedBuilds{Builds: make([]api.ExportedBuild, len(resp.GetBuilds()))}
@@ -71,8 +72,8 @@ func (g *Ingest) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
 }
 
 func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
-	var resp schedulerv1.ExportWorkersResponse
-	if err := g.ask(ctx, "scheduler", "export_workers", &schedulerv1.ExportWorkersRequest{AfterId: after}, &resp); err != nil {
+	resp, err := g.farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
+	if err != nil {
 		return api.ExportedWorkers{}, err
 	}
 	page := api.ExportedWorkers{Workers: make([]api.ExportedWorker, len(resp.GetWorkers())), Next: resp.GetNextAfterId()}
@@ -90,8 +91,8 @@ func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedW
 }
 
 func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
-	var resp monitorv1.ExportSnapshotsResponse
-	if err := g.ask(ctx, "monitor", "export_snapshots", &monitorv1.ExportSnapshotsRequest{Cursor: after}, &resp); err != nil {
+	resp, err := g.farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
+	if err != nil {
 		return api.ExportedSnapshots{}, err
 	}
 	page := api.ExportedSnapshots{Snapshots: make([]api.FormerSnapshot, len(resp.GetSnapshots())), Next: resp.GetNext()}
@@ -104,8 +105,8 @@ func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.Exporte
 }
 
 func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
-	var resp monitorv1.ExportReportsResponse
-	if err := g.ask(ctx, "monitor", "export_reports", &monitorv1.ExportReportsRequest{AfterId: after}, &resp); err != nil {
+	resp, err := g.farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
+	if err != nil {
 		return api.ExportedReports{}, err
 	}
 	page := api.ExportedReports{Reports: make([]api.FormerReport, len(resp.GetReports())), Next: resp.GetNextAfterId()}
@@ -123,5 +124,5 @@ func (g *Ingest) exportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	g.log.InfoContext(r.Context(), "file exported", "object_id", id)
 	w.Header().Set("Cache-Control", "no-store")
-	g.download(w, r, v2, id, id)
+	g.download(w, r, httpapi.V2, id, id)
 }

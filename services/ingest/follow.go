@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -17,16 +18,16 @@ import (
 func (g *Ingest) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logPart) {
 	leave, err := g.admitFollower()
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	defer leave()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.stopping, cancel)()
-	out := openSSE(w)
-	defer out.close()
-	err = errors.Join(out.comment("following"), out.flush())
+	out := httpapi.OpenSSE(w)
+	defer out.Close()
+	err = errors.Join(out.Comment("following"), out.Flush())
 	if err == nil {
 		err = g.hub.Follow(ctx, b.GetId(), firstLine(r.Header.Get("Last-Event-ID"), p), logOut{out})
 	}
@@ -48,21 +49,15 @@ func firstLine(lastEventID string, p logPart) int64 {
 }
 
 // logOut sends a followed log as server-sent events.
-type logOut struct{ *sse }
+type logOut struct{ *httpapi.SSE }
 
 var _ logbook.Out = logOut{}
 
-// Write implements logbook.Out.
-func (o logOut) Write(p []byte) error { return o.bytes(p) }
-
 // Beat implements logbook.Out.
-func (o logOut) Beat() error { return errors.Join(o.comment("still here"), o.flush()) }
-
-// Flush implements logbook.Out.
-func (o logOut) Flush() error { return o.flush() }
+func (o logOut) Beat() error { return errors.Join(o.Comment("still here"), o.Flush()) }
 
 // End implements logbook.Out.
-func (o logOut) End(last []byte) error { return errors.Join(o.bytes(last), o.flush()) }
+func (o logOut) End(last []byte) error { return errors.Join(o.Write(last), o.Flush()) }
 
 // appendEvent is a line as followers get it; its id is its number.
 func appendEvent(b []byte, l logbook.Line) []byte {
@@ -73,7 +68,7 @@ func appendEvent(b []byte, l logbook.Line) []byte {
 
 // stateOf tells followers what has become of a build.
 func (g *Ingest) stateOf(ctx context.Context, id string) (logbook.State, error) {
-	resp, err := g.getBuild(ctx, id)
+	resp, err := g.farm.BuildWithAttempts(ctx, id)
 	if err != nil {
 		return logbook.State{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -21,9 +22,9 @@ const (
 	maxParts = 100
 )
 
-// fields are the text fields that mean something; others are read and forgotten.
-func (d dialect) fields() []string {
-	if d == v1 {
+// textFields are the fields that mean something; others are read and forgotten.
+func textFields(d httpapi.Dialect) []string {
+	if d == httpapi.V1 {
 		return []string{"platform"}
 	}
 	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede"}
@@ -35,19 +36,19 @@ type form struct {
 	// store is where the source goes.
 	store  func(*multipart.Part) (*eventsv1.ObjectRef, error)
 	r      *http.Request
-	body   *body
+	body   *httpapi.Body
 	parts  *multipart.Reader
 	fields []string
 	into   *submission
 }
 
-func (g *Ingest) openForm(r *http.Request, b *body, say dialect, into *submission) (*form, error) {
+func (g *Ingest) openForm(r *http.Request, b *httpapi.Body, say httpapi.Dialect, into *submission) (*form, error) {
 	r.Body = b
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return nil, refuse(build.ErrInvalid, sayMultipart)
+		return nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
-	f := &form{g: g, r: r, body: b, parts: parts, fields: say.fields(), into: into}
+	f := &form{g: g, r: r, body: b, parts: parts, fields: textFields(say), into: into}
 	f.store = f.storeSource
 	return f, nil
 }
@@ -57,7 +58,7 @@ func (f *form) read() error {
 	for range maxParts {
 		part, err := f.parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			if err := f.body.finish(); err != nil {
+			if err := f.body.Drain(); err != nil {
 				return brokenForm(err)
 			}
 			return f.into.complete()
@@ -69,7 +70,7 @@ func (f *form) read() error {
 			return err
 		}
 	}
-	return refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
 }
 
 // brokenForm tells a form that is too large, or stalls, from one that ends early.
@@ -77,11 +78,11 @@ func brokenForm(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return refuse(build.ErrTooLarge, saySourceLarge)
-	case stalled(err):
-		return fmt.Errorf("read the form: %w", errStalled)
+		return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
+	case httpapi.IsStalled(err):
+		return fmt.Errorf("read the form: %w", httpapi.ErrStalled)
 	}
-	return refuse(build.ErrInvalid, sayFormCut)
+	return httpapi.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
 }
 
 func (f *form) readPart(part *multipart.Part) (err error) {
@@ -110,7 +111,7 @@ func readField(part *multipart.Part, name string) (string, error) {
 		return "", err
 	}
 	if err := text.Check(value); err != nil {
-		return "", refuse(build.ErrInvalid, "Field %s %v. Send it as UTF-8, in one line", name, err)
+		return "", httpapi.Refuse(build.ErrInvalid, "Field %s %v. Send it as UTF-8, in one line", name, err)
 	}
 	return value, nil
 }
@@ -127,25 +128,25 @@ func readAll(part *multipart.Part, name string) (string, error) {
 		return "", brokenForm(err)
 	}
 	if len(value) > maxField {
-		return "", refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
+		return "", httpapi.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
 	}
 	return string(value), nil
 }
 
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
-	file := &tracked{r: part}
+	file := httpapi.TrackErrors(part)
 	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
 		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil
 	}
-	if broken := file.broken(); broken != nil { // whatever the far end made of it
+	if broken := file.Broken(); broken != nil { // whatever the far end made of it
 		return nil, brokenForm(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
-		return nil, &refusal{kind: build.ErrTooLarge, sentence: saySourceLarge, detail: err.Error()}
+		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgSourceLarge, Detail: err.Error()}
 	}
 	return nil, err
 }
@@ -154,12 +155,12 @@ func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 func (s *submission) complete() error {
 	switch uploaded := s.fields["upload"] != ""; {
 	case s.source == nil && !uploaded:
-		return refuse(build.ErrInvalid, saySource)
+		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgSource)
 	case s.source != nil && uploaded:
-		return refuse(build.ErrInvalid, "The form has a source and names an upload; send one of them")
+		return httpapi.Refuse(build.ErrInvalid, "The form has a source and names an upload; send one of them")
 	}
 	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
-		return refuse(build.ErrInvalid, sayPlatform)
+		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgPlatform)
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	if err := origin.Check(); err != nil {
@@ -168,7 +169,7 @@ func (s *submission) complete() error {
 	if p := s.fields["priority"]; p != "" {
 		n, err := strconv.ParseInt(p, 10, 32)
 		if err != nil {
-			return refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
+			return httpapi.Refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
 		}
 		s.priority = int32(n)
 	}
@@ -177,7 +178,7 @@ func (s *submission) complete() error {
 	case "true":
 		s.supersede = true
 	default:
-		return refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
+		return httpapi.Refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
 	}
 	return nil
 }

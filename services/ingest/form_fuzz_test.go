@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -36,8 +37,8 @@ func FuzzForm(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(data))
 		r.Header.Set("Content-Type", contentType)
 		s := &submission{fields: map[string]string{}, signing: signingFiles{memory: memory}}
-		say := map[bool]dialect{false: v1, true: v2}[second]
-		form, err := (&Ingest{}).openForm(r, newBody(httptest.NewRecorder(), r, 1<<20), say, s)
+		say := map[bool]httpapi.Dialect{false: httpapi.V1, true: httpapi.V2}[second]
+		form, err := (&Ingest{}).openForm(r, httpapi.NewBody(httptest.NewRecorder(), r, 1<<20), say, s)
 		if err == nil {
 			form.store = func(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 				n, err := io.Copy(io.Discard, part)

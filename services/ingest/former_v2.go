@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/http"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
@@ -18,7 +19,7 @@ type (
 
 // formerOperations take over what another controller had, and give it back.
 func (g *Ingest) formerOperations() []operation {
-	admin := g.requireKey(v2, identity.ScopeAdmin)
+	admin := g.requireKey(httpapi.V2, identity.ScopeAdmin)
 	const again = " May be sent again: what is there is left as it is. With check, nothing is written."
 	in := func(kind, id, summary, about string, handle http.HandlerFunc, asks, gives any) operation {
 		return operation{

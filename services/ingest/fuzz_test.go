@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -24,7 +26,7 @@ func FuzzLogBody(f *testing.F) {
 	g := &Ingest{log: slog.New(slog.DiscardHandler)}
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines, _, err := g.parseLog(r, cleanJSON(data))
+		lines, _, err := g.parseLog(r, httpapi.CleanJSON(data))
 		if err != nil {
 			return
 		}
@@ -66,13 +68,13 @@ func FuzzListQuery(f *testing.F) {
 			return
 		}
 		limit, filter, err := pageV2(q)
-		if _, packed := proto.Marshal(filter); err == nil && packed != nil && oddPart(httptest.NewRequest(http.MethodGet, "/?"+q.Encode(), nil)) == "" {
+		if _, packed := proto.Marshal(filter); err == nil && packed != nil && httpapi.InvalidPart(httptest.NewRequest(http.MethodGet, "/?"+q.Encode(), nil)) == "" {
 			t.Errorf("%q cannot be packed: %v", query, packed)
 		}
-		if err == nil && (limit < 1 || limit > maxList || filter.GetBeforeSeq() < 0) {
+		if err == nil && (limit < 1 || limit > farm.MaxPage || filter.GetBeforeSeq() < 0) {
 			t.Errorf("%q = %d, %v", query, limit, filter)
 		}
-		if limit, before := listBounds(q); limit < 1 || limit > maxList || before < 0 {
+		if limit, before := listBounds(q); limit < 1 || limit > farm.MaxPage || before < 0 {
 			t.Errorf("%q = %d, %d", query, limit, before)
 		}
 	})

@@ -13,6 +13,7 @@ require (
 require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/google/go-cmp v0.7.0
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/swaggest/openapi-go v0.2.60
 	go.opentelemetry.io/otel/metric v1.47.0

@@ -9,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -48,17 +49,16 @@ const probeTimeout = 2 * time.Second
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
-	var s schedulerv1.SummaryResponse
-	err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &s)
+	s, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{})
 	stored := g.storageAnswers(ctx)
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
 		g.log.WarnContext(ctx, "not healthy", "err", err)
-		w.Header().Set("Retry-After", retryAfter)
-		writeJSON(w, http.StatusServiceUnavailable, unhealthy{Error: sayUnavailable, Status: "unavailable", Problems: problems})
+		w.Header().Set("Retry-After", httpapi.RetryAfter)
+		httpapi.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
-	writeJSON(w, http.StatusOK, healthV1{
+	httpapi.WriteJSON(w, http.StatusOK, healthV1{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
 		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
@@ -90,7 +90,7 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 
 // storageAnswers asks for an object that cannot be: whoever says so is there.
 func (g *Ingest) storageAnswers(ctx context.Context) error {
-	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: "none"}, &artifactv1.StatResponse{})
+	_, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
 		return nil
 	}
@@ -99,17 +99,17 @@ func (g *Ingest) storageAnswers(ctx context.Context) error {
 
 // live says that the process answers.
 func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // ready says whether this process can serve. The reason is for operators: it goes to the log.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
+		httpapi.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // Ready says why this process could not serve requests now, nil if it could. What it shares with its
@@ -135,7 +135,7 @@ func (g *Ingest) Ready(ctx context.Context) error {
 func (g *Ingest) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if err := g.ask(ctx, "scheduler", "summary", &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{}); err != nil {
+	if _, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
 		return err
 	}
 	if err := g.storageAnswers(ctx); err != nil {

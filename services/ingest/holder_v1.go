@@ -2,19 +2,12 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
-	"github.com/expo-free-agent/freeagent/shared/build"
-)
-
-// The headers by which a worker of API v1 and the scripts in its VMs say who they are and what they build.
-const (
-	workerHeader = "X-Worker-Id"
-	buildHeader  = "X-Build-Id"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
 type holderKey struct{}
@@ -29,63 +22,37 @@ func heldBuild(ctx context.Context) *schedulerv1.Build {
 // is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
 // is told so in other words.
 func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
-	return g.requireHolderBy(alsoBuild, g.held)
+	return g.requireHolderBy(alsoBuild, g.farm.HeldBy)
 }
 
 // askHeld gives a build if the worker holds it.
 type askHeld func(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error)
 
 func (g *Ingest) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
-	sayOther := sayNotHolder
+	sayOther := httpapi.MsgNotHolder
 	if alsoBuild {
-		sayOther = sayNotAssigned
+		sayOther = httpapi.MsgNotAssigned
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id, worker := chi.URLParam(r, "id"), r.Header.Get(workerHeader)
+			id, worker := chi.URLParam(r, "id"), r.Header.Get(httpapi.WorkerHeader)
 			switch {
 			case worker == "":
-				v1.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoWorker)
+				httpapi.V1.Refuse(w, r, http.StatusUnauthorized, httpapi.CodeNoKey, httpapi.MsgNoWorker)
 				return
-			case alsoBuild && r.Header.Get(buildHeader) == "":
-				v1.refuse(w, r, http.StatusUnauthorized, codeNoKey, sayNoBuildHeader)
+			case alsoBuild && r.Header.Get(httpapi.BuildHeader) == "":
+				httpapi.V1.Refuse(w, r, http.StatusUnauthorized, httpapi.CodeNoKey, httpapi.MsgNoBuildHeader)
 				return
-			case alsoBuild && r.Header.Get(buildHeader) != id:
-				v1.refuse(w, r, http.StatusForbidden, codeWrongKey, sayOtherBuild)
+			case alsoBuild && r.Header.Get(httpapi.BuildHeader) != id:
+				httpapi.V1.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgOtherBuild)
 				return
 			}
 			b, err := held(r.Context(), id, worker, sayOther)
 			if err != nil {
-				g.fail(w, r, v1, err)
+				g.Fail(w, r, httpapi.V1, err)
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, b)))
 		})
 	}
-}
-
-// held gives a build if the worker holds it now, and takes the question for a sign of life.
-func (g *Ingest) held(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error) {
-	b, err := g.briefly(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if b.GetWorkerId() != worker || !build.State(b.GetState()).Leased() {
-		return nil, refuse(errForbidden, "%s", sayOther)
-	}
-	g.alive(ctx, b)
-	return b, nil
-}
-
-// getWorker asks for a worker and what became of its attempts.
-func (g *Ingest) getWorker(ctx context.Context, id string) (*schedulerv1.GetWorkerResponse, error) {
-	if !build.ValidID(id) {
-		return nil, build.ErrWorkerUnknown
-	}
-	var resp schedulerv1.GetWorkerResponse
-	err := g.ask(ctx, "scheduler", "get_worker", &schedulerv1.GetWorkerRequest{WorkerId: id}, &resp)
-	if errors.Is(err, build.ErrWorkerUnknown) {
-		return nil, build.ErrWorkerUnknown
-	}
-	return &resp, err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -50,7 +51,7 @@ func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, e
 	if in.Secret != nil {
 		secret = *in.Secret
 		if len(secret) < minSecret || len(secret) > maxSecret {
-			return "", refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
+			return "", httpapi.Refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
 		}
 	}
 	return secret, checkHook(*w)
@@ -61,17 +62,17 @@ func (h *hooks) applyToken(was store.Webhook, w *store.Webhook, token *string) e
 	if w.Format != string(webhook.GitHub) {
 		w.Token = ""
 		if token != nil {
-			return refuse(build.ErrInvalid, "token: only webhooks of format %s have one", webhook.GitHub)
+			return httpapi.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", webhook.GitHub)
 		}
 		return nil
 	}
 	switch {
 	case token == nil && (was.Token == "" || was.URL != w.URL):
-		return refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
+		return httpapi.Refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
 	case token == nil:
 		return nil
 	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
+		return httpapi.Refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
 	}
 	w.Token = h.seal(ofToken(w.ID), *token)
 	return nil
@@ -81,19 +82,19 @@ func checkHook(w store.Webhook) error {
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
-		return refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
+		return httpapi.Refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
 	case w.Format == string(webhook.GitHub) && (u.RawQuery != "" || !webhook.Private(u)):
-		return refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
+		return httpapi.Refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
 	case u.User != nil || u.Fragment != "":
-		return refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
+		return httpapi.Refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
 	case !slices.Contains(webhook.Formats(), webhook.Format(w.Format)):
-		return refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
+		return httpapi.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
 	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
-		return refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
+		return httpapi.Refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
 	}
 	for _, p := range w.Events {
 		if err := webhook.CheckPattern(p); err != nil {
-			return refuse(build.ErrInvalid, "events: %v", err)
+			return httpapi.Refuse(build.ErrInvalid, "events: %v", err)
 		}
 	}
 	return nil

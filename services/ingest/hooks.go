@@ -254,7 +254,7 @@ func (g *Ingest) describe(ctx context.Context, e *webhook.Event) error {
 	if !strings.HasPrefix(e.Name, "build.") {
 		return nil
 	}
-	resp, err := g.getBuild(ctx, e.Subject)
+	resp, err := g.farm.BuildWithAttempts(ctx, e.Subject)
 	if errors.Is(err, build.ErrNotFound) || errors.Is(err, build.ErrExpired) {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -57,7 +58,7 @@ type (
 )
 
 func (g *Ingest) hookOperations() []operation {
-	admin, who := g.requireKey(v2, identity.ScopeAdmin), anyKeyOf+"admin"
+	admin, who := g.requireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: g.addHookV2, id: "addWebhook", summary: "Add a webhook",
@@ -108,7 +109,7 @@ func (g *Ingest) hookOperations() []operation {
 func (g *Ingest) addHookV2(w http.ResponseWriter, r *http.Request) {
 	var in api.NewWebhook
 	hook := store.Webhook{ID: build.NewID(), Format: string(webhook.CloudEvents), Enabled: true, CreatedAt: time.Now()}
-	err := readStrict(w, r, &in)
+	err := httpapi.ReadStrict(w, r, &in)
 	secret := ""
 	if err == nil {
 		secret, err = g.hooks.applyHook(&hook, in)
@@ -121,12 +122,12 @@ func (g *Ingest) addHookV2(w http.ResponseWriter, r *http.Request) {
 		err = g.store.PutWebhook(r.Context(), hook)
 	}
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
 	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
-	writeJSON(w, http.StatusCreated, api.WebhookMade{Webhook: viewHook(hook), Secret: secret})
+	httpapi.WriteJSON(w, http.StatusCreated, api.WebhookMade{Webhook: viewHook(hook), Secret: secret})
 }
 
 func viewHook(w store.Webhook) api.Webhook {
@@ -151,14 +152,14 @@ func stamp(t time.Time) string {
 func (g *Ingest) listHooksV2(w http.ResponseWriter, r *http.Request) {
 	all, err := g.store.Webhooks(r.Context())
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	list := api.WebhookList{Webhooks: make([]api.Webhook, len(all))}
 	for i, h := range all {
 		list.Webhooks[i] = viewHook(h)
 	}
-	writeJSON(w, http.StatusOK, list)
+	httpapi.WriteJSON(w, http.StatusOK, list)
 }
 
 // hookOf finds the webhook of a request, or answers it.
@@ -174,17 +175,17 @@ func (g *Ingest) hookOf(w http.ResponseWriter, r *http.Request) (store.Webhook, 
 func (g *Ingest) failHook(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, store.ErrNoWebhook):
-		v2.refuse(w, r, http.StatusNotFound, "webhook_not_found", "Webhook not found")
+		httpapi.V2.Refuse(w, r, http.StatusNotFound, "webhook_not_found", "Webhook not found")
 	case errors.Is(err, store.ErrNoDelivery):
-		v2.refuse(w, r, http.StatusNotFound, "delivery_not_found", "Delivery not found")
+		httpapi.V2.Refuse(w, r, http.StatusNotFound, "delivery_not_found", "Delivery not found")
 	default:
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 	}
 }
 
 func (g *Ingest) getHookV2(w http.ResponseWriter, r *http.Request) {
 	if hook, ok := g.hookOf(w, r); ok {
-		writeJSON(w, http.StatusOK, viewHook(hook))
+		httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
 	}
 }
 
@@ -194,7 +195,7 @@ func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in api.NewWebhook
-	err := readStrict(w, r, &in)
+	err := httpapi.ReadStrict(w, r, &in)
 	if err == nil {
 		var secret string
 		if secret, err = g.hooks.applyHook(&hook, in); secret != "" {
@@ -213,7 +214,7 @@ func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
 	}
 	g.hooks.wake()
 	g.log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
-	writeJSON(w, http.StatusOK, viewHook(hook))
+	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
 }
 
 func (g *Ingest) deleteHookV2(w http.ResponseWriter, r *http.Request) {
@@ -226,7 +227,7 @@ func (g *Ingest) deleteHookV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.log.InfoContext(r.Context(), "webhook deleted", "webhook_id", hook.ID)
-	writeJSON(w, http.StatusOK, viewHook(hook))
+	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
 }
 
 func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
@@ -235,7 +236,7 @@ func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !hook.Enabled {
-		v2.refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
+		httpapi.V2.Refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
 		return
 	}
 	id := build.NewID()
@@ -249,7 +250,7 @@ func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
 	}
 	g.hooks.wake()
 	d.NextAt = d.CreatedAt
-	writeJSON(w, http.StatusAccepted, viewDelivery(d, nil))
+	httpapi.WriteJSON(w, http.StatusAccepted, viewDelivery(d, nil))
 }
 
 func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
@@ -270,19 +271,19 @@ func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delive
 func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err error) {
 	for name := range q {
 		if !slices.Contains(known, name) {
-			return f, refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return f, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	if s := q.Get("state"); s != "" {
 		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead), string(store.Skipped)}, s) {
-			return f, refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
+			return f, httpapi.Refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
 		}
 		f.State = store.DeliveryState(s)
 	}
 	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
 		if s := q.Get(name); s != "" {
 			if *at, err = time.Parse(time.RFC3339, s); err != nil {
-				return f, refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
+				return f, httpapi.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
 			}
 		}
 	}
@@ -299,7 +300,7 @@ func (g *Ingest) deliveriesV2(w http.ResponseWriter, r *http.Request) {
 	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
 	if s := q.Get("limit"); err == nil && s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
-			err = refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
+			err = httpapi.Refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
 		}
 	}
 	var all []store.Delivery
@@ -318,7 +319,7 @@ func (g *Ingest) deliveriesV2(w http.ResponseWriter, r *http.Request) {
 	for _, d := range all {
 		list.Deliveries = append(list.Deliveries, viewDelivery(d, nil))
 	}
-	writeJSON(w, http.StatusOK, list)
+	httpapi.WriteJSON(w, http.StatusOK, list)
 }
 
 func (g *Ingest) deliveryV2(w http.ResponseWriter, r *http.Request) {
@@ -329,7 +330,7 @@ func (g *Ingest) deliveryV2(w http.ResponseWriter, r *http.Request) {
 	}
 	v := viewDelivery(d, attempts)
 	v.Body = json.RawMessage(d.Body)
-	writeJSON(w, http.StatusOK, v)
+	httpapi.WriteJSON(w, http.StatusOK, v)
 }
 
 func (g *Ingest) replayOneV2(w http.ResponseWriter, r *http.Request) {
@@ -362,5 +363,5 @@ func (g *Ingest) replay(w http.ResponseWriter, r *http.Request, hook, id string,
 	}
 	g.hooks.wake()
 	g.log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
-	writeJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
+	httpapi.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
@@ -13,9 +14,9 @@ import (
 // enough for that one build where it says OrToken.
 func (g *Ingest) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(g.withRequestID, g.logRequests, g.recoverPanics, g.requireText)
-	r.NotFound(notFound)
-	r.MethodNotAllowed(notFound)
+	r.Use(httpapi.WithRequestID, httpapi.LogRequests(g.log), httpapi.RecoverPanics(g.log), httpapi.RequireText)
+	r.NotFound(httpapi.NotFound)
+	r.MethodNotAllowed(httpapi.NotFound)
 
 	r.Get("/health", g.health)
 	r.Get("/api/health", g.health)
@@ -23,13 +24,13 @@ func (g *Ingest) routes() http.Handler {
 	r.Get("/readyz", g.ready)
 
 	// API v1: the deployed clients'.
-	submit, read := g.requireKey(v1, identity.ScopeSubmit), g.requireKey(v1, identity.ScopeRead)
+	submit, read := g.requireKey(httpapi.V1, identity.ScopeSubmit), g.requireKey(httpapi.V1, identity.ScopeRead)
 	r.With(submit).Post("/api/builds/submit", g.submitV1)
 	r.With(read).Get("/api/builds", g.listV1)
 	r.With(read).Get("/api/builds/", g.listV1)
 	r.With(read).Get("/api/builds/active", g.activeV1)
 	r.With(submit).Post("/api/builds/{id}/cancel", g.cancelV1)
-	readOrToken, submitOrToken := g.requireKeyOrToken(v1, identity.ScopeRead), g.requireKeyOrToken(v1, identity.ScopeSubmit)
+	readOrToken, submitOrToken := g.requireKeyOrToken(httpapi.V1, identity.ScopeRead), g.requireKeyOrToken(httpapi.V1, identity.ScopeSubmit)
 	r.With(readOrToken).Get("/api/builds/{id}/status", g.statusV1)
 	r.With(readOrToken).Get("/api/builds/{id}/logs", g.logsV1)
 	r.With(readOrToken).Get("/api/builds/{id}/download", g.downloadV1)
@@ -47,7 +48,7 @@ func (g *Ingest) routes() http.Handler {
 
 // routesOfWorkersV1 are those of the deployed workers and of the scripts in their VMs.
 func (g *Ingest) routesOfWorkersV1(r chi.Router) {
-	r = r.With(g.requireKey(v1, identity.ScopeWorker))
+	r = r.With(g.requireKey(httpapi.V1, identity.ScopeWorker))
 	r.Post("/api/workers/register", g.registerV1)
 	r.Get("/api/workers/poll", g.pollV1)
 	r.Post("/api/workers/upload", g.uploadV1)
@@ -57,12 +58,12 @@ func (g *Ingest) routesOfWorkersV1(r chi.Router) {
 	holder := g.requireHolder(false)
 	r.With(holder).Get("/api/builds/{id}/source", g.sourceV1)
 	r.With(holder).Post("/api/builds/{id}/logs", g.addLogsV1)
-	r.With(g.requireHolderBy(true, g.heldLately)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
+	r.With(g.requireHolderBy(true, g.farm.RecentlyHeldBy)).Post("/api/builds/{id}/telemetry", g.telemetryV1)
 }
 
 // routesSigning are for the worker that holds a build.
 func (g *Ingest) routesSigning(r chi.Router) {
-	worker := g.requireKey(v1, identity.ScopeWorker)
+	worker := g.requireKey(httpapi.V1, identity.ScopeWorker)
 	r.With(worker, g.requireHolder(false)).Get("/api/builds/{id}/certs", g.certsV1)
 	r.With(worker, g.requireHolder(true)).
 		Get("/api/builds/{id}/certs-secure", g.certsSecureV1)
@@ -70,7 +71,7 @@ func (g *Ingest) routesSigning(r chi.Router) {
 
 // routesStats are open to everybody; scripts of the landing page ask from browsers.
 func (g *Ingest) routesStats(r chi.Router) {
-	r = r.With(g.allowOrigins)
+	r = r.With(httpapi.AllowOrigins(g.cfg.StatsOrigins))
 	for _, path := range []string{"/api/stats", "/public/stats"} {
 		r.Get(path, g.statsV1)
 		r.Options(path, g.statsV1)
@@ -79,12 +80,8 @@ func (g *Ingest) routesStats(r chi.Router) {
 
 // routesDiagnostics are what workers report of their own health.
 func (g *Ingest) routesDiagnostics(r chi.Router) {
-	worker, read := g.requireKey(v1, identity.ScopeWorker), g.requireKey(v1, identity.ScopeRead)
+	worker, read := g.requireKey(httpapi.V1, identity.ScopeWorker), g.requireKey(httpapi.V1, identity.ScopeRead)
 	r.With(worker).Post("/api/diagnostics/report", g.reportV1)
 	r.With(read).Get("/api/diagnostics/{worker}", g.reportsV1)
 	r.With(read).Get("/api/diagnostics/{worker}/latest", g.latestReportV1)
-}
-
-func notFound(w http.ResponseWriter, r *http.Request) {
-	dialectOf(r.URL.Path).refuse(w, r, http.StatusNotFound, "not_found", "Not found")
 }

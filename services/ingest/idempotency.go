@@ -11,6 +11,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -46,7 +47,7 @@ func (g *Ingest) reserve(r *http.Request, s *submission) error {
 	}
 	for _, c := range []byte(name) {
 		if c < ' ' || c > '~' || len(name) > maxSubmitName {
-			return refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", nameHeader, maxSubmitName)
+			return httpapi.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", nameHeader, maxSubmitName)
 		}
 	}
 	owner, err := g.ownerOf(r)
@@ -82,7 +83,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, refuse(errUnderWay, "The first submit with this %s is still under way. Repeat it to get its answer", nameHeader)
+					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", nameHeader)
 				}
 				if err := pause(ctx, lookEvery); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
@@ -99,7 +100,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 // succeed makes this submit the successor of one that has ended: its repeat if there is a build, else the one that goes on in
 // its place. It returns nil if another repeat was faster.
 func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
-	b, err := g.briefly(ctx, stands.BuildID)
+	b, err := g.farm.Build(ctx, stands.BuildID)
 	if err == nil {
 		return &named{Reservation: stands, repeats: b}, nil
 	}
@@ -140,7 +141,7 @@ func (s *submission) replay() (*schedulerv1.Build, error) {
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.named.Fingerprint
 	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.named.repeats) {
-		return nil, refuse(errNameTaken, "The %s was used for another submit", nameHeader)
+		return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", nameHeader)
 	}
 	return s.named.repeats, nil
 }
@@ -156,7 +157,7 @@ func (g *Ingest) replayAfter(ctx context.Context, s *submission, refused error) 
 	if s.named == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
-	b, err := g.briefly(context.WithoutCancel(ctx), s.buildID)
+	b, err := g.farm.Build(context.WithoutCancel(ctx), s.buildID)
 	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
 		return nil
 	}

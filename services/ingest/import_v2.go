@@ -7,12 +7,12 @@ import (
 	"regexp"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -31,17 +31,17 @@ const (
 func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req Req
-		err := readJSON(w, r, &req)
+		err := httpapi.ReadJSON(w, r, &req)
 		var resp Resp
 		if err == nil {
 			resp, err = do(r.Context(), &req)
 		}
 		if err != nil {
-			g.fail(w, r, v2, err)
+			g.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // places hold tickets
-		writeJSON(w, http.StatusOK, resp)
+		httpapi.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
@@ -63,7 +63,7 @@ func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
 func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 	kind, attempt := formerKind(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
-		return nil, refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
+		return nil, httpapi.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
 	return &artifactv1.File{
 		BuildId: f.BuildID, Kind: kind, Attempt: attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
@@ -72,7 +72,7 @@ func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 
 func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
 	if len(req.Files) > maxFormerFiles {
-		return api.FormerPlaces{}, refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+		return api.FormerPlaces{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
@@ -90,7 +90,7 @@ func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.F
 		resp.Places[i].ObjectID, resp.Places[i].Removed = p.GetObject().GetObjectId(), p.GetRemoved()
 		if grant := p.GetGrant(); grant != nil {
 			resp.Places[i].Upload = &api.Upload{
-				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+				ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: httpapi.Time(grant.GetExpiresAtMs()),
 				MaxBytes: grant.GetMaxBytes(),
 			}
 		}
@@ -102,8 +102,7 @@ func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check 
 	if len(files) == 0 {
 		return nil, nil
 	}
-	var resp artifactv1.TakeOverResponse
-	err := g.ask(ctx, "artifact", "take_over", &artifactv1.TakeOverRequest{Files: files, Check: check}, &resp)
+	resp, err := g.farm.Artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
 	return resp.GetPlaces(), err
 }
 
@@ -111,7 +110,7 @@ func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check 
 // is here is here whole.
 func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
-		return api.FoundAll{}, refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+		return api.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
 	}
 	batch, err := newFormerBatch(req.Builds)
 	if err != nil {
@@ -121,7 +120,7 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 		return api.FoundAll{}, err
 	}
 	if ids := batch.objects(); !req.Check && len(ids) > 0 {
-		if err := g.ask(ctx, "artifact", "keep", &artifactv1.KeepRequest{ObjectIds: ids}, &artifactv1.KeepResponse{}); err != nil {
+		if _, err := g.farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
 			return api.FoundAll{}, err
 		}
 	}
@@ -132,8 +131,8 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 	if err != nil {
 		return api.FoundAll{}, err
 	}
-	var resp schedulerv1.ImportBuildsResponse
-	if err := g.ask(ctx, "scheduler", "import_builds", batch.request(req.Check), &resp); err != nil {
+	resp, err := g.farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
+	if err != nil {
 		return api.FoundAll{}, err
 	}
 	all := foundAll(resp.GetFound())
@@ -177,7 +176,7 @@ func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
 			if !hexSHA256.MatchString(f.TokenSHA256) {
-				return nil, refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
+				return nil, httpapi.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
 			}
 			b.tokens[f.ID] = f.TokenSHA256
 		}
@@ -213,7 +212,7 @@ func (b *formerBatch) name(word string, f api.FormerBuild, sum string, size int6
 // formerBuild puts it into the scheduler's words. The former controller called a cancelled build failed, with this message.
 func formerBuild(f api.FormerBuild) *schedulerv1.Build {
 	state := f.Status
-	if state == string(build.Failed) && f.Error == sayCancelled {
+	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {
 		state = string(build.Cancelled)
 	}
 	return &schedulerv1.Build{
@@ -242,7 +241,7 @@ func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error 
 		}
 		if p.GetObject() == nil && !check {
 			f := b.files[i]
-			return refuse(errConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
+			return httpapi.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
 		}
 		if p.GetObject() != nil {
 			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it
@@ -285,7 +284,7 @@ func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) err
 	group.SetLimit(recordsAtOnce)
 	for _, a := range b.archives {
 		group.Go(func() error {
-			if err := g.ask(ctx, "artifact", "record_log", a, &artifactv1.RecordLogResponse{}); err != nil {
+			if _, err := g.farm.Artifact.RecordLog(ctx, a); err != nil {
 				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
 			}
 			return nil
@@ -302,8 +301,8 @@ func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (a
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}
-	var resp schedulerv1.ImportWorkersResponse
-	if err := g.ask(ctx, "scheduler", "import_workers", ask, &resp); err != nil {
+	resp, err := g.farm.Scheduler.ImportWorkers(ctx, ask)
+	if err != nil {
 		return api.FoundAll{}, err
 	}
 	return foundAll(resp.GetFound()), nil
@@ -316,7 +315,7 @@ func (g *Ingest) takeOverSnapshots(ctx context.Context, req *api.FormerSnapshots
 			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
 		})
 	}
-	return tally(g, ctx, "import_snapshots", ask, &monitorv1.ImportSnapshotsResponse{})
+	return tally(g.farm.Monitor.ImportSnapshots(ctx, ask))
 }
 
 func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
@@ -326,22 +325,16 @@ func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (a
 			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
 		})
 	}
-	return tally(g, ctx, "import_reports", ask, &monitorv1.ImportReportsResponse{})
+	return tally(g.farm.Monitor.ImportReports(ctx, ask))
 }
 
 // tallied is an answer of the monitor's with counts.
 type tallied interface {
-	proto.Message
-
 	GetAdded() int64
 	GetPresent() int64
 	GetDiffer() int64
 }
 
-//nolint:revive // g first: it is a method in all but the type parameter
-func tally[T tallied](g *Ingest, ctx context.Context, verb string, req proto.Message, resp T) (api.Tally, error) {
-	if err := g.ask(ctx, "monitor", verb, req, resp); err != nil {
-		return api.Tally{}, err
-	}
-	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, nil
+func tally[T tallied](resp T, err error) (api.Tally, error) {
+	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, err
 }

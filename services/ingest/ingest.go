@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
@@ -24,18 +26,19 @@ import (
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
 type Ingest struct {
+	httpapi.Responder
+
 	cfg     Config
 	deps    Deps
 	store   *store.Store
+	farm    *farm.Farm
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	objects *httputil.ReverseProxy
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	beats     beats
 	keys      keyCache
-	holders   holders
 	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples *bus.Async
@@ -80,9 +83,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g := &Ingest{
-		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js, followers: make(chan struct{}, cfg.MaxFollowers),
-		certs: newCertsMemory(cfg),
-		log:   slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
+		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
+		followers: make(chan struct{}, cfg.MaxFollowers),
+		certs:     newCertsMemory(cfg),
+		log:       slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
@@ -93,11 +97,15 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.hooks, err = newHooks(cfg); err != nil {
 		return nil, err
 	}
+	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
+		return nil, err
+	}
+	g.Responder = httpapi.Responder{Log: g.log}
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, logstream.NewAuthors(g.getBuild), g.archivedLog, g.archiveSource)
+	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.archiveSource)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.objects, err = g.newObjectsProxy(); err != nil {
 		return nil, err
@@ -129,7 +137,9 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("leases of submits", g.presence.loop)
 	group.Go("samples", g.samples.Run)
-	group.Go("builds", g.hearBuilds)
+	group.Go("builds", func(ctx context.Context) error {
+		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })
+	})
 	group.Go("webhooks", g.hooksLoop)
 	group.Go("deliveries", g.sendLoop)
 	group.Go("old deliveries", g.sweepHooksLoop)

@@ -11,6 +11,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
@@ -18,7 +19,7 @@ import (
 // addLines appends lines to a build's log and takes its stage from them. The lines are unnumbered: the gateway keeps no state,
 // and their order is that of their posts. Those beyond the limit of a log are left out; that is no fault of the post.
 func (g *Ingest) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
-	if err := g.enter(r.Context(), b, stageOf(lines)); err != nil {
+	if err := g.farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
 		return err
 	}
 	n, over := g.spendings.take(r.Context(), b.GetId(), b.GetAttempt(), lines)
@@ -67,7 +68,7 @@ func (g *Ingest) sendLines(ctx context.Context, b *schedulerv1.Build, id string,
 	m.Header.Set(nats.MsgIdHdr, id)
 	m.Header.Set(bus.HeaderLines, bus.LogLines(first, len(lines)))
 	m.Data = data
-	if err := g.publish(ctx, m); err != nil {
+	if err := g.farm.Publish(ctx, m); err != nil {
 		return fmt.Errorf("%w: log lines: %w", build.ErrUnavailable, err)
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -22,12 +24,12 @@ const defaultPage = 50
 func (g *Ingest) listV2(w http.ResponseWriter, r *http.Request) {
 	limit, filter, err := pageV2(r.URL.Query())
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	builds, next, err := g.page(r.Context(), limit, filter)
+	builds, next, err := g.farm.Page(r.Context(), limit, filter)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	list := api.BuildList{Builds: make([]api.Build, len(builds))}
@@ -48,28 +50,28 @@ func pageV2(q url.Values) (limit int, filter *schedulerv1.ListRequest, err error
 	limit, filter = defaultPage, &schedulerv1.ListRequest{Project: q.Get("project"), WorkerId: q.Get("worker")}
 	for name := range q {
 		if !slices.Contains([]string{"limit", "before", "status", "project", "platform", "worker"}, name) {
-			return 0, nil, refuse(build.ErrInvalid, "No such filter: %.40q", name)
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "No such filter: %.40q", name)
 		}
 	}
 	if s := q.Get("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxList {
-			return 0, nil, refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, maxList)
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > farm.MaxPage {
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
 		}
 	}
 	if s := q.Get("before"); s != "" {
 		if filter.BeforeSeq, err = strconv.ParseInt(s, 10, 64); err != nil || filter.GetBeforeSeq() < 1 {
-			return 0, nil, refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
 		}
 	}
 	if s := q.Get("platform"); s != "" {
 		if _, err := build.ParsePlatform(s); err != nil {
-			return 0, nil, refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
 		}
 		filter.Platform = s
 	}
 	for _, s := range q["status"] {
 		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, nil, refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
+			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
 		}
 		filter.States = append(filter.States, s)
 	}
@@ -91,7 +93,7 @@ func writeTagged(w http.ResponseWriter, r *http.Request, v any) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	writeJSON(w, http.StatusOK, v)
+	httpapi.WriteJSON(w, http.StatusOK, v)
 }
 
 // matches compares tags as RFC 9110 says for If-None-Match: weakly.
@@ -107,9 +109,9 @@ func matches(headers []string, tag string) bool {
 }
 
 func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.ListWorkersResponse
-	if err := g.ask(r.Context(), "scheduler", "list_workers", &schedulerv1.ListWorkersRequest{}, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	list := api.WorkerList{Workers: make([]api.Worker, len(resp.GetWorkers()))}
@@ -122,9 +124,9 @@ func (g *Ingest) listWorkersV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) getWorkerV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getWorker(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.Worker(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	v := viewWorker(resp.GetWorker())
@@ -137,6 +139,6 @@ func viewWorker(w *schedulerv1.Worker) api.Worker {
 	return api.Worker{
 		ID: w.GetId(), Name: w.GetName(), Pool: w.GetPool(), Platforms: platformsOrAll(w.GetPlatforms()), Slots: int(w.GetSlots()),
 		Held: int(w.GetHeld()), Online: w.GetOnline(), Draining: w.GetDraining(), Polls: w.GetPolls(), Version: w.GetVersion(),
-		Labels: w.GetLabels(), RegisteredAt: iso(w.GetRegisteredAtMs()), SeenAt: iso(w.GetSeenAtMs()),
+		Labels: w.GetLabels(), RegisteredAt: httpapi.Time(w.GetRegisteredAtMs()), SeenAt: httpapi.Time(w.GetSeenAtMs()),
 	}
 }

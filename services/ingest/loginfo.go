@@ -6,6 +6,7 @@ import (
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
@@ -64,6 +65,6 @@ func viewLog(l *artifactv1.LogResponse) *api.Log {
 		return nil
 	}
 	return &api.Log{
-		Lines: l.GetLines(), ArchivedAt: iso(l.GetArchivedAtMs()), KeptUntil: iso(l.GetKeptUntilMs()), RemovedAt: iso(l.GetRemovedAtMs()),
+		Lines: l.GetLines(), ArchivedAt: httpapi.Time(l.GetArchivedAtMs()), KeptUntil: httpapi.Time(l.GetKeptUntilMs()), RemovedAt: httpapi.Time(l.GetRemovedAtMs()),
 	}
 }

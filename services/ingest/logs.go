@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -19,26 +20,26 @@ import (
 
 func (g *Ingest) logsV1(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	resp, err := g.getBuild(r.Context(), id)
+	resp, err := g.farm.BuildWithAttempts(r.Context(), id)
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.writeLog(w, r, v1, wholeLog(resp.GetBuild()), logForm{
+	g.writeLog(w, r, httpapi.V1, wholeLog(resp.GetBuild()), logForm{
 		contentType: jsonLines, line: appendLineV1, comma: ",", head: `{"build_id":"` + id + `","logs":[`, foot: "]}\n",
 	})
 }
 
 // logsV2 sends a log as it is asked for: followed, searched, as text for people, or as JSON.
 func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getBuild(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	part, err := parsePart(r)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	accept := r.Header.Get("Accept")
@@ -49,14 +50,14 @@ func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
 	req, err := g.request(r.Context(), resp.GetBuild(), part)
 	switch {
 	case err != nil:
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 	case part.query != "":
 		g.searchLog(w, r, req, part)
 	case part.text || strings.Contains(accept, "text/plain"):
 		w.Header().Set("Content-Disposition", attachment(req.BuildID+".log"))
-		g.writeLog(w, r, v2, req, logForm{contentType: "text/plain; charset=utf-8", line: appendPlain})
+		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: "text/plain; charset=utf-8", line: appendPlain})
 	default:
-		g.writeLog(w, r, v2, req, logForm{contentType: jsonLines, line: appendLineV2, comma: ",", head: "[", foot: "]\n"})
+		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: jsonLines, line: appendLineV2, comma: ",", head: "[", foot: "]\n"})
 	}
 }
 
@@ -79,16 +80,16 @@ func parsePart(r *http.Request) (p logPart, err error) {
 	values := r.URL.Query()
 	p.query, p.text = values.Get("q"), values.Get("format") == "text"
 	if p.from, err = number(values.Get("from")); err != nil {
-		return p, refuse(build.ErrInvalid, "from wants the number of a line, or a negative one to count from the end")
+		return p, httpapi.Refuse(build.ErrInvalid, "from wants the number of a line, or a negative one to count from the end")
 	}
 	if p.limit, err = number(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
-		return p, refuse(build.ErrInvalid, "limit wants a number from 1 to %d", maxLines)
+		return p, httpapi.Refuse(build.ErrInvalid, "limit wants a number from 1 to %d", maxLines)
 	}
 	if f := values.Get("format"); f != "" && f != "text" && f != "json" {
-		return p, refuse(build.ErrInvalid, "format wants text or json")
+		return p, httpapi.Refuse(build.ErrInvalid, "format wants text or json")
 	}
 	if len(p.query) > maxQuery {
-		return p, refuse(build.ErrInvalid, "q is longer than %d bytes", maxQuery)
+		return p, httpapi.Refuse(build.ErrInvalid, "q is longer than %d bytes", maxQuery)
 	}
 	return p, nil
 }
@@ -137,13 +138,13 @@ type logForm struct {
 
 // writeLog sends the log as it is read, so that a long one is never held in memory. If it breaks half way, so does the
 // connection: a client must not take a part for the whole.
-func (g *Ingest) writeLog(w http.ResponseWriter, r *http.Request, say dialect, req logbook.Request, form logForm) {
-	slow := newPatient(w, nil)
-	defer slow.done()
+func (g *Ingest) writeLog(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, req logbook.Request, form logForm) {
+	slow := httpapi.NewDeadlineWriter(w, nil)
+	defer slow.Done()
 	out := &logWriter{w: w, form: form, out: bufio.NewWriterSize(slow, 32<<10)}
 	_, err := g.book.Read(r.Context(), req, out.lines)
 	if err != nil && !out.begun {
-		g.fail(w, r, say, err)
+		g.Fail(w, r, say, err)
 		return
 	}
 	if err == nil {
@@ -202,7 +203,7 @@ func appendLineV1(b []byte, l logbook.Line) []byte {
 
 func appendLineV2(b []byte, l logbook.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"line":`...), l.Number, 10)
-	b = append(append(append(b, `,"at":"`...), iso(l.AtMs)...), `","level":"`...)
+	b = append(append(append(b, `,"at":"`...), httpapi.Time(l.AtMs)...), `","level":"`...)
 	b = append(append(b, l.Level...), '"')
 	if l.Stage != "" {
 		b = appendString(append(b, `,"stage":`...), l.Stage)
@@ -232,6 +233,6 @@ func appendString(b []byte, text string) []byte {
 // lineV2 is appendLineV2 for what is sent whole.
 func lineV2(l logbook.Line) api.LogLine {
 	return api.LogLine{
-		Line: l.Number, At: iso(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,
+		Line: l.Number, At: httpapi.Time(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,
 	}
 }

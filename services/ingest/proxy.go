@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -26,7 +27,7 @@ func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Header.Del(requestIDHeader) // ours is there already
+			resp.Header.Del(httpapi.RequestIDHeader) // ours is there already
 			closeUnread(resp.Header, resp.Request)
 			return nil
 		},
@@ -38,36 +39,36 @@ func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
 // closeUnread ends the connection with an answer that comes before the body has: what follows would be taken for the next
 // request.
 func closeUnread(h http.Header, r *http.Request) {
-	if b, ok := r.Body.(*body); ok && !b.ended() {
+	if b, ok := r.Body.(*httpapi.Body); ok && !b.Ended() {
 		h.Set("Connection", "close")
 	}
 }
 
 func (g *Ingest) proxyFailed(w http.ResponseWriter, r *http.Request, err error) {
 	closeUnread(w.Header(), r)
-	if b, ok := r.Body.(*body); ok && b.broken() != nil {
-		g.fail(w, r, v2, brokenForm(b.broken()))
+	if b, ok := r.Body.(*httpapi.Body); ok && b.Broken() != nil {
+		g.Fail(w, r, httpapi.V2, brokenForm(b.Broken()))
 		return
 	}
-	g.fail(w, r, v2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
+	g.Fail(w, r, httpapi.V2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
 }
 
 // moveObject is the bytes' way in and out for workers: both directions stream, with no limit on the whole but on every
 // pause.
 func (g *Ingest) moveObject(w http.ResponseWriter, r *http.Request) {
-	ctx, moved, stop := watchdog(r.Context())
+	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
 	defer stop()
-	out := newPatient(w, moved)
-	defer out.done()
+	out := httpapi.NewDeadlineWriter(w, moved)
+	defer out.Done()
 	r = r.WithContext(ctx)
 	if r.Body == nil || r.Body == http.NoBody {
 		g.objects.ServeHTTP(out, r)
 		return
 	}
-	b := newBody(w, r, 0)
-	b.r = movingReader{b.r, moved}
-	b.early()
+	b := httpapi.NewBody(w, r, 0)
+	b.OnProgress(moved)
+	b.EnableFullDuplex()
 	r.Body = b
 	g.objects.ServeHTTP(out, r)
-	b.linger()
+	b.Linger()
 }

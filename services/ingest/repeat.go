@@ -8,6 +8,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -100,7 +101,7 @@ func deliver(w http.ResponseWriter, r *http.Request, v any) error {
 		return fmt.Errorf("the client left: %w", err)
 	}
 	out := &checkedWriter{ResponseWriter: w}
-	writeJSON(out, http.StatusOK, v)
+	httpapi.WriteJSON(out, http.StatusOK, v)
 	if out.err != nil {
 		return fmt.Errorf("write the answer: %w", out.err)
 	}
@@ -169,7 +170,7 @@ func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	if err != nil || id == "" {
 		return nil
 	}
-	b, err := g.briefly(ctx, id)
+	b, err := g.farm.Build(ctx, id)
 	if errors.Is(err, build.ErrNotFound) || err == nil && build.State(b.GetState()) == build.Cancelled {
 		g.forgetInFlight(ctx, id)
 		return nil

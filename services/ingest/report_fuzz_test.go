@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -18,7 +19,7 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r reportV1
-		if json.Unmarshal(cleanJSON(data), &r) != nil || r.check() != nil {
+		if json.Unmarshal(httpapi.CleanJSON(data), &r) != nil || r.check() != nil {
 			return
 		}
 		p := r.message()

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -41,14 +42,14 @@ func (l lineIn) known() bool {
 // addLogsV1 takes lines from the worker that holds the build.
 func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
-	data, err := io.ReadAll(newBody(w, r, maxLogBody))
+	data, err := io.ReadAll(httpapi.NewBody(w, r, maxLogBody))
 	if err != nil {
-		g.fail(w, r, v1, brokenLog(err))
+		g.Fail(w, r, httpapi.V1, brokenLog(err))
 		return
 	}
-	in, batch, err := g.parseLog(r, cleanJSON(data))
+	in, batch, err := g.parseLog(r, httpapi.CleanJSON(data))
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	lines := make([]*eventsv1.LogLine, 0, len(in))
@@ -58,21 +59,21 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err := g.addLines(r, b, lines); err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	answer := map[string]any{"success": true}
 	if batch != nil {
 		answer["count"] = *batch
 	}
-	writeJSON(w, http.StatusOK, answer)
+	httpapi.WriteJSON(w, http.StatusOK, answer)
 }
 
 func brokenLog(err error) error {
 	if err := brokenForm(err); !isTooLarge(err) {
 		return err
 	}
-	return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
+	return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
 // parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
@@ -85,7 +86,7 @@ func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 	if json.Unmarshal(data, &body) != nil {
 		l, ok := salvage(string(data))
 		if !ok {
-			return nil, nil, refuse(build.ErrInvalid, sayLogBody)
+			return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 		}
 		g.log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
 		body.lineIn = l
@@ -100,9 +101,9 @@ func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 		}
 		return lines, new(len(body.Logs)), nil
 	case !body.whole():
-		return nil, nil, refuse(build.ErrInvalid, sayLogBody)
+		return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 	case !body.known():
-		return nil, nil, refuse(build.ErrInvalid, sayLogLevel)
+		return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogLevel)
 	}
 	return []lineIn{body.lineIn}, nil, nil
 }
@@ -135,30 +136,30 @@ func line(level, message string) *eventsv1.LogLine {
 func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		g.fail(w, r, v1, refuse(build.ErrInvalid, sayWorkerID))
+		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
-	b, err := g.held(r.Context(), chi.URLParam(r, "id"), worker, sayNotThisWorkers)
+	b, err := g.farm.HeldBy(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	progress, err := progressOf(w, r)
 	if err == nil && progress != nil {
 		err = g.addLines(r, b, []*eventsv1.LogLine{line("info", fmt.Sprintf("Build progress: %g%%", *progress))})
 	} else if err == nil {
-		err = g.enter(r.Context(), b, "")
+		err = g.farm.ReportStage(r.Context(), b, "")
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
 }
 
 // progressOf reads a heartbeat's body; most have none.
 func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
-	data, err := io.ReadAll(newBody(w, r, maxBody))
+	data, err := io.ReadAll(httpapi.NewBody(w, r, httpapi.MaxBody))
 	if err != nil {
 		return nil, brokenForm(err)
 	}
@@ -179,7 +180,7 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 func (g *Ingest) telemetryV1(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	var e telemetryIn
-	body, err := unzipped(newBody(w, r, maxBody), r.Header.Get("Content-Encoding"))
+	body, err := unzipped(httpapi.NewBody(w, r, httpapi.MaxBody), r.Header.Get("Content-Encoding"))
 	if err == nil {
 		err = readObject(body, &e)
 	}
@@ -187,10 +188,10 @@ func (g *Ingest) telemetryV1(w http.ResponseWriter, r *http.Request) {
 		err = g.take(r, b, e)
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func unzipped(r io.Reader, encoding string) (io.Reader, error) {
@@ -199,7 +200,7 @@ func unzipped(r io.Reader, encoding string) (io.Reader, error) {
 	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, refuse(build.ErrInvalid, "The body is not gzip")
+		return nil, httpapi.Refuse(build.ErrInvalid, "The body is not gzip")
 	}
 	return z, nil // readObject bounds what comes out of it
 }

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	ingestv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/ingest/v1"
@@ -14,17 +13,18 @@ import (
 // requestsLoop answers on fa.ingest.*.
 func (g *Ingest) requestsLoop(ctx context.Context) error {
 	return rpc.Run(ctx, g.nc, "ingest", version.Version, g.log, func(svc *rpc.Service) error { //nolint:wrapcheck // names the service
-		return errors.Join(
-			rpc.Handle(svc, "expire_builds", g.expireBuilds),
-			rpc.Handle(svc, "forget_workers", g.forgetWorkers),
-		)
+		return ingestv1.RegisterIngestServiceServer(svc, requests{g})
 	})
 }
 
 // maxExpire bounds the builds or workers of one request.
 const maxExpire = 200
 
-func (g *Ingest) expireBuilds(ctx context.Context, r *ingestv1.ExpireBuildsRequest) (*ingestv1.ExpireBuildsResponse, error) {
+// requests implements ingestv1.IngestServiceServer.
+type requests struct{ *Ingest }
+
+// ExpireBuilds deletes what gateways hold of builds.
+func (g requests) ExpireBuilds(ctx context.Context, r *ingestv1.ExpireBuildsRequest) (*ingestv1.ExpireBuildsResponse, error) {
 	if n := len(r.GetBuildIds()); n > maxExpire {
 		return nil, fmt.Errorf("%w: %d builds in one request, at most %d are allowed", build.ErrInvalid, n, maxExpire)
 	}
@@ -35,7 +35,8 @@ func (g *Ingest) expireBuilds(ctx context.Context, r *ingestv1.ExpireBuildsReque
 	return &ingestv1.ExpireBuildsResponse{}, err
 }
 
-func (g *Ingest) forgetWorkers(ctx context.Context, r *ingestv1.ForgetWorkersRequest) (*ingestv1.ForgetWorkersResponse, error) {
+// ForgetWorkers deletes the credentials of workers.
+func (g requests) ForgetWorkers(ctx context.Context, r *ingestv1.ForgetWorkersRequest) (*ingestv1.ForgetWorkersResponse, error) {
 	if n := len(r.GetWorkerIds()); n > maxExpire {
 		return nil, fmt.Errorf("%w: %d workers in one request, at most %d are allowed", build.ErrInvalid, n, maxExpire)
 	}

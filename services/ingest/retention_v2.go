@@ -7,6 +7,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -37,7 +39,7 @@ type (
 )
 
 func (g *Ingest) retentionOperations() []operation {
-	read, submit, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeAdmin)
+	read, submit, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/retention", guard: read, handle: g.retentionV2, id: "getRetention", summary: "Read the retention policies",
@@ -77,12 +79,12 @@ func (g *Ingest) retentionOperations() []operation {
 }
 
 func (g *Ingest) retentionV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.GetRetentionResponse
-	if err := g.ask(r.Context(), "scheduler", "get_retention", &schedulerv1.GetRetentionRequest{}, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Scheduler.GetRetention(r.Context(), &schedulerv1.GetRetentionRequest{})
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewRetention(&resp))
+	httpapi.WriteJSON(w, http.StatusOK, viewRetention(resp))
 }
 
 func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
@@ -99,7 +101,7 @@ func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
 	}
 	if s := resp.GetLastSweep(); s.GetBeganAtMs() > 0 {
 		v.LastSweep = &api.RetentionSweep{
-			BeganAt: iso(s.GetBeganAtMs()), EndedAt: iso(s.GetEndedAtMs()), Builds: s.GetBuilds(), Bytes: s.GetBytes(),
+			BeganAt: httpapi.Time(s.GetBeganAtMs()), EndedAt: httpapi.Time(s.GetEndedAtMs()), Builds: s.GetBuilds(), Bytes: s.GetBytes(),
 			Workers: s.GetWorkers(), Error: s.GetError(),
 		}
 	}
@@ -108,7 +110,7 @@ func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
 
 func viewPolicy(p *schedulerv1.RetentionPolicy) api.SetPolicy {
 	return api.SetPolicy{
-		Project: p.GetProject(), SetAt: iso(p.GetSetAtMs()), EffectiveAt: iso(p.GetEffectiveAtMs()),
+		Project: p.GetProject(), SetAt: httpapi.Time(p.GetSetAtMs()), EffectiveAt: httpapi.Time(p.GetEffectiveAtMs()),
 		RetentionPolicy: api.RetentionPolicy{
 			MaxAgeSeconds: p.GetMaxAgeSeconds(), MaxBuilds: p.GetMaxBuilds(), MaxBytes: p.GetMaxBytes(), FarmBytes: p.GetFarmBytes(),
 			KeepLastSuccessful: p.GetKeepLastSuccessful(), KeepLastSeconds: p.GetKeepLastSeconds(), WorkerAgeSeconds: p.GetWorkerAgeSeconds(),
@@ -125,8 +127,8 @@ func policyOf(project string, p api.RetentionPolicy) *schedulerv1.RetentionPolic
 
 func (g *Ingest) setRetentionV2(w http.ResponseWriter, r *http.Request) {
 	var in api.RetentionPolicy
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.changeRetention(w, r, &schedulerv1.SetRetentionRequest{Policy: policyOf(r.URL.Query().Get("project"), in)})
@@ -139,8 +141,8 @@ func (g *Ingest) removeRetentionV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Ingest) changeRetention(w http.ResponseWriter, r *http.Request, req *schedulerv1.SetRetentionRequest) {
-	if err := g.ask(r.Context(), "scheduler", "set_retention", req, &schedulerv1.SetRetentionResponse{}); err != nil {
-		g.fail(w, r, v2, err)
+	if _, err := g.farm.Scheduler.SetRetention(r.Context(), req); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "retention policy changed", "project", req.GetPolicy().GetProject(), "removed", req.GetRemove())
@@ -153,8 +155,8 @@ func (g *Ingest) planRetentionV2(w http.ResponseWriter, r *http.Request) {
 
 func (g *Ingest) tryRetentionV2(w http.ResponseWriter, r *http.Request) {
 	var in api.RetentionPolicy
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	q := r.URL.Query()
@@ -162,7 +164,7 @@ func (g *Ingest) tryRetentionV2(w http.ResponseWriter, r *http.Request) {
 	if text := q.Get("remove"); text != "" {
 		var err error
 		if remove, err = strconv.ParseBool(text); err != nil {
-			g.fail(w, r, v2, refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
+			g.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
 			return
 		}
 	}
@@ -178,35 +180,35 @@ func (g *Ingest) planRetention(w http.ResponseWriter, r *http.Request, req *sche
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 1 || n > maxPlanned {
-			g.fail(w, r, v2, refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
+			g.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
 			return
 		}
 		req.Limit = int32(n)
 	}
-	var resp schedulerv1.PlanRetentionResponse
-	if err := g.ask(r.Context(), "scheduler", "plan_retention", req, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Scheduler.PlanRetention(r.Context(), req)
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	v := api.RetentionPlan{
 		Builds: resp.GetBuilds(), Bytes: resp.GetBytes(), Estimated: resp.GetEstimated(), Workers: resp.GetWorkers(),
-		Projects: []api.PlannedProject{}, Oldest: []api.PlannedBuild{}, BeginsAt: iso(resp.GetBeginsAtMs()),
+		Projects: []api.PlannedProject{}, Oldest: []api.PlannedBuild{}, BeginsAt: httpapi.Time(resp.GetBeginsAtMs()),
 	}
 	for _, p := range resp.GetProjects() {
 		v.Projects = append(v.Projects, api.PlannedProject{Project: p.GetProject(), Builds: p.GetBuilds(), Bytes: p.GetBytes()})
 	}
 	for _, b := range resp.GetOldest() {
 		v.Oldest = append(v.Oldest, api.PlannedBuild{
-			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: iso(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
+			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: httpapi.Time(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
 		})
 	}
-	writeJSON(w, http.StatusOK, v)
+	httpapi.WriteJSON(w, http.StatusOK, v)
 }
 
 func (g *Ingest) pinV2(w http.ResponseWriter, r *http.Request) {
 	var in api.NewPin
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.setPin(w, r, &schedulerv1.PinBuildRequest{BuildId: chi.URLParam(r, "id"), Note: in.Note})
@@ -218,12 +220,12 @@ func (g *Ingest) unpinV2(w http.ResponseWriter, r *http.Request) {
 
 func (g *Ingest) setPin(w http.ResponseWriter, r *http.Request, req *schedulerv1.PinBuildRequest) {
 	id := req.GetBuildId()
-	err := errUnknownID(id)
+	err := farm.UnknownBuild(id)
 	if build.ValidID(id) {
-		err = g.ask(r.Context(), "scheduler", "pin_build", req, &schedulerv1.PinBuildResponse{})
+		_, err = g.farm.Scheduler.PinBuild(r.Context(), req)
 	}
 	if err != nil {
-		g.fail(w, r, v2, g.orExpired(r.Context(), id, err))
+		g.Fail(w, r, httpapi.V2, g.farm.OrExpired(r.Context(), id, err))
 		return
 	}
 	g.getV2(w, r)
@@ -233,5 +235,5 @@ func viewPin(p *schedulerv1.Pin) *api.Pin {
 	if p == nil {
 		return nil
 	}
-	return &api.Pin{PinnedAt: iso(p.GetPinnedAtMs()), Note: p.GetNote()}
+	return &api.Pin{PinnedAt: httpapi.Time(p.GetPinnedAtMs()), Note: p.GetNote()}
 }

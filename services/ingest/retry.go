@@ -9,6 +9,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -26,7 +27,7 @@ func (g *Ingest) retryNamed(w http.ResponseWriter, r *http.Request, oldID string
 	}
 	if s.named != nil && s.named.repeats != nil {
 		if s.named.repeats.GetRetryOf() != oldID {
-			return nil, refuse(errNameTaken, "The %s was used for another submit", nameHeader)
+			return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", nameHeader)
 		}
 		w.Header().Set(replayHeader, "true")
 		return &schedulerv1.SubmitResponse{Build: s.named.repeats}, nil
@@ -44,7 +45,7 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 	if err := g.storage.Err(); err != nil {
 		return nil, err
 	}
-	old, err := g.getBuild(ctx, oldID)
+	old, err := g.farm.BuildWithAttempts(ctx, oldID)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +67,9 @@ func (g *Ingest) retryAs(ctx context.Context, s *submission, oldID string) (*sch
 
 // adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
 func (g *Ingest) adopt(ctx context.Context, s *submission, oldID string) error {
-	var adopted artifactv1.AdoptResponse
-	err := g.ask(ctx, "artifact", "adopt", &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID}, &adopted)
+	adopted, err := g.farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.buildID})
 	if errors.Is(err, build.ErrObjectNotFound) {
-		return refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
+		return httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
 	}
 	if err != nil {
 		return fmt.Errorf("take over the source of build %s: %w", oldID, err)

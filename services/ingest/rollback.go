@@ -52,12 +52,12 @@ func (g *Ingest) rollBackOverdue(ctx context.Context) error {
 
 // rollBack cancels a build that has not begun. One that has is left to its end: somebody may find it useful in the list.
 func (g *Ingest) rollBack(ctx context.Context, id string) error {
-	b, err := g.briefly(ctx, id)
+	b, err := g.farm.Build(ctx, id)
 	if err != nil && !errors.Is(err, build.ErrNotFound) {
 		return err
 	}
 	if build.State(b.GetState()).Waiting() {
-		err := g.ask(ctx, "scheduler", "cancel", &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack}, &schedulerv1.CancelResponse{})
+		_, err := g.farm.Scheduler.Cancel(ctx, &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack})
 		if err != nil && !errors.Is(err, build.ErrFinished) {
 			return fmt.Errorf("roll build %s back: %w", id, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
@@ -128,8 +129,8 @@ func (g *Ingest) operations() []operation {
 }
 
 func (g *Ingest) buildOperations() []operation {
-	submit, read := g.requireKey(v2, identity.ScopeSubmit), g.requireKey(v2, identity.ScopeRead)
-	readOrToken, submitOrToken := g.requireKeyOrToken(v2, identity.ScopeRead), g.requireKeyOrToken(v2, identity.ScopeSubmit)
+	submit, read := g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeRead)
+	readOrToken, submitOrToken := g.requireKeyOrToken(httpapi.V2, identity.ScopeRead), g.requireKeyOrToken(httpapi.V2, identity.ScopeSubmit)
 	return []operation{
 		{
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
@@ -183,7 +184,7 @@ func (g *Ingest) buildOperations() []operation {
 }
 
 func (g *Ingest) workerOperations() []operation {
-	read, worker := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeWorker)
+	read, worker := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeWorker)
 	return []operation{
 		{
 			method: "GET", path: "/workers", guard: read, handle: g.listWorkersV2, id: "listWorkers", summary: "List workers, those online first",
@@ -206,7 +207,7 @@ func (g *Ingest) workerOperations() []operation {
 }
 
 func (g *Ingest) projectOperations() []operation {
-	read, admin := g.requireKey(v2, identity.ScopeRead), g.requireKey(v2, identity.ScopeAdmin)
+	read, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",
@@ -291,6 +292,6 @@ func methodNotAllowed(routes chi.Router) http.HandlerFunc {
 				w.Header().Add("Allow", method)
 			}
 		}
-		v2.refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "The path does not have the method "+r.Method)
+		httpapi.V2.Refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "The path does not have the method "+r.Method)
 	}
 }

@@ -4,13 +4,14 @@ import (
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
 func (g *Ingest) rulesV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.ListRulesResponse
-	if err := g.ask(r.Context(), "scheduler", "list_rules", &schedulerv1.ListRulesRequest{}, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Scheduler.ListRules(r.Context(), &schedulerv1.ListRulesRequest{})
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	rules := api.Rules{
@@ -23,7 +24,7 @@ func (g *Ingest) rulesV2(w http.ResponseWriter, r *http.Request) {
 	for _, p := range resp.GetPools() {
 		rules.Pools = append(rules.Pools, api.PoolRule{Name: p.GetPool(), MaxRunning: p.GetMaxRunning()})
 	}
-	writeJSON(w, http.StatusOK, rules)
+	httpapi.WriteJSON(w, http.StatusOK, rules)
 }
 
 func projectRule(p *schedulerv1.ProjectRule) api.ProjectRule {
@@ -34,36 +35,34 @@ func projectRule(p *schedulerv1.ProjectRule) api.ProjectRule {
 
 func (g *Ingest) setProjectRuleV2(w http.ResponseWriter, r *http.Request) {
 	var in api.ProjectRule
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	var resp schedulerv1.SetProjectRuleResponse
-	err := g.ask(r.Context(), "scheduler", "set_project_rule", &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
+	resp, err := g.farm.Scheduler.SetProjectRule(r.Context(), &schedulerv1.SetProjectRuleRequest{Rule: &schedulerv1.ProjectRule{
 		Project: r.URL.Query().Get("project"), Weight: in.Weight, MaxRunning: in.MaxRunning, MaxPriority: in.MaxPriority, Supersede: in.Supersede,
-	}}, &resp)
+	}})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "project rule set", "project", resp.GetRule().GetProject())
-	writeJSON(w, http.StatusOK, projectRule(resp.GetRule()))
+	httpapi.WriteJSON(w, http.StatusOK, projectRule(resp.GetRule()))
 }
 
 func (g *Ingest) setPoolRuleV2(w http.ResponseWriter, r *http.Request) {
 	var in api.PoolRule
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	var resp schedulerv1.SetPoolRuleResponse
-	err := g.ask(r.Context(), "scheduler", "set_pool_rule", &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
+	resp, err := g.farm.Scheduler.SetPoolRule(r.Context(), &schedulerv1.SetPoolRuleRequest{Rule: &schedulerv1.PoolRule{
 		Pool: r.URL.Query().Get("pool"), MaxRunning: in.MaxRunning,
-	}}, &resp)
+	}})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "pool rule set", "pool", resp.GetRule().GetPool())
-	writeJSON(w, http.StatusOK, api.PoolRule{Name: resp.GetRule().GetPool(), MaxRunning: resp.GetRule().GetMaxRunning()})
+	httpapi.WriteJSON(w, http.StatusOK, api.PoolRule{Name: resp.GetRule().GetPool(), MaxRunning: resp.GetRule().GetMaxRunning()})
 }

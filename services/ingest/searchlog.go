@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
@@ -29,11 +30,11 @@ func (g *Ingest) searchLog(w http.ResponseWriter, r *http.Request, req logbook.R
 	s := &search{query: strings.ToLower(p.query), left: int(p.limit), deadline: time.Now().Add(searchTime), found: []api.LogLine{}}
 	last, err := g.book.Read(r.Context(), req, s.lines)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	w.Header().Set(api.SearchedHeader, strconv.FormatInt(max(last, s.last), 10))
-	writeJSON(w, http.StatusOK, s.found)
+	httpapi.WriteJSON(w, http.StatusOK, s.found)
 }
 
 type search struct {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/signing"
 )
@@ -61,7 +62,7 @@ func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err
 		return err
 	}
 	f.certsName = part.FileName()
-	if f.certs, err = readFile(part, f.memory.each, sayCertsLarge); err == nil {
+	if f.certs, err = readFile(part, f.memory.each, httpapi.MsgCertsLarge); err == nil {
 		f.shrink(f.memory.each, f.certs)
 	}
 	return err
@@ -72,7 +73,7 @@ func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (e
 	if err := f.reserve(ctx); err != nil {
 		return err
 	}
-	if f.profile, err = readFile(part, maxProfile, sayProfileLarge); err == nil {
+	if f.profile, err = readFile(part, maxProfile, httpapi.MsgProfileLarge); err == nil {
 		f.shrink(maxProfile, f.profile)
 	}
 	return err
@@ -121,10 +122,10 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	}
 	switch {
 	case err == nil:
-		return nil, &refusal{kind: build.ErrTooLarge, sentence: sayLarge, detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: sayLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.ended:
 		return data[:n], nil
-	case errors.Is(err, errStalled):
+	case errors.Is(err, httpapi.ErrStalled):
 		return nil, err
 	}
 	return nil, brokenForm(err)
@@ -140,7 +141,7 @@ type hurried struct {
 
 func (h *hurried) Read(p []byte) (int, error) {
 	if time.Now().After(h.until) {
-		return 0, fmt.Errorf("read certs for %s: %w", certsTime, errStalled)
+		return 0, fmt.Errorf("read certs for %s: %w", certsTime, httpapi.ErrStalled)
 	}
 	n, err := h.Reader.Read(p)
 	h.ended = h.ended || errors.Is(err, io.EOF) // a file that is cut ends with io.ErrUnexpectedEOF
@@ -160,7 +161,7 @@ func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
 		BuildId: s.buildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {
-		return &refusal{kind: build.ErrTooLarge, sentence: sayCertsLarge, detail: err.Error()}
+		return &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgCertsLarge, Detail: err.Error()}
 	}
 	return err
 }
@@ -169,13 +170,13 @@ func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
 func badCerts(err error) error {
 	for _, a := range []struct{ is, kind error }{
 		{signing.ErrTooLarge, build.ErrTooLarge},
-		{signing.ErrNoIdentity, errUnfit},
+		{signing.ErrNoIdentity, httpapi.ErrUnprocessable},
 		{signing.ErrFormat, build.ErrBadArchive},
 		{signing.ErrDamaged, build.ErrBadArchive},
 		{signing.ErrUnsafe, build.ErrBadArchive},
 	} {
 		if errors.Is(err, a.is) {
-			return refuse(a.kind, "%s", sentenceCase(err.Error()))
+			return httpapi.Refuse(a.kind, "%s", sentenceCase(err.Error()))
 		}
 	}
 	return err

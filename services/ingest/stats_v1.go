@@ -10,6 +10,8 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
 // statsV1 are the farm's public figures.
@@ -64,10 +66,10 @@ func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monit
 func (g *Ingest) statsV1(w http.ResponseWriter, r *http.Request) {
 	s, err := g.currentStats(r.Context())
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, s)
+	httpapi.WriteJSON(w, http.StatusOK, s)
 }
 
 // currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.
@@ -93,8 +95,7 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	usage := make(chan *monitorv1.UsageResponse, 1)
 	go func() { usage <- g.askUsage(ctx) }()
 	today, counted := g.askToday(ctx)
-	var s schedulerv1.StatsResponse
-	err := g.ask(ctx, "scheduler", "stats", &schedulerv1.StatsRequest{WithoutToday: counted}, &s)
+	s, err := g.farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
 		return statsV1{}, err
@@ -102,15 +103,15 @@ func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
 	if !counted {
 		today = s.GetCompletedToday()
 	}
-	return g.stats.put(&s, today, u), nil
+	return g.stats.put(s, today, u), nil
 }
 
 // askToday gives what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
 func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var t monitorv1.TodayResponse
-	if err := g.ask(ctx, "monitor", "today", &monitorv1.TodayRequest{}, &t); err != nil {
+	t, err := g.farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
+	if err != nil {
 		g.log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
 		return 0, false
 	}
@@ -121,10 +122,10 @@ func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
 func (g *Ingest) askUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var u monitorv1.UsageResponse
-	if err := g.ask(ctx, "monitor", "usage", &monitorv1.UsageRequest{}, &u); err != nil {
+	u, err := g.farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
+	if err != nil {
 		g.log.DebugContext(ctx, "public figures without fresh usage", "err", err)
 		return nil
 	}
-	return &u
+	return u
 }

@@ -11,6 +11,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -21,7 +22,7 @@ const statsDays = 30
 func (g *Ingest) statsV2(w http.ResponseWriter, r *http.Request) {
 	stats, err := g.days(r)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	writeTagged(w, r, stats)
@@ -32,8 +33,8 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if err != nil {
 		return s, err
 	}
-	var resp monitorv1.StatsResponse
-	if err := g.ask(r.Context(), "monitor", "stats", req, &resp); err != nil {
+	resp, err := g.farm.Monitor.Stats(r.Context(), req)
+	if err != nil {
 		return s, err
 	}
 	s = api.Stats{
@@ -49,8 +50,8 @@ func (g *Ingest) days(r *http.Request) (s api.Stats, err error) {
 	if len(resp.GetWorkers()) == 0 {
 		return s, nil
 	}
-	var workers schedulerv1.ListWorkersResponse
-	if err := g.ask(r.Context(), "scheduler", "list_workers", &schedulerv1.ListWorkersRequest{}, &workers); err != nil {
+	workers, err := g.farm.Scheduler.ListWorkers(r.Context(), &schedulerv1.ListWorkersRequest{})
+	if err != nil {
 		return s, err
 	}
 	for _, x := range resp.GetWorkers() {
@@ -109,7 +110,7 @@ func spreadOf(s *monitorv1.Spread) *api.Spread {
 func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "project"}, name) {
-			return nil, refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return nil, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	req := &monitorv1.StatsRequest{FromDay: q.Get("from"), ToDay: q.Get("to"), Project: q.Get("project")}
@@ -118,39 +119,39 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	}
 	to, err := time.Parse(time.DateOnly, req.GetToDay())
 	if err != nil {
-		return nil, refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
+		return nil, httpapi.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
 	}
 	if req.GetFromDay() == "" {
 		req.FromDay = to.AddDate(0, 0, 1-statsDays).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, req.GetFromDay()); err != nil {
-		return nil, refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
+		return nil, httpapi.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
 	}
 	return req, nil
 }
 
 func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
-	var resp monitorv1.RebuildStatsResponse
-	if err := g.ask(r.Context(), "monitor", "rebuild_stats", &monitorv1.RebuildStatsRequest{}, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
+	httpapi.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
 // workersHealth gives that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
 func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	var resp monitorv1.HealthResponse
-	if err := g.ask(ctx, "monitor", "health", &monitorv1.HealthRequest{WorkerIds: ids}, &resp); err != nil {
+	resp, err := g.farm.Monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
+	if err != nil {
 		g.log.DebugContext(ctx, "workers without their health", "err", err)
 		return nil
 	}
 	all := make(map[string]*api.Health, len(resp.GetWorkers()))
 	for _, h := range resp.GetWorkers() {
 		all[h.GetWorkerId()] = &api.Health{
-			Score: int(h.GetScore()), LatestStatus: h.GetLatestStatus(), LatestAt: iso(h.GetLatestAtMs()), Reports: int(h.GetReports()),
+			Score: int(h.GetScore()), LatestStatus: h.GetLatestStatus(), LatestAt: httpapi.Time(h.GetLatestAtMs()), Reports: int(h.GetReports()),
 		}
 	}
 	return all
@@ -159,13 +160,13 @@ func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*a
 func (g *Ingest) reportsV2(w http.ResponseWriter, r *http.Request) {
 	stored, err := g.reports(r.Context(), chi.URLParam(r, "id"), maxReports)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	list := api.ReportList{Reports: make([]api.Report, len(stored))}
 	for i, s := range stored {
 		list.Reports[i] = api.Report{
-			ID: s.ID, Status: s.Status, At: iso(s.RunAt), DurationMs: s.DurationMs, AutoFixed: s.AutoFixed, Checks: s.Checks,
+			ID: s.ID, Status: s.Status, At: httpapi.Time(s.RunAt), DurationMs: s.DurationMs, AutoFixed: s.AutoFixed, Checks: s.Checks,
 		}
 	}
 	writeTagged(w, r, list)

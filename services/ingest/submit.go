@@ -10,6 +10,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -42,9 +43,9 @@ type submission struct {
 
 // submit reads the form as it arrives and has the scheduler acknowledge the build. It answers a refusal itself, and gives
 // nil then; whatever was stored is discarded, also when the client left before the acknowledgement.
-func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *schedulerv1.SubmitResponse {
-	b := newBody(w, r, g.cfg.MaxUploadBytes)
-	b.early()
+func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say httpapi.Dialect) *schedulerv1.SubmitResponse {
+	b := httpapi.NewBody(w, r, g.cfg.MaxUploadBytes)
+	b.EnableFullDuplex()
 	s := &submission{buildID: build.NewID(), fields: map[string]string{}, signing: signingFiles{memory: g.certs}}
 	defer s.end()
 	resp, err := g.takeIn(r, b, say, s)
@@ -59,11 +60,11 @@ func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say dialect) *sc
 		return resp
 	}
 	g.discard(r.Context(), s)
-	if !b.ended() { // what is left of the body would be taken for the next request
+	if !b.Ended() { // what is left of the body would be taken for the next request
 		w.Header().Set("Connection", "close")
 	}
-	g.fail(w, r, say, err)
-	b.linger()
+	g.Fail(w, r, say, err)
+	b.Linger()
 	return nil
 }
 
@@ -74,11 +75,11 @@ func (s *submission) end() {
 	}
 }
 
-func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
+func (g *Ingest) takeIn(r *http.Request, b *httpapi.Body, say httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
 	if r.ContentLength > g.cfg.MaxUploadBytes {
-		return nil, refuse(build.ErrTooLarge, saySourceLarge)
+		return nil, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
 	}
-	if say == v2 {
+	if say == httpapi.V2 {
 		if err := g.reserve(r, s); err != nil {
 			return nil, err
 		}
@@ -99,7 +100,7 @@ func (g *Ingest) takeIn(r *http.Request, b *body, say dialect, s *submission) (*
 		s.replayed = b != nil
 		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
-	if say == v1 {
+	if say == httpapi.V1 {
 		if err := g.putInFlight(r, s); err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func (s *submission) origin() *schedulerv1.Origin {
 }
 
 // submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
-func (g *Ingest) submittedBefore(r *http.Request, say dialect, s *submission) (*schedulerv1.Build, error) {
+func (g *Ingest) submittedBefore(r *http.Request, say httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
 		if b, err := g.useUpload(r.Context(), s); b != nil || err != nil {
 			return b, err
@@ -138,7 +139,7 @@ func (g *Ingest) submittedBefore(r *http.Request, say dialect, s *submission) (*
 	if b, err := s.replay(); b != nil || err != nil {
 		return b, err
 	}
-	if say == v1 && r.Context().Err() == nil {
+	if say == httpapi.V1 && r.Context().Err() == nil {
 		return g.repeated(r, s), nil
 	}
 	return nil, nil //nolint:nilnil // no repeat is the normal answer
@@ -155,16 +156,15 @@ func (g *Ingest) askSubmit(
 	// From here on the client's leaving must not leave the outcome unknown.
 	ctx, s.asked = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
-	var resp schedulerv1.SubmitResponse
-	err := g.ask(ctx, "scheduler", "submit", req, &resp)
+	resp, err := g.farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		err = g.ask(ctx, "scheduler", "submit", req, &resp)
+		resp, err = g.farm.Scheduler.Submit(ctx, req)
 	}
 	if err != nil {
 		return nil, err
 	}
 	g.log.InfoContext(ctx, "build submitted", "build_id", s.buildID, "platform", req.GetPlatform(), "size", req.GetSource().GetSize())
-	return &resp, nil
+	return resp, nil
 }
 
 // cleanupTimeout bounds what is done after a client has left.
@@ -179,7 +179,7 @@ func (g *Ingest) discard(ctx context.Context, s *submission) {
 	defer cancel()
 	gone, err := g.neverSubmitted(ctx, s)
 	if gone {
-		err = g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: s.objects}, &artifactv1.DiscardResponse{})
+		_, err = g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
 		g.log.WarnContext(ctx, "upload not discarded yet", "build_id", s.buildID, "err", err)
@@ -192,7 +192,7 @@ func (g *Ingest) neverSubmitted(ctx context.Context, s *submission) (bool, error
 	if !s.asked {
 		return true, nil
 	}
-	_, err := g.getBuild(ctx, s.buildID)
+	_, err := g.farm.BuildWithAttempts(ctx, s.buildID)
 	if errors.Is(err, build.ErrNotFound) {
 		return true, nil
 	}
@@ -216,7 +216,7 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 	}
 	g.keeper.Keep(keep...)
 	if len(drop) > 0 {
-		if err := g.ask(ctx, "artifact", "discard", &artifactv1.DiscardRequest{ObjectIds: drop}, &artifactv1.DiscardResponse{}); err != nil {
+		if _, err := g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
 			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
 		}
 	}

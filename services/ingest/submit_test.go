@@ -207,6 +207,21 @@ func TestClientLeavesDuringTheSubmit(t *testing.T) {
 	}
 }
 
+// TestLostAnswerOfTheScheduler: the gateway asks once more and gets the build that exists by now.
+func TestLostAnswerOfTheScheduler(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.scheduler.loseAnswers = 1
+	var got api.Submitted
+	r := f.postForm(api.Path+"/builds", withKey(), source(), platform("ios")).want(t, 201)
+	if err := json.Unmarshal(r.body, &got); err != nil || got.Build.ID != f.scheduler.builds[0].GetId() {
+		t.Errorf("answer = %s, %v, want build %s", r.body, err, f.scheduler.builds[0].GetId())
+	}
+	if n := f.scheduler.count(); n != 1 {
+		t.Errorf("%d builds, want 1", n)
+	}
+}
+
 func TestSchedulerRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -40,7 +40,7 @@ func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) erro
 			Metrics metricsIn `json:"metrics"`
 		}
 		if json.Unmarshal(e.Data, &data) != nil {
-			return g.enter(r.Context(), b, "")
+			return g.farm.ReportStage(r.Context(), b, "")
 		}
 		if data.Stage != "" {
 			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
@@ -52,18 +52,18 @@ func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) erro
 	case "cpu_snapshot":
 		var data metricsIn
 		if json.Unmarshal(e.Data, &data) != nil {
-			return g.enter(r.Context(), b, "")
+			return g.farm.ReportStage(r.Context(), b, "")
 		}
 		return g.measure(r, b, data, 0)
 	}
-	return g.enter(r.Context(), b, "")
+	return g.farm.ReportStage(r.Context(), b, "")
 }
 
 // measure passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
 // counted. The sender is not told: the Mac app would stop measuring after five refusals, and that it lives has been noted.
 // Whether the figures can be is the monitor's to judge, who counts what it drops.
 func (g *Ingest) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
-	if err := g.enter(r.Context(), b, ""); err != nil {
+	if err := g.farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err
 	}
 	if m == (metricsIn{}) {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -17,7 +18,7 @@ import (
 func (g *Ingest) telemetryV2(w http.ResponseWriter, r *http.Request) {
 	t, err := g.telemetry(r)
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	writeTagged(w, r, t)
@@ -29,12 +30,12 @@ func (g *Ingest) telemetry(r *http.Request) (t api.Telemetry, err error) {
 	if err != nil {
 		return t, err
 	}
-	if _, err := g.briefly(r.Context(), id); err != nil {
+	if _, err := g.farm.Build(r.Context(), id); err != nil {
 		return t, err
 	}
 	req.BuildId = id
-	var resp monitorv1.TelemetryResponse
-	if err := g.ask(r.Context(), "monitor", "telemetry", req, &resp); err != nil {
+	resp, err := g.farm.Monitor.Telemetry(r.Context(), req)
+	if err != nil {
 		return t, err
 	}
 	t = api.Telemetry{Resolution: int(resp.GetResolutionSeconds()), Cut: resp.GetCut(), Points: make([]api.TelemetryPoint, len(resp.GetPoints()))}
@@ -53,7 +54,7 @@ func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 	req := &monitorv1.TelemetryRequest{}
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "resolution"}, name) {
-			return nil, refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return nil, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	for name, at := range map[string]*int64{"from": &req.FromMs, "to": &req.ToMs} {
@@ -63,14 +64,14 @@ func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 		}
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil || t.UnixMilli() <= 0 {
-			return nil, refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, text)
+			return nil, httpapi.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, text)
 		}
 		*at = t.UnixMilli()
 	}
 	if text := q.Get("resolution"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 0 || n > 24*60*60 {
-			return nil, refuse(build.ErrInvalid, "resolution is %.20q, want seconds from 0 to 86400", text)
+			return nil, httpapi.Refuse(build.ErrInvalid, "resolution is %.20q, want seconds from 0 to 86400", text)
 		}
 		req.ResolutionSeconds = int32(n)
 	}

@@ -4,17 +4,18 @@ import (
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
 func (g *Ingest) timeoutsV2(w http.ResponseWriter, r *http.Request) {
-	var resp schedulerv1.GetTimeoutsResponse
 	req := &schedulerv1.GetTimeoutsRequest{Project: r.URL.Query().Get("project")}
-	if err := g.ask(r.Context(), "scheduler", "get_timeouts", req, &resp); err != nil {
-		g.fail(w, r, v2, err)
+	resp, err := g.farm.Scheduler.GetTimeouts(r.Context(), req)
+	if err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, api.ProjectTimeouts{
+	httpapi.WriteJSON(w, http.StatusOK, api.ProjectTimeouts{
 		Project: req.GetProject(), Own: timeoutsOf(resp.GetOwn()), Effective: timeoutsOf(resp.GetEffective()),
 		MaxBuildSeconds: resp.GetMaxTimeoutSeconds(), MaxSilenceSeconds: resp.GetMaxStageTtlSeconds(),
 	})
@@ -28,16 +29,16 @@ func timeoutsOf(t *schedulerv1.Timeouts) api.Timeouts {
 
 func (g *Ingest) setTimeoutsV2(w http.ResponseWriter, r *http.Request) {
 	var in api.Timeouts
-	if err := readStrict(w, r, &in); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadStrict(w, r, &in); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	project := r.URL.Query().Get("project")
-	err := g.ask(r.Context(), "scheduler", "set_timeouts", &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
+	_, err := g.farm.Scheduler.SetTimeouts(r.Context(), &schedulerv1.SetTimeoutsRequest{Timeouts: &schedulerv1.Timeouts{
 		Project: project, StageTtlSeconds: in.SilenceSeconds, TimeoutSeconds: in.BuildSeconds, WaitAlertSeconds: in.WaitAlertSeconds,
-	}}, &schedulerv1.SetTimeoutsResponse{})
+	}})
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "timeouts set", "project", project)

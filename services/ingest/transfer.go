@@ -14,6 +14,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -38,11 +39,11 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 	}
 	id := build.NewID()
 	s.objects = append(s.objects, id)
-	var resp artifactv1.StoreResponse
-	err = g.ask(ctx, "artifact", "store", &artifactv1.StoreRequest{
+	var resp *artifactv1.StoreResponse
+	resp, err = g.farm.Artifact.Store(ctx, &artifactv1.StoreRequest{
 		ObjectId: id, BuildId: req.GetBuildId(), Kind: req.GetKind(), Project: req.GetProject(), Name: req.GetName(),
 		Attempt: req.GetAttempt(), Data: head,
-	}, &resp)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +52,14 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 }
 
 func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
-	var resp artifactv1.UploadResponse
-	if err := g.ask(ctx, "artifact", "upload", req, &resp); err != nil {
+	resp, err := g.farm.Artifact.Upload(ctx, req)
+	if err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
 	s.objects = append(s.objects, resp.GetGrant().GetObjectId())
-	ctx, moved, stop := watchdog(ctx)
+	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
 	defer stop()
-	answer, err := g.send(ctx, resp.GetGrant(), io.NopCloser(movingReader{file, moved}), nil)
+	answer, err := g.send(ctx, resp.GetGrant(), io.NopCloser(httpapi.ProgressReader{Reader: file, Moved: moved}), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (g *Ingest) send(ctx context.Context, grant *artifactv1.Grant, body io.Read
 	for k, v := range grant.GetHeaders() {
 		req.Header.Set(k, v)
 	}
-	req.Header.Set(requestIDHeader, requestID(ctx))
+	req.Header.Set(httpapi.RequestIDHeader, httpapi.RequestID(ctx))
 	resp, err := g.deps.ArtifactClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err)
@@ -108,9 +109,9 @@ func problem(resp *http.Response) error {
 	case err != nil || p.Code == "":
 		return fmt.Errorf("%w: the artifact service answered %s", build.ErrUnavailable, resp.Status)
 	case p.Code == "upload_cut":
-		return refuse(build.ErrInvalid, sayFormCut)
-	case p.Code == codeStalled:
-		return fmt.Errorf("the artifact service: %w", errStalled)
+		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
+	case p.Code == httpapi.CodeStalled:
+		return fmt.Errorf("the artifact service: %w", httpapi.ErrStalled)
 	}
 	return rpc.FromCode(p.Code, p.Detail)
 }
@@ -123,7 +124,7 @@ func passedOut() []string {
 }
 
 // download passes an object on to the client as bytes of no type.
-func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, objectID, fileName string) {
+func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, objectID, fileName string) {
 	g.transfer(w, r, say, objectID, file{name: fileName, contentType: "application/octet-stream"})
 }
 
@@ -131,20 +132,20 @@ func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say dialect, o
 type file struct{ name, contentType string }
 
 // transfer passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
-func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say dialect, objectID string, as file) {
-	var resp artifactv1.DownloadResponse
-	if err := g.ask(r.Context(), "artifact", "download", &artifactv1.DownloadRequest{ObjectId: objectID}, &resp); err != nil {
-		g.fail(w, r, say, err)
+func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, objectID string, as file) {
+	resp, err := g.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
+	if err != nil {
+		g.Fail(w, r, say, err)
 		return
 	}
 	if as.contentType == "" {
 		as.contentType = resp.GetGrant().GetObject().GetContentType()
 	}
-	ctx, moved, stop := watchdog(r.Context())
+	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
 	defer stop()
 	answer, err := g.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
 	if err != nil {
-		g.fail(w, r, say, err)
+		g.Fail(w, r, say, err)
 		return
 	}
 	defer answer.Body.Close()
@@ -153,9 +154,9 @@ func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say dialect, o
 		g.passOn(w, r, answer, as, moved)
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", answer.Header.Get("Content-Range"))
-		say.refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
+		say.Refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
 	default:
-		g.fail(w, r, say, problem(answer))
+		g.Fail(w, r, say, problem(answer))
 	}
 }
 
@@ -177,8 +178,8 @@ func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Res
 	w.Header().Set("Content-Disposition", attachment(as.name))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
-	out := newPatient(w, moved)
-	defer out.done()
+	out := httpapi.NewDeadlineWriter(w, moved)
+	defer out.Done()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
 		g.log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)

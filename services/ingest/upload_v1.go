@@ -10,6 +10,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -30,36 +31,36 @@ type delivery struct {
 
 // uploadV1 ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
 func (g *Ingest) uploadV1(w http.ResponseWriter, r *http.Request) {
-	b := newBody(w, r, g.cfg.MaxResultBytes)
-	b.early()
+	b := httpapi.NewBody(w, r, g.cfg.MaxResultBytes)
+	b.EnableFullDuplex()
 	d := &delivery{g: g, r: r, fields: map[string]string{}}
 	status, err := d.take(b)
 	if err == nil {
-		writeJSON(w, http.StatusOK, map[string]string{"status": status})
+		httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
 		return
 	}
 	g.discard(r.Context(), &d.objects)
-	if !b.ended() {
+	if !b.Ended() {
 		w.Header().Set("Connection", "close")
 	}
-	g.fail(w, r, v1, err)
-	b.linger()
+	g.Fail(w, r, httpapi.V1, err)
+	b.Linger()
 }
 
 // take reads the form and ends the build.
-func (d *delivery) take(b *body) (status string, err error) {
+func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 	if d.r.ContentLength > d.g.cfg.MaxResultBytes {
-		return "", refuse(build.ErrTooLarge, sayResultLarge)
+		return "", httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
 	d.r.Body = b
 	parts, err := d.r.MultipartReader()
 	if err != nil {
-		return "", refuse(build.ErrInvalid, sayMultipart)
+		return "", httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
 	for range maxParts {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			if err := b.finish(); err != nil {
+			if err := b.Drain(); err != nil {
 				return "", brokenResult(err)
 			}
 			return d.finish()
@@ -73,7 +74,7 @@ func (d *delivery) take(b *body) (status string, err error) {
 			return "", err
 		}
 	}
-	return "", refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+	return "", httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
 }
 
 // brokenResult says of a result what brokenForm says of a source.
@@ -81,7 +82,7 @@ func brokenResult(err error) error {
 	if err := brokenForm(err); !isTooLarge(err) {
 		return err
 	}
-	return refuse(build.ErrTooLarge, sayResultLarge)
+	return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 }
 
 func isTooLarge(err error) bool { return errors.Is(err, build.ErrTooLarge) }
@@ -113,17 +114,17 @@ func (d *delivery) store(part *multipart.Part) error {
 		}
 		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
 	}
-	file := &tracked{r: part}
+	file := httpapi.TrackErrors(part)
 	ref, err := d.g.upload(d.r.Context(), &d.objects, req, file)
 	if err == nil {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil
 	}
-	if broken := file.broken(); broken != nil { // whatever the far end made of it
+	if broken := file.Broken(); broken != nil { // whatever the far end made of it
 		return brokenResult(broken)
 	}
 	if isTooLarge(err) {
-		return refuse(build.ErrTooLarge, sayResultLarge)
+		return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
 	return err
 }
@@ -132,21 +133,21 @@ func (d *delivery) store(part *multipart.Part) error {
 func (d *delivery) identify() error {
 	id, worker := d.fields["build_id"], d.fields["worker_id"]
 	if id == "" || worker == "" {
-		return refuse(build.ErrInvalid, sayUploadIDs)
+		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
 	}
-	b, err := d.g.briefly(d.r.Context(), id)
+	b, err := d.g.farm.Build(d.r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if b.GetWorkerId() == worker && build.State(b.GetState()).Leased() {
 		d.build = b
-		d.g.alive(d.r.Context(), b)
+		d.g.farm.RenewLease(d.r.Context(), b)
 		return nil
 	}
-	if _, err := d.g.getWorker(d.r.Context(), worker); err != nil {
+	if _, err := d.g.farm.Worker(d.r.Context(), worker); err != nil {
 		return err
 	}
-	return refuse(errForbidden, sayNotHolder)
+	return httpapi.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
 }
 
 // finish tells the scheduler, which alone decides whether this worker may.
@@ -173,12 +174,12 @@ func (d *delivery) finish() (status string, err error) {
 	case d.fields["success"] == "true" && req.Error == "":
 		req.Error = "The worker reported success and sent no result"
 	}
-	if err := d.g.askAs(ctx, b.GetWorkerId(), "scheduler", "finish", req, &schedulerv1.FinishResponse{}); err != nil {
+	if _, err := d.g.farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
 		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
 		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
-	d.g.holders.forget(b.GetId())
+	d.g.farm.ForgetLease(b.GetId())
 	if status == "failed" {
 		d.g.discard(ctx, &d.objects)
 	}
@@ -189,7 +190,8 @@ func (d *delivery) assign(ctx context.Context) error {
 	if !d.unassigned {
 		return nil
 	}
-	return d.g.ask(ctx, "artifact", "assign", &artifactv1.AssignRequest{
+	_, err := d.g.farm.Artifact.Assign(ctx, &artifactv1.AssignRequest{
 		ObjectId: d.result, BuildId: d.build.GetId(), Attempt: d.build.GetAttempt(),
-	}, &artifactv1.AssignResponse{})
+	})
+	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -17,21 +18,21 @@ import (
 // here: however often an upload is submitted, it is one build.
 func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
-	err := readJSON(w, r, &req)
-	var resp artifactv1.UploadResponse
+	err := httpapi.ReadJSON(w, r, &req)
+	var resp *artifactv1.UploadResponse
 	if err == nil {
-		err = g.ask(r.Context(), "artifact", "upload", &artifactv1.UploadRequest{
+		resp, err = g.farm.Artifact.Upload(r.Context(), &artifactv1.UploadRequest{
 			BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_SOURCE, Project: req.Project, Name: req.Name,
-		}, &resp)
+		})
 	}
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	grant := resp.GetGrant()
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusCreated, api.Upload{
-		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: iso(grant.GetExpiresAtMs()),
+	httpapi.WriteJSON(w, http.StatusCreated, api.Upload{
+		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: httpapi.Time(grant.GetExpiresAtMs()),
 		MaxBytes: min(grant.GetMaxBytes(), g.cfg.MaxUploadBytes),
 	})
 }
@@ -40,28 +41,27 @@ func (g *Ingest) newUploadV2(w http.ResponseWriter, r *http.Request) {
 func (g *Ingest) useUpload(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	id := s.fields["upload"]
 	if s.named != nil {
-		return nil, refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", nameHeader)
+		return nil, httpapi.Refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", nameHeader)
 	}
 	if !build.ValidID(id) {
-		return nil, refuse(build.ErrInvalid, "Upload %.80q is none", id)
+		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
 	}
-	var stat artifactv1.StatResponse
-	err := g.ask(ctx, "artifact", "stat", &artifactv1.StatRequest{ObjectId: id}, &stat)
+	stat, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return nil, refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
 	case err != nil:
 		return nil, err
 	}
 	s.source, s.buildID, s.uploaded = stat.GetObject(), stat.GetBuildId(), id
-	b, err := g.briefly(ctx, s.buildID)
+	b, err := g.farm.Build(ctx, s.buildID)
 	switch {
 	case errors.Is(err, build.ErrNotFound):
 		return nil, nil //nolint:nilnil // as documented
 	case err != nil:
 		return nil, err
 	case !s.became(b):
-		return nil, refuse(errConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+		return nil, httpapi.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
 	}
 	return b, nil
 }

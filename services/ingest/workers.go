@@ -7,24 +7,17 @@ import (
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// maxBody bounds a JSON body.
-const maxBody = 1 << 20
-
-// readJSON decodes one JSON object and refuses what follows it.
-func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	return decodeJSON(newBody(w, r, maxBody), v, false)
-}
-
 // join makes a worker known and gives it credentials for the bus. One that shows its old credentials stays who it was.
 func (g *Ingest) join(w http.ResponseWriter, r *http.Request) {
 	var req api.JoinRequest
-	if err := readJSON(w, r, &req); err != nil {
-		g.fail(w, r, v2, err)
+	if err := httpapi.ReadJSON(w, r, &req); err != nil {
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	worker, secret, err := g.identify(r.Context(), req)
@@ -32,11 +25,11 @@ func (g *Ingest) join(w http.ResponseWriter, r *http.Request) {
 		err = g.admitWorker(r.Context(), worker, req)
 	}
 	if err != nil {
-		g.fail(w, r, v2, err)
+		g.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	g.log.InfoContext(r.Context(), "worker joined", "worker_id", worker.ID, "pool", worker.Pool)
-	writeJSON(w, http.StatusOK, api.JoinResponse{
+	httpapi.WriteJSON(w, http.StatusOK, api.JoinResponse{
 		WorkerID: worker.ID, Secret: secret, BusURL: g.deps.BusURL(r), Pool: worker.Pool, Platforms: platformsOrAll(worker.Platforms),
 	})
 }
@@ -66,7 +59,7 @@ func (g *Ingest) identify(ctx context.Context, req api.JoinRequest) (identity.Wo
 	case err != nil:
 		return fresh, "", fmt.Errorf("%w: %w", build.ErrUnavailable, err)
 	case known.Revoked:
-		return fresh, "", refuse(build.ErrUnauthorized, "This worker was revoked")
+		return fresh, "", httpapi.Refuse(build.ErrUnauthorized, "This worker was revoked")
 	}
 	fresh.ID = known.ID
 	return withSecret(fresh, req.Secret)
@@ -84,12 +77,12 @@ const maxWorkerSlots = 1000
 // connect to the bus afterwards is refused at once.
 func (g *Ingest) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
 	if _, err := identity.Permissions(w); err != nil {
-		return refuse(build.ErrInvalid, "%v", err)
+		return httpapi.Refuse(build.ErrInvalid, "%v", err)
 	}
-	err := g.ask(ctx, "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+	_, err := g.farm.Scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
 		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
 		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
-	}, &schedulerv1.RegisterWorkerResponse{})
+	})
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}

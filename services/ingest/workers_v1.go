@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -29,12 +30,12 @@ type registerV1 struct {
 // registerV1 makes a worker known that will poll. The Mac app does so at every start, under a new id each time.
 func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 	var req registerV1
-	err := readJSON(w, r, &req)
+	err := httpapi.ReadJSON(w, r, &req)
 	if err == nil && (req.Name == "" || req.Capabilities == nil) {
-		err = refuse(build.ErrInvalid, sayRegister)
+		err = httpapi.Refuse(build.ErrInvalid, httpapi.MsgRegister)
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	labels := map[string]string{}
@@ -42,16 +43,16 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 		labels["xcode"] = text.Line(text.Cut(x, maxName))
 	}
 	id := build.NewID()
-	err = g.ask(r.Context(), "scheduler", "register_worker", &schedulerv1.RegisterWorkerRequest{
+	_, err = g.farm.Scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
 		WorkerId: id, Name: text.Line(text.Cut(req.Name, maxName)), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
-	}, &schedulerv1.RegisterWorkerResponse{})
+	})
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.workerAlive(r.Context(), id)
+	g.farm.WorkerAlive(r.Context(), id)
 	g.log.InfoContext(r.Context(), "worker registered", "worker_id", id)
-	writeJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
 }
 
 type jobV1 struct {
@@ -67,44 +68,43 @@ type jobV1 struct {
 func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		g.fail(w, r, v1, refuse(build.ErrInvalid, sayWorkerID))
+		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
-	var resp schedulerv1.PollResponse
+	var resp *schedulerv1.PollResponse
 	err := build.ErrWorkerUnknown
 	if build.ValidID(worker) {
-		err = g.ask(r.Context(), "scheduler", "poll", &schedulerv1.PollRequest{WorkerId: worker}, &resp)
+		resp, err = g.farm.Scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	b := resp.GetBuild()
 	if b.GetId() == "" {
-		g.workerAlive(r.Context(), worker)
-		writeJSON(w, http.StatusOK, map[string]any{"job": nil})
+		g.farm.WorkerAlive(r.Context(), worker)
+		httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": nil})
 		return
 	}
-	g.alive(r.Context(), b)
+	g.farm.RenewLease(r.Context(), b)
 	job := jobV1{ID: b.GetId(), Platform: b.GetPlatform(), SourceURL: "/api/builds/" + b.GetId() + "/source", BaseImage: g.cfg.BaseImage}
 	if b.GetCerts().GetObjectId() != "" {
 		url := "/api/builds/" + b.GetId() + "/certs"
 		job.CertsURL = &url
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"job": job})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": job})
 }
 
 func (g *Ingest) unregisterV1(w http.ResponseWriter, r *http.Request) {
 	err := build.ErrWorkerUnknown
 	if id := chi.URLParam(r, "id"); build.ValidID(id) {
-		err = g.ask(r.Context(), "scheduler", "withdraw_worker", &schedulerv1.WithdrawWorkerRequest{WorkerId: id},
-			&schedulerv1.WithdrawWorkerResponse{})
+		_, err = g.farm.Scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
 	}
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
 }
 
 type workerStatsV1 struct {
@@ -117,9 +117,9 @@ type workerStatsV1 struct {
 }
 
 func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.getWorker(r.Context(), chi.URLParam(r, "id"))
+	resp, err := g.farm.Worker(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.fail(w, r, v1, err)
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	worker, status := resp.GetWorker(), "idle"
@@ -129,7 +129,7 @@ func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
 	case !worker.GetOnline():
 		status = "offline"
 	}
-	writeJSON(w, http.StatusOK, workerStatsV1{
+	httpapi.WriteJSON(w, http.StatusOK, workerStatsV1{
 		Total: resp.GetCompleted() + resp.GetFailed(), Good: resp.GetCompleted(), Bad: resp.GetFailed(), Name: worker.GetName(),
 		Status: status, Up: uptime(time.Since(time.UnixMilli(worker.GetRegisteredAtMs()))),
 	})
@@ -153,29 +153,29 @@ func uptime(d time.Duration) string {
 // sourceV1 sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
 func (g *Ingest) sourceV1(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
-	if err := g.enter(r.Context(), b, ""); err != nil {
-		g.fail(w, r, v1, err)
+	if err := g.farm.ReportStage(r.Context(), b, ""); err != nil {
+		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.transfer(w, r, v1, b.GetSource().GetObjectId(), file{name: b.GetId() + ".zip"})
+	g.transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), file{name: b.GetId() + ".zip"})
 }
 
 // readObject decodes a JSON object of at most maxBody bytes; anything else is refused.
 func readObject(r io.Reader, v any) error {
-	data, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	data, err := io.ReadAll(io.LimitReader(r, httpapi.MaxBody+1))
 	switch {
 	case err != nil:
 		return brokenForm(err)
-	case len(data) > maxBody:
-		return refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxBody)
+	case len(data) > httpapi.MaxBody:
+		return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", httpapi.MaxBody)
 	}
-	data = cleanJSON(data)
+	data = httpapi.CleanJSON(data)
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil || object == nil {
-		return refuse(build.ErrInvalid, "The body is not a JSON object")
+		return httpapi.Refuse(build.ErrInvalid, "The body is not a JSON object")
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
+		return httpapi.Refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -68,11 +67,11 @@ func stageOf(b *schedulerv1.Build) string {
 
 // liveBuilds asks the owner which builds are leased.
 func (m *Monitor) liveBuilds(ctx context.Context) (map[string]*schedulerv1.Build, error) {
-	live := map[string]*schedulerv1.Build{}
+	live, scheduler := map[string]*schedulerv1.Build{}, schedulerv1.NewSchedulerServiceClient(rpc.Client{Conn: m.nc})
 	req := &schedulerv1.ListRequest{States: []string{string(build.Assigned), string(build.Building)}}
 	for {
-		var page schedulerv1.ListResponse
-		if err := rpc.Call(ctx, m.nc, bus.RequestSubject("scheduler", "list"), req, &page); err != nil {
+		page, err := scheduler.List(ctx, req)
+		if err != nil {
 			return nil, fmt.Errorf("ask for the leases: %w", err)
 		}
 		for _, b := range page.GetBuilds() {

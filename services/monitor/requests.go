@@ -27,22 +27,7 @@ const (
 // requestsLoop answers on fa.monitor.*.
 func (m *Monitor) requestsLoop(ctx context.Context) error {
 	return rpc.Run(ctx, m.nc, "monitor", version.Version, m.log, func(svc *rpc.Service) error {
-		return errors.Join(
-			rpc.Handle(svc, "add_report", m.AddReport),
-			rpc.Handle(svc, "list_reports", m.ListReports),
-			rpc.Handle(svc, "usage", m.Usage),
-			rpc.Handle(svc, "telemetry", m.Telemetry),
-			rpc.Handle(svc, "stats", m.Stats),
-			rpc.Handle(svc, "today", m.Today),
-			rpc.Handle(svc, "rebuild_stats", m.RebuildStats),
-			rpc.Handle(svc, "health", m.Health),
-			rpc.Handle(svc, "import_snapshots", m.ImportSnapshots),
-			rpc.Handle(svc, "import_reports", m.ImportReports),
-			rpc.Handle(svc, "export_snapshots", m.ExportSnapshots),
-			rpc.Handle(svc, "export_reports", m.ExportReports),
-			rpc.Handle(svc, "expire_builds", m.ExpireBuilds),
-			rpc.Handle(svc, "forget_workers", m.ForgetWorkers),
-		)
+		return monitorv1.RegisterMonitorServiceServer(svc, m)
 	})
 }
 

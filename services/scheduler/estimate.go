@@ -11,8 +11,6 @@ import (
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 const (
@@ -148,10 +146,9 @@ func (s *Scheduler) stageMedians(ctx context.Context, project string) (map[strin
 	ctx, cancel := context.WithTimeout(ctx, stagesWait)
 	defer cancel()
 	now := s.now()
-	var resp monitorv1.StatsResponse
-	err := rpc.Call(ctx, s.nc, bus.RequestSubject("monitor", "stats"), &monitorv1.StatsRequest{
+	resp, err := s.services.monitor.Stats(ctx, &monitorv1.StatsRequest{
 		Project: project, FromDay: now.AddDate(0, 0, -stagesDays).Format(time.DateOnly), ToDay: now.Format(time.DateOnly),
-	}, &resp)
+	})
 	if err != nil {
 		return nil, err
 	}

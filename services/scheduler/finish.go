@@ -10,7 +10,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -61,9 +60,8 @@ func repeated(b store.Build, workerID string, r *schedulerv1.FinishRequest) bool
 
 // storedResult asks the owner of objects what is stored: the worker's word is not enough.
 func (s *Scheduler) storedResult(ctx context.Context, r *schedulerv1.FinishRequest) (*eventsv1.ObjectRef, error) {
-	var stat artifactv1.StatResponse
-	req := &artifactv1.StatRequest{ObjectId: r.GetResultObjectId()}
-	if err := rpc.Call(ctx, s.nc, bus.RequestSubject("artifact", "stat"), req, &stat); err != nil {
+	stat, err := s.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: r.GetResultObjectId()})
+	if err != nil {
 		return nil, fmt.Errorf("look up the result of %s: %w", r.GetBuildId(), err)
 	}
 	if stat.GetBuildId() != r.GetBuildId() || stat.GetAttempt() != r.GetAttempt() || stat.GetKind() != artifactv1.Kind_KIND_RESULT {

@@ -12,7 +12,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
 // neighbors asks the other services over the bus.
@@ -27,15 +26,12 @@ const cleanTimeout = 30 * time.Second
 func (n neighbors) Clean(ctx context.Context, ids []string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
-	var deleted artifactv1.ExpireBuildsResponse
-	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("artifact", "expire_builds"), &artifactv1.ExpireBuildsRequest{BuildIds: ids}, &deleted)
+	deleted, err := n.s.services.artifact.ExpireBuilds(ctx, &artifactv1.ExpireBuildsRequest{BuildIds: ids})
 	if err == nil {
-		err = rpc.Call(ctx, n.s.nc, bus.RequestSubject("monitor", "expire_builds"), &monitorv1.ExpireBuildsRequest{BuildIds: ids},
-			&monitorv1.ExpireBuildsResponse{})
+		_, err = n.s.services.monitor.ExpireBuilds(ctx, &monitorv1.ExpireBuildsRequest{BuildIds: ids})
 	}
 	if err == nil {
-		err = rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "expire_builds"), &ingestv1.ExpireBuildsRequest{BuildIds: ids},
-			&ingestv1.ExpireBuildsResponse{})
+		_, err = n.s.services.ingest.ExpireBuilds(ctx, &ingestv1.ExpireBuildsRequest{BuildIds: ids})
 	}
 	return deleted.GetBytes(), err //nolint:wrapcheck // names the subject
 }
@@ -44,8 +40,7 @@ func (n neighbors) Clean(ctx context.Context, ids []string) (int64, error) {
 func (n neighbors) Forget(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
-	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "expire_builds"), &ingestv1.ExpireBuildsRequest{BuildIds: ids, Forget: true},
-		&ingestv1.ExpireBuildsResponse{})
+	_, err := n.s.services.ingest.ExpireBuilds(ctx, &ingestv1.ExpireBuildsRequest{BuildIds: ids, Forget: true})
 	if err != nil {
 		return err //nolint:wrapcheck // names the subject
 	}
@@ -68,18 +63,16 @@ func (n neighbors) Forget(ctx context.Context, ids []string) error {
 func (n neighbors) ForgetWorkers(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
-	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("monitor", "forget_workers"), &monitorv1.ForgetWorkersRequest{WorkerIds: ids},
-		&monitorv1.ForgetWorkersResponse{})
+	_, err := n.s.services.monitor.ForgetWorkers(ctx, &monitorv1.ForgetWorkersRequest{WorkerIds: ids})
 	if err != nil {
 		return err //nolint:wrapcheck // names the subject
 	}
-	return rpc.Call(ctx, n.s.nc, bus.RequestSubject("ingest", "forget_workers"), &ingestv1.ForgetWorkersRequest{WorkerIds: ids}, //nolint:wrapcheck // as above
-		&ingestv1.ForgetWorkersResponse{})
+	_, err = n.s.services.ingest.ForgetWorkers(ctx, &ingestv1.ForgetWorkersRequest{WorkerIds: ids})
+	return err //nolint:wrapcheck // names the subject
 }
 
 // Measure implements retention.Neighbors.
 func (n neighbors) Measure(ctx context.Context, ids []string) (int64, error) {
-	var stored artifactv1.MeasureBuildsResponse
-	err := rpc.Call(ctx, n.s.nc, bus.RequestSubject("artifact", "measure_builds"), &artifactv1.MeasureBuildsRequest{BuildIds: ids}, &stored)
+	stored, err := n.s.services.artifact.MeasureBuilds(ctx, &artifactv1.MeasureBuildsRequest{BuildIds: ids})
 	return stored.GetBytes(), err //nolint:wrapcheck // names the subject
 }

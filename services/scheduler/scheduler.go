@@ -41,6 +41,7 @@ type Scheduler struct {
 	storage  *streamhealth.Watcher
 	keeper   *keeper.Keeper
 	retainer *retainer
+	services services
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	log      *slog.Logger
@@ -82,7 +83,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 		return nil, err
 	}
 	s := &Scheduler{
-		cfg: cfg, store: st, nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
+		cfg: cfg, store: st, services: newServices(rpc.Client{Conn: d.Conn}), nc: d.Conn, js: js, log: log, woken: make(chan struct{}, 1),
 		storage: streamhealth.New(streamhealth.Config{Conn: d.Conn, JS: js, Log: log}), now: func() time.Time { return time.Now().UTC() },
 		pauses: pause.New(pause.Tick),
 	}

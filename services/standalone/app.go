@@ -22,7 +22,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/embeds3"
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/memnet"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
@@ -342,11 +341,11 @@ func (a *App) awaitReady(ctx context.Context, ready func()) error {
 func answering(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	err := rpc.Call(ctx, nc, bus.RequestSubject("scheduler", "summary"), &schedulerv1.SummaryRequest{}, &schedulerv1.SummaryResponse{})
-	if err != nil {
+	client := rpc.Client{Conn: nc}
+	if _, err := schedulerv1.NewSchedulerServiceClient(client).Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
 		return err
 	}
-	err = rpc.Call(ctx, nc, bus.RequestSubject("artifact", "stat"), &artifactv1.StatRequest{ObjectId: "none"}, &artifactv1.StatResponse{})
+	_, err := artifactv1.NewArtifactServiceClient(client).Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
 		return nil
 	}

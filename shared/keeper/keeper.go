@@ -10,7 +10,6 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -95,10 +94,9 @@ func (k *Keeper) send(ctx context.Context, ids []string) {
 }
 
 func (k *Keeper) ask(ctx context.Context, ids []string) error {
-	ctx, cancel := context.WithTimeout(ctx, rpc.DefaultTimeout)
-	defer cancel()
-	req := &artifactv1.KeepRequest{ObjectIds: ids}
-	return rpc.Call(ctx, k.nc, bus.RequestSubject("artifact", "keep"), req, &artifactv1.KeepResponse{})
+	artifact := artifactv1.NewArtifactServiceClient(rpc.Client{Conn: k.nc, Timeout: rpc.DefaultTimeout})
+	_, err := artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids})
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/observe"
@@ -93,22 +94,19 @@ type message[T any] interface {
 	proto.Message
 }
 
-// Handle answers fa.<service>.<verb> with fn.
-func Handle[Req any, PReq message[Req], Resp proto.Message](
-	s *Service, verb string, fn func(context.Context, PReq) (Resp, error),
-) error {
-	return s.add(verb, bus.RequestSubject(s.name, verb), func(ctx context.Context, r micro.Request) (proto.Message, error) {
-		return decodeAndCall(ctx, r, fn)
-	})
-}
-
-// HandleWorker answers fa.<service>.<verb>.<worker> with fn, which gets the worker's id from the subject: the one thing in
-// the request that NATS permissions vouch for.
-func HandleWorker[Req any, PReq message[Req], Resp proto.Message](
-	s *Service, verb string, fn func(context.Context, string, PReq) (Resp, error),
-) error {
-	subject := bus.WorkerRequestSubject(s.name, verb, "*")
-	return s.add(verb+"-worker", subject, func(ctx context.Context, r micro.Request) (proto.Message, error) {
+// Handle implements natsrpc.Registrar. A worker's id is taken from the subject: the one thing in the request that NATS permissions
+// vouch for.
+func (s *Service) Handle(m natsrpc.Method, h natsrpc.Handler) error {
+	if m.Service != s.name {
+		return fmt.Errorf("serve %s.%s: %w", m.Service, m.Name, errOtherService)
+	}
+	if !m.ByWorker {
+		return s.add(m.Name, bus.RequestSubject(s.name, m.Name), func(ctx context.Context, r micro.Request) (proto.Message, error) {
+			return h(ctx, "", decoder(r))
+		})
+	}
+	subject := bus.WorkerRequestSubject(s.name, m.Name, "*")
+	return s.add(m.Name+"-worker", subject, func(ctx context.Context, r micro.Request) (proto.Message, error) {
 		worker := r.Subject()[strings.LastIndexByte(r.Subject(), '.')+1:]
 		if !build.ValidID(worker) {
 			return nil, fmt.Errorf("%w: worker id %q", build.ErrInvalid, worker)
@@ -116,7 +114,45 @@ func HandleWorker[Req any, PReq message[Req], Resp proto.Message](
 		if !replyIsOwn(r.Reply(), worker) {
 			return nil, errReply
 		}
-		return decodeAndCall(ctx, r, func(ctx context.Context, req PReq) (Resp, error) { return fn(ctx, worker, req) })
+		return h(ctx, worker, decoder(r))
+	})
+}
+
+var errOtherService = errors.New("method of another service")
+
+// decoder unpacks a request.
+func decoder(r micro.Request) func(proto.Message) error {
+	return func(req proto.Message) error {
+		if err := bus.Decode(r.Data(), req); err != nil {
+			return fmt.Errorf("%w: unpack request: %w", build.ErrInvalid, err)
+		}
+		return nil
+	}
+}
+
+// Handle answers the one request fa.<service>.<verb> with fn. Services register all of theirs by the generated code of proto-events.
+func Handle[Req any, PReq message[Req], Resp proto.Message](
+	s *Service, verb string, fn func(context.Context, PReq) (Resp, error),
+) error {
+	return handle(s, natsrpc.Method{Service: s.name, Name: verb}, func(ctx context.Context, _ string, req PReq) (Resp, error) { return fn(ctx, req) })
+}
+
+// HandleWorker answers the one request fa.<service>.<verb>.<worker> with fn.
+func HandleWorker[Req any, PReq message[Req], Resp proto.Message](
+	s *Service, verb string, fn func(context.Context, string, PReq) (Resp, error),
+) error {
+	return handle(s, natsrpc.Method{Service: s.name, Name: verb, ByWorker: true}, fn)
+}
+
+func handle[Req any, PReq message[Req], Resp proto.Message](
+	s *Service, m natsrpc.Method, fn func(context.Context, string, PReq) (Resp, error),
+) error {
+	return s.Handle(m, func(ctx context.Context, worker string, decode func(proto.Message) error) (proto.Message, error) {
+		req := PReq(new(Req))
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		return fn(ctx, worker, req)
 	})
 }
 
@@ -128,16 +164,6 @@ var errReply = errors.New("reply subject is not the caller's inbox")
 // into the queue or another's heartbeat. Services that speak for a worker have plain inboxes.
 func replyIsOwn(reply, worker string) bool {
 	return strings.HasPrefix(reply, bus.InboxPrefix(worker)+".") || strings.HasPrefix(reply, nats.InboxPrefix)
-}
-
-func decodeAndCall[Req any, PReq message[Req], Resp proto.Message](
-	ctx context.Context, r micro.Request, fn func(context.Context, PReq) (Resp, error),
-) (proto.Message, error) {
-	req := PReq(new(Req))
-	if err := bus.Decode(r.Data(), req); err != nil {
-		return nil, fmt.Errorf("%w: unpack request: %w", build.ErrInvalid, err)
-	}
-	return fn(ctx, req)
 }
 
 func (s *Service) add(

@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// anyOrigin allows every page.
+const anyOrigin = "*"
+
+// corsMaxAge is how many seconds a browser may remember the answer.
+const corsMaxAge = "600"
+
+// AllowOrigins lets scripts of the pages of these origins read the answer. No credentials are involved: what lies behind is public.
+func AllowOrigins(origins []string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h.Add("Vary", "Origin")
+			if origin := r.Header.Get("Origin"); origin != "" && (slices.Contains(origins, origin) || slices.Contains(origins, anyOrigin)) {
+				h.Set("Access-Control-Allow-Origin", origin)
+				h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+				h.Set("Access-Control-Allow-Headers", "Content-Type, X-Request-Id")
+				h.Set("Access-Control-Expose-Headers", RequestIDHeader)
+				h.Set("Access-Control-Max-Age", corsMaxAge)
+			}
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// ValidOrigins refuses what no browser sends, such as an address that ends with a slash.
+func ValidOrigins(origins []string) error {
+	var faults []error
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if o != anyOrigin && (err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host) {
+			faults = append(faults, fmt.Errorf("StatsOrigins: %q, want scheme://host or scheme://host:port", o))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Kinds of refusals that are not sentinels of shared/build.
+var (
+	// ErrStalled means that no byte of a transfer moved for too long.
+	ErrStalled = errors.New("the transfer stalled")
+	// ErrForbidden means that the key is valid but lacks the scope.
+	ErrForbidden = errors.New("forbidden")
+	// ErrConflict means that the build's state does not allow the request.
+	ErrConflict = errors.New("conflict")
+	// ErrUnprocessable means that the request is well-formed but lacks what its purpose needs.
+	ErrUnprocessable = errors.New("unprocessable")
+	// ErrInProgress means that another submit with the same idempotency key has not ended yet.
+	ErrInProgress = errors.New("in progress")
+	// ErrKeyReused means that an idempotency key was used for a different request.
+	ErrKeyReused = errors.New("idempotency key reused")
+	// ErrTooMany means that the configured number of clients do this already.
+	ErrTooMany = errors.New("too many at once")
+)
+
+// Refusal is an error whose sentence is for the client. Its kind decides the status and the code.
+type Refusal struct {
+	Kind     error
+	Sentence string
+	// Detail is added for clients of API v2, which do not compare whole sentences.
+	Detail string
+}
+
+func (r *Refusal) Error() string { return r.Sentence }
+
+// Unwrap returns the kind.
+func (r *Refusal) Unwrap() error { return r.Kind }
+
+// Refuse returns a refusal with a formatted sentence.
+func Refuse(kind error, format string, args ...any) error {
+	return &Refusal{Kind: kind, Sentence: fmt.Sprintf(format, args...)}
+}
+
+// Answerer is an error that writes its own answer.
+type Answerer interface {
+	error
+	Answer(w http.ResponseWriter, r *http.Request, d Dialect)
+}
+
+// answer is what an error becomes over HTTP. An empty sentence means the error's own, an empty code the sentinel's.
+type answer struct {
+	err            error
+	status         int
+	sentence, code string
+}
+
+func answers() []answer {
+	return []answer{
+		{build.ErrNotFound, http.StatusNotFound, MsgNotFound, ""},
+		{build.ErrExpired, http.StatusGone, "", ""},
+		{build.ErrFinished, http.StatusBadRequest, "Build already finished", ""},
+		{build.ErrWorkerUnknown, http.StatusNotFound, "Worker not found", ""},
+		{build.ErrObjectNotFound, http.StatusNotFound, "", ""},
+		{build.ErrObjectCorrupt, http.StatusInternalServerError, "", ""},
+		{build.ErrTooLarge, http.StatusRequestEntityTooLarge, "", ""},
+		{build.ErrNoSpace, http.StatusInsufficientStorage, "", ""},
+		{build.ErrBadArchive, http.StatusBadRequest, "", ""},
+		{build.ErrInvalid, http.StatusBadRequest, "", ""},
+		{build.ErrLeaseLost, http.StatusConflict, "", ""},
+		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
+		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
+		{ErrConflict, http.StatusConflict, "", CodeNotCompleted},
+		{ErrInProgress, http.StatusServiceUnavailable, "", api.CodeUnderWay},
+		{ErrKeyReused, http.StatusUnprocessableEntity, "", "idempotency_key_reused"},
+		{ErrForbidden, http.StatusForbidden, "", CodeScope},
+		{ErrUnprocessable, http.StatusUnprocessableEntity, "", codeUnprocessable},
+		{ErrTooMany, http.StatusServiceUnavailable, "", codeTooMany},
+		{ErrStalled, http.StatusRequestTimeout, MsgFormStalled, CodeStalled},
+		{build.ErrUnavailable, http.StatusServiceUnavailable, MsgUnavailable, ""},
+	}
+}
