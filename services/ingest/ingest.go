@@ -15,6 +15,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/keeper"
@@ -41,9 +43,9 @@ type Ingest struct {
 	keys      keyCache
 	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
-	samples *bus.Async
-	hooks   *hooks
-	keeper  *keeper.Keeper
+	samples  *bus.Async
+	webhooks *webhook.Service
+	keeper   *keeper.Keeper
 	// presence tells which submits gateways work on.
 	presence *presence
 	// storage knows whether the bus can store.
@@ -94,10 +96,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.spendings, err = newSpendings(cfg.LogLimit.OrDefault(), st.AddLogSize, g.log); err != nil {
 		return nil, err
 	}
-	if g.hooks, err = newHooks(cfg); err != nil {
+	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
 		return nil, err
 	}
-	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
+	if g.webhooks, err = webhook.New(cfg.webhooks(), webhook.Deps{Store: st, JS: js, Log: g.log, Build: g.buildNow}); err != nil {
 		return nil, err
 	}
 	g.Responder = httpapi.Responder{Log: g.log}
@@ -140,10 +142,19 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("builds", func(ctx context.Context) error {
 		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })
 	})
-	group.Go("webhooks", g.hooksLoop)
-	group.Go("deliveries", g.sendLoop)
-	group.Go("old deliveries", g.sweepHooksLoop)
+	for name, loop := range g.webhooks.Loops() {
+		group.Go(name, loop)
+	}
 	return group.Run(ctx)
+}
+
+// buildNow returns a build as clients of API v2 see it.
+func (g *Ingest) buildNow(ctx context.Context, id string) (api.Build, error) {
+	resp, err := g.farm.BuildWithAttempts(ctx, id)
+	if err != nil {
+		return api.Build{}, err
+	}
+	return viewV2(resp.GetBuild(), resp.GetAttempts()), nil
 }
 
 // Handler answers HTTP.
