@@ -35,7 +35,7 @@ type submittedV1 struct {
 
 func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
 	return submittedV1{
-		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.token(b.GetId()),
+		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.auth.Token(b.GetId()),
 		OriginalID: b.GetRetryOf(),
 	}
 }

@@ -20,14 +20,14 @@ type (
 
 func (g *Ingest) legacy() *legacy.API {
 	return &legacy.API{
-		Responder: g.Responder, Farm: g.farm, Store: g.store, Token: g.token,
+		Responder: g.Responder, Farm: g.farm, Store: g.store, Token: g.auth.Token,
 		Download: func(w http.ResponseWriter, r *http.Request, id string) { g.download(w, r, httpapi.V2, id, id) },
 	}
 }
 
 // formerOperations take over what another controller had, and give it back.
 func (g *Ingest) formerOperations() []operation {
-	admin := g.requireKey(httpapi.V2, identity.ScopeAdmin)
+	admin := g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin)
 	const again = " May be sent again: what is there is left as it is. With check, nothing is written."
 	old := g.legacy()
 	imports, exports := old.Imports(), old.Exports()

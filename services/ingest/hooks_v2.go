@@ -58,7 +58,7 @@ type (
 )
 
 func (g *Ingest) hookOperations() []operation {
-	admin, who := g.requireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
+	admin, who := g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: g.addHookV2, id: "addWebhook", summary: "Add a webhook",

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
@@ -33,6 +34,7 @@ type Ingest struct {
 	cfg     Config
 	deps    Deps
 	store   *store.Store
+	auth    *auth.Guard
 	farm    *farm.Farm
 	nc      *nats.Conn
 	js      jetstream.JetStream
@@ -40,7 +42,6 @@ type Ingest struct {
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	keys      keyCache
 	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples  *bus.Async
@@ -103,6 +104,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g.Responder = httpapi.Responder{Log: g.log}
+	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)

@@ -129,8 +129,8 @@ func (g *Ingest) operations() []operation {
 }
 
 func (g *Ingest) buildOperations() []operation {
-	submit, read := g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeRead)
-	readOrToken, submitOrToken := g.requireKeyOrToken(httpapi.V2, identity.ScopeRead), g.requireKeyOrToken(httpapi.V2, identity.ScopeSubmit)
+	submit, read := g.auth.RequireKey(httpapi.V2, identity.ScopeSubmit), g.auth.RequireKey(httpapi.V2, identity.ScopeRead)
+	readOrToken, submitOrToken := g.auth.RequireKeyOrToken(httpapi.V2, identity.ScopeRead), g.auth.RequireKeyOrToken(httpapi.V2, identity.ScopeSubmit)
 	return []operation{
 		{
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
@@ -184,7 +184,7 @@ func (g *Ingest) buildOperations() []operation {
 }
 
 func (g *Ingest) workerOperations() []operation {
-	read, worker := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeWorker)
+	read, worker := g.auth.RequireKey(httpapi.V2, identity.ScopeRead), g.auth.RequireKey(httpapi.V2, identity.ScopeWorker)
 	return []operation{
 		{
 			method: "GET", path: "/workers", guard: read, handle: g.listWorkersV2, id: "listWorkers", summary: "List workers, those online first",
@@ -207,7 +207,7 @@ func (g *Ingest) workerOperations() []operation {
 }
 
 func (g *Ingest) projectOperations() []operation {
-	read, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeAdmin)
+	read, admin := g.auth.RequireKey(httpapi.V2, identity.ScopeRead), g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",

@@ -224,5 +224,5 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 
 func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
 	b := resp.GetBuild()
-	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
+	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.auth.Token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }
