@@ -220,7 +220,7 @@ func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
 		httpapi.V1.Refuse(w, r, http.StatusBadRequest, httpapi.CodeNotCompleted, httpapi.MsgNotCompleted)
 		return
 	}
-	g.download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
+	g.objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
 // extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.

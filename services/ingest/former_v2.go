@@ -21,7 +21,7 @@ type (
 func (g *Ingest) legacy() *legacy.API {
 	return &legacy.API{
 		Responder: g.Responder, Farm: g.farm, Store: g.store, Token: g.auth.Token,
-		Download: func(w http.ResponseWriter, r *http.Request, id string) { g.download(w, r, httpapi.V2, id, id) },
+		Download: func(w http.ResponseWriter, r *http.Request, id string) { g.objects.Download(w, r, httpapi.V2, id, id) },
 	}
 }
 

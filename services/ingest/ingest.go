@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
@@ -38,7 +38,7 @@ type Ingest struct {
 	farm    *farm.Farm
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	objects *httputil.ReverseProxy
+	objects *objects.Transfers
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
@@ -104,16 +104,16 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g.Responder = httpapi.Responder{Log: g.log}
+	if g.objects, err = objects.New(g.farm, d.ArtifactURL, d.ArtifactClient, g.Responder); err != nil {
+		return nil, err
+	}
 	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.archiveSource)
+	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive)
 	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
-	if g.objects, err = g.newObjectsProxy(); err != nil {
-		return nil, err
-	}
 	if g.pages, err = pages.New(backend{g}, cfg.SessionTTL, g.log); err != nil {
 		return nil, err
 	}

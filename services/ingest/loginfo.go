@@ -44,6 +44,15 @@ func (c *logCache) put(id string, l *api.Log) {
 	c.byID[id] = logInfo{l, time.Now()}
 }
 
+// archivedLog asks the artifact service for the archive of a log.
+func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
+	resp, err := g.farm.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // logV2 is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (g *Ingest) logV2(ctx context.Context, id string) *api.Log {

@@ -54,7 +54,7 @@ func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
 	case part.query != "":
 		g.searchLog(w, r, req, part)
 	case part.text || strings.Contains(accept, "text/plain"):
-		w.Header().Set("Content-Disposition", attachment(req.BuildID+".log"))
+		w.Header().Set("Content-Disposition", httpapi.Attachment(req.BuildID+".log"))
 		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: "text/plain; charset=utf-8", line: appendPlain})
 	default:
 		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: jsonLines, line: appendLineV2, comma: ",", head: "[", foot: "]\n"})

@@ -250,20 +250,20 @@ func (g *Ingest) projectOperations() []operation {
 func (g *Ingest) byteOperations() []operation {
 	return []operation{
 		{
-			method: "GET", path: "/objects", handle: g.moveObject, id: "getObject", summary: "Read bytes with a ticket",
+			method: "GET", path: "/objects", handle: g.objects.Move, id: "getObject", summary: "Read bytes with a ticket",
 			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404, 416},
 		},
 		{
-			method: "HEAD", path: "/objects", handle: g.moveObject, id: "headObject", summary: "Look at bytes with a ticket",
+			method: "HEAD", path: "/objects", handle: g.objects.Move, id: "headObject", summary: "Look at bytes with a ticket",
 			about: "With a ticket for writing: Upload-Offset says how many bytes have come, Upload-Complete if they are all. The status is 204 then.",
 			who:   "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
 		},
 		{
-			method: "PUT", path: "/objects", handle: g.moveObject, id: "putObject", summary: "Write bytes with a ticket",
+			method: "PUT", path: "/objects", handle: g.objects.Move, id: "putObject", summary: "Write bytes with a ticket",
 			who: "a ticket", asks: transfer{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 408, 409, 413, 507},
 		},
 		{
-			method: "PATCH", path: "/objects", handle: g.moveObject, id: "appendToObject", summary: "Append bytes with a ticket",
+			method: "PATCH", path: "/objects", handle: g.objects.Move, id: "appendToObject", summary: "Append bytes with a ticket",
 			about: "After the IETF draft Resumable Uploads for HTTP. Of a request that is not the last, or breaks, whole pieces of 8 MiB are kept; Upload-Offset in the answer says how much that is, and the status is 204. A 409 with the code upload_offset says the same when the bytes belong elsewhere.",
 			who:   "a ticket", asks: appendBytes{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 404, 408, 409, 413, 507},
 		},

@@ -117,6 +117,9 @@ func (g *Ingest) takeIn(r *http.Request, b *httpapi.Body, say httpapi.Dialect, s
 	return resp, err
 }
 
+// note remembers an object of the submit, so that it is discarded unless a build gets it.
+func (s *submission) note(objectID string) { s.objects = append(s.objects, objectID) }
+
 // origin is nil of a submit that says nothing of where it comes from.
 func (s *submission) origin() *schedulerv1.Origin {
 	o := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
