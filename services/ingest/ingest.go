@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
@@ -51,16 +51,16 @@ type Ingest struct {
 	presence *presence
 	// storage knows whether the bus can store.
 	storage *streamhealth.Watcher
-	// book reads logs, hub has them followed.
-	book *logbook.Book
-	hub  *logbook.Hub
+	// reader reads logs, broadcaster lets clients follow them.
+	reader      *logs.Reader
+	broadcaster *logs.Broadcaster
 	// pages are for people.
 	pages *pages.Pages
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
 	stats          statsCache
-	logs           logCache
+	logPlaces      logCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -112,8 +112,10 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive)
-	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
+	if g.reader, err = logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive); err != nil {
+		return nil, err
+	}
+	g.broadcaster = logs.NewBroadcaster(g.reader, logs.BroadcastConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.pages, err = pages.New(backend{g}, cfg.SessionTTL, g.log); err != nil {
 		return nil, err
 	}

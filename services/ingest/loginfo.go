@@ -56,7 +56,7 @@ func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogRes
 // logV2 is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (g *Ingest) logV2(ctx context.Context, id string) *api.Log {
-	if l, ok := g.logs.get(id); ok {
+	if l, ok := g.logPlaces.get(id); ok {
 		return l
 	}
 	resp, err := g.archivedLog(ctx, id)
@@ -65,7 +65,7 @@ func (g *Ingest) logV2(ctx context.Context, id string) *api.Log {
 		return nil
 	}
 	l := viewLog(resp)
-	g.logs.put(id, l)
+	g.logPlaces.put(id, l)
 	return l
 }
 
