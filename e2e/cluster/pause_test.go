@@ -11,8 +11,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// pauseFor is three times a lease.
-const pauseFor = 40 * time.Second
+// pauseFor is longer than a lease. A lease of half a minute is a quarter of the shortest default; a worker whose node of the bus hangs
+// needs some 20 s on a busy machine to notice and to find another.
+const pauseFor = 45 * time.Second
 
 // building submits as many builds as there are slots, each of which outlasts the pause, and waits until all run.
 func building(t *testing.T, c *api.Client, n int) []string {
@@ -67,7 +68,7 @@ func withShortLeases(t *testing.T, nodes int) *cluster.Cluster {
 	t.Helper()
 	return start(t, func(cfg *cluster.Config) {
 		cfg.Nodes, cfg.Fake = nodes, "slow=15s,lines=20"
-		cfg.Services = []string{"FREEAGENT_STAGE_TTLS=prepare=15s,install=15s,export=15s,upload=15s"}
+		cfg.Services = []string{"FREEAGENT_STAGE_TTLS=prepare=30s,install=30s,export=30s,upload=30s"}
 	})
 }
 
