@@ -105,11 +105,11 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	var exit *session.ExitError
 	if errors.As(err, &exit) {
 		if exit.Err != nil {
-			fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+			fmt.Fprintln(root.ErrOrStderr(), "freeagent:", show.Lines(err.Error()))
 		}
 		return exit.Code
 	}
-	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", show.Lines(err.Error()))
 	if misused(err) {
 		return session.ExitUsage
 	}
