@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxField bounds a text field; maxParts the form.
+	// maxField bounds a text field, in bytes; maxParts the form.
 	maxField = 64 << 10
 	maxParts = 100
 )
@@ -103,21 +103,34 @@ func readField(part *multipart.Part, name string) (string, error) {
 	return value, nil
 }
 
-// readText reads a field that is for people.
-func readText(part *multipart.Part, name string) (string, error) {
-	value, err := readAll(part, name)
-	return text.Clean(value), err
+// readText reads a field that is for people: what exceeds maxField is cut off, never a reason to refuse the rest of the form.
+func readText(part *multipart.Part) (string, error) {
+	value, err := readUpTo(part, maxField+1)
+	if err == nil {
+		_, err = io.Copy(io.Discard, part)
+	}
+	if err != nil {
+		return "", brokenForm(err)
+	}
+	return text.Shorten(value, maxField), nil
 }
 
+// readAll reads a field whole and refuses one that is longer than maxField.
 func readAll(part *multipart.Part, name string) (string, error) {
-	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
+	value, err := readUpTo(part, maxField+1)
 	if err != nil {
 		return "", httpapi.BodyError(err)
 	}
 	if len(value) > maxField {
 		return "", httpapi.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
 	}
-	return string(value), nil
+	return value, nil
+}
+
+// readUpTo reads at most n bytes.
+func readUpTo(r io.Reader, n int64) (string, error) {
+	value, err := io.ReadAll(io.LimitReader(r, n))
+	return string(value), err //nolint:wrapcheck // the callers tell what broke
 }
 
 // storeSource streams the source to the artifact service as it arrives.

@@ -93,7 +93,7 @@ func (d *delivery) part(part *multipart.Part) (err error) {
 	case name == "result" && part.FileName() != "" && d.result == "" && d.fields["success"] != "false":
 		return d.store(part)
 	case part.FileName() == "" && name == "error_message":
-		d.fields[name], err = readText(part, name)
+		d.fields[name], err = readText(part)
 		return err
 	case part.FileName() == "" && slices.Contains([]string{"build_id", "worker_id", "success"}, name):
 		d.fields[name], err = readField(part, name)

@@ -206,3 +206,48 @@ func TestReadOnlyDatabaseIsRefused(t *testing.T) {
 		t.Errorf("up said %q, want the database and the cause", said)
 	}
 }
+
+// TestFullDiskIsSaid: whoever changes something while the disk is full is told the cause at once, instead of waiting for a
+// service that would come back by itself.
+func TestFullDiskIsSaid(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t, 700)
+	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t)}
+	f.up()
+	id := f.submit()
+	space := filler{t, filepath.Join(disk, "filler")}
+	weight := 0
+	for what, change := range map[string]func() error{
+		"submit": func() error {
+			_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+			return err
+		},
+		"rules": func() error {
+			weight++
+			_, err := f.client().SetProjectRule(t.Context(), fmt.Sprintf("shop%d", weight), api.ProjectRule{Weight: 2})
+			return err
+		},
+		"pin": func() error {
+			_, err := f.client().Pin(t.Context(), id, strings.Repeat("note", 50))
+			return err
+		},
+	} {
+		var err error
+		began := time.Now()
+		f.eventually(what+" is refused", func() bool { // until then it finds room in files that are there already
+			space.fill()
+			began = time.Now()
+			err = change()
+			return err != nil
+		})
+		if took := time.Since(began); !errors.Is(err, build.ErrNoSpace) || !strings.Contains(err.Error(), "full") && !strings.Contains(err.Error(), "free") || took > 5*time.Second {
+			t.Errorf("%s on a full disk = %v after %s, want it to be no space, to say so and at once", what, err, took)
+		}
+	}
+	space.free()
+	f.eventually("a submit is taken again", func() bool {
+		_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+		return err == nil
+	})
+	f.stop()
+}
