@@ -110,7 +110,7 @@ func readText(part *multipart.Part) (string, error) {
 		_, err = io.Copy(io.Discard, part)
 	}
 	if err != nil {
-		return "", brokenForm(err)
+		return "", httpapi.BodyError(err)
 	}
 	return text.Shorten(value, maxField), nil
 }
