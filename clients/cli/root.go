@@ -29,6 +29,8 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/submit"
 	"github.com/expo-free-agent/freeagent/clients/cli/webhooks"
 	"github.com/expo-free-agent/freeagent/clients/cli/workers"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
@@ -105,19 +107,24 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	var exit *session.ExitError
 	if errors.As(err, &exit) {
 		if exit.Err != nil {
-			fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+			fmt.Fprintln(root.ErrOrStderr(), "freeagent:", show.Lines(err.Error()))
 		}
 		return exit.Code
 	}
-	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", err)
+	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", show.Lines(err.Error()))
 	if misused(err) {
 		return session.ExitUsage
 	}
 	return session.ExitFailure
 }
 
-// misused recognises cobra's own complaints, which have no type.
+// misused recognises calls that are wrong: arguments that the server, or our own check, does not accept; addresses that are
+// none; errors of commands that are defined elsewhere and say so (WrongUsage); and cobra's complaints, which have no type.
 func misused(err error) bool {
+	var wrong interface{ WrongUsage() bool }
+	if errors.Is(err, build.ErrInvalid) || errors.Is(err, api.ErrBaseURL) || errors.As(err, &wrong) && wrong.WrongUsage() {
+		return true
+	}
 	for _, sign := range []string{"unknown command", "unknown flag", "accepts ", "requires "} {
 		if strings.HasPrefix(err.Error(), sign) {
 			return true

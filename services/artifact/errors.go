@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/outage"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -95,6 +96,9 @@ func describe(err error) (code string, status int, text string) {
 	var r *refusal
 	if errors.As(err, &r) {
 		return code, status, r.text
+	}
+	if outage.IsDiskFull(err) {
+		return code, status, outage.MsgDiskFull
 	}
 	if status == http.StatusServiceUnavailable {
 		return code, status, "the artifact service does not reach what it needs right now; try again in a few seconds"

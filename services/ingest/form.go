@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 )
 
 const (
-	// maxField bounds a text field; maxParts the form.
+	// maxField bounds a text field, in bytes; maxParts the form.
 	maxField = 64 << 10
 	maxParts = 100
 )
@@ -59,30 +58,18 @@ func (f *form) read() error {
 		part, err := f.parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			if err := f.body.Drain(); err != nil {
-				return brokenForm(err)
+				return httpapi.BodyError(err)
 			}
 			return f.into.complete()
 		}
 		if err != nil {
-			return brokenForm(err)
+			return httpapi.BodyError(err)
 		}
 		if err := f.readPart(part); err != nil {
 			return err
 		}
 	}
 	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
-}
-
-// brokenForm tells a form that is too large, or stalls, from one that ends early.
-func brokenForm(err error) error {
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
-	case httpapi.IsStalled(err):
-		return fmt.Errorf("read the form: %w", httpapi.ErrStalled)
-	}
-	return httpapi.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
 }
 
 func (f *form) readPart(part *multipart.Part) (err error) {
@@ -98,7 +85,7 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 		s.fields[name], err = readField(part, name)
 	default:
 		if _, err = io.Copy(io.Discard, part); err != nil {
-			err = brokenForm(err)
+			err = httpapi.BodyError(err)
 		}
 	}
 	return err
@@ -116,34 +103,47 @@ func readField(part *multipart.Part, name string) (string, error) {
 	return value, nil
 }
 
-// readText reads a field that is for people.
-func readText(part *multipart.Part, name string) (string, error) {
-	value, err := readAll(part, name)
-	return text.Clean(value), err
+// readText reads a field that is for people: what exceeds maxField is cut off, never a reason to refuse the rest of the form.
+func readText(part *multipart.Part) (string, error) {
+	value, err := readUpTo(part, maxField+1)
+	if err == nil {
+		_, err = io.Copy(io.Discard, part)
+	}
+	if err != nil {
+		return "", httpapi.BodyError(err)
+	}
+	return text.Shorten(value, maxField), nil
 }
 
+// readAll reads a field whole and refuses one that is longer than maxField.
 func readAll(part *multipart.Part, name string) (string, error) {
-	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
+	value, err := readUpTo(part, maxField+1)
 	if err != nil {
-		return "", brokenForm(err)
+		return "", httpapi.BodyError(err)
 	}
 	if len(value) > maxField {
 		return "", httpapi.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
 	}
-	return string(value), nil
+	return value, nil
+}
+
+// readUpTo reads at most n bytes.
+func readUpTo(r io.Reader, n int64) (string, error) {
+	value, err := io.ReadAll(io.LimitReader(r, n))
+	return string(value), err //nolint:wrapcheck // the callers tell what broke
 }
 
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := httpapi.TrackErrors(part)
-	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
+	ref, err := f.g.objects.Upload(f.r.Context(), f.into.note, &artifactv1.UploadRequest{
 		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil
 	}
 	if broken := file.Broken(); broken != nil { // whatever the far end made of it
-		return nil, brokenForm(broken)
+		return nil, httpapi.BodyError(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
 		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgSourceLarge, Detail: err.Error()}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/swaggest/openapi-go"
@@ -48,6 +49,9 @@ func (o operation) describe(r *openapi31.Reflector) error {
 		u.HTTPStatus, u.ContentType, u.Description = o.status, o.contentType, http.StatusText(o.status)
 	})
 	refusals := o.refusals
+	if o.method != http.MethodGet && o.method != http.MethodHead && !slices.Contains(refusals, http.StatusInsufficientStorage) {
+		refusals = append(slices.Clone(refusals), http.StatusInsufficientStorage) // what changes something needs the disk
+	}
 	if o.guard != nil {
 		c.AddSecurity("key")
 		refusals = append([]int{http.StatusUnauthorized, http.StatusForbidden}, refusals...)

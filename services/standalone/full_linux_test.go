@@ -163,6 +163,9 @@ func fullDisk(t *testing.T, end func(f *farm, free func())) {
 		}
 	}
 	f.logsEnd(ids)
+	for _, id := range ids {
+		f.becomes(id, "the log of "+id+" is archived", func(b api.Build) bool { return b.Log != nil && b.Log.ArchivedAt != "" })
+	}
 	t.Logf("all %d builds ended and their logs were read %s after there was space", len(ids), time.Since(freed).Round(time.Millisecond))
 	f.worker("late", "")
 	f.completedOnce(f.submit())
@@ -249,5 +252,50 @@ func TestNoInodesIsAFullDisk(t *testing.T) {
 	if _, err := f.client().Submit(t.Context(), api.Submit{Platform: "ios", Source: largeProject(t)}); err != nil {
 		t.Errorf("submit afterwards: %v", err)
 	}
+	f.stop()
+}
+
+// TestFullDiskIsSaid: whoever changes something while the disk is full is told the cause at once, instead of waiting for a
+// service that would come back by itself.
+func TestFullDiskIsSaid(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t, 700)
+	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t)}
+	f.up()
+	id := f.submit()
+	space := filler{t, filepath.Join(disk, "filler")}
+	weight := 0
+	for what, change := range map[string]func() error{
+		"submit": func() error {
+			_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+			return err
+		},
+		"rules": func() error {
+			weight++
+			_, err := f.client().SetProjectRule(t.Context(), fmt.Sprintf("shop%d", weight), api.ProjectRule{Weight: 2})
+			return err
+		},
+		"pin": func() error {
+			_, err := f.client().Pin(t.Context(), id, strings.Repeat("note", 50))
+			return err
+		},
+	} {
+		var err error
+		began := time.Now()
+		f.eventually(what+" is refused", func() bool { // until then it finds room in files that are there already
+			space.fill()
+			began = time.Now()
+			err = change()
+			return err != nil
+		})
+		if took := time.Since(began); !errors.Is(err, build.ErrNoSpace) || !strings.Contains(err.Error(), "full") && !strings.Contains(err.Error(), "free") || took > 5*time.Second {
+			t.Errorf("%s on a full disk = %v after %s, want it to be no space, to say so and at once", what, err, took)
+		}
+	}
+	space.free()
+	f.eventually("a submit is taken again", func() bool {
+		_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+		return err == nil
+	})
 	f.stop()
 }

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -47,6 +48,27 @@ func (l *localWorker) flags(f *pflag.FlagSet) {
 	f.DurationVar(&l.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often the local worker measures what a build uses; 0 is never")
 	f.DurationVar(&l.grace, "cancel-grace", process.DefaultGrace, "time between SIGTERM and SIGKILL for a build of the local worker that is cancelled (FREEAGENT_CANCEL_GRACE)")
 	f.StringSliceVar(&l.passEnv, "pass-env", nil, "variables of this environment that builds get besides the usual ones")
+}
+
+// check returns what is wrong with the flags. Those of a worker that is not wanted must be right, too: they are a mistake in any case.
+func (l *localWorker) check() error {
+	if l.executor != "shell" && l.executor != "fake" {
+		return fmt.Errorf("--executor %s: want shell or fake", l.executor)
+	}
+	if l.fake != "" && l.executor != "fake" {
+		return errors.New("--fake goes with --executor fake")
+	}
+	if _, err := fake.Parse(l.fake); err != nil {
+		return fmt.Errorf("--fake: %w", err)
+	}
+	if l.slots < 1 {
+		return fmt.Errorf("--slots %d: want at least 1", l.slots)
+	}
+	if l.grace < 0 {
+		return fmt.Errorf("--cancel-grace %s: want at least 0", l.grace)
+	}
+	// The name and the directory are ours, and come later.
+	return worker.Config{Name: "local", Slots: l.slots, StateDir: "/", DrainTimeout: l.drain, TelemetryEvery: l.telemetry}.Validate()
 }
 
 // part makes the worker; it joins once the server answers.

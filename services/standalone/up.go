@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/expo-free-agent/freeagent/clients/cli"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/services/ingest"
@@ -65,11 +66,8 @@ that were acknowledged go on when it is started again.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if !cmd.Flags().Changed("cancel-grace") {
 				if o.local.grace, err = process.GraceSetting(o.getenv("FREEAGENT_CANCEL_GRACE")); err != nil {
-					return err
+					return cli.Usage("%w", err)
 				}
-			}
-			if o.local.grace < 0 {
-				return fmt.Errorf("--cancel-grace %s: want at least 0", o.local.grace)
 			}
 			return o.run(cmd.Context())
 		},
@@ -199,8 +197,11 @@ func stageTTLs(flag map[string]string) (map[build.Stage]time.Duration, error) {
 func (o *upOptions) run(ctx context.Context) error {
 	began := time.Now()
 	cfg, err := o.config()
+	if err == nil {
+		err = o.local.check()
+	}
 	if err != nil {
-		return err
+		return cli.Usage("%w", err)
 	}
 	if o.readyFile != "" { // before the S3 endpoint changes the working directory
 		if o.readyFile, err = filepath.Abs(o.readyFile); err != nil {

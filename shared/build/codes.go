@@ -50,7 +50,8 @@ func Code(err error) string {
 	return CodeInternal
 }
 
-// remoteError is a far service's refusal. It matches its sentinel with errors.Is; its text is fit for users.
+// remoteError is a far service's refusal, or a sentinel that matches a wider one. It matches its sentinel with errors.Is; its text is
+// fit for users.
 type remoteError struct {
 	text     string
 	sentinel error

@@ -32,8 +32,9 @@ var (
 	ErrObjectCorrupt = errors.New("object is corrupt")
 	// ErrTooLarge: more bytes than the limit for this kind of object.
 	ErrTooLarge = errors.New("too large")
-	// ErrNoSpace: the store is full.
-	ErrNoSpace = errors.New("no space left in the object store")
+	// ErrNoSpace: the object store, or the disk of a service, is full. It matches ErrUnavailable, too: the same call succeeds once
+	// there is space, so who waits for a service that is away waits for this.
+	ErrNoSpace error = &remoteError{text: "no space left", sentinel: ErrUnavailable}
 	// ErrBadArchive: a source that is not a usable archive; the text says why.
 	ErrBadArchive = errors.New("not a usable archive")
 	// ErrUnauthorized: credentials are missing or wrong.

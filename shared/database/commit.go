@@ -97,13 +97,14 @@ func (c *committer) begin(ctx context.Context) error {
 
 func (c *committer) part(ctx context.Context, f func() error) (*commit, error) {
 	joined := false
+	var failed error
 	defer func() {
 		if !joined {
-			c.undo(ctx)
+			c.undo(ctx, failed)
 		}
 	}()
-	if err := f(); err != nil {
-		return nil, err
+	if failed = f(); failed != nil {
+		return nil, failed
 	}
 	if c.open.members > 0 {
 		if err := c.exec(ctx, "RELEASE part"); err != nil {
@@ -117,7 +118,7 @@ func (c *committer) part(ctx context.Context, f func() error) (*commit, error) {
 
 // undo takes back a part that failed; the first one is the whole so far. After some faults (a full disk) SQLite itself has
 // undone everything: then there is no savepoint any more, and the others are told.
-func (c *committer) undo(ctx context.Context) {
+func (c *committer) undo(ctx context.Context, failed error) {
 	if c.open.members > 0 {
 		err := c.exec(ctx, "ROLLBACK TO part")
 		if err == nil {
@@ -127,7 +128,7 @@ func (c *committer) undo(ctx context.Context) {
 			return
 		}
 	}
-	c.end(ctx, errUndone)
+	c.end(ctx, errors.Join(errUndone, failed))
 }
 
 // settle commits if nobody comes after.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
+	"github.com/expo-free-agent/freeagent/shared/outage"
 )
 
 // TestFullDisk: a transaction that finds the disk full is rolled back and says so; with room again, all goes on.
@@ -38,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 			return tx.Emit(t.Context(), database.Message{ID: "large", Subject: "s", Payload: make([]byte, 300<<10)})
 		})
 	}
-	if err := write(); err == nil || !strings.Contains(err.Error(), "full") {
+	if err := write(); err == nil || !strings.Contains(err.Error(), "full") || !outage.IsDiskFull(err) || !outage.Is(err) {
 		t.Errorf("WithTx on a full disk = %v, want it to say so", err)
 	}
 	if n := count(t, db, "SELECT count(*) FROM outbox"); n != 1 {

@@ -78,15 +78,20 @@ func (db *DB) CheckWrite(ctx context.Context) error {
 
 // cannotWrite is the error of a SQLite file that cannot be written now: its disk is full, read-only or
 // fails. Package outage recognises it.
-type cannotWrite struct{ error }
+type cannotWrite struct {
+	error
+
+	full bool
+}
 
 func (e cannotWrite) Unwrap() error     { return e.error }
 func (e cannotWrite) Unavailable() bool { return true }
+func (e cannotWrite) DiskFull() bool    { return e.full }
 
 func explainWrite(err error) error {
-	switch codeSQLite(err) {
+	switch code := codeSQLite(err); code {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		return cannotWrite{err}
+		return cannotWrite{err, code == sqlite3.SQLITE_FULL}
 	}
 	return err
 }

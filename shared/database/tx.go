@@ -57,7 +57,7 @@ func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 			return explainWrite(err)
 		}
 	}
-	return fmt.Errorf("after %d tries: %w", txTries, err)
+	return explainWrite(fmt.Errorf("after %d tries: %w", txTries, err))
 }
 
 // IsTransient says whether err is that of a transaction that lost against others each time it was tried. A later try may succeed.

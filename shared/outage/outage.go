@@ -11,6 +11,9 @@ import (
 	"syscall"
 )
 
+// MsgDiskFull is what users are told when IsDiskFull.
+const MsgDiskFull = "The server's disk is full. Free space on it, or ask its operator to, then try again"
+
 // Is says whether err is that of a far side which does not answer now. It must not be asked about errors of reading what a
 // client sends: those look the same.
 func Is(err error) bool {
@@ -36,6 +39,17 @@ func Is(err error) bool {
 	}
 	var answer interface{ SQLState() string }
 	return errors.As(err, &answer) && away(answer.SQLState())
+}
+
+// IsDiskFull reports whether err is that of a database whose disk is full: SQLite's on the service's own machine (package
+// database), or PostgreSQL's (53100). Only an operator can help, so users are told the cause.
+func IsDiskFull(err error) bool {
+	var file interface{ DiskFull() bool }
+	if errors.As(err, &file) && file.DiskFull() {
+		return true
+	}
+	var answer interface{ SQLState() string }
+	return errors.As(err, &answer) && answer.SQLState() == "53100"
 }
 
 // away knows PostgreSQL's words for it: connections that broke (class 08), no more of them or of memory or of disk (53), a

@@ -42,3 +42,15 @@ func TestIs(t *testing.T) {
 		}
 	}
 }
+
+func TestIsDiskFull(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{"53100": true, "53000": false, "53300": false, "42601": false} {
+		if got := outage.IsDiskFull(fmt.Errorf("commit: %w", &pgconn.PgError{Code: code})); got != want {
+			t.Errorf("IsDiskFull(%s) = %t, want %t", code, got, want)
+		}
+	}
+	if outage.IsDiskFull(nil) || outage.IsDiskFull(errors.New("no space left on device")) {
+		t.Error("an error of no database is taken for a full disk")
+	}
+}

@@ -5,8 +5,11 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/outage"
 )
 
-// Code is build.Code, and "unavailable" for what is away.
+// Code is build.Code, "no_space" for a database whose disk is full, and "unavailable" for what is away.
 func Code(err error) string {
+	if outage.IsDiskFull(err) {
+		return build.Code(build.ErrNoSpace)
+	}
 	code := build.Code(err)
 	if code == build.CodeInternal && outage.Is(err) {
 		return build.Code(build.ErrUnavailable)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -92,6 +93,20 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 				t.Errorf("%v is also %v", err, other)
 			}
 		}
+	}
+}
+
+// TestFullDiskCrossesTheWire: the caller learns that the service's disk is full, and may wait for it as for one that is away.
+func TestFullDiskCrossesTheWire(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.handle(b.service(), func(context.Context, *text) (*text, error) {
+		return nil, errors.Join(build.ErrUnavailable, &pgconn.PgError{Code: "53100", Message: "could not extend file base/5/1"})
+	})
+	_, err := b.call(t.Context(), "")
+	if build.Code(err) != "no_space" || !errors.Is(err, build.ErrNoSpace) || !errors.Is(err, build.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "disk is full") || strings.Contains(err.Error(), "base/5") {
+		t.Errorf("got %v, want no space with a sentence for users", err)
 	}
 }
 

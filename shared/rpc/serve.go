@@ -19,6 +19,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/observe"
+	"github.com/expo-free-agent/freeagent/shared/outage"
 )
 
 // maxInFlight bounds the requests that one replica handles at once; more wait in the subscription's buffer.
@@ -227,6 +228,9 @@ func (s *Service) refuse(ctx context.Context, r micro.Request, err error) {
 	if code == build.CodeInternal {
 		s.log.ErrorContext(ctx, "request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
+	} else if outage.IsDiskFull(err) {
+		s.log.WarnContext(ctx, "request not served: disk full", "subject", r.Subject(), "err", err)
+		text = outage.MsgDiskFull
 	} else if build.Code(err) == build.CodeInternal { // what is away has an address that is no user's business
 		s.log.WarnContext(ctx, "request not served: something that it needs is away", "subject", r.Subject(), "err", err)
 		text = s.name + " does not reach what it needs right now; try again in a few seconds"

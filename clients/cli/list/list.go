@@ -34,13 +34,19 @@ func New(streams session.IO) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, "how many, 1 to 1000")
+	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("how many, 1 to %d", maxLimit))
 	cmd.Flags().StringArrayVar(&o.Status, "status", nil, "only builds in this state; may be given again")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each build as a JSON object")
 	return cmd
 }
 
+// maxLimit is the server's, too.
+const maxLimit = 1000
+
 func run(ctx context.Context, o *options) error {
+	if o.Limit < 1 || o.Limit > maxLimit {
+		return session.Usage("--limit must be 1 to %d (got %d)", maxLimit, o.Limit)
+	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
 		return err
@@ -75,7 +81,7 @@ func (o *options) table(page api.BuildList) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	if page.Next != "" {
-		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(1000, 10*max(o.Limit, 1)))
+		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(maxLimit, 10*o.Limit))
 	}
 	return nil
 }

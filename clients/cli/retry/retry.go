@@ -50,7 +50,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	fmt.Fprintf(o.io.Out, "Build %s is submitted again as %s.\n", o.id, sub.ID)
 	for _, w := range sub.Warnings {
-		fmt.Fprintln(o.io.Err, "warning:", w)
+		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}
 	return nil
 }

@@ -69,6 +69,9 @@ func newProject(o *options) *cobra.Command {
 		if !reset && !changed(cmd, "weight", "max-running", "max-priority", "supersede") {
 			return session.Usage("no setting named; see: freeagent rules project --help")
 		}
+		if reset && changed(cmd, "weight", "max-running", "max-priority", "supersede") {
+			return session.Usage("--reset removes the rule, so it cannot go with a setting; leave one of them out")
+		}
 		client, err := o.connect.Client(o.io)
 		if err != nil {
 			return err
@@ -135,6 +138,9 @@ func newPool(o *options) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !reset && !changed(cmd, "max-running") {
 			return session.Usage("no setting named; see: freeagent rules pool --help")
+		}
+		if reset && changed(cmd, "max-running") {
+			return session.Usage("--reset removes the rule, so it cannot go with a setting; leave one of them out")
 		}
 		client, err := o.connect.Client(o.io)
 		if err != nil {

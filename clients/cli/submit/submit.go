@@ -183,7 +183,7 @@ func (o *options) tell(sub api.Submitted) error {
 	}
 	fmt.Fprintf(o.io.Out, "Build %s is submitted.\n", sub.ID)
 	for _, w := range sub.Warnings {
-		fmt.Fprintln(o.io.Err, "warning:", w)
+		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}
 	for _, old := range sub.Superseded {
 		fmt.Fprintf(o.io.Out, "Cancelled build %s, which this one supersedes.\n", old)

@@ -41,12 +41,18 @@ func NewDeliveries(streams session.IO) *cobra.Command {
 	cmd.Flags().StringVar(&o.State, "state", "", "only those that are pending, delivered, dead or skipped")
 	cmd.Flags().StringVar(&o.From, "from", "", "made from this time on, such as 2026-11-26T10:00:00Z")
 	cmd.Flags().StringVar(&o.To, "to", "", "made before this time")
-	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, "how many, 1 to 200")
+	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("how many, 1 to %d", maxDeliveries))
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each delivery as a JSON object")
 	return cmd
 }
 
+// maxDeliveries is the server's limit of a page.
+const maxDeliveries = 200
+
 func (o *deliveriesOptions) run(ctx context.Context) error {
+	if o.Limit < 1 || o.Limit > maxDeliveries {
+		return session.Usage("--limit must be 1 to %d (got %d)", maxDeliveries, o.Limit)
+	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
 		return err
@@ -85,7 +91,7 @@ func (o *deliveriesOptions) table(list api.DeliveryList) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	if list.Next != "" {
-		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(200, 10*max(o.Limit, 1)))
+		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(maxDeliveries, 10*o.Limit))
 	}
 	return nil
 }

@@ -19,8 +19,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// errUsage: the command was called in a way that cannot work.
-var errUsage = errors.New("usage")
+// errUsage means that the command was called in a way that cannot work.
+var errUsage error = usageError{errors.New("usage")}
+
+// usageError makes the program end with the exit code of a wrong call, which it recognises by WrongUsage.
+type usageError struct{ error }
+
+// WrongUsage reports that the call was wrong.
+func (usageError) WrongUsage() bool { return true }
 
 type options struct {
 	server, bus, keyFile, name, pool, stateDir, executor, fake string
@@ -69,7 +75,10 @@ func (o options) config() (worker.Config, error) {
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
 	}
-	return cfg, cfg.Validate() //nolint:wrapcheck // names every fault
+	if err := cfg.Validate(); err != nil {
+		return cfg, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return cfg, nil
 }
 
 func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
@@ -85,7 +94,7 @@ func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) 
 	case "fake":
 		knobs, err := fake.Parse(o.fake)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // a sentence for people
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}
 		return fake.New(dir, knobs, nil) //nolint:wrapcheck // says what it did
 	}

@@ -16,31 +16,3 @@ func pipelineWarnings(plan Plan) (all []string) {
 	}
 	return all
 }
-
-// hasPipeline looks for a | outside of quotes and comments that is neither part of || nor of >|.
-func hasPipeline(script string) bool {
-	var quote, before byte
-	for i := 0; i < len(script); i++ {
-		c := script[i]
-		switch {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"':
-			quote = c
-		case c == '#' && (before == 0 || before == ' ' || before == '\t' || before == '\n' || before == ';'):
-			for i+1 < len(script) && script[i+1] != '\n' {
-				i++
-			}
-		case c == '|' && i+1 < len(script) && script[i+1] == '|':
-			i++
-		case c == '|' && before != '>':
-			return true
-		}
-		before = c
-	}
-	return false
-}

@@ -10,6 +10,15 @@ var sequence = regexp.MustCompile(`\x1b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]|\x1
 
 var colours = regexp.MustCompile(`^\x1b\[[0-9;:]*m$`)
 
+// Lines is Safe for text of several lines.
+func Lines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = Safe(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Safe takes out of text, which comes from a build or a server, what could do more to a terminal than colour it.
 func Safe(text string) string {
 	text = sequence.ReplaceAllStringFunc(text, func(s string) string {

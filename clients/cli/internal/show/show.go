@@ -182,19 +182,17 @@ func nonEmpty(words ...string) []string {
 	return out
 }
 
-// Line writes a log line, its level in front where it matters. What is not for a person's terminal gets the line as it is.
+// Line writes a log line, its level in front where it matters. A pipe gets no more of a terminal's commands than a terminal
+// does: it may lead to one, as that of a pager or of a CI job does. JSON has the line as it is.
 func Line(s session.IO, l api.LogLine) {
-	mark, text := "", l.Text
-	if s.OutTTY {
-		text = Safe(text)
-	}
+	mark := ""
 	if l.Level == "warn" || l.Level == "error" {
 		mark = l.Level + ": "
 		if s.OutTTY && s.Getenv("NO_COLOR") == "" {
 			mark = map[string]string{"warn": "\x1b[33m", "error": "\x1b[31m"}[l.Level] + mark + "\x1b[0m"
 		}
 	}
-	fmt.Fprintln(s.Out, mark+text)
+	fmt.Fprintln(s.Out, mark+Safe(l.Text))
 }
 
 // Outcome turns the end of a build into the command's exit code.

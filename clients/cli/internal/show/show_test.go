@@ -62,6 +62,17 @@ func TestLinesOnATerminal(t *testing.T) {
 	}
 }
 
+// TestLinesInAPipe: a pipe may end at a terminal, such as that of a pager.
+func TestLinesInAPipe(t *testing.T) {
+	t.Parallel()
+	s, out, _ := terminal()
+	s.OutTTY, s.ErrTTY = false, false
+	show.Line(s, api.LogLine{Level: "error", Text: "\x1b]0;title\a\x1b[2J\x1b[1A\x1b[31mred\x1b[0m"})
+	if got, want := out.String(), "error: \x1b[31mred\x1b[0m\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+}
+
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	s, _, errs := terminal()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/outage"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -52,6 +53,9 @@ func Sentence(err error) (sentence string, status int) {
 }
 
 func lookUp(err error) (answer, bool) {
+	if outage.IsDiskFull(err) {
+		return answer{build.ErrNoSpace, http.StatusInsufficientStorage, outage.MsgDiskFull, ""}, true
+	}
 	for _, a := range answers() {
 		if errors.Is(err, a.err) {
 			return a, true
