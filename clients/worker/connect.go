@@ -177,6 +177,7 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 	paused := w.awake.pauses.Count()
 	resp, err := w.scheduler().Sync(ctx, &schedulerv1.SyncRequest{
 		WorkerId: w.link.get().id, Holding: w.held.leases(), Slots: int32(w.cfg.Slots), Fresh: fresh, Draining: w.draining.Load(),
+		Leaving: w.leaving.Load(),
 	})
 	if err != nil {
 		if ctx.Err() == nil {

@@ -48,12 +48,18 @@ func (w *Worker) beat(ctx context.Context, key string, ttl time.Duration, h *eve
 	}
 	m := nats.NewMsg(bus.KeySubject(key))
 	m.Data = data
-	err = w.publish(ctx, m, jetstream.WithMsgTTL(ttl))
+	// An unanswered beat must leave time for a connection to another server, and a beat over that, within the TTL.
+	patient, cancel := context.WithTimeout(ctx, max(min(ttl/4, beatAnswer), time.Second))
+	defer cancel()
+	err = w.publish(patient, m, jetstream.WithMsgTTL(ttl))
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		w.doubt(ctx)
 	}
 	return err
 }
+
+// beatAnswer is ample for the answer to a beat.
+const beatAnswer = 5 * time.Second
 
 // doubtWait is ample for a server's answer to a ping.
 const doubtWait = 2 * time.Second

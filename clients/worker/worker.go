@@ -30,7 +30,7 @@ type Worker struct {
 	readyOnce sync.Once
 
 	// draining: it takes no further build, and says so.
-	draining atomic.Bool
+	draining, leaving atomic.Bool
 
 	drained, handedBack         chan struct{}
 	drainedOnce, handedBackOnce sync.Once
@@ -97,8 +97,25 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.draining.Store(true)
 	w.askSync()
 	w.drain(life)
+	w.leave(life)
 	end()
 	return <-connection
+}
+
+// leaveWait bounds how long a worker that ends tries to tell so. Without it the worker's heartbeat expires instead.
+const leaveWait = 2 * time.Second
+
+// leave tells the scheduler that this process ends, so that nobody counts on its slots.
+func (w *Worker) leave(ctx context.Context) {
+	w.leaving.Store(true) // a sync under way must not bring it back
+	if c := w.link.get(); c == nil || !c.nc.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveWait)
+	defer cancel()
+	if _, err := w.sync(ctx); err != nil {
+		w.log.InfoContext(ctx, "the scheduler did not hear that this worker stops", "err", err)
+	}
 }
 
 // handBackWait bounds how long a stopping worker tries to say what it hands back. After it the leases expire instead.

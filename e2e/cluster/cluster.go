@@ -23,6 +23,8 @@ type Config struct {
 	Bin string
 	// PostgresBin holds initdb and postgres; empty looks where systems have them.
 	PostgresBin string
+	// Nodes of the bus, default 3: the smallest cluster that outlives one.
+	Nodes int
 	// Replicas of each service, default 2; Workers, default 1.
 	Replicas, Workers int
 	// S3 is the object store: versitygw (the default) or minio.
@@ -69,6 +71,9 @@ func (c *Config) setDefaults() error {
 	if c.Replicas == 0 {
 		c.Replicas = 2
 	}
+	if c.Nodes == 0 {
+		c.Nodes = 3
+	}
 	if c.S3 == "" {
 		c.S3 = Versitygw
 	}
@@ -82,11 +87,8 @@ func (c *Config) setDefaults() error {
 // spare is how many ports are kept for regions.
 const spare = 8
 
-// natsNodes is how many there are: the smallest cluster that outlives one.
-const natsNodes = 3
-
 func (c Config) names() (names []string) {
-	for i := range natsNodes {
+	for i := range c.Nodes {
 		names = append(names, fmt.Sprintf("nats-%d", i+1))
 	}
 	names = append(names, "postgres", "s3")
@@ -122,11 +124,14 @@ func (c *Cluster) prepare() error {
 		return err //nolint:wrapcheck // names the path
 	}
 	names := c.cfg.names()
-	ports, err := freePorts(len(names) + 2*natsNodes + 2 + spare)
+	ports, err := freePorts(len(names) + 2*c.cfg.Nodes + 2 + spare)
 	if err != nil {
 		return err
 	}
-	slots := append(slices.Clone(names), "routes-1", "routes-2", "routes-3", "leaves-nats-1", "leaves-nats-2", "leaves-nats-3", "front", "artifacts")
+	slots := append(slices.Clone(names), "front", "artifacts")
+	for i := range c.cfg.Nodes {
+		slots = append(slots, fmt.Sprintf("routes-%d", i+1), fmt.Sprintf("leaves-nats-%d", i+1))
+	}
 	for i, name := range slots {
 		c.ports[name] = ports[i]
 	}

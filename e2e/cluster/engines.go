@@ -19,7 +19,7 @@ import (
 const dbUser = "freeagent"
 
 func (c *Cluster) addEngines() error {
-	for i := range natsNodes {
+	for i := range c.cfg.Nodes {
 		if err := c.addNATS(i + 1); err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (c *Cluster) addEngines() error {
 
 func (c *Cluster) busURL() string {
 	var urls []string
-	for i := range natsNodes {
+	for i := range c.cfg.Nodes {
 		urls = append(urls, c.scheme("nats")+"://"+c.hostPort(fmt.Sprintf("nats-%d", i+1)))
 	}
 	return strings.Join(urls, ",")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,11 +30,30 @@ func (c *Cluster) readSecret(name string) (string, error) {
 
 // routes are where the nodes of the bus reach each other.
 func (c *Cluster) routes() (all []string) {
-	for i := range natsNodes {
+	for i := range c.cfg.Nodes {
 		host, port := c.net.address(fmt.Sprintf("nats-%d", i+1)), c.ports[fmt.Sprintf("routes-%d", i+1)]
 		all = append(all, net.JoinHostPort(host, strconv.Itoa(port)))
 	}
 	return all
+}
+
+// alone takes the cluster out of the configuration and out of the secrets: a node that is in one waits for others.
+func (c *Cluster) alone(config []byte) ([]byte, error) {
+	path := c.secret(secrets.BusConfig)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the path
+	}
+	kept := slices.DeleteFunc(strings.SplitAfter(string(data), "\n"), func(line string) bool { return strings.HasPrefix(line, "ROUTES") })
+	if err := os.WriteFile(path, []byte(strings.Join(kept, "")), secretsMode); err != nil {
+		return nil, err //nolint:wrapcheck // names the path
+	}
+	before, rest, found := strings.Cut(string(config), "\ncluster {\n")
+	_, after, ended := strings.Cut(rest, "\n}\n")
+	if !found || !ended {
+		return nil, errors.New("no block \"cluster\" in the configuration of the bus")
+	}
+	return []byte(before + "\n" + after), nil
 }
 
 // makeSecrets makes them as `freeagent secrets` does, and puts the bus's configuration beside those that it includes.
@@ -47,6 +67,9 @@ func (c *Cluster) makeSecrets() error {
 	}
 	for from, to := range map[string]string{busConfig: busConfig, busTLS: "bus-tls.conf"} {
 		data, err := os.ReadFile(filepath.Join(c.cfg.Bin, from))
+		if err == nil && to == busConfig && c.cfg.Nodes == 1 {
+			data, err = c.alone(data)
+		}
 		if err == nil && to == busConfig {
 			data, err = c.withRegions(data)
 		}

@@ -14,7 +14,7 @@ func (c *Cluster) servicesEnv() []string {
 	return append([]string{
 		"FREEAGENT_DATABASE_URL_FILE=" + c.secret(secrets.DatabaseURL), "FREEAGENT_NATS_URL=" + c.busURL(),
 		"FREEAGENT_NATS_USER=" + secrets.BusUser, "FREEAGENT_NATS_PASSWORD_FILE=" + c.secret(secrets.BusPassword),
-		"FREEAGENT_STREAM_REPLICAS=3",
+		"FREEAGENT_STREAM_REPLICAS=" + strconv.Itoa(c.cfg.Nodes),
 		"FREEAGENT_S3_ENDPOINT=" + c.hostPort("s3"), "FREEAGENT_S3_TLS=" + strconv.FormatBool(c.tls != nil),
 		"FREEAGENT_S3_ACCESS_KEY_FILE=" + c.secret(secrets.S3AccessKey), "FREEAGENT_S3_SECRET_KEY_FILE=" + c.secret(secrets.S3SecretKey),
 		"FREEAGENT_TICKET_KEY_FILE=" + c.secret(secrets.TicketKey), "FREEAGENT_MASTER_KEY_FILE=" + c.secret(secrets.MasterKey),

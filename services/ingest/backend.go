@@ -3,14 +3,12 @@ package ingest
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -24,7 +22,7 @@ var _ pages.Backend = backend{}
 // Enter implements pages.Backend. A key must be allowed to read, since that is what the pages are for.
 func (b backend) Enter(ctx context.Context, keyOrToken, buildID string) (string, error) {
 	if buildID != "" {
-		if !build.ValidID(buildID) || !b.g.validToken(buildID, keyOrToken) {
+		if !build.ValidID(buildID) || !b.g.auth.ValidToken(buildID, keyOrToken) {
 			return "", pages.ErrRefused
 		}
 	} else if err := b.mayRead(ctx, keyOrToken); err != nil {
@@ -49,7 +47,7 @@ func (b backend) Leave(ctx context.Context, secret string) error {
 
 // May implements pages.Backend.
 func (b backend) May(ctx context.Context, secret, buildID string) (pages.Rights, error) {
-	s, err := b.g.session(ctx, secret)
+	s, err := b.g.auth.Session(ctx, secret)
 	if errors.Is(err, build.ErrUnauthorized) {
 		return pages.Rights{}, pages.ErrRefused
 	}
@@ -105,23 +103,4 @@ func (b backend) Cancel(ctx context.Context, id string) error {
 // Public implements pages.Backend.
 func (b backend) Public(err error) (string, int) {
 	return httpapi.Sentence(err)
-}
-
-// session finds who is logged in; build.ErrUnauthorized if nobody is.
-func (g *Ingest) session(ctx context.Context, secret string) (store.Session, error) {
-	if secret == "" {
-		return store.Session{}, build.ErrUnauthorized
-	}
-	return g.store.Session(ctx, secret, time.Now())
-}
-
-// loggedIn says whether a browser's session lets a request on; buildID is the one build that a session may be bound to, where
-// that is enough. What changes something must come from a page of ours.
-func (g *Ingest) loggedIn(r *http.Request, need identity.Scope, buildID string) bool {
-	secret := pages.Cookie(r)
-	if secret == "" || pages.Foreign(r) {
-		return false
-	}
-	s, err := g.session(r.Context(), secret)
-	return err == nil && (s.Scopes.Allow(need) || buildID != "" && s.BuildID == buildID)
 }

@@ -16,18 +16,6 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// statusOf is a state in the words of API v1, whose clients reject any other.
-func statusOf(b *schedulerv1.Build) string {
-	switch build.State(b.GetState()) {
-	case build.Queued:
-		return string(build.Pending)
-	case build.Cancelled:
-		return string(build.Failed)
-	default:
-		return b.GetState()
-	}
-}
-
 // orNull gives an absent value as JSON null: the client wants the field, and not a zero.
 func orNull[T comparable](v T) *T {
 	var zero T
@@ -47,7 +35,7 @@ type submittedV1 struct {
 
 func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
 	return submittedV1{
-		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.token(b.GetId()),
+		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.auth.Token(b.GetId()),
 		OriginalID: b.GetRetryOf(),
 	}
 }
@@ -108,22 +96,11 @@ func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, statusV1{
-		ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
-		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(startedAt(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
-		ErrorMessage: orNull(errorOf(b)),
+		ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
+		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(farm.StartedV1(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
+		ErrorMessage: orNull(farm.ErrorV1(b)),
 	})
 }
-
-// errorOf is what went wrong; API v1 knows a cancelled build by this sentence alone.
-func errorOf(b *schedulerv1.Build) string {
-	if build.State(b.GetState()) == build.Cancelled {
-		return httpapi.MsgCancelled
-	}
-	return b.GetError()
-}
-
-// startedAt is when a worker took the build: API v1 knows no difference between assigned and begun.
-func startedAt(b *schedulerv1.Build) int64 { return b.GetAssignedAtMs() }
 
 type listedV1 struct {
 	ID          string `json:"id"`
@@ -155,7 +132,7 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func listed(b *schedulerv1.Build) listedV1 {
-	return listedV1{ID: b.GetId(), Status: statusOf(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
+	return listedV1{ID: b.GetId(), Status: farm.StatusV1(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
 // listAllV1 writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
@@ -227,7 +204,7 @@ func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
 	list := make([]activeV1, len(builds))
 	for i, b := range builds {
 		list[i] = activeV1{
-			ID: b.GetId(), Status: statusOf(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(startedAt(b)),
+			ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(farm.StartedV1(b)),
 		}
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"builds": list})
@@ -243,7 +220,7 @@ func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
 		httpapi.V1.Refuse(w, r, http.StatusBadRequest, httpapi.CodeNotCompleted, httpapi.MsgNotCompleted)
 		return
 	}
-	g.download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
+	g.objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
 // extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.

@@ -92,5 +92,5 @@ func (g *Ingest) resultV2(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V2, httpapi.Refuse(httpapi.ErrConflict, "The build is %s and has no result", b.GetState()))
 		return
 	}
-	g.download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())
+	g.objects.Download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())
 }

@@ -2,21 +2,15 @@ package ingest
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 
-	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
-	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/signing"
 )
@@ -30,7 +24,7 @@ func (g *Ingest) certsV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	g.transfer(w, r, httpapi.V1, b.GetCerts().GetObjectId(), file{name: b.GetId() + "-certs.zip", contentType: "application/zip"})
+	g.objects.Transfer(w, r, httpapi.V1, b.GetCerts().GetObjectId(), objects.File{Name: b.GetId() + "-certs.zip", ContentType: "application/zip"})
 }
 
 func noCerts(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +48,7 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.certs.Release(size)
-	data, err := g.readWhole(ctx, b.GetCerts())
+	data, err := g.objects.ReadWhole(ctx, b.GetCerts())
 	defer clear(data)
 	if errors.Is(err, build.ErrObjectNotFound) {
 		noCerts(w, r)
@@ -71,32 +65,6 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 	}
 	g.log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
 	g.sendSigning(w, r, bundle)
-}
-
-// readWhole reads a small object whole, and checks that it is what was stored.
-func (g *Ingest) readWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
-	resp, err := g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
-	if err != nil {
-		return nil, err
-	}
-	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
-	defer stop()
-	answer, err := g.send(ctx, resp.GetGrant(), nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, problem(answer)
-	}
-	data := make([]byte, ref.GetSize())
-	if _, err := io.ReadFull(httpapi.ProgressReader{Reader: answer.Body, Moved: moved}, data); err != nil {
-		return data, fmt.Errorf("%w: read object %s: %w", build.ErrUnavailable, ref.GetObjectId(), err)
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != ref.GetSha256() {
-		return data, fmt.Errorf("object %s: %w", ref.GetObjectId(), build.ErrObjectCorrupt)
-	}
-	return data, nil
 }
 
 // keychainBytes is how much randomness protects the keychain that a VM makes for one build.

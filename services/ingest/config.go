@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
@@ -142,6 +143,13 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("WorkerTTL: want at least 1s"))
 	}
 	return errors.Join(faults...)
+}
+
+func (c Config) webhooks() webhook.Config {
+	return webhook.Config{
+		TokenKey: c.TokenKey, PublicURL: c.PublicURL, Networks: c.WebhookNetworks, Timeout: c.WebhookTimeout, Attempts: c.WebhookAttempts,
+		Pause: c.WebhookPause, MaxPause: c.WebhookMaxPause, DisableAfter: c.WebhookDisableAfter,
+	}
 }
 
 func (c Config) validWebhooks() error {

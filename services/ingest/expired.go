@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
@@ -11,7 +12,7 @@ import (
 func statusOfExpired(w http.ResponseWriter, t *schedulerv1.ExpiredBuild) {
 	b := &schedulerv1.Build{State: t.GetState()}
 	httpapi.WriteJSON(w, http.StatusOK, statusV1{
-		ID: t.GetId(), Status: statusOf(b), Platform: t.GetPlatform(), WorkerID: orNull(t.GetWorkerId()), SubmittedAt: t.GetSubmittedAtMs(),
-		StartedAt: orNull(t.GetAssignedAtMs()), CompletedAt: orNull(t.GetFinishedAtMs()), ErrorMessage: orNull(errorOf(b)),
+		ID: t.GetId(), Status: farm.StatusV1(b), Platform: t.GetPlatform(), WorkerID: orNull(t.GetWorkerId()), SubmittedAt: t.GetSubmittedAtMs(),
+		StartedAt: orNull(t.GetAssignedAtMs()), CompletedAt: orNull(t.GetFinishedAtMs()), ErrorMessage: orNull(farm.ErrorV1(b)),
 	})
 }

@@ -100,8 +100,8 @@ func TestExpireLeavesNothingInTheGateway(t *testing.T) {
 	f.exec(`INSERT INTO webhooks (id, url, format, events, project, description, secret, enabled, created_at) VALUES ('h', '', '', '', '', '', '', 1, 0)`)
 	for _, id := range []string{"b1", "b2"} {
 		for _, q := range []string{
-			`INSERT INTO webhook_deliveries (id, hook_id, event_id, event, subject, place, body, created_at, state, next_at)
-				VALUES ('d-' || $1, 'h', 'e', 'build.completed', $1, 1, '', 0, 'delivered', 0)`,
+			`INSERT INTO webhook_deliveries (id, hook_id, event_id, event, subject, place, body, created_at, state, next_at, ended_at)
+				VALUES ('d-' || $1, 'h', 'e', 'build.completed', $1, 1, '', 9000000000000, 'delivered', 0, 9000000000000)`,
 			`INSERT INTO webhook_attempts (delivery_id, at, status, error, took_ms) VALUES ('d-' || $1, 0, 200, '', 1)`,
 			`INSERT INTO log_sizes (build_id, attempt, lines, bytes, at_ms) VALUES ($1, 1, 1, 1, 9000000000000)`,
 			`INSERT INTO unanswered_submits (build_id, key_id, source_sha256, certs_sha256, platform, since) VALUES ($1, 'k', '', '', 'ios', 9000000000000)`,

@@ -9,7 +9,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -29,7 +29,7 @@ func (g *Ingest) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv
 	defer out.Close()
 	err = errors.Join(out.Comment("following"), out.Flush())
 	if err == nil {
-		err = g.hub.Follow(ctx, b.GetId(), firstLine(r.Header.Get("Last-Event-ID"), p), logOut{out})
+		err = g.broadcaster.Follow(ctx, b.GetId(), firstLine(r.Header.Get("Last-Event-ID"), p), logOut{out})
 	}
 	if err != nil && ctx.Err() == nil {
 		g.log.InfoContext(ctx, "log not followed to its end", "build_id", b.GetId(), "err", err)
@@ -51,32 +51,32 @@ func firstLine(lastEventID string, p logPart) int64 {
 // logOut sends a followed log as server-sent events.
 type logOut struct{ *httpapi.SSE }
 
-var _ logbook.Out = logOut{}
+var _ logs.Out = logOut{}
 
-// Beat implements logbook.Out.
+// Beat implements logs.Out.
 func (o logOut) Beat() error { return errors.Join(o.Comment("still here"), o.Flush()) }
 
-// End implements logbook.Out.
+// End implements logs.Out.
 func (o logOut) End(last []byte) error { return errors.Join(o.Write(last), o.Flush()) }
 
 // appendEvent is a line as followers get it; its id is its number.
-func appendEvent(b []byte, l logbook.Line) []byte {
+func appendEvent(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, "event: log\nid: "...), l.Number, 10)
 	b = appendLineV2(append(b, "\ndata: "...), l)
 	return append(b, "\n\n"...)
 }
 
 // stateOf tells followers what has become of a build.
-func (g *Ingest) stateOf(ctx context.Context, id string) (logbook.State, error) {
+func (g *Ingest) stateOf(ctx context.Context, id string) (logs.State, error) {
 	resp, err := g.farm.BuildWithAttempts(ctx, id)
 	if err != nil {
-		return logbook.State{}, err
+		return logs.State{}, err
 	}
 	data, err := json.Marshal(viewV2(resp.GetBuild(), resp.GetAttempts()))
 	if err != nil {
-		return logbook.State{}, err //nolint:wrapcheck // our own types always marshal
+		return logs.State{}, err //nolint:wrapcheck // our own types always marshal
 	}
-	return logbook.State{
+	return logs.State{
 		Ended: build.State(resp.GetBuild().GetState()).Final(), Last: []byte("event: end\ndata: " + string(data) + "\n\n"),
 	}, nil
 }

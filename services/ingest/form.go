@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -59,30 +58,18 @@ func (f *form) read() error {
 		part, err := f.parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			if err := f.body.Drain(); err != nil {
-				return brokenForm(err)
+				return httpapi.BodyError(err)
 			}
 			return f.into.complete()
 		}
 		if err != nil {
-			return brokenForm(err)
+			return httpapi.BodyError(err)
 		}
 		if err := f.readPart(part); err != nil {
 			return err
 		}
 	}
 	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
-}
-
-// brokenForm tells a form that is too large, or stalls, from one that ends early.
-func brokenForm(err error) error {
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
-	case httpapi.IsStalled(err):
-		return fmt.Errorf("read the form: %w", httpapi.ErrStalled)
-	}
-	return httpapi.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
 }
 
 func (f *form) readPart(part *multipart.Part) (err error) {
@@ -98,7 +85,7 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 		s.fields[name], err = readField(part, name)
 	default:
 		if _, err = io.Copy(io.Discard, part); err != nil {
-			err = brokenForm(err)
+			err = httpapi.BodyError(err)
 		}
 	}
 	return err
@@ -123,7 +110,7 @@ func readText(part *multipart.Part) (string, error) {
 		_, err = io.Copy(io.Discard, part)
 	}
 	if err != nil {
-		return "", brokenForm(err)
+		return "", httpapi.BodyError(err)
 	}
 	return text.Shorten(value, maxField), nil
 }
@@ -132,7 +119,7 @@ func readText(part *multipart.Part) (string, error) {
 func readAll(part *multipart.Part, name string) (string, error) {
 	value, err := readUpTo(part, maxField+1)
 	if err != nil {
-		return "", brokenForm(err)
+		return "", httpapi.BodyError(err)
 	}
 	if len(value) > maxField {
 		return "", httpapi.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
@@ -149,14 +136,14 @@ func readUpTo(r io.Reader, n int64) (string, error) {
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := httpapi.TrackErrors(part)
-	ref, err := f.g.upload(f.r.Context(), f.into, &artifactv1.UploadRequest{
+	ref, err := f.g.objects.Upload(f.r.Context(), f.into.note, &artifactv1.UploadRequest{
 		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil
 	}
 	if broken := file.Broken(); broken != nil { // whatever the far end made of it
-		return nil, brokenForm(broken)
+		return nil, httpapi.BodyError(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
 		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgSourceLarge, Detail: err.Error()}

@@ -43,7 +43,7 @@ func FuzzForm(f *testing.F) {
 			form.store = func(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 				n, err := io.Copy(io.Discard, part)
 				if err != nil {
-					return nil, brokenForm(err)
+					return nil, httpapi.BodyError(err)
 				}
 				return &eventsv1.ObjectRef{ObjectId: "o", Size: n}, nil
 			}

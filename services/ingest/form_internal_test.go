@@ -15,8 +15,8 @@ func TestBrokenForm(t *testing.T) {
 	for _, c := range []struct{ err, want error }{
 		{io.ErrUnexpectedEOF, build.ErrInvalid}, {os.ErrDeadlineExceeded, httpapi.ErrStalled},
 	} {
-		if got := brokenForm(c.err); !errors.Is(got, c.want) {
-			t.Errorf("brokenForm(%v) = %v, want %v", c.err, got, c.want)
+		if got := httpapi.BodyError(c.err); !errors.Is(got, c.want) {
+			t.Errorf("httpapi.BodyError(%v) = %v, want %v", c.err, got, c.want)
 		}
 	}
 }

@@ -58,7 +58,7 @@ type (
 )
 
 func (g *Ingest) hookOperations() []operation {
-	admin, who := g.requireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
+	admin, who := g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: g.addHookV2, id: "addWebhook", summary: "Add a webhook",
@@ -112,13 +112,13 @@ func (g *Ingest) addHookV2(w http.ResponseWriter, r *http.Request) {
 	err := httpapi.ReadStrict(w, r, &in)
 	secret := ""
 	if err == nil {
-		secret, err = g.hooks.applyHook(&hook, in)
+		secret, err = g.webhooks.Apply(&hook, in)
 	}
 	if err == nil {
 		if secret == "" {
 			secret = rand.Text()
 		}
-		hook.Secret = g.hooks.seal(hook.ID, secret)
+		hook.Secret = g.webhooks.Seal(hook.ID, secret)
 		err = g.store.PutWebhook(r.Context(), hook)
 	}
 	if err != nil {
@@ -198,8 +198,8 @@ func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
 	err := httpapi.ReadStrict(w, r, &in)
 	if err == nil {
 		var secret string
-		if secret, err = g.hooks.applyHook(&hook, in); secret != "" {
-			hook.Secret = g.hooks.seal(hook.ID, secret)
+		if secret, err = g.webhooks.Apply(&hook, in); secret != "" {
+			hook.Secret = g.webhooks.Seal(hook.ID, secret)
 		}
 	}
 	if err == nil {
@@ -212,7 +212,7 @@ func (g *Ingest) changeHookV2(w http.ResponseWriter, r *http.Request) {
 		g.failHook(w, r, err)
 		return
 	}
-	g.hooks.wake()
+	g.webhooks.Wake()
 	g.log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
 	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
 }
@@ -240,7 +240,7 @@ func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := build.NewID()
-	d, err := newDelivery(hook, webhook.Event{ID: id, Name: webhook.Ping, Subject: id, Time: time.Now()}, 0)
+	d, err := webhook.NewDelivery(hook, webhook.Event{ID: id, Name: webhook.Ping, Subject: id, Time: time.Now()}, 0)
 	if err == nil {
 		err = g.store.AddDeliveries(r.Context(), []store.Delivery{d})
 	}
@@ -248,7 +248,7 @@ func (g *Ingest) testHookV2(w http.ResponseWriter, r *http.Request) {
 		g.failHook(w, r, err)
 		return
 	}
-	g.hooks.wake()
+	g.webhooks.Wake()
 	d.NextAt = d.CreatedAt
 	httpapi.WriteJSON(w, http.StatusAccepted, viewDelivery(d, nil))
 }
@@ -361,7 +361,7 @@ func (g *Ingest) replay(w http.ResponseWriter, r *http.Request, hook, id string,
 		g.failHook(w, r, err)
 		return
 	}
-	g.hooks.wake()
+	g.webhooks.Wake()
 	g.log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
 	httpapi.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
 }

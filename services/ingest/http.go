@@ -24,13 +24,13 @@ func (g *Ingest) routes() http.Handler {
 	r.Get("/readyz", g.ready)
 
 	// API v1: the deployed clients'.
-	submit, read := g.requireKey(httpapi.V1, identity.ScopeSubmit), g.requireKey(httpapi.V1, identity.ScopeRead)
+	submit, read := g.auth.RequireKey(httpapi.V1, identity.ScopeSubmit), g.auth.RequireKey(httpapi.V1, identity.ScopeRead)
 	r.With(submit).Post("/api/builds/submit", g.submitV1)
 	r.With(read).Get("/api/builds", g.listV1)
 	r.With(read).Get("/api/builds/", g.listV1)
 	r.With(read).Get("/api/builds/active", g.activeV1)
 	r.With(submit).Post("/api/builds/{id}/cancel", g.cancelV1)
-	readOrToken, submitOrToken := g.requireKeyOrToken(httpapi.V1, identity.ScopeRead), g.requireKeyOrToken(httpapi.V1, identity.ScopeSubmit)
+	readOrToken, submitOrToken := g.auth.RequireKeyOrToken(httpapi.V1, identity.ScopeRead), g.auth.RequireKeyOrToken(httpapi.V1, identity.ScopeSubmit)
 	r.With(readOrToken).Get("/api/builds/{id}/status", g.statusV1)
 	r.With(readOrToken).Get("/api/builds/{id}/logs", g.logsV1)
 	r.With(readOrToken).Get("/api/builds/{id}/download", g.downloadV1)
@@ -48,7 +48,7 @@ func (g *Ingest) routes() http.Handler {
 
 // routesOfWorkersV1 are those of the deployed workers and of the scripts in their VMs.
 func (g *Ingest) routesOfWorkersV1(r chi.Router) {
-	r = r.With(g.requireKey(httpapi.V1, identity.ScopeWorker))
+	r = r.With(g.auth.RequireKey(httpapi.V1, identity.ScopeWorker))
 	r.Post("/api/workers/register", g.registerV1)
 	r.Get("/api/workers/poll", g.pollV1)
 	r.Post("/api/workers/upload", g.uploadV1)
@@ -63,7 +63,7 @@ func (g *Ingest) routesOfWorkersV1(r chi.Router) {
 
 // routesSigning are for the worker that holds a build.
 func (g *Ingest) routesSigning(r chi.Router) {
-	worker := g.requireKey(httpapi.V1, identity.ScopeWorker)
+	worker := g.auth.RequireKey(httpapi.V1, identity.ScopeWorker)
 	r.With(worker, g.requireHolder(false)).Get("/api/builds/{id}/certs", g.certsV1)
 	r.With(worker, g.requireHolder(true)).
 		Get("/api/builds/{id}/certs-secure", g.certsSecureV1)
@@ -80,7 +80,7 @@ func (g *Ingest) routesStats(r chi.Router) {
 
 // routesDiagnostics are what workers report of their own health.
 func (g *Ingest) routesDiagnostics(r chi.Router) {
-	worker, read := g.requireKey(httpapi.V1, identity.ScopeWorker), g.requireKey(httpapi.V1, identity.ScopeRead)
+	worker, read := g.auth.RequireKey(httpapi.V1, identity.ScopeWorker), g.auth.RequireKey(httpapi.V1, identity.ScopeRead)
 	r.With(worker).Post("/api/diagnostics/report", g.reportV1)
 	r.With(read).Get("/api/diagnostics/{worker}", g.reportsV1)
 	r.With(read).Get("/api/diagnostics/{worker}/latest", g.latestReportV1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -123,7 +124,7 @@ func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reserv
 
 // ownerOf is who may repeat a submit: the holder of the key, or of the build's token.
 func (g *Ingest) ownerOf(r *http.Request) (string, error) {
-	if key := keyOf(r); key != "" {
+	if key := auth.KeyOf(r); key != "" {
 		id, err := g.store.KeyID(r.Context(), key)
 		if err != nil {
 			return "", errors.Join(build.ErrUnavailable, err)

@@ -5,16 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/keeper"
@@ -31,33 +34,33 @@ type Ingest struct {
 	cfg     Config
 	deps    Deps
 	store   *store.Store
+	auth    *auth.Guard
 	farm    *farm.Farm
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	objects *httputil.ReverseProxy
+	objects *objects.Transfers
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	keys      keyCache
 	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
-	samples *bus.Async
-	hooks   *hooks
-	keeper  *keeper.Keeper
+	samples  *bus.Async
+	webhooks *webhook.Service
+	keeper   *keeper.Keeper
 	// presence tells which submits gateways work on.
 	presence *presence
 	// storage knows whether the bus can store.
 	storage *streamhealth.Watcher
-	// book reads logs, hub has them followed.
-	book *logbook.Book
-	hub  *logbook.Hub
+	// reader reads logs, broadcaster lets clients follow them.
+	reader      *logs.Reader
+	broadcaster *logs.Broadcaster
 	// pages are for people.
 	pages *pages.Pages
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
 	certs          certsMemory
 	stats          statsCache
-	logs           logCache
+	logPlaces      logCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -94,22 +97,25 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.spendings, err = newSpendings(cfg.LogLimit.OrDefault(), st.AddLogSize, g.log); err != nil {
 		return nil, err
 	}
-	if g.hooks, err = newHooks(cfg); err != nil {
-		return nil, err
-	}
 	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
 		return nil, err
 	}
+	if g.webhooks, err = webhook.New(cfg.webhooks(), webhook.Deps{Store: st, JS: js, Log: g.log, Build: g.buildNow}); err != nil {
+		return nil, err
+	}
 	g.Responder = httpapi.Responder{Log: g.log}
+	if g.objects, err = objects.New(g.farm, d.ArtifactURL, d.ArtifactClient, g.Responder); err != nil {
+		return nil, err
+	}
+	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
 	g.presence = newPresence(st, d.Sole, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	g.book = logbook.NewBook(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.archiveSource)
-	g.hub = logbook.NewHub(g.book, logbook.HubConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
-	if g.objects, err = g.newObjectsProxy(); err != nil {
+	if g.reader, err = logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive); err != nil {
 		return nil, err
 	}
+	g.broadcaster = logs.NewBroadcaster(g.reader, logs.BroadcastConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if g.pages, err = pages.New(backend{g}, cfg.SessionTTL, g.log); err != nil {
 		return nil, err
 	}
@@ -140,10 +146,19 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("builds", func(ctx context.Context) error {
 		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })
 	})
-	group.Go("webhooks", g.hooksLoop)
-	group.Go("deliveries", g.sendLoop)
-	group.Go("old deliveries", g.sweepHooksLoop)
+	for name, loop := range g.webhooks.Loops() {
+		group.Go(name, loop)
+	}
 	return group.Run(ctx)
+}
+
+// buildNow returns a build as clients of API v2 see it.
+func (g *Ingest) buildNow(ctx context.Context, id string) (api.Build, error) {
+	resp, err := g.farm.BuildWithAttempts(ctx, id)
+	if err != nil {
+		return api.Build{}, err
+	}
+	return viewV2(resp.GetBuild(), resp.GetAttempts()), nil
 }
 
 // Handler answers HTTP.

@@ -44,10 +44,19 @@ func (c *logCache) put(id string, l *api.Log) {
 	c.byID[id] = logInfo{l, time.Now()}
 }
 
+// archivedLog asks the artifact service for the archive of a log.
+func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
+	resp, err := g.farm.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // logV2 is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (g *Ingest) logV2(ctx context.Context, id string) *api.Log {
-	if l, ok := g.logs.get(id); ok {
+	if l, ok := g.logPlaces.get(id); ok {
 		return l
 	}
 	resp, err := g.archivedLog(ctx, id)
@@ -56,7 +65,7 @@ func (g *Ingest) logV2(ctx context.Context, id string) *api.Log {
 		return nil
 	}
 	l := viewLog(resp)
-	g.logs.put(id, l)
+	g.logPlaces.put(id, l)
 	return l
 }
 

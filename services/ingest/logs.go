@@ -13,7 +13,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -54,7 +54,7 @@ func (g *Ingest) logsV2(w http.ResponseWriter, r *http.Request) {
 	case part.query != "":
 		g.searchLog(w, r, req, part)
 	case part.text || strings.Contains(accept, "text/plain"):
-		w.Header().Set("Content-Disposition", attachment(req.BuildID+".log"))
+		w.Header().Set("Content-Disposition", httpapi.Attachment(req.BuildID+".log"))
 		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: "text/plain; charset=utf-8", line: appendPlain})
 	default:
 		g.writeLog(w, r, httpapi.V2, req, logForm{contentType: jsonLines, line: appendLineV2, comma: ",", head: "[", foot: "]\n"})
@@ -101,12 +101,12 @@ func number(text string) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-func wholeLog(b *schedulerv1.Build) logbook.Request {
-	return logbook.Request{BuildID: b.GetId(), From: 1, Ended: build.State(b.GetState()).Final()}
+func wholeLog(b *schedulerv1.Build) logs.Request {
+	return logs.Request{BuildID: b.GetId(), From: 1, Ended: build.State(b.GetState()).Final()}
 }
 
 // request finds the lines of a part. One that counts from the end costs a look at where that is.
-func (g *Ingest) request(ctx context.Context, b *schedulerv1.Build, p logPart) (logbook.Request, error) {
+func (g *Ingest) request(ctx context.Context, b *schedulerv1.Build, p logPart) (logs.Request, error) {
 	req := wholeLog(b)
 	if p.from < 0 {
 		count, err := g.countLog(ctx, req)
@@ -123,26 +123,26 @@ func (g *Ingest) request(ctx context.Context, b *schedulerv1.Build, p logPart) (
 }
 
 // countLog is how many lines a log has now.
-func (g *Ingest) countLog(ctx context.Context, req logbook.Request) (int64, error) {
+func (g *Ingest) countLog(ctx context.Context, req logs.Request) (int64, error) {
 	req.From = 1 << 62
-	return g.book.Read(ctx, req, func([]logbook.Line) error { return nil })
+	return g.reader.Read(ctx, req, func([]logs.Line) error { return nil })
 }
 
 // logForm is how a log is written.
 type logForm struct {
 	contentType string
-	line        func([]byte, logbook.Line) []byte
+	line        func([]byte, logs.Line) []byte
 	comma       string
 	head, foot  string
 }
 
 // writeLog sends the log as it is read, so that a long one is never held in memory. If it breaks half way, so does the
 // connection: a client must not take a part for the whole.
-func (g *Ingest) writeLog(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, req logbook.Request, form logForm) {
+func (g *Ingest) writeLog(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, req logs.Request, form logForm) {
 	slow := httpapi.NewDeadlineWriter(w, nil)
 	defer slow.Done()
 	out := &logWriter{w: w, form: form, out: bufio.NewWriterSize(slow, 32<<10)}
-	_, err := g.book.Read(r.Context(), req, out.lines)
+	_, err := g.reader.Read(r.Context(), req, out.lines)
 	if err != nil && !out.begun {
 		g.Fail(w, r, say, err)
 		return
@@ -174,7 +174,7 @@ func (l *logWriter) begin() {
 	}
 }
 
-func (l *logWriter) lines(lines []logbook.Line) error {
+func (l *logWriter) lines(lines []logs.Line) error {
 	first := !l.begun
 	l.begin()
 	l.buf = l.buf[:0]
@@ -195,13 +195,13 @@ func (l *logWriter) end() error {
 }
 
 // appendLineV1 and the like write a line without going through reflection: a long log is mostly this.
-func appendLineV1(b []byte, l logbook.Line) []byte {
+func appendLineV1(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"timestamp":`...), l.AtMs, 10)
 	b = append(append(append(b, `,"level":"`...), l.Level...), `","message":`...)
 	return append(appendString(b, l.Text), '}')
 }
 
-func appendLineV2(b []byte, l logbook.Line) []byte {
+func appendLineV2(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"line":`...), l.Number, 10)
 	b = append(append(append(b, `,"at":"`...), httpapi.Time(l.AtMs)...), `","level":"`...)
 	b = append(append(b, l.Level...), '"')
@@ -212,8 +212,8 @@ func appendLineV2(b []byte, l logbook.Line) []byte {
 	return append(appendString(append(b, `,"text":`...), l.Text), '}')
 }
 
-func appendPlain(b []byte, l logbook.Line) []byte {
-	return append(append(b, logbook.Plain(l.Text)...), '\n')
+func appendPlain(b []byte, l logs.Line) []byte {
+	return append(append(b, logs.Plain(l.Text)...), '\n')
 }
 
 // appendString writes text as JSON does.
@@ -231,7 +231,7 @@ func appendString(b []byte, text string) []byte {
 }
 
 // lineV2 is appendLineV2 for what is sent whole.
-func lineV2(l logbook.Line) api.LogLine {
+func lineV2(l logs.Line) api.LogLine {
 	return api.LogLine{
 		Line: l.Number, At: httpapi.Time(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,
 	}

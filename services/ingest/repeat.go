@@ -8,6 +8,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -24,7 +25,7 @@ import (
 // putInFlight records a submit of API v1 before the scheduler is asked for it.
 func (g *Ingest) putInFlight(r *http.Request, s *submission) error {
 	ctx := r.Context()
-	keyID, err := g.store.KeyID(ctx, keyOf(r))
+	keyID, err := g.store.KeyID(ctx, auth.KeyOf(r))
 	if err == nil {
 		sub := store.Submit{
 			KeyID: keyID, SourceSHA256: s.source.GetSha256(), CertsSHA256: s.certs.GetSha256(), Platform: s.fields["platform"],
@@ -128,7 +129,7 @@ func (g *Ingest) unanswered(r *http.Request, b *schedulerv1.Build, cause error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cleanupTimeout)
 	defer cancel()
 	g.log.InfoContext(ctx, "submit could not be answered", "build_id", b.GetId(), "err", cause)
-	keyID, err := g.store.KeyID(ctx, keyOf(r))
+	keyID, err := g.store.KeyID(ctx, auth.KeyOf(r))
 	if err != nil {
 		g.log.ErrorContext(ctx, "unanswered submit not remembered: nobody knows this build", "build_id", b.GetId(), "err", err)
 		return
@@ -154,7 +155,7 @@ func submitOf(keyID string, b *schedulerv1.Build) store.Submit {
 // cannot be found out is no reason to refuse a submit.
 func (g *Ingest) repeated(r *http.Request, s *submission) *schedulerv1.Build {
 	ctx := r.Context()
-	keyID, err := g.store.KeyID(ctx, keyOf(r))
+	keyID, err := g.store.KeyID(ctx, auth.KeyOf(r))
 	if err != nil {
 		g.log.WarnContext(ctx, "not checked whether this submit is a repeat", "err", err)
 		return nil

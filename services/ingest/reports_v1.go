@@ -70,7 +70,7 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func brokenLog(err error) error {
-	if err := brokenForm(err); !isTooLarge(err) {
+	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
 	return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
@@ -161,7 +161,7 @@ func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
 func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	data, err := io.ReadAll(httpapi.NewBody(w, r, httpapi.MaxBody))
 	if err != nil {
-		return nil, brokenForm(err)
+		return nil, httpapi.BodyError(err)
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil //nolint:nilnil // no progress is a normal answer

@@ -39,7 +39,7 @@ type (
 )
 
 func (g *Ingest) retentionOperations() []operation {
-	read, submit, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeAdmin)
+	read, submit, admin := g.auth.RequireKey(httpapi.V2, identity.ScopeRead), g.auth.RequireKey(httpapi.V2, identity.ScopeSubmit), g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/retention", guard: read, handle: g.retentionV2, id: "getRetention", summary: "Read the retention policies",

@@ -129,8 +129,8 @@ func (g *Ingest) operations() []operation {
 }
 
 func (g *Ingest) buildOperations() []operation {
-	submit, read := g.requireKey(httpapi.V2, identity.ScopeSubmit), g.requireKey(httpapi.V2, identity.ScopeRead)
-	readOrToken, submitOrToken := g.requireKeyOrToken(httpapi.V2, identity.ScopeRead), g.requireKeyOrToken(httpapi.V2, identity.ScopeSubmit)
+	submit, read := g.auth.RequireKey(httpapi.V2, identity.ScopeSubmit), g.auth.RequireKey(httpapi.V2, identity.ScopeRead)
+	readOrToken, submitOrToken := g.auth.RequireKeyOrToken(httpapi.V2, identity.ScopeRead), g.auth.RequireKeyOrToken(httpapi.V2, identity.ScopeSubmit)
 	return []operation{
 		{
 			method: "POST", path: "/builds", guard: submit, handle: g.submitV2, id: "submitBuild", summary: "Submit an app",
@@ -184,7 +184,7 @@ func (g *Ingest) buildOperations() []operation {
 }
 
 func (g *Ingest) workerOperations() []operation {
-	read, worker := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeWorker)
+	read, worker := g.auth.RequireKey(httpapi.V2, identity.ScopeRead), g.auth.RequireKey(httpapi.V2, identity.ScopeWorker)
 	return []operation{
 		{
 			method: "GET", path: "/workers", guard: read, handle: g.listWorkersV2, id: "listWorkers", summary: "List workers, those online first",
@@ -207,7 +207,7 @@ func (g *Ingest) workerOperations() []operation {
 }
 
 func (g *Ingest) projectOperations() []operation {
-	read, admin := g.requireKey(httpapi.V2, identity.ScopeRead), g.requireKey(httpapi.V2, identity.ScopeAdmin)
+	read, admin := g.auth.RequireKey(httpapi.V2, identity.ScopeRead), g.auth.RequireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
 			method: "GET", path: "/stats", guard: read, handle: g.statsV2, id: "getStats", summary: "Read the figures of days",
@@ -250,20 +250,20 @@ func (g *Ingest) projectOperations() []operation {
 func (g *Ingest) byteOperations() []operation {
 	return []operation{
 		{
-			method: "GET", path: "/objects", handle: g.moveObject, id: "getObject", summary: "Read bytes with a ticket",
+			method: "GET", path: "/objects", handle: g.objects.Move, id: "getObject", summary: "Read bytes with a ticket",
 			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404, 416},
 		},
 		{
-			method: "HEAD", path: "/objects", handle: g.moveObject, id: "headObject", summary: "Look at bytes with a ticket",
+			method: "HEAD", path: "/objects", handle: g.objects.Move, id: "headObject", summary: "Look at bytes with a ticket",
 			about: "With a ticket for writing: Upload-Offset says how many bytes have come, Upload-Complete if they are all. The status is 204 then.",
 			who:   "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
 		},
 		{
-			method: "PUT", path: "/objects", handle: g.moveObject, id: "putObject", summary: "Write bytes with a ticket",
+			method: "PUT", path: "/objects", handle: g.objects.Move, id: "putObject", summary: "Write bytes with a ticket",
 			who: "a ticket", asks: transfer{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 408, 409, 413, 507},
 		},
 		{
-			method: "PATCH", path: "/objects", handle: g.moveObject, id: "appendToObject", summary: "Append bytes with a ticket",
+			method: "PATCH", path: "/objects", handle: g.objects.Move, id: "appendToObject", summary: "Append bytes with a ticket",
 			about: "After the IETF draft Resumable Uploads for HTTP. Of a request that is not the last, or breaks, whole pieces of 8 MiB are kept; Upload-Offset in the answer says how much that is, and the status is 204. A 409 with the code upload_offset says the same when the bytes belong elsewhere.",
 			who:   "a ticket", asks: appendBytes{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 404, 408, 409, 413, 507},
 		},

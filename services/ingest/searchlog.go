@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/logbook"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
@@ -23,12 +23,12 @@ const (
 
 // searchLog answers with the lines that have the words, in any case, not looking at colours. A header says up to which line
 // was searched: where that is not the end, the client goes on behind it.
-func (g *Ingest) searchLog(w http.ResponseWriter, r *http.Request, req logbook.Request, p logPart) {
+func (g *Ingest) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logPart) {
 	if p.limit == 0 {
 		p.limit = defaultLines
 	}
 	s := &search{query: strings.ToLower(p.query), left: int(p.limit), deadline: time.Now().Add(searchTime), found: []api.LogLine{}}
-	last, err := g.book.Read(r.Context(), req, s.lines)
+	last, err := g.reader.Read(r.Context(), req, s.lines)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -46,10 +46,10 @@ type search struct {
 	found    []api.LogLine
 }
 
-func (s *search) lines(lines []logbook.Line) error {
+func (s *search) lines(lines []logs.Line) error {
 	for _, l := range lines {
 		s.last = l.Number
-		if strings.Contains(strings.ToLower(logbook.Plain(l.Text)), s.query) {
+		if strings.Contains(strings.ToLower(logs.Plain(l.Text)), s.query) {
 			s.found = append(s.found, lineV2(l))
 			s.left--
 			s.bytes += len(l.Text)

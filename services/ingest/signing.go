@@ -128,7 +128,7 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	case errors.Is(err, httpapi.ErrStalled):
 		return nil, err
 	}
-	return nil, brokenForm(err)
+	return nil, httpapi.BodyError(err)
 }
 
 // hurried gives up after its time; a read that waits is ended by the body's own deadline.
@@ -157,7 +157,7 @@ func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
 	if err != nil {
 		return badCerts(err)
 	}
-	s.certs, err = g.upload(ctx, s, &artifactv1.UploadRequest{
+	s.certs, err = g.objects.Upload(ctx, s.note, &artifactv1.UploadRequest{
 		BuildId: s.buildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {

@@ -117,6 +117,9 @@ func (g *Ingest) takeIn(r *http.Request, b *httpapi.Body, say httpapi.Dialect, s
 	return resp, err
 }
 
+// note remembers an object of the submit, so that it is discarded unless a build gets it.
+func (s *submission) note(objectID string) { s.objects = append(s.objects, objectID) }
+
 // origin is nil of a submit that says nothing of where it comes from.
 func (s *submission) origin() *schedulerv1.Origin {
 	o := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
@@ -224,5 +227,5 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 
 func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
 	b := resp.GetBuild()
-	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
+	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.auth.Token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }

@@ -79,7 +79,7 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 
 // brokenResult says of a result what brokenForm says of a source.
 func brokenResult(err error) error {
-	if err := brokenForm(err); !isTooLarge(err) {
+	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
 	return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
@@ -115,7 +115,7 @@ func (d *delivery) store(part *multipart.Part) error {
 		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
 	}
 	file := httpapi.TrackErrors(part)
-	ref, err := d.g.upload(d.r.Context(), &d.objects, req, file)
+	ref, err := d.g.objects.Upload(d.r.Context(), d.objects.note, req, file)
 	if err == nil {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -157,7 +158,7 @@ func (g *Ingest) sourceV1(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), file{name: b.GetId() + ".zip"})
+	g.objects.Transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), objects.File{Name: b.GetId() + ".zip"})
 }
 
 // readObject decodes a JSON object of at most maxBody bytes; anything else is refused.
@@ -165,7 +166,7 @@ func readObject(r io.Reader, v any) error {
 	data, err := io.ReadAll(io.LimitReader(r, httpapi.MaxBody+1))
 	switch {
 	case err != nil:
-		return brokenForm(err)
+		return httpapi.BodyError(err)
 	case len(data) > httpapi.MaxBody:
 		return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", httpapi.MaxBody)
 	}

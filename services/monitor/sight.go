@@ -27,6 +27,8 @@ type sight struct {
 	reconnects uint64
 	bucket     string
 	probed     time.Time
+	// silent are the nodes of the bus that did not follow the bucket at the last probe.
+	silent map[string]bool
 }
 
 const (
@@ -35,9 +37,12 @@ const (
 	probeEvery = time.Second
 	// probeTimeout is ample for one answer.
 	probeTimeout = 2 * time.Second
+	// nodeSilent is when a node of the bus counts as away. Nodes speak every second.
+	nodeSilent = 3 * time.Second
 )
 
-// probe holds verdicts if the bus was away, or if the bucket is gone, a new one, or has another leader. The connection is
+// probe holds verdicts if the bus was away, if the bucket is gone, a new one, or has another leader, and when a node of the bus goes
+// away: workers that were connected to it need a while to notice and to find another. The connection is
 // asked how often it came back, and not waited on to tell: that may come later than the answer to a request of ours which
 // was already made over the new connection.
 func (m *Monitor) probe(ctx context.Context) error {
@@ -49,27 +54,41 @@ func (m *Monitor) probe(ctx context.Context) error {
 	if n == s.reconnects && s.bucket != "" && now.Sub(s.probed) < probeEvery {
 		return nil
 	}
-	bucket, err := m.bucket(ctx)
+	bucket, silent, err := m.bucket(ctx)
 	if err != nil || n != s.reconnects || bucket != s.bucket {
 		s.held = m.now()
+	}
+	for node := range silent {
+		if !s.silent[node] {
+			s.held = m.now()
+		}
+	}
+	if err == nil {
+		s.silent = silent
 	}
 	s.reconnects, s.bucket, s.probed = n, bucket, now
 	return err
 }
 
-// bucket names the bucket's incarnation and leader; empty beside an error.
-func (m *Monitor) bucket(ctx context.Context) (string, error) {
+// bucket names the bucket's incarnation and leader, and the nodes that are away; empty beside an error.
+func (m *Monitor) bucket(ctx context.Context) (name string, silent map[string]bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	stream, err := m.js.Stream(ctx, bus.HeartbeatStream)
 	if err != nil {
-		return "", fmt.Errorf("open the heartbeats: %w", err)
+		return "", nil, fmt.Errorf("open the heartbeats: %w", err)
 	}
 	info, leader := stream.CachedInfo(), ""
+	silent = map[string]bool{}
 	if info.Cluster != nil {
 		leader = info.Cluster.Leader
+		for _, r := range info.Cluster.Replicas {
+			if r.Offline || r.Active > nodeSilent {
+				silent[r.Name] = true
+			}
+		}
 	}
-	return info.Created.Format(time.RFC3339Nano) + " " + leader, nil
+	return info.Created.Format(time.RFC3339Nano) + " " + leader, silent, nil
 }
 
 // trusts says whether the absence of a key with this TTL is a verdict now. It asks for a pause again:

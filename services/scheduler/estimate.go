@@ -20,6 +20,8 @@ const (
 	estimateOf = 21
 	// maxEstimates bounds the projects that are remembered.
 	maxEstimates = 20_000
+	// estimateRetry is how soon a project without a completed build is looked at again: its first one replaces a guess.
+	estimateRetry = 2 * time.Second
 	// estimateUnknown is what a build of a project without a completed one is expected to take.
 	estimateUnknown = 10 * time.Minute
 	// estimateLeast and estimateMost bound what a build counts as in the fair order.
@@ -71,7 +73,7 @@ func newEstimates(s *Scheduler) (*estimates, error) {
 func (e *estimates) prepare(ctx context.Context, builds []store.Build) {
 	for _, b := range builds {
 		k := estimateKey{b.Project, b.Platform}
-		if known, ok := e.known.Get(k); ok && known.fresh() {
+		if known, ok := e.known.Get(k); ok && (known.value > 0 && known.fresh() || time.Since(known.at) < estimateRetry) {
 			continue
 		}
 		took, err := e.took(ctx, b.Project, b.Platform, estimateOf)

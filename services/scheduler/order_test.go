@@ -103,6 +103,41 @@ func (b *bundle) projectRule(r *schedulerv1.ProjectRule) {
 	}
 }
 
+// TestLoweredLimitTakesBuildsBack: builds on offer beyond a lowered limit wait again, and are offered once the limit allows it.
+func TestLoweredLimitTakesBuildsBack(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		w := b.worker(4, "ios")
+		var ids []string
+		for range 4 {
+			ids = append(ids, b.submit("app", "ios", 0).GetId())
+		}
+		for _, id := range ids {
+			b.state(id, build.Queued)
+		}
+		b.mustClaim(w, ids[0])
+		b.projectRule(&schedulerv1.ProjectRule{Project: "app", MaxRunning: 2})
+		states := map[string]int{}
+		for _, id := range ids {
+			v, err := b.store.Build(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			states[string(v.State)]++
+		}
+		if want := map[string]int{"assigned": 1, "queued": 1, "pending": 2}; !cmp.Equal(states, want) {
+			t.Fatalf("states = %v, want %v", states, want)
+		}
+		b.projectRule(&schedulerv1.ProjectRule{Project: "app", Weight: 1})
+		for _, id := range ids[1:] {
+			b.state(id, build.Queued)
+			b.await("the hand-out is in the stream", func() bool { return len(b.handOuts(id)) == 1 })
+			b.mustClaim(w, id)
+		}
+	})
+}
+
 // waitsFor waits until a pending build is told this reason: forecasts may lag a little.
 func (b *bundle) waitsFor(id, reason string) {
 	b.t.Helper()
@@ -240,6 +275,13 @@ func TestSupersede(t *testing.T) {
 		b.projectRule(&schedulerv1.ProjectRule{Project: "app", Supersede: true})
 		if got := b.revision("main", strings.Repeat("c", 40), "preview", false); len(got.GetSuperseded()) != 2 {
 			t.Errorf("by the project's rule %v were superseded, want 2", got.GetSuperseded())
+		}
+		retry, err := b.Submit(t.Context(), &schedulerv1.SubmitRequest{
+			BuildId: build.NewID(), Project: "app", Platform: "ios", Profile: "preview", RetryOf: running,
+			Origin: &schedulerv1.Origin{Repository: "o/r", Branch: "main", Commit: old}, Source: &eventsv1.ObjectRef{ObjectId: build.NewID()},
+		})
+		if err != nil || len(retry.GetSuperseded()) != 0 {
+			t.Errorf("the retry of an old revision superseded %v, %v", retry.GetSuperseded(), err)
 		}
 	})
 }

@@ -231,6 +231,9 @@ func (s *Scheduler) releaseOne(ctx context.Context, tx *store.Tx, b store.Build)
 		if err != nil {
 			return err
 		}
+		if fresh.Offers > 0 { // offered before and withdrawn: the stream would drop a second message of the same id
+			invitation = invitation.WithID(invitation.ID + "." + build.NewID())
+		}
 		c.facts = append(c.facts, invitation)
 		c.now.OfferedAt, c.now.Offers = c.at, 1
 		return c.queue(ctx, b)

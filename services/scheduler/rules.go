@@ -158,7 +158,36 @@ func (s *Scheduler) SetProjectRule(ctx context.Context, r *schedulerv1.SetProjec
 	if err != nil {
 		return nil, err
 	}
-	return &schedulerv1.SetProjectRuleResponse{Rule: viewProjectRule(rule)}, s.rulesChanged(ctx)
+	err = errors.Join(s.withdrawBeyond(ctx, rule.Project, "", rule.MaxRunning), s.rulesChanged(ctx))
+	return &schedulerv1.SetProjectRuleResponse{Rule: viewProjectRule(rule)}, err
+}
+
+// withdrawBeyond takes back builds that were offered under a higher limit, the last offered first. The rule is stored by now, so no
+// scheduler offers more meanwhile. Builds that run go on.
+func (s *Scheduler) withdrawBeyond(ctx context.Context, project, pool string, limit int32) error {
+	if limit == 0 {
+		return nil
+	}
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		running, err := tx.Running(ctx, project, pool)
+		if err != nil || running <= int64(limit) {
+			return err
+		}
+		offered, err := tx.Offered(ctx, project, pool, running-int64(limit))
+		if err != nil {
+			return err
+		}
+		for _, b := range offered {
+			_, err := s.step(ctx, tx, b, build.Withdraw, func(c *change) error {
+				c.now.QueuedAt, c.now.OfferedAt = time.Time{}, time.Time{}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func checkProjectRule(r store.ProjectRule) error {
@@ -190,7 +219,8 @@ func (s *Scheduler) SetPoolRule(ctx context.Context, r *schedulerv1.SetPoolRuleR
 	if err != nil {
 		return nil, err
 	}
-	return &schedulerv1.SetPoolRuleResponse{Rule: viewPoolRule(rule)}, s.rulesChanged(ctx)
+	err = errors.Join(s.withdrawBeyond(ctx, "", rule.Pool, rule.MaxRunning), s.rulesChanged(ctx))
+	return &schedulerv1.SetPoolRuleResponse{Rule: viewPoolRule(rule)}, err
 }
 
 // rulesChanged applies a new rule here at once; other replicas follow within rulesEvery.

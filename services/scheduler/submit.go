@@ -31,7 +31,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err := s.storage.Err(); err != nil {
 		return s.refuseSubmit(ctx, b, err)
 	}
-	a := admission{build: b, notes: r.GetNotes(), supersede: r.GetSupersede() || s.rules.project(b.Project).Supersede}
+	a := admission{build: b, notes: r.GetNotes(), supersede: s.supersedes(b, r.GetSupersede())}
 	err = s.enter(ctx, &a)
 	if b = a.build; errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)

@@ -13,6 +13,12 @@ type superseded struct {
 	holder string
 }
 
+// supersedes says whether a submit replaces older builds: it asks for that, or its project's rule does. A retry brings an old
+// revision back, so the rule does not apply to it.
+func (s *Scheduler) supersedes(b store.Build, asked bool) bool {
+	return asked || b.RetryOf == "" && s.rules.project(b.Project).Supersede
+}
+
 // supersede cancels the unfinished builds of another revision that b replaces.
 func (s *Scheduler) supersede(ctx context.Context, tx *store.Tx, b store.Build) ([]superseded, error) {
 	old, err := tx.Superseded(ctx, b)

@@ -94,12 +94,12 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 				return err
 			}
 		}
-		if w.Draining != r.GetDraining() {
-			if err := tx.SetDraining(ctx, w.ID, r.GetDraining()); err != nil {
+		if draining := r.GetDraining() && !r.GetLeaving(); w.Draining != draining {
+			if err := tx.SetDraining(ctx, w.ID, draining); err != nil {
 				return err
 			}
 		}
-		return s.setOnline(ctx, tx, w, true, r.GetSlots())
+		return s.setOnline(ctx, tx, w, !r.GetLeaving(), r.GetSlots())
 	})
 	if err != nil {
 		return nil, err

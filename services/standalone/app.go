@@ -46,6 +46,7 @@ type App struct {
 	monitor   *monitor.Monitor
 	ingest    *ingest.Ingest
 	databases map[string]*database.DB
+	markers   []*marker
 	health    health
 
 	// closers are what Open opened, in order; they are closed in reverse.
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		a.openDir, a.listen, a.openServices, a.checkDatabases, a.stampDir,
+		a.openDir, a.listen, a.openServices, a.checkDatabases, a.stampDir, a.markDatabases,
 	} {
 		if err := part(ctx); err != nil {
 			return nil, err
@@ -101,6 +102,9 @@ func (a *App) openDir(ctx context.Context) (err error) {
 		return err
 	}
 	a.opened("data directory", a.dir.close)
+	if err := a.dir.checkNames(ctx); err != nil {
+		return err
+	}
 	if !a.cfg.AcceptEmpty {
 		if err := a.dir.checkIntact(ctx); err != nil {
 			return err
@@ -198,8 +202,12 @@ func (a *App) service(ctx context.Context, name string) (*database.DB, *nats.Con
 	if err != nil {
 		return nil, nil, err
 	}
-	a.opened(name+"'s database", db.Close)
-	a.databases[name] = db
+	m, err := newMarker(ctx, a.dir, name)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	a.opened(name+"'s database", func() error { return m.close(db.Close) })
+	a.databases[name], a.markers = db, append(a.markers, m)
 	if err := db.CheckWrite(ctx); err != nil {
 		return nil, nil, fmt.Errorf("%w; check the owner and the mode of the data directory, and that its disk is not read-only or full", err)
 	}

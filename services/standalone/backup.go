@@ -2,12 +2,10 @@ package standalone
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,8 +122,7 @@ func (b *BackedUp) databases(ctx context.Context, from, to string) error {
 
 // copyDatabase takes a snapshot, which readers and the writer of the old file do not notice.
 func copyDatabase(ctx context.Context, from, to string) error {
-	v := url.Values{"_pragma": {"busy_timeout(30000)"}, "mode": {"rw"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: from, RawQuery: v.Encode()}).String())
+	db, err := openExisting(ctx, from)
 	if err != nil {
 		return err
 	}

@@ -156,6 +156,9 @@ func fullDisk(t *testing.T, end func(f *farm, free func())) {
 		}
 	}
 	f.logsEnd(ids)
+	for _, id := range ids {
+		f.becomes(id, "the log of "+id+" is archived", func(b api.Build) bool { return b.Log != nil && b.Log.ArchivedAt != "" })
+	}
 	t.Logf("all %d builds ended and their logs were read %s after there was space", len(ids), time.Since(freed).Round(time.Millisecond))
 	f.worker("late", "")
 	f.completedOnce(f.submit())

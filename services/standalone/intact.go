@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -59,6 +57,8 @@ type partState struct {
 	stamp int32
 	// used: it has data in it. Only databases are asked.
 	used bool
+	// lost: a server had the database open when it ended, and the -wal file with its last changes is gone.
+	lost bool
 }
 
 // checkIntact refuses a data directory of which a part is missing or belongs to another one.
@@ -110,11 +110,15 @@ func (d *dataDir) databasePart(ctx context.Context, name string) (partState, err
 	if err != nil {
 		return p, fmt.Errorf("read %s: %w", d.join(p.name), cause(err))
 	}
-	db, err := openExisting(d.join(p.name))
+	h, err := readHeader(d.join(p.name))
 	if err != nil {
 		return p, err
 	}
-	p.there = true
+	p.there, p.lost = true, h.lost
+	db, err := openExisting(ctx, d.join(p.name))
+	if err != nil {
+		return p, err
+	}
 	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&p.stamp)
 	if err == nil {
 		// Without its table the database is as good as new.
@@ -128,17 +132,6 @@ func (d *dataDir) databasePart(ctx context.Context, name string) (partState, err
 	return p, nil
 }
 
-// openExisting opens a SQLite file that is there.
-func openExisting(path string) (*sql.DB, error) {
-	v := url.Values{"_pragma": {"busy_timeout(30000)"}, "mode": {"rw"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1)
-	return db, nil
-}
-
 // faults says what keeps the parts from being one installation.
 func (d *dataDir) faults(parts []partState) ([]string, error) {
 	known, err := d.readInstallation()
@@ -149,7 +142,7 @@ func (d *dataDir) faults(parts []partState) ([]string, error) {
 	inUse := known.Stamp != 0
 	for _, p := range parts {
 		byName[p.name] = p
-		inUse = inUse || p.used || p.stamp != 0
+		inUse = inUse || p.used || p.stamp != 0 || p.lost
 	}
 	if !inUse {
 		return nil, nil // a new directory, or a first start that did not come to its end
@@ -159,6 +152,8 @@ func (d *dataDir) faults(parts []partState) ([]string, error) {
 		switch {
 		case !p.there:
 			faults = append(faults, p.name+" is missing")
+		case p.lost:
+			faults = append(faults, p.name+"-wal is missing, which has the last changes of a server that was killed; put it back beside "+p.name)
 		case known.Stamp != 0 && p.stamp == 0:
 			faults = append(faults, p.name+" was made anew, while the rest is older")
 		case known.Stamp != 0 && p.stamp != known.Stamp:
@@ -257,7 +252,7 @@ func stampDir(ctx context.Context, dir string) error {
 		return fmt.Errorf("stamp %s: %w", dir, cause(err))
 	}
 	for _, name := range databases() {
-		if err := stampDatabase(ctx, filepath.Join(dir, name+".db"), stamp); err != nil {
+		if err := stampDatabase(ctx, dir, name, stamp); err != nil {
 			return err
 		}
 	}
@@ -270,16 +265,4 @@ func stampDir(ctx context.Context, dir string) error {
 		}
 	}
 	return writeFile(filepath.Join(dir, installationFile), append(data, '\n'))
-}
-
-func stampDatabase(ctx context.Context, path string, stamp int32) error {
-	db, err := openExisting(path)
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", stamp)) // it takes no parameters
-	if err := errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("stamp %s: %w", path, err)
-	}
-	return nil
 }

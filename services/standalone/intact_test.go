@@ -159,7 +159,7 @@ func TestAFirstStartThatWasKilled(t *testing.T) {
 	}
 }
 
-// unstamp takes the stamp out of a database, if there is one.
+// unstamp takes the stamp and the mark out of a database, if there is one.
 func unstamp(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +167,7 @@ func unstamp(t *testing.T, path string) {
 	}
 	db, err := databasesql.Open("sqlite", "file:"+path)
 	if err == nil {
-		_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 0")
+		_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 0; PRAGMA application_id = 0")
 		err = errors.Join(err, db.Close())
 	}
 	if err != nil {

@@ -52,7 +52,9 @@ func Connect(cfg Config, log *slog.Logger) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(reconnectDelay),
-		nats.PingInterval(10 * time.Second),
+		// A server that hangs is left after 8 to 12 s. Gateways judge the workers' connections: while one hangs on a server that
+		// does, workers that want to leave the same server are not let in elsewhere. Workers ping less often.
+		nats.PingInterval(4 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -2025,7 +2025,9 @@ type SyncRequest struct {
 	// later, when a claim whose answer is under way would be taken for forgotten.
 	Fresh bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	// The worker takes no further build and stops when those that run are done: its free slots do not count.
-	Draining      bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
+	// The worker's process ends now: it is offline at once, not only when its heartbeat has expired.
+	Leaving       bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2091,6 +2093,13 @@ func (x *SyncRequest) GetFresh() bool {
 func (x *SyncRequest) GetDraining() bool {
 	if x != nil {
 		return x.Draining
+	}
+	return false
+}
+
+func (x *SyncRequest) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
 	}
 	return false
 }
@@ -3709,13 +3718,14 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x03 \x01(\x03R\x06active\x12'\n" +
 	"\x0fcompleted_today\x18\x04 \x01(\x03R\x0ecompletedToday\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\x03R\x05ended\x12\x19\n" +
-	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\xab\x01\n" +
+	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\xc5\x01\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\x05R\x05slots\x12\x14\n" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x12\x1a\n" +
-	"\bdraining\x18\x05 \x01(\bR\bdraining\"s\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x18\n" +
+	"\aleaving\x18\x06 \x01(\bR\aleaving\"s\n" +
 	"\fSyncResponse\x121\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\x04lost\x120\n" +
 	"\x04pace\x18\x02 \x01(\v2\x1c.freeagent.scheduler.v1.PaceR\x04pace\"\x8e\x01\n" +

@@ -3,12 +3,14 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
 	"github.com/expo-free-agent/freeagent/shared/pause"
 )
@@ -106,6 +108,18 @@ func (b *Body) Linger() {
 
 // IsStalled says whether a read ended because its deadline passed.
 func IsStalled(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// BodyError tells a body that is too large, or stalls, from one that ends early.
+func BodyError(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return Refuse(build.ErrTooLarge, MsgSourceLarge)
+	case IsStalled(err):
+		return fmt.Errorf("read the form: %w", ErrStalled)
+	}
+	return Refuse(build.ErrInvalid, MsgFormCut)
+}
 
 // transferStall is longer than httpserver.StallTimeout, so that a client that stalls hears it from its own deadline first.
 const transferStall = 2 * httpserver.StallTimeout

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"time"
 
@@ -70,4 +71,14 @@ func CleanJSON(data []byte) []byte {
 		i++ // an escaped character begins no escape
 	}
 	return data
+}
+
+// Attachment returns the value of a Content-Disposition header that names the file. API v1 promises the quotes.
+func Attachment(name string) string {
+	for _, c := range name {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return mime.FormatMediaType("attachment", map[string]string{"filename": name})
+		}
+	}
+	return `attachment; filename="` + name + `"`
 }

@@ -165,6 +165,18 @@ func (t *Tx) Running(ctx context.Context, project, pool string) (n int64, err er
 	return n, nil
 }
 
+// Offered returns at most limit builds of a project, or of a pool if project is empty, that are on offer, the last offered first. They
+// are locked.
+func (t *Tx) Offered(ctx context.Context, project, pool string, limit int64) ([]Build, error) {
+	column, value := "project", project
+	if project == "" {
+		column, value = "pool", pool
+	}
+	rows, err := t.tx.QueryContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE state = 'queued' AND `+column+` = $1
+		ORDER BY queued_at DESC, seq DESC LIMIT $2`+t.tx.ForUpdate(), value, limit)
+	return collect(rows, err, "builds on offer")
+}
+
 // Group are the online workers of one pool that can build the same platforms.
 type Group struct {
 	Pool      string

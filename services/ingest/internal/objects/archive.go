@@ -1,4 +1,4 @@
-package ingest
+package objects
 
 import (
 	"context"
@@ -14,26 +14,18 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
-// archivedLog asks the artifact service for the archive of a log.
-func (g *Ingest) archivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
-	resp, err := g.farm.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
-	if err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
 // archiveSource reads an object by ranges. It is safe for concurrent use.
 type archiveSource struct {
-	g      *Ingest
+	t      *Transfers
 	object *eventsv1.ObjectRef
 
 	mu    sync.Mutex
 	grant *artifactv1.Grant
 }
 
-func (g *Ingest) archiveSource(o *eventsv1.ObjectRef) logarchive.Source {
-	return &archiveSource{g: g, object: o}
+// Archive returns the bytes of an archived log.
+func (t *Transfers) Archive(o *eventsv1.ObjectRef) logarchive.Source {
+	return &archiveSource{t: t, object: o}
 }
 
 // Size implements logarchive.Source.
@@ -53,7 +45,7 @@ func (s *archiveSource) ReadAt(ctx context.Context, p []byte, offset int64) erro
 	if err != nil {
 		return err
 	}
-	resp, err := s.g.send(ctx, grant, nil, http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(p))-1)}})
+	resp, err := s.t.send(ctx, grant, nil, http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(p))-1)}})
 	if err != nil {
 		return err
 	}
@@ -79,7 +71,7 @@ func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	if grant != nil && time.Until(time.UnixMilli(grant.GetExpiresAtMs())) > ticketSlack {
 		return grant, nil
 	}
-	resp, err := s.g.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()})
+	resp, err := s.t.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: s.object.GetObjectId()})
 	if err != nil {
 		return nil, err
 	}

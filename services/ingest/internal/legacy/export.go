@@ -1,4 +1,4 @@
-package ingest
+package legacy
 
 import (
 	"context"
@@ -10,17 +10,18 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// answerExport answers a page.
-func answerExport[Resp any](g *Ingest, page func(context.Context, string) (Resp, error)) http.HandlerFunc {
+// handleExport answers a page.
+func handleExport[Resp any](a *API, page func(context.Context, string) (Resp, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		resp, err := page(r.Context(), r.URL.Query().Get("after"))
 		if err != nil {
-			g.Fail(w, r, httpapi.V2, err)
+			a.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // builds hold tokens
@@ -28,18 +29,18 @@ func answerExport[Resp any](g *Ingest, page func(context.Context, string) (Resp,
 	}
 }
 
-func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
+func (a *API) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
 		return api.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
-	resp, err := g.farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
+	resp, err := a.Farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
 		return api.ExportedBuilds{}, err
 	}
 	page := api.ExportedBuilds{Builds: make([]api.ExportedBuild, len(resp.GetBuilds()))}
 	for i, b := range resp.GetBuilds() {
-		page.Builds[i] = g.exportedBuild(b)
+		page.Builds[i] = a.exportedBuild(b)
 	}
 	if n := resp.GetNextAfterSeq(); n != 0 {
 		page.Next = strconv.FormatInt(n, 10)
@@ -49,30 +50,30 @@ func (g *Ingest) exportBuilds(ctx context.Context, after string) (api.ExportedBu
 
 // exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had of it is not told: the former
 // controller begins it anew.
-func (g *Ingest) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
+func (a *API) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
 	b := r.GetBuild()
 	e := api.ExportedBuild{
 		FormerBuild: api.FormerBuild{
-			ID: b.GetId(), Platform: b.GetPlatform(), Status: statusOf(b), SubmittedAt: b.GetSubmittedAtMs(), RetryOf: b.GetRetryOf(),
+			ID: b.GetId(), Platform: b.GetPlatform(), Status: farm.StatusV1(b), SubmittedAt: b.GetSubmittedAtMs(), RetryOf: b.GetRetryOf(),
 			Source: b.GetSource().GetSha256(), Certs: b.GetCerts().GetSha256(), Result: b.GetResult().GetSha256(),
 			SourceSize: b.GetSource().GetSize(), CertsSize: b.GetCerts().GetSize(), ResultSize: b.GetResult().GetSize(),
 		},
-		AccessToken: g.token(b.GetId()),
+		AccessToken: a.Token(b.GetId()),
 		SourceID:    b.GetSource().GetObjectId(), CertsID: b.GetCerts().GetObjectId(), ResultID: b.GetResult().GetObjectId(),
 	}
 	if !build.State(b.GetState()).Final() {
 		e.Status = string(build.Pending)
 		return e
 	}
-	e.WorkerID, e.StartedAt, e.CompletedAt, e.Error = b.GetWorkerId(), startedAt(b), b.GetFinishedAtMs(), errorOf(b)
+	e.WorkerID, e.StartedAt, e.CompletedAt, e.Error = b.GetWorkerId(), farm.StartedV1(b), b.GetFinishedAtMs(), farm.ErrorV1(b)
 	if i := slices.IndexFunc(r.GetAttempts(), func(a *schedulerv1.Attempt) bool { return a.GetNumber() == b.GetAttempt() }); i >= 0 {
 		e.WorkerName = r.GetAttempts()[i].GetWorkerName()
 	}
 	return e
 }
 
-func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
-	resp, err := g.farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
+func (a *API) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
+	resp, err := a.Farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
 	if err != nil {
 		return api.ExportedWorkers{}, err
 	}
@@ -90,8 +91,8 @@ func (g *Ingest) exportWorkers(ctx context.Context, after string) (api.ExportedW
 	return page, nil
 }
 
-func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
-	resp, err := g.farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
+func (a *API) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
+	resp, err := a.Farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
 	if err != nil {
 		return api.ExportedSnapshots{}, err
 	}
@@ -104,8 +105,8 @@ func (g *Ingest) exportSnapshots(ctx context.Context, after string) (api.Exporte
 	return page, nil
 }
 
-func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
-	resp, err := g.farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
+func (a *API) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
+	resp, err := a.Farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
 	if err != nil {
 		return api.ExportedReports{}, err
 	}
@@ -119,10 +120,10 @@ func (g *Ingest) exportReports(ctx context.Context, after string) (api.ExportedR
 	return page, nil
 }
 
-// exportFile gives any file of a build to the administrator, certs too: who may give them to a worker may have them. It is noted.
-func (g *Ingest) exportFile(w http.ResponseWriter, r *http.Request) {
+// ExportFile sends any file of a build to the administrator, certs too: who may give them to a worker may have them. It is noted.
+func (a *API) ExportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	g.log.InfoContext(r.Context(), "file exported", "object_id", id)
+	a.Log.InfoContext(r.Context(), "file exported", "object_id", id)
 	w.Header().Set("Cache-Control", "no-store")
-	g.download(w, r, httpapi.V2, id, id)
+	a.Download(w, r, id)
 }

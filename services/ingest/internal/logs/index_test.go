@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"fmt"
@@ -71,7 +71,7 @@ func (f *farm) rough(chunks int, bare func(chunk int) bool) {
 }
 
 // read gives lines from a number on, at most n.
-func (f *farm) read(b *Book, from int64, n int) (got []string) {
+func (f *farm) read(b *Reader, from int64, n int) (got []string) {
 	f.t.Helper()
 	_, err := b.Read(f.t.Context(), Request{BuildID: "b1", From: from}, func(lines []Line) error {
 		for _, l := range lines {
@@ -87,12 +87,12 @@ func (f *farm) read(b *Book, from int64, n int) (got []string) {
 	return got
 }
 
-// again is a book that knows no places yet.
-func (f *farm) again() *Book {
-	return &Book{js: f.book.js, authors: f.book.authors, where: f.book.where, archive: f.book.archive, trust: f.book.trust}
+// again is a reader that knows no places yet.
+func (f *farm) again() *Reader {
+	return &Reader{js: f.reader.js, authors: f.reader.authors, where: f.reader.where, archive: f.reader.archive, trust: f.reader.trust}
 }
 
-func (b *Book) places(id string) int {
+func (b *Reader) places(id string) int {
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
 	if p := b.index.byID[id]; p != nil {
@@ -120,7 +120,7 @@ func TestReadingFromTheMiddle(t *testing.T) {
 			warm := f.again()
 			for _, from := range []int{len(all), 15_000, 4_001, 12_000, len(all) - 1, 9_999, 20_000, 4_000, 1} {
 				want := all[from-1 : min(from+99, len(all))]
-				for which, b := range map[string]*Book{"cold": f.again(), "warm": warm} {
+				for which, b := range map[string]*Reader{"cold": f.again(), "warm": warm} {
 					if diff := cmp.Diff(want, f.read(b, int64(from), 100)); diff != "" {
 						t.Fatalf("%s, from %d: -want +got\n%s", which, from, diff)
 					}
@@ -142,8 +142,8 @@ func TestPlacesOfAStreamThatIsNoMore(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.rough(600, func(int) bool { return false })
-	f.read(f.book, 6000, 1)
-	if f.book.places("b1") == 0 {
+	f.read(f.reader, 6000, 1)
+	if f.reader.places("b1") == 0 {
 		t.Fatal("no places are remembered")
 	}
 	if err := f.js.DeleteStream(t.Context(), bus.LogsStream); err != nil {
@@ -154,7 +154,7 @@ func TestPlacesOfAStreamThatIsNoMore(t *testing.T) {
 	}
 	f.rough(1000, func(i int) bool { return i%2 == 0 })
 	all := f.read(f.again(), 1, 0)
-	if diff := cmp.Diff(all[5999:6099], f.read(f.book, 6000, 100)); diff != "" {
+	if diff := cmp.Diff(all[5999:6099], f.read(f.reader, 6000, 100)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
@@ -164,8 +164,8 @@ func TestPlacesAreForgottenWithTheLog(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.rough(600, func(int) bool { return false })
-	all := f.read(f.book, 1, 0)
-	if f.book.places("b1") == 0 {
+	all := f.read(f.reader, 1, 0)
+	if f.reader.places("b1") == 0 {
 		t.Fatal("no places are remembered")
 	}
 	s, err := f.js.Stream(t.Context(), bus.LogsStream)
@@ -173,14 +173,14 @@ func TestPlacesAreForgottenWithTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.archive(s.CachedInfo().State.LastSeq, all...)
-	_, err = f.book.Read(t.Context(), Request{BuildID: "b1", From: 6000, To: 6000, Ended: true}, func(lines []Line) error {
+	_, err = f.reader.Read(t.Context(), Request{BuildID: "b1", From: 6000, To: 6000, Ended: true}, func(lines []Line) error {
 		if lines[0].Text != all[5999] {
 			t.Errorf("line 6000 = %q, want %q", lines[0].Text, all[5999])
 		}
 		return nil
 	})
-	if err != nil || f.book.places("b1") != 0 {
-		t.Errorf("Read = %v, %d places are remembered", err, f.book.places("b1"))
+	if err != nil || f.reader.places("b1") != 0 {
+		t.Errorf("Read = %v, %d places are remembered", err, f.reader.places("b1"))
 	}
 }
 
@@ -188,10 +188,10 @@ func TestPlacesAreForgottenWithTheLog(t *testing.T) {
 func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.book.trust = 0
+	f.reader.trust = 0
 	f.rough(600, func(int) bool { return false })
-	all := f.read(f.book, 1, 0)
-	f.book = f.again()
+	all := f.read(f.reader, 1, 0)
+	f.reader = f.again()
 	s, err := f.js.Stream(t.Context(), bus.LogsStream)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 		}
 	}
 	f.mu.Unlock()
-	if diff := cmp.Diff([]string{"6000 " + all[5999], "6001 " + all[6000]}, f.read(f.book, 6000, 2)); diff != "" {
+	if diff := cmp.Diff([]string{"6000 " + all[5999], "6001 " + all[6000]}, f.read(f.reader, 6000, 2)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
@@ -219,7 +219,7 @@ func TestFollowingALongLog(t *testing.T) {
 	var running sync.WaitGroup
 	for from, out := range outs {
 		running.Go(func() {
-			if err := f.hub.Follow(t.Context(), "b1", from, out); err != nil {
+			if err := f.broadcaster.Follow(t.Context(), "b1", from, out); err != nil {
 				t.Error(err)
 			}
 		})
@@ -238,7 +238,7 @@ func TestFollowingALongLog(t *testing.T) {
 			t.Errorf("from %d: -want +got\n%.2000s", from, diff)
 		}
 	}
-	if f.book.places("b1") == 0 {
+	if f.reader.places("b1") == 0 {
 		t.Error("no place was looked for")
 	}
 }
@@ -261,12 +261,12 @@ func BenchmarkTheMiddleOfALiveLog(b *testing.B) {
 	for _, known := range []bool{false, true} {
 		b.Run(map[bool]string{false: "first-look", true: "known"}[known], func(b *testing.B) {
 			f.t = b
-			book := f.again()
+			reader := f.again()
 			for b.Loop() {
 				if !known {
-					book = f.again()
+					reader = f.again()
 				}
-				if got := f.read(book, lines/2, 1); len(got) != 1 {
+				if got := f.read(reader, lines/2, 1); len(got) != 1 {
 					b.Fatalf("lines = %q", got)
 				}
 			}

@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"bytes"
@@ -21,12 +21,12 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
-// farm is a stream, an archive that the test fills, and a Book and a Hub over them.
+// farm is a stream, an archive that the test fills, and a Reader and a Broadcaster over them.
 type farm struct {
-	t    testing.TB
-	js   jetstream.JetStream
-	book *Book
-	hub  *Hub
+	t           testing.TB
+	js          jetstream.JetStream
+	reader      *Reader
+	broadcaster *Broadcaster
 
 	mu    sync.Mutex
 	where *artifactv1.LogResponse
@@ -41,8 +41,12 @@ func setup(t testing.TB) *farm {
 	t.Helper()
 	s := bustest.Start(t)
 	f := &farm{t: t, js: s.JetStream(s.Connect("test")), where: &artifactv1.LogResponse{}}
-	f.book = NewBook(f.js, logstream.NewAuthors(f.attempts), f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
-	f.hub = NewHub(f.book, HubConfig{
+	var err error
+	f.reader, err = NewReader(f.js, logstream.NewAuthors(f.attempts), f.ask, func(*eventsv1.ObjectRef) logarchive.Source { return logarchive.Memory(f.file) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.broadcaster = NewBroadcaster(f.reader, BroadcastConfig{
 		State: f.state, Beat: time.Second,
 		Encode: func(b []byte, l Line) []byte { return fmt.Appendf(b, "%d %s\n", l.Number, l.Text) },
 	})
@@ -136,7 +140,7 @@ func texts(n int) (all []string) {
 func TestALogThatMovesWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.book.trust = 0 // every message may come after a deletion
+	f.reader.trust = 0 // every message may come after a deletion
 	all := texts(200)
 	for _, text := range all {
 		f.say(false, text)
@@ -147,7 +151,7 @@ func TestALogThatMovesWhileItIsRead(t *testing.T) {
 		}
 	}
 	var got []string
-	last, err := f.book.Read(t.Context(), Request{BuildID: "b1", From: 1}, func(lines []Line) error {
+	last, err := f.reader.Read(t.Context(), Request{BuildID: "b1", From: 1}, func(lines []Line) error {
 		for _, l := range lines {
 			got = append(got, l.Text)
 		}
@@ -197,12 +201,12 @@ func want(n int) string {
 func TestALogThatMovesWhileItIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.book.trust = 0
+	f.reader.trust = 0
 	all := texts(50)
 	f.say(false, all[:20]...)
 	out := &recorder{}
 	done := make(chan error, 1)
-	go func() { done <- f.hub.Follow(t.Context(), "b1", 1, out) }()
+	go func() { done <- f.broadcaster.Follow(t.Context(), "b1", 1, out) }()
 	eventually(t, func() bool { return out.lines() == 20 })
 	f.onAsk = func(int) {}
 	f.mu.Lock()
@@ -239,7 +243,7 @@ func eventually(t *testing.T, ok func() bool) {
 func TestFollowersOfEveryKind(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.hub.ring = 4 << 10
+	f.broadcaster.ring = 4 << 10
 	const n = 5000
 	all := texts(n)
 	f.say(false, all[:10]...)
@@ -248,7 +252,7 @@ func TestFollowersOfEveryKind(t *testing.T) {
 	var running sync.WaitGroup
 	follow := func(from int64, out *recorder) {
 		running.Go(func() {
-			if err := f.hub.Follow(t.Context(), "b1", from, out); err != nil {
+			if err := f.broadcaster.Follow(t.Context(), "b1", from, out); err != nil {
 				t.Error(err)
 			}
 		})
@@ -277,8 +281,8 @@ func TestFollowersOfEveryKind(t *testing.T) {
 	if got := outs[11].got.String(); got != whole[len(want(10))-len("end\n"):] {
 		t.Errorf("from 11: %.100q", got)
 	}
-	if len(f.hub.rooms) != 0 {
-		t.Errorf("%d rooms are left", len(f.hub.rooms))
+	if len(f.broadcaster.feeds) != 0 {
+		t.Errorf("%d feeds are left", len(f.broadcaster.feeds))
 	}
 }
 
@@ -287,7 +291,7 @@ func TestFollowFails(t *testing.T) {
 	f := setup(t)
 	f.end()
 	f.fail = errors.New("nobody answers")
-	if err := f.hub.Follow(t.Context(), "b1", 1, &recorder{}); !errors.Is(err, f.fail) {
+	if err := f.broadcaster.Follow(t.Context(), "b1", 1, &recorder{}); !errors.Is(err, f.fail) {
 		t.Errorf("Follow = %v, want %v", err, f.fail)
 	}
 	f.fail = nil
@@ -296,7 +300,7 @@ func TestFollowFails(t *testing.T) {
 	f.say(false, "one")
 	out := &recorder{}
 	done := make(chan error, 1)
-	go func() { done <- f.hub.Follow(ctx, "b1", 1, out) }()
+	go func() { done <- f.broadcaster.Follow(ctx, "b1", 1, out) }()
 	eventually(t, func() bool { return out.lines() == 1 })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

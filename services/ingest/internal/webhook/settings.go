@@ -1,4 +1,4 @@
-package ingest
+package webhook
 
 import (
 	"net/url"
@@ -7,7 +7,6 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -21,8 +20,8 @@ const (
 	maxPatterns = 50
 )
 
-// applyHook lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
-func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
+// Apply lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
 	was := *w
 	if in.URL != nil {
 		w.URL = *in.URL
@@ -30,10 +29,10 @@ func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, e
 	if in.Format != nil {
 		w.Format = *in.Format
 	}
-	if in.URL == nil && w.Format == string(webhook.GitHub) && was.Format != w.Format { // the former URL is another receiver's
-		w.URL = webhook.GitHubURL
+	if in.URL == nil && w.Format == string(GitHub) && was.Format != w.Format { // the former URL is another receiver's
+		w.URL = GitHubURL
 	}
-	if err := h.applyToken(was, w, in.Token); err != nil {
+	if err := s.applyToken(was, w, in.Token); err != nil {
 		return "", err
 	}
 	if in.Events != nil {
@@ -54,15 +53,15 @@ func (h *hooks) applyHook(w *store.Webhook, in api.NewWebhook) (secret string, e
 			return "", httpapi.Refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
 		}
 	}
-	return secret, checkHook(*w)
+	return secret, check(*w)
 }
 
 // applyToken keeps a token where it was meant to be shown: whoever sends a webhook elsewhere must know the token.
-func (h *hooks) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
-	if w.Format != string(webhook.GitHub) {
+func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
+	if w.Format != string(GitHub) {
 		w.Token = ""
 		if token != nil {
-			return httpapi.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", webhook.GitHub)
+			return httpapi.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", GitHub)
 		}
 		return nil
 	}
@@ -74,26 +73,26 @@ func (h *hooks) applyToken(was store.Webhook, w *store.Webhook, token *string) e
 	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return httpapi.Refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
 	}
-	w.Token = h.seal(ofToken(w.ID), *token)
+	w.Token = s.Seal(ofToken(w.ID), *token)
 	return nil
 }
 
-func checkHook(w store.Webhook) error {
+func check(w store.Webhook) error {
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
 		return httpapi.Refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
-	case w.Format == string(webhook.GitHub) && (u.RawQuery != "" || !webhook.Private(u)):
+	case w.Format == string(GitHub) && (u.RawQuery != "" || !Private(u)):
 		return httpapi.Refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
 	case u.User != nil || u.Fragment != "":
 		return httpapi.Refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
-	case !slices.Contains(webhook.Formats(), webhook.Format(w.Format)):
-		return httpapi.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, webhook.Formats())
+	case !slices.Contains(Formats(), Format(w.Format)):
+		return httpapi.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, Formats())
 	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
 		return httpapi.Refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
 	}
 	for _, p := range w.Events {
-		if err := webhook.CheckPattern(p); err != nil {
+		if err := CheckPattern(p); err != nil {
 			return httpapi.Refuse(build.ErrInvalid, "events: %v", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 // Line is one line of a log.
 type Line = logarchive.Line
 
-// Book reads logs. It is safe for concurrent use.
-type Book struct {
+// Reader reads logs. It is safe for concurrent use.
+type Reader struct {
 	js      jetstream.JetStream
 	authors *logstream.Authors
 	index   index
@@ -28,23 +28,28 @@ type Book struct {
 	trust time.Duration
 }
 
-// NewBook reads the stream of js, of it what the authors wrote. where asks for a build's archive, source opens an object's bytes.
-func NewBook(
+// NewReader returns a reader of the stream of js that keeps to what the authors wrote. where looks up a build's archive, source opens
+// the bytes of an object.
+func NewReader(
 	js jetstream.JetStream,
 	authors *logstream.Authors,
 	where func(ctx context.Context, id string) (*artifactv1.LogResponse, error),
 	source func(o *eventsv1.ObjectRef) logarchive.Source,
-) *Book {
-	return &Book{js: js, authors: authors, where: where, archive: newShelf(source).open, trust: logstream.Grace / 2}
+) (*Reader, error) {
+	archives, err := newArchiveCache(source)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{js: js, authors: authors, where: where, archive: archives.get, trust: logstream.Grace / 2}, nil
 }
 
-// Checkpoint is a known place in the stream: what numbers the lines behind it have. Nobody counts on with its numbers but a clone.
+// Checkpoint is a known place in the stream and the numbers of the lines behind it. Clone the numbering before counting on.
 type Checkpoint struct {
 	seq     uint64
 	numbers *logstream.Numbering
 }
 
-// Request is what somebody wants to read.
+// Request says which lines to read.
 type Request struct {
 	BuildID string
 	// From is the number of the first line wanted, at least 1; To of the last, 0 for the end.
@@ -55,10 +60,10 @@ type Request struct {
 	Near *Checkpoint
 }
 
-// Read gives the lines wanted to f, in order, and says which line it read last. An error of f ends it; logarchive.ErrStop does so
-// without being one.
-func (b *Book) Read(ctx context.Context, r Request, f func([]Line) error) (last int64, err error) {
-	p := &reading{book: b, Request: r, f: f}
+// Read calls f with the lines of the request, in order, and returns the number of the last line that it read. An error of f ends it;
+// logarchive.ErrStop ends it without an error.
+func (b *Reader) Read(ctx context.Context, r Request, f func([]Line) error) (last int64, err error) {
+	p := &reading{reader: b, Request: r, f: f}
 	for {
 		again, err := p.once(ctx)
 		switch {
@@ -76,9 +81,9 @@ func (b *Book) Read(ctx context.Context, r Request, f func([]Line) error) (last 
 type reading struct {
 	Request
 
-	book *Book
-	f    func([]Line) error
-	last int64
+	reader *Reader
+	f      func([]Line) error
+	last   int64
 	// asked is when it was last asked for an archive, and object the one that there was.
 	asked  time.Time
 	object string
@@ -107,7 +112,7 @@ func (p *reading) once(ctx context.Context) (again bool, err error) {
 
 // read gives what the stream has behind a place.
 func (p *reading) read(ctx context.Context, from Checkpoint) error {
-	tail, err := logstream.Open(ctx, p.book.js, p.book.authors, p.BuildID, from.seq)
+	tail, err := logstream.Open(ctx, p.reader.js, p.reader.authors, p.BuildID, from.seq)
 	if err != nil {
 		return err
 	}
@@ -138,18 +143,18 @@ func (p *reading) begin(ctx context.Context) (none Checkpoint, err error) {
 	resp := &artifactv1.LogResponse{}
 	p.asked = time.Now()
 	if p.Ended {
-		if resp, err = p.book.where(ctx, p.BuildID); err != nil {
+		if resp, err = p.reader.where(ctx, p.BuildID); err != nil {
 			return none, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
 		}
 	}
 	p.object = resp.GetObject().GetObjectId()
 	if p.away = p.object != "" || resp.GetRemovedAtMs() > 0; p.away {
-		p.book.index.forget(p.BuildID)
+		p.reader.index.forget(p.BuildID)
 	}
 	if p.object == "" {
 		return p.withoutArchive(resp)
 	}
-	r, err := p.book.archive(ctx, resp.GetObject())
+	r, err := p.reader.archive(ctx, resp.GetObject())
 	if err != nil {
 		return none, fmt.Errorf("open the archived log of %s: %w", p.BuildID, err)
 	}
@@ -176,10 +181,10 @@ func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (Checkpoint, erro
 // deleted from the stream.
 func (p *reading) moved(ctx context.Context) (bool, error) {
 	now := time.Now()
-	if now.Sub(p.asked) < p.book.trust {
+	if now.Sub(p.asked) < p.reader.trust {
 		return false, nil
 	}
-	resp, err := p.book.where(ctx, p.BuildID)
+	resp, err := p.reader.where(ctx, p.BuildID)
 	if err != nil {
 		return false, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
 	}

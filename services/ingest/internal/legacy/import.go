@@ -1,4 +1,4 @@
-package ingest
+package legacy
 
 import (
 	"context"
@@ -27,8 +27,8 @@ const (
 	recordsAtOnce = 8
 )
 
-// answerImport reads a batch, has it done and answers.
-func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
+// handleImport reads a batch, has it done and answers.
+func handleImport[Req, Resp any](a *API, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		err := httpapi.ReadJSON(w, r, &req)
@@ -37,7 +37,7 @@ func answerImport[Req, Resp any](g *Ingest, do func(context.Context, *Req) (Resp
 			resp, err = do(r.Context(), &req)
 		}
 		if err != nil {
-			g.Fail(w, r, httpapi.V2, err)
+			a.Fail(w, r, httpapi.V2, err)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // places hold tickets
@@ -70,7 +70,7 @@ func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 	}, nil
 }
 
-func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
+func (a *API) importFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
 	if len(req.Files) > maxFormerFiles {
 		return api.FormerPlaces{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
 	}
@@ -81,7 +81,7 @@ func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.F
 			return api.FormerPlaces{}, err
 		}
 	}
-	places, err := g.askPlaces(ctx, files, req.Check)
+	places, err := a.askPlaces(ctx, files, req.Check)
 	if err != nil {
 		return api.FormerPlaces{}, err
 	}
@@ -98,17 +98,17 @@ func (g *Ingest) takeOverFiles(ctx context.Context, req *api.FormerFiles) (api.F
 	return resp, nil
 }
 
-func (g *Ingest) askPlaces(ctx context.Context, files []*artifactv1.File, check bool) ([]*artifactv1.Place, error) {
+func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check bool) ([]*artifactv1.Place, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
-	resp, err := g.farm.Artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
+	resp, err := a.Farm.Artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
 	return resp.GetPlaces(), err
 }
 
-// takeOverBuilds takes builds over whose files are here: files are kept and tokens known before a build is, so that a build that
+// importBuilds takes builds over whose files are here: files are kept and tokens known before a build is, so that a build that
 // is here is here whole.
-func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
+func (a *API) importBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
 		return api.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
 	}
@@ -116,22 +116,22 @@ func (g *Ingest) takeOverBuilds(ctx context.Context, req *api.FormerBuilds) (api
 	if err != nil {
 		return api.FoundAll{}, err
 	}
-	if err := g.resolve(ctx, batch, req.Check); err != nil {
+	if err := a.resolve(ctx, batch, req.Check); err != nil {
 		return api.FoundAll{}, err
 	}
 	if ids := batch.objects(); !req.Check && len(ids) > 0 {
-		if _, err := g.farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
+		if _, err := a.Farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
 			return api.FoundAll{}, err
 		}
 	}
-	if err := g.recordLogs(ctx, batch, req.Check); err != nil {
+	if err := a.recordLogs(ctx, batch, req.Check); err != nil {
 		return api.FoundAll{}, err
 	}
-	fresh, err := g.store.PutFormerTokens(ctx, batch.tokens, req.Check)
+	fresh, err := a.Store.PutFormerTokens(ctx, batch.tokens, req.Check)
 	if err != nil {
 		return api.FoundAll{}, err
 	}
-	resp, err := g.farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
+	resp, err := a.Farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
 	if err != nil {
 		return api.FoundAll{}, err
 	}
@@ -230,8 +230,8 @@ func formerLog(f api.FormerBuild) *eventsv1.LogChunk {
 }
 
 // resolve finds the objects that the builds name.
-func (g *Ingest) resolve(ctx context.Context, b *formerBatch, check bool) error {
-	places, err := g.askPlaces(ctx, b.files, true)
+func (a *API) resolve(ctx context.Context, b *formerBatch, check bool) error {
+	places, err := a.askPlaces(ctx, b.files, true)
 	if err != nil {
 		return err
 	}
@@ -276,16 +276,16 @@ func (b *formerBatch) request(check bool) *schedulerv1.ImportBuildsRequest {
 }
 
 // recordLogs makes archives the logs of their builds.
-func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) error {
+func (a *API) recordLogs(ctx context.Context, b *formerBatch, check bool) error {
 	if check {
 		return nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(recordsAtOnce)
-	for _, a := range b.archives {
+	for _, archive := range b.archives {
 		group.Go(func() error {
-			if _, err := g.farm.Artifact.RecordLog(ctx, a); err != nil {
-				return fmt.Errorf("log of build %s: %w", a.GetBuildId(), err)
+			if _, err := a.Farm.Artifact.RecordLog(ctx, archive); err != nil {
+				return fmt.Errorf("log of build %s: %w", archive.GetBuildId(), err)
 			}
 			return nil
 		})
@@ -293,7 +293,7 @@ func (g *Ingest) recordLogs(ctx context.Context, b *formerBatch, check bool) err
 	return group.Wait()
 }
 
-func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (api.FoundAll, error) {
+func (a *API) importWorkers(ctx context.Context, req *api.FormerWorkers) (api.FoundAll, error) {
 	ask := &schedulerv1.ImportWorkersRequest{Check: req.Check}
 	for _, w := range req.Workers {
 		ask.Workers = append(ask.Workers, &schedulerv1.Worker{
@@ -301,31 +301,31 @@ func (g *Ingest) takeOverWorkers(ctx context.Context, req *api.FormerWorkers) (a
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}
-	resp, err := g.farm.Scheduler.ImportWorkers(ctx, ask)
+	resp, err := a.Farm.Scheduler.ImportWorkers(ctx, ask)
 	if err != nil {
 		return api.FoundAll{}, err
 	}
 	return foundAll(resp.GetFound()), nil
 }
 
-func (g *Ingest) takeOverSnapshots(ctx context.Context, req *api.FormerSnapshots) (api.Tally, error) {
+func (a *API) importSnapshots(ctx context.Context, req *api.FormerSnapshots) (api.Tally, error) {
 	ask := &monitorv1.ImportSnapshotsRequest{Check: req.Check}
 	for _, s := range req.Snapshots {
 		ask.Snapshots = append(ask.Snapshots, &monitorv1.Snapshot{
 			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
 		})
 	}
-	return tally(g.farm.Monitor.ImportSnapshots(ctx, ask))
+	return tally(a.Farm.Monitor.ImportSnapshots(ctx, ask))
 }
 
-func (g *Ingest) takeOverReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
+func (a *API) importReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
 	ask := &monitorv1.ImportReportsRequest{Check: req.Check}
 	for _, r := range req.Reports {
 		ask.Reports = append(ask.Reports, &monitorv1.Report{
 			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
 		})
 	}
-	return tally(g.farm.Monitor.ImportReports(ctx, ask))
+	return tally(a.Farm.Monitor.ImportReports(ctx, ask))
 }
 
 // tallied is an answer of the monitor's with counts.

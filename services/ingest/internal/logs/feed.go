@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 // checkpointEvery is how many lines lie between two places that followers can catch up from.
 const checkpointEvery = 2000
 
-// room reads one build's log for all who follow it.
-type room struct {
-	hub    *Hub
-	id     string
-	ctx    context.Context //nolint:containedctx // the life of the room
-	cancel context.CancelFunc
-	done   chan struct{}
-	guests int // guarded by hub.mu
+// feed reads one build's log for all who follow it.
+type feed struct {
+	broadcaster *Broadcaster
+	id          string
+	ctx         context.Context //nolint:containedctx // the life of the feed
+	cancel      context.CancelFunc
+	done        chan struct{}
+	subscribers int // guarded by broadcaster.mu
 
-	// Of the room's own goroutine.
+	// Of the feed's own goroutine.
 	tail    *logstream.Tail
 	numbers *logstream.Numbering
 	asked   time.Time
@@ -40,37 +40,37 @@ type room struct {
 	ended       bool
 	last        []byte
 	err         error
-	// caughtUp: what was there when the room was opened is in; changed is closed and replaced with whatever happens.
+	// caughtUp: what was there when the feed was opened is in; changed is closed and replaced with whatever happens.
 	caughtUp bool
 	changed  chan struct{}
 }
 
-func newRoom(h *Hub, id string) *room {
-	r := &room{hub: h, id: id, ring: ring{next: 1}, changed: make(chan struct{}), done: make(chan struct{})}
+func newFeed(h *Broadcaster, id string) *feed {
+	r := &feed{broadcaster: h, id: id, ring: ring{next: 1}, changed: make(chan struct{}), done: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
 // run reads until the build has ended, the last follower left, or the bus cannot be read.
-func (r *room) run() {
+func (r *feed) run() {
 	defer close(r.done)
 	defer r.cancel()
 	err := r.follow()
-	r.hub.closed(r)
+	r.broadcaster.closed(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended, r.err = err == nil, err
-	r.tell()
+	r.notify()
 }
 
 // tell is called with mu held.
-func (r *room) tell() {
+func (r *feed) notify() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-func (r *room) follow() error {
-	state, err := r.hub.state(r.ctx, r.id)
+func (r *feed) follow() error {
+	state, err := r.broadcaster.state(r.ctx, r.id)
 	if err != nil {
 		return err
 	}
@@ -92,26 +92,26 @@ func (r *room) follow() error {
 }
 
 // open begins behind the archive, if there is one, else near the end of what is in the stream: the rest would fall out of the ring.
-func (r *room) open() (err error) {
+func (r *feed) open() (err error) {
 	resp := &artifactv1.LogResponse{}
 	r.asked = time.Now()
 	if r.final {
-		if resp, err = r.hub.book.where(r.ctx, r.id); err != nil {
+		if resp, err = r.broadcaster.reader.where(r.ctx, r.id); err != nil {
 			return fmt.Errorf("ask for the archived log of %s: %w", r.id, err)
 		}
 	}
 	r.object, r.through, r.numbers = resp.GetObject().GetObjectId(), resp.GetThroughSeq(), logstream.NewNumbering(0, nil)
 	switch {
 	case r.object != "":
-		a, err := r.hub.book.archive(r.ctx, resp.GetObject())
+		a, err := r.broadcaster.reader.archive(r.ctx, resp.GetObject())
 		if err != nil {
 			return fmt.Errorf("open the archived log of %s: %w", r.id, err)
 		}
 		r.numbers = logstream.NewNumbering(a.Lines(), a.Marks())
 	case resp.GetRemovedAtMs() > 0:
-		r.numbers = logstream.NewNumbering(1, nil) // the Book says so in a line
+		r.numbers = logstream.NewNumbering(1, nil) // the Reader says so in a line
 	default:
-		end, err := r.hub.book.nearEnd(r.ctx, r.id, r.asked)
+		end, err := r.broadcaster.reader.nearEnd(r.ctx, r.id, r.asked)
 		if errors.Is(err, errMoved) { // between two looks; the next one finds the archive
 			r.final = true
 			return r.open()
@@ -123,22 +123,22 @@ func (r *room) open() (err error) {
 	}
 	r.settled = r.object != "" || resp.GetRemovedAtMs() > 0
 	r.restart()
-	r.tail, err = logstream.Open(r.ctx, r.hub.book.js, r.hub.book.authors, r.id, r.through)
+	r.tail, err = logstream.Open(r.ctx, r.broadcaster.reader.js, r.broadcaster.reader.authors, r.id, r.through)
 	r.read = 0
 	return err
 }
 
 // restart empties the ring: what is in the archive is read there.
-func (r *room) restart() {
+func (r *feed) restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ring.forget(r.numbers.Lines() + 1)
 	r.checkpoints = nil
-	r.tell()
+	r.notify()
 }
 
 // drain takes messages until nothing more is to be expected; moved says that an archive has come to be.
-func (r *room) drain() (moved bool, err error) {
+func (r *feed) drain() (moved bool, err error) {
 	for {
 		if r.read >= r.tail.Pending() {
 			r.arrived()
@@ -161,21 +161,21 @@ func (r *room) drain() (moved bool, err error) {
 	}
 }
 
-// arrived says that the room has all that was there.
-func (r *room) arrived() {
+// arrived says that the feed has all that was there.
+func (r *feed) arrived() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.caughtUp {
 		r.caughtUp = true
-		r.tell()
+		r.notify()
 	}
 }
 
 // wait gives the next message; none, and settled, if nothing came for as long as a build's last lines may take. While it is
 // quiet the build is asked about: the message that says that it has ended may have been lost with a stream.
-func (r *room) wait() (logstream.Chunk, error) {
+func (r *feed) wait() (logstream.Chunk, error) {
 	for {
-		patience := r.hub.beat
+		patience := r.broadcaster.beat
 		if r.final {
 			patience = min(settleTime, patience)
 		}
@@ -187,19 +187,19 @@ func (r *room) wait() (logstream.Chunk, error) {
 			r.settled = true
 			return logstream.Chunk{}, nil
 		}
-		if s, err := r.hub.state(r.ctx, r.id); err == nil {
+		if s, err := r.broadcaster.state(r.ctx, r.id); err == nil {
 			r.final = s.Ended
 		}
 	}
 }
 
 // moved is as in a reading.
-func (r *room) moved() (bool, error) {
+func (r *feed) moved() (bool, error) {
 	now := time.Now()
-	if now.Sub(r.asked) < r.hub.book.trust {
+	if now.Sub(r.asked) < r.broadcaster.reader.trust {
 		return false, nil
 	}
-	resp, err := r.hub.book.where(r.ctx, r.id)
+	resp, err := r.broadcaster.reader.where(r.ctx, r.id)
 	if err != nil {
 		return false, fmt.Errorf("ask for the archived log of %s: %w", r.id, err)
 	}
@@ -207,8 +207,8 @@ func (r *room) moved() (bool, error) {
 	return resp.GetObject().GetObjectId() != r.object, nil
 }
 
-func (r *room) take(c logstream.Chunk) {
-	limit := r.hub.ringLimit()
+func (r *feed) take(c logstream.Chunk) {
+	limit := r.broadcaster.ringLimit()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.checkpoints); n == 0 && r.numbers.Lines() > 0 || n > 0 && r.numbers.Lines()-r.checkpoints[n-1].numbers.Lines() >= checkpointEvery {
@@ -216,14 +216,14 @@ func (r *room) take(c logstream.Chunk) {
 	}
 	if lines := r.numbers.Add(c); len(lines) > 0 {
 		r.ring.add(lines, limit)
-		r.tell()
+		r.notify()
 	}
 	r.settled = r.settled || c.GetLast()
 }
 
 // end asks for what the build has become, for all followers at once.
-func (r *room) end() error {
-	s, err := r.hub.state(r.ctx, r.id)
+func (r *feed) end() error {
+	s, err := r.broadcaster.state(r.ctx, r.id)
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (r *room) end() error {
 }
 
 // near is the last checkpoint before a line; nil if there is none.
-func (r *room) near(line int64) *Checkpoint {
+func (r *feed) near(line int64) *Checkpoint {
 	for i := len(r.checkpoints) - 1; i >= 0; i-- {
 		if r.checkpoints[i].numbers.Lines() < line {
 			return &r.checkpoints[i]

@@ -1,13 +1,14 @@
-package ingest
+package objects
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,24 +24,24 @@ import (
 // maxProblem bounds what is read of a refusal.
 const maxProblem = 64 << 10
 
-// upload brings a file to the artifact service, which stores and hashes it. The object is noted in s before a byte moves, so
-// that it is discarded whatever happens. A small one goes with the request, a larger one is streamed. Certs are streamed
-// whatever their size: they do not travel over the bus.
-func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
+// Upload sends a file to the artifact service, which stores and hashes it. It calls note with the id of the object before a byte
+// moves, so that the caller can discard it whatever happens. A small file goes with the request, a larger one is streamed.
+// Certificates are streamed whatever their size: they do not travel over the bus.
+func (t *Transfers) Upload(ctx context.Context, note func(objectID string), req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
 	if req.GetKind() == artifactv1.Kind_KIND_CERTS {
-		return g.stream(ctx, s, req, file)
+		return t.stream(ctx, note, req, file)
 	}
 	head, err := io.ReadAll(io.LimitReader(file, api.SmallObject+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the file: %w", err)
 	}
 	if len(head) > api.SmallObject {
-		return g.stream(ctx, s, req, io.MultiReader(bytes.NewReader(head), file))
+		return t.stream(ctx, note, req, io.MultiReader(bytes.NewReader(head), file))
 	}
 	id := build.NewID()
-	s.objects = append(s.objects, id)
+	note(id)
 	var resp *artifactv1.StoreResponse
-	resp, err = g.farm.Artifact.Store(ctx, &artifactv1.StoreRequest{
+	resp, err = t.farm.Artifact.Store(ctx, &artifactv1.StoreRequest{
 		ObjectId: id, BuildId: req.GetBuildId(), Kind: req.GetKind(), Project: req.GetProject(), Name: req.GetName(),
 		Attempt: req.GetAttempt(), Data: head,
 	})
@@ -51,15 +52,15 @@ func (g *Ingest) upload(ctx context.Context, s *submission, req *artifactv1.Uplo
 	return &eventsv1.ObjectRef{ObjectId: ref.GetObjectId(), Size: ref.GetSize(), Sha256: ref.GetSha256(), Name: req.GetName()}, nil
 }
 
-func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
-	resp, err := g.farm.Artifact.Upload(ctx, req)
+func (t *Transfers) stream(ctx context.Context, note func(string), req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
+	resp, err := t.farm.Artifact.Upload(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
-	s.objects = append(s.objects, resp.GetGrant().GetObjectId())
+	note(resp.GetGrant().GetObjectId())
 	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
 	defer stop()
-	answer, err := g.send(ctx, resp.GetGrant(), io.NopCloser(httpapi.ProgressReader{Reader: file, Moved: moved}), nil)
+	answer, err := t.send(ctx, resp.GetGrant(), io.NopCloser(httpapi.ProgressReader{Reader: file, Moved: moved}), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +75,37 @@ func (g *Ingest) stream(ctx context.Context, s *submission, req *artifactv1.Uplo
 	return &eventsv1.ObjectRef{ObjectId: up.ObjectID, Size: up.Size, Sha256: up.SHA256, Name: req.GetName()}, nil
 }
 
+// ReadWhole reads a small object whole, and checks that it is what was stored.
+func (t *Transfers) ReadWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
+	resp, err := t.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
+	if err != nil {
+		return nil, err
+	}
+	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
+	defer stop()
+	answer, err := t.send(ctx, resp.GetGrant(), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, problem(answer)
+	}
+	data := make([]byte, ref.GetSize())
+	if _, err := io.ReadFull(httpapi.ProgressReader{Reader: answer.Body, Moved: moved}, data); err != nil {
+		return data, fmt.Errorf("%w: read object %s: %w", build.ErrUnavailable, ref.GetObjectId(), err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != ref.GetSha256() {
+		return data, fmt.Errorf("object %s: %w", ref.GetObjectId(), build.ErrObjectCorrupt)
+	}
+	return data, nil
+}
+
 // send makes the request that a grant permits.
-func (g *Ingest) send(ctx context.Context, grant *artifactv1.Grant, body io.ReadCloser, header http.Header) (*http.Response, error) {
+func (t *Transfers) send(ctx context.Context, grant *artifactv1.Grant, body io.ReadCloser, header http.Header) (*http.Response, error) {
 	target := grant.GetUrl()
 	if u, err := url.Parse(target); err == nil && !u.IsAbs() {
-		target = strings.TrimSuffix(g.deps.ArtifactURL, "/") + target
+		target = strings.TrimSuffix(t.url, "/") + target
 	}
 	req, err := http.NewRequestWithContext(ctx, grant.GetMethod(), target, body)
 	if err != nil {
@@ -91,7 +118,7 @@ func (g *Ingest) send(ctx context.Context, grant *artifactv1.Grant, body io.Read
 		req.Header.Set(k, v)
 	}
 	req.Header.Set(httpapi.RequestIDHeader, httpapi.RequestID(ctx))
-	resp, err := g.deps.ArtifactClient.Do(req)
+	resp, err := t.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err)
 	}
@@ -123,40 +150,40 @@ func passedOut() []string {
 	return []string{"Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256", "Last-Modified"}
 }
 
-// download passes an object on to the client as bytes of no type.
-func (g *Ingest) download(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, objectID, fileName string) {
-	g.transfer(w, r, say, objectID, file{name: fileName, contentType: "application/octet-stream"})
+// Download sends an object to the client as bytes of no type.
+func (t *Transfers) Download(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, objectID, fileName string) {
+	t.Transfer(w, r, d, objectID, File{Name: fileName, ContentType: "application/octet-stream"})
 }
 
-// file is how an object is shown to a client. Without a content type it is shown with its own.
-type file struct{ name, contentType string }
+// File is how an object is shown to a client. Without a content type it has the object's own.
+type File struct{ Name, ContentType string }
 
-// transfer passes an object on to the client. If it breaks half way, so does the connection: never a quiet short answer.
-func (g *Ingest) transfer(w http.ResponseWriter, r *http.Request, say httpapi.Dialect, objectID string, as file) {
-	resp, err := g.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
+// Transfer sends an object to the client. If it breaks half way, so does the connection: never a quiet short answer.
+func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, objectID string, as File) {
+	resp, err := t.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
 	if err != nil {
-		g.Fail(w, r, say, err)
+		t.Fail(w, r, d, err)
 		return
 	}
-	if as.contentType == "" {
-		as.contentType = resp.GetGrant().GetObject().GetContentType()
+	if as.ContentType == "" {
+		as.ContentType = resp.GetGrant().GetObject().GetContentType()
 	}
 	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
 	defer stop()
-	answer, err := g.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
+	answer, err := t.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
 	if err != nil {
-		g.Fail(w, r, say, err)
+		t.Fail(w, r, d, err)
 		return
 	}
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
-		g.passOn(w, r, answer, as, moved)
+		t.passOn(w, r, answer, as, moved)
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", answer.Header.Get("Content-Range"))
-		say.Refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
+		d.Refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
 	default:
-		g.Fail(w, r, say, problem(answer))
+		t.Fail(w, r, d, problem(answer))
 	}
 }
 
@@ -170,28 +197,18 @@ func pick(from http.Header, names []string) http.Header {
 	return picked
 }
 
-func (g *Ingest) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, as file, moved func()) {
+func (t *Transfers) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, as File, moved func()) {
 	for k, v := range pick(answer.Header, passedOut()) {
 		w.Header()[k] = v
 	}
-	w.Header().Set("Content-Type", as.contentType)
-	w.Header().Set("Content-Disposition", attachment(as.name))
+	w.Header().Set("Content-Type", as.ContentType)
+	w.Header().Set("Content-Disposition", httpapi.Attachment(as.Name))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
 	out := httpapi.NewDeadlineWriter(w, moved)
 	defer out.Done()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
-		g.log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		t.Log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// attachment names the file; API v1 promises the quotes.
-func attachment(name string) string {
-	for _, c := range name {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return mime.FormatMediaType("attachment", map[string]string{"filename": name})
-		}
-	}
-	return `attachment; filename="` + name + `"`
 }

@@ -1,4 +1,4 @@
-package ingest
+package objects
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// newObjectsProxy passes bytes between those outside who hold a grant and the artifact service.
-func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
-	target, err := url.Parse(g.deps.ArtifactURL)
+// newProxy passes bytes between those outside who hold a grant and the artifact service.
+func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
+	target, err := url.Parse(t.url)
 	if err != nil {
 		return nil, fmt.Errorf("URL of the artifact service: %w", err)
 	}
 	return &httputil.ReverseProxy{
-		Transport: g.deps.ArtifactClient.Transport,
+		Transport: t.client.Transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)
 			// The ticket is the authority; keys are none of the artifact service's business.
@@ -31,8 +31,8 @@ func (g *Ingest) newObjectsProxy() (*httputil.ReverseProxy, error) {
 			closeUnread(resp.Header, resp.Request)
 			return nil
 		},
-		ErrorHandler: g.proxyFailed,
-		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelInfo),
+		ErrorHandler: t.proxyFailed,
+		ErrorLog:     slog.NewLogLogger(t.Log.Handler(), slog.LevelInfo),
 	}, nil
 }
 
@@ -44,31 +44,31 @@ func closeUnread(h http.Header, r *http.Request) {
 	}
 }
 
-func (g *Ingest) proxyFailed(w http.ResponseWriter, r *http.Request, err error) {
+func (t *Transfers) proxyFailed(w http.ResponseWriter, r *http.Request, err error) {
 	closeUnread(w.Header(), r)
 	if b, ok := r.Body.(*httpapi.Body); ok && b.Broken() != nil {
-		g.Fail(w, r, httpapi.V2, brokenForm(b.Broken()))
+		t.Fail(w, r, httpapi.V2, httpapi.BodyError(b.Broken()))
 		return
 	}
-	g.Fail(w, r, httpapi.V2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
+	t.Fail(w, r, httpapi.V2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
 }
 
-// moveObject is the bytes' way in and out for workers: both directions stream, with no limit on the whole but on every
-// pause.
-func (g *Ingest) moveObject(w http.ResponseWriter, r *http.Request) {
+// Move passes bytes between a worker that holds a grant and the artifact service. Both directions stream, with no limit on the whole
+// but one on each pause.
+func (t *Transfers) Move(w http.ResponseWriter, r *http.Request) {
 	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
 	defer stop()
 	out := httpapi.NewDeadlineWriter(w, moved)
 	defer out.Done()
 	r = r.WithContext(ctx)
 	if r.Body == nil || r.Body == http.NoBody {
-		g.objects.ServeHTTP(out, r)
+		t.proxy.ServeHTTP(out, r)
 		return
 	}
 	b := httpapi.NewBody(w, r, 0)
 	b.OnProgress(moved)
 	b.EnableFullDuplex()
 	r.Body = b
-	g.objects.ServeHTTP(out, r)
+	t.proxy.ServeHTTP(out, r)
 	b.Linger()
 }

@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"context"
@@ -90,7 +90,7 @@ func (x *index) drop(id string) {
 }
 
 // streamMade is when the stream was made that places are in.
-func (b *Book) streamMade(ctx context.Context) (time.Time, error) {
+func (b *Reader) streamMade(ctx context.Context) (time.Time, error) {
 	s, err := b.js.Stream(ctx, bus.LogsStream)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%w: open the logs: %w", build.ErrUnavailable, err)
@@ -104,11 +104,11 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	if p.away || p.From-from.numbers.Lines() < jumpLines {
 		return from, nil
 	}
-	made, err := p.book.streamMade(ctx)
+	made, err := p.reader.streamMade(ctx)
 	if err != nil {
 		return from, err
 	}
-	if c := p.book.index.near(p.BuildID, made, p.From); c != nil && c.seq > from.seq {
+	if c := p.reader.index.near(p.BuildID, made, p.From); c != nil && c.seq > from.seq {
 		from = *c
 	}
 	if p.From-from.numbers.Lines() < jumpLines {
@@ -125,13 +125,13 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	case moved:
 		return from, errMoved
 	}
-	p.book.index.add(p.BuildID, made, found)
+	p.reader.index.add(p.BuildID, made, found)
 	return found[len(found)-1], nil
 }
 
 // nearEnd is a place near the end of a log that has no archive, or had none when asked; errMoved says that it has one now.
-func (b *Book) nearEnd(ctx context.Context, id string, asked time.Time) (Checkpoint, error) {
-	p := &reading{book: b, Request: Request{BuildID: id, From: end}, asked: asked}
+func (b *Reader) nearEnd(ctx context.Context, id string, asked time.Time) (Checkpoint, error) {
+	p := &reading{reader: b, Request: Request{BuildID: id, From: end}, asked: asked}
 	return p.jump(ctx, Checkpoint{numbers: logstream.NewNumbering(0, nil)})
 }
 
@@ -141,7 +141,7 @@ const end = 1 << 62
 // find gives places up to the line wanted.
 func (p *reading) find(ctx context.Context, from Checkpoint) (found []Checkpoint, err error) {
 	numbers, n := from.numbers.Clone(), noting{last: from.numbers.Lines()}
-	err = logstream.Heads(ctx, p.book.js, p.book.authors, p.BuildID, from.seq, func(h logstream.Head) error {
+	err = logstream.Heads(ctx, p.reader.js, p.reader.authors, p.BuildID, from.seq, func(h logstream.Head) error {
 		if numbers.Lines() >= p.From {
 			return logarchive.ErrStop
 		}
@@ -172,7 +172,7 @@ func (p *reading) keep(ctx context.Context, n *noting) {
 	if p.away || len(n.found) == 0 {
 		return
 	}
-	if made, err := p.book.streamMade(ctx); err == nil {
-		p.book.index.add(p.BuildID, made, n.found)
+	if made, err := p.reader.streamMade(ctx); err == nil {
+		p.reader.index.add(p.BuildID, made, n.found)
 	}
 }

@@ -1,4 +1,4 @@
-package logbook
+package logs
 
 import (
 	"context"
@@ -22,12 +22,12 @@ type Out interface {
 // Follow sends the log of a build to out, from the line from on (negative: so many before the end), until the build has ended
 // and all of its log is sent. A line that the log does not have yet and will not have next is taken for one of another log,
 // and it begins at the first.
-func (h *Hub) Follow(ctx context.Context, id string, from int64, out Out) error {
-	r := h.enter(id)
-	defer h.leave(r)
+func (h *Broadcaster) Follow(ctx context.Context, id string, from int64, out Out) error {
+	r := h.subscribe(id)
+	defer h.unsubscribe(r)
 	beat := time.NewTicker(h.beat)
 	defer beat.Stop()
-	f := &follower{hub: h, room: r, next: from, out: out, beat: beat.C}
+	f := &follower{broadcaster: h, feed: r, next: from, out: out, beat: beat.C}
 	for {
 		done, err := f.step(ctx)
 		if done || err != nil {
@@ -36,18 +36,18 @@ func (h *Hub) Follow(ctx context.Context, id string, from int64, out Out) error 
 	}
 }
 
-// follower is one client in a room.
+// follower is one client in a feed.
 type follower struct {
-	hub  *Hub
-	room *room
-	next int64
-	out  Out
-	beat <-chan time.Time
+	broadcaster *Broadcaster
+	feed        *feed
+	next        int64
+	out         Out
+	beat        <-chan time.Time
 	// placed: next is a line that the log has or will have next.
 	placed bool
 }
 
-// view is what a follower sees of its room at one moment.
+// view is what a follower sees of its feed at one moment.
 type view struct {
 	entries []*entry
 	// behind: the next line is older than the ring, which begins at first. near is where to catch up from.
@@ -61,7 +61,7 @@ type view struct {
 }
 
 func (f *follower) look() view {
-	r := f.room
+	r := f.feed
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := view{first: r.ring.first(), ended: r.ended, last: r.last, err: r.err, changed: r.changed}
@@ -77,9 +77,9 @@ func (f *follower) look() view {
 	return v
 }
 
-// place finds the first line once; it is called with the room's mu held, and says whether it is found.
+// place finds the first line once; it is called with the feed's mu held, and says whether it is found.
 func (f *follower) place() bool {
-	r := f.room
+	r := f.feed
 	known := r.caughtUp || r.ended || r.err != nil
 	switch {
 	case f.placed:
@@ -118,7 +118,7 @@ func (f *follower) step(ctx context.Context) (done bool, err error) {
 
 func (f *follower) send(entries []*entry) error {
 	for _, e := range entries {
-		if err := f.out.Write(e.encoded(f.next, f.hub.encode)); err != nil {
+		if err := f.out.Write(e.encoded(f.next, f.broadcaster.encode)); err != nil {
 			return err
 		}
 		f.next = e.last() + 1
@@ -130,12 +130,12 @@ func (f *follower) send(entries []*entry) error {
 // to take it holds up nobody.
 func (f *follower) catchUp(ctx context.Context, v view) error {
 	select {
-	case f.hub.catching <- struct{}{}:
+	case f.broadcaster.catching <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	piece, err := f.piece(ctx, v)
-	<-f.hub.catching
+	<-f.broadcaster.catching
 	if err != nil {
 		return err
 	}
@@ -146,10 +146,10 @@ func (f *follower) catchUp(ctx context.Context, v view) error {
 }
 
 func (f *follower) piece(ctx context.Context, v view) (piece []byte, err error) {
-	req := Request{BuildID: f.room.id, From: f.next, To: v.first - 1, Ended: true, Near: v.near}
-	_, err = f.hub.book.Read(ctx, req, func(lines []Line) error {
+	req := Request{BuildID: f.feed.id, From: f.next, To: v.first - 1, Ended: true, Near: v.near}
+	_, err = f.broadcaster.reader.Read(ctx, req, func(lines []Line) error {
 		for _, l := range lines {
-			piece = f.hub.encode(piece, l)
+			piece = f.broadcaster.encode(piece, l)
 		}
 		f.next = lines[len(lines)-1].Number + 1
 		if len(piece) >= pieceBytes {

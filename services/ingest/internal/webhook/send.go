@@ -1,0 +1,246 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/text"
+	"github.com/expo-free-agent/freeagent/shared/version"
+)
+
+const (
+	// sendRound is the safety net under the wake-up signal: it brings deliveries that were put off.
+	sendRound = time.Second
+	// maxPerWebhook is how many deliveries of one webhook are under way at once from one gateway, maxDeliveries of all.
+	maxPerWebhook = 4
+	maxDeliveries = 128
+	// takeSlack is how much longer than its timeout a delivery is its sender's alone.
+	takeSlack = 2 * time.Second
+	// maxAnswer is how much of an answer is read, maxExcerpt how much of a bad one is kept.
+	maxAnswer, maxExcerpt = 64 << 10, 200
+	// recordTimeout bounds the recording of an attempt, which also happens while the gateway stops.
+	recordTimeout = 5 * time.Second
+	// keepDelivered and keepDead are how long deliveries are kept.
+	keepDelivered, keepDead = 7 * 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// sendLoop sends what is due. When it ends, nothing is under way any more.
+func (s *Service) sendLoop(ctx context.Context) error {
+	tick := time.NewTicker(sendRound)
+	defer tick.Stop()
+	defer s.ended.Wait()
+	for {
+		if err := s.sendDue(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "deliveries to webhooks not begun, the next round tries again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.woken:
+		case <-tick.C:
+		}
+	}
+}
+
+// sendDue begins deliveries of each webhook that has some and room for them.
+func (s *Service) sendDue(ctx context.Context) error {
+	now := time.Now()
+	due, err := s.store.DueWebhooks(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, w := range due {
+		room := s.room(w.ID)
+		if room == 0 {
+			continue
+		}
+		taken, err := s.store.TakeDeliveries(ctx, w.ID, now, now.Add(s.cfg.Timeout+takeSlack), room)
+		if err != nil {
+			return err
+		}
+		for _, d := range taken {
+			s.begin(w.ID)
+			go func() { // owned by ended, which sendLoop waits for
+				defer s.end(w.ID)
+				s.deliver(ctx, w, d)
+			}()
+		}
+	}
+	return nil
+}
+
+func (s *Service) room(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := 0
+	for _, n := range s.busy {
+		all += n
+	}
+	return max(0, min(maxPerWebhook-s.busy[id], maxDeliveries-all))
+}
+
+func (s *Service) begin(id string) {
+	s.ended.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[id]++
+}
+
+func (s *Service) end(id string) {
+	s.mu.Lock()
+	if s.busy[id]--; s.busy[id] == 0 {
+		delete(s.busy, id)
+	}
+	s.mu.Unlock()
+	s.Wake()
+	s.ended.Done()
+}
+
+// deliver tries once and records how it went. A gateway that stops meanwhile records nothing: the delivery is due again.
+func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery) {
+	begin := time.Now()
+	status, err := s.post(ctx, w, d)
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	a := store.DeliveryAttempt{At: begin, Status: status, Took: time.Since(begin)}
+	state, next := store.Delivered, time.Time{}
+	if err != nil {
+		a.Error = err.Error()
+		state, next = store.Pending, time.Now().Add(s.pause(d.Attempts))
+		if d.Attempts >= s.cfg.Attempts {
+			state = store.Dead
+		}
+	}
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	failing, err := s.store.EndAttempt(record, d, a, state, next)
+	if err != nil {
+		s.log.WarnContext(ctx, "an attempt at a webhook not recorded, it will be made again", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
+		return
+	}
+	if state != store.Delivered {
+		s.log.InfoContext(ctx, "delivery to a webhook failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
+			"state", state, "why", a.Error)
+		s.giveUp(record, w, a, failing)
+	}
+}
+
+// giveUp disables a webhook that says that it is gone, or of which nothing has succeeded for long.
+func (s *Service) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
+	reason := ""
+	switch {
+	case a.Status == http.StatusGone:
+		reason = "the receiver answered 410 Gone"
+	case !failing.IsZero() && time.Since(failing) > s.cfg.DisableAfter:
+		reason = fmt.Sprintf("no delivery has succeeded since %s; the last: %s", failing.Format(time.RFC3339), a.Error)
+	default:
+		return
+	}
+	if err := s.store.DisableWebhook(ctx, w.ID, reason); err != nil {
+		s.log.WarnContext(ctx, "webhook not disabled, the next failure will", "webhook_id", w.ID, "err", err)
+		return
+	}
+	s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "why", reason)
+}
+
+// pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
+// together does not come again together.
+func (s *Service) pause(tries int) time.Duration {
+	d := min(s.cfg.Pause<<min(tries-1, 20), s.cfg.MaxPause)
+	return d - rand.N(d/3+1)
+}
+
+// errAnswer: the receiver answered, and not well.
+var errAnswer = errors.New("answer")
+
+// post sends a delivery. The error never holds the webhook's URL, which may be a secret itself.
+func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (status int, err error) {
+	secret, err := s.unseal(w.ID, w.Secret)
+	if err != nil {
+		return 0, err
+	}
+	f := Format(w.Format)
+	req, err := s.delivery(ctx, w, d)
+	if err != nil {
+		return 0, err
+	}
+	Sign(req.Header, f, secret, []byte(d.Body), time.Now())
+	resp, err := s.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %s", s.cfg.Timeout) //nolint:err113 // for people
+		}
+		return 0, err
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is there is enough
+	if !f.Accepted(resp.StatusCode) {
+		return resp.StatusCode, fmt.Errorf("%w %s: %s", errAnswer, resp.Status, excerpt(answer))
+	}
+	return resp.StatusCode, nil
+}
+
+// delivery makes the request, unsigned.
+func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Delivery) (*http.Request, error) {
+	f, target := Format(w.Format), w.URL
+	if d.Path != "" {
+		target = strings.TrimSuffix(target, "/") + d.Path
+	}
+	method, body := Method(f, d.Event), io.Reader(nil)
+	if method == http.MethodPost {
+		body = strings.NewReader(d.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, errors.New("the webhook's URL cannot be used") //nolint:err113 // the cause would quote it
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", f.ContentType())
+	}
+	req.Header.Set("User-Agent", "freeagent/"+version.Version)
+	req.Header.Set(DeliveryHeader, d.ID)
+	req.Header.Set(EventHeader, d.Event)
+	if f == GitHub {
+		token, err := s.unseal(ofToken(w.ID), w.Token)
+		if err != nil {
+			return nil, err
+		}
+		Authorize(req.Header, token)
+	}
+	return req, nil
+}
+
+// excerpt is the beginning of an answer as one printable line.
+func excerpt(answer []byte) string {
+	return strings.TrimSpace(text.Cut(text.Line(string(answer)), maxExcerpt))
+}
+
+// sweepLoop deletes old deliveries.
+func (s *Service) sweepLoop(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		if err := s.store.SweepDeliveries(ctx, now.Add(-keepDelivered), now.Add(-keepDead)); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "old deliveries not deleted, the next round tries again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
