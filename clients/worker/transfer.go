@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -16,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/outage"
 )
 
 const (
@@ -37,7 +39,9 @@ func (a *attempt) again(ctx context.Context, what string, once func() error) err
 	began := time.Now()
 	for try, wait := 1, transferPause; ; wait = min(2*wait, transferPauseMax) {
 		err := once()
-		away := errors.Is(err, build.ErrUnavailable) && time.Since(began) < transferPatience
+		// A full object store may stay so; a farm's own full disk is waited for like a farm that is away.
+		full := errors.Is(err, build.ErrNoSpace) && !strings.Contains(err.Error(), outage.MsgDiskFull)
+		away := errors.Is(err, build.ErrUnavailable) && !full && time.Since(began) < transferPatience
 		switch {
 		case err == nil:
 			return nil

@@ -216,8 +216,8 @@ func (g *Ingest) projectOperations() []operation {
 		},
 		{
 			method: "POST", path: "/stats/rebuild", guard: admin, handle: g.rebuildStatsV2, id: "rebuildStats", summary: "Count the figures anew",
-			about: "From the events that there still are (30 days); earlier days stay as they are.",
-			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted,
+			about: "From the events that there still are (30 days); earlier days stay as they are, and without events all do: then the answer has no from. While another rebuild begins it is refused with rebuild_in_progress.",
+			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted, refusals: []int{409},
 		},
 		{
 			method: "GET", path: "/timeouts", guard: read, handle: g.timeoutsV2, id: "getTimeouts", summary: "Read a project's timeouts",

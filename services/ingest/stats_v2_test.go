@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -20,6 +22,7 @@ func TestStatsV2(t *testing.T) {
 	f := setup(t)
 	now := time.Now().UTC()
 	today := now.Format(time.DateOnly)
+	var rebuilds atomic.Int64
 	serve(t, f.bus.Connect("monitor"), "monitor", func(s *rpc.Service) error {
 		return errors.Join(
 			rpc.Handle(s, "stats", func(_ context.Context, r *monitorv1.StatsRequest) (*monitorv1.StatsResponse, error) {
@@ -35,6 +38,9 @@ func TestStatsV2(t *testing.T) {
 				}, nil
 			}),
 			rpc.Handle(s, "rebuild_stats", func(context.Context, *monitorv1.RebuildStatsRequest) (*monitorv1.RebuildStatsResponse, error) {
+				if rebuilds.Add(1) > 1 {
+					return nil, build.ErrRebuilding
+				}
 				return &monitorv1.RebuildStatsResponse{FromDay: today}, nil
 			}),
 			rpc.Handle(s, "health", func(_ context.Context, r *monitorv1.HealthRequest) (*monitorv1.HealthResponse, error) {
@@ -49,10 +55,7 @@ func TestStatsV2(t *testing.T) {
 	})
 	var s api.Stats
 	r := f.get("/api/v2/stats?from="+today+"&project=app").want(t, 200)
-	if err := json.Unmarshal(r.body, &s); err != nil {
-		t.Fatal(err)
-	}
-	if *s.Total.SuccessRate != 0.75 || s.Total.Duration.P95Ms != 20 || s.Total.QueueWait != nil || len(s.Days) != 2 || s.Days[1].SuccessRate != nil ||
+	if err := json.Unmarshal(r.body, &s); err != nil || *s.Total.SuccessRate != 0.75 || s.Total.Duration.P95Ms != 20 || s.Total.QueueWait != nil || len(s.Days) != 2 || s.Days[1].SuccessRate != nil ||
 		s.Stages[0].Stage != "pods" || s.Workers[0].Name != "mini" || s.Workers[1].Utilisation != nil {
 		t.Errorf("stats = %s", r.body)
 	}
@@ -65,6 +68,9 @@ func TestStatsV2(t *testing.T) {
 	}
 	if m := f.post("/api/v2/stats/rebuild").want(t, 202).json(t); m["from"] != today {
 		t.Errorf("rebuilt = %v", m)
+	}
+	if again := f.post("/api/v2/stats/rebuild").want(t, 409); again.json(t)["code"] != "rebuild_in_progress" {
+		t.Errorf("a second rebuild = %s", again.body)
 	}
 	var list api.WorkerList
 	if err := json.Unmarshal(f.get("/api/v2/workers").want(t, 200).body, &list); err != nil || list.Workers[0].Health.Score != 67 || list.Workers[1].Health != nil {

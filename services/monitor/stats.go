@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -296,12 +297,21 @@ func (m *Monitor) Today(ctx context.Context, _ *monitorv1.TodayRequest) (*monito
 	return &monitorv1.TodayResponse{Completed: counts[store.Count{Day: today, Kind: kindCompleted}]}, nil
 }
 
-// RebuildStats counts anew whatever the stream of events still holds in whole days; earlier days stay as they are. It is for
-// administrators, after a fault.
+// RebuildStats counts anew whatever the stream of events still holds in whole days; earlier days stay as they are, and without events
+// all do. It is for administrators, after a fault. It returns build.ErrRebuilding until the events of an earlier call are read anew.
 func (m *Monitor) RebuildStats(ctx context.Context, _ *monitorv1.RebuildStatsRequest) (*monitorv1.RebuildStatsResponse, error) {
 	stream, err := m.js.Stream(ctx, bus.EventsStream)
 	if err != nil {
 		return nil, fmt.Errorf("%w: open the events: %w", build.ErrUnavailable, err)
+	}
+	if stream.CachedInfo().State.Msgs == 0 {
+		return &monitorv1.RebuildStatsResponse{}, nil
+	}
+	switch _, err := stream.Consumer(ctx, statsConsumer().Durable); {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return nil, build.ErrRebuilding
+	case err != nil:
+		return nil, fmt.Errorf("%w: look for the consumer of events: %w", build.ErrUnavailable, err)
 	}
 	first := stream.CachedInfo().State.FirstTime.UTC()
 	from := first.Truncate(day)
@@ -316,7 +326,11 @@ func (m *Monitor) RebuildStats(ctx context.Context, _ *monitorv1.RebuildStatsReq
 		return nil, err
 	}
 	// Without its consumer the loop makes a new one, which hears everything again. What is left counted is not counted again.
-	if err := m.js.DeleteConsumer(ctx, bus.EventsStream, statsConsumer().Durable); err != nil {
+	err = m.js.DeleteConsumer(ctx, bus.EventsStream, statsConsumer().Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) { // another call was faster
+		return nil, build.ErrRebuilding
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: begin anew: %w", build.ErrUnavailable, err)
 	}
 	m.log.InfoContext(ctx, "figures are counted anew", "from", from.Format(time.DateOnly))

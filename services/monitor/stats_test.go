@@ -264,3 +264,54 @@ func TestARebuildKeepsWhatTheStreamForgot(t *testing.T) {
 	tell("newer", now)
 	b.eventually("all three", func() bool { return submitted() == 3 })
 }
+
+// TestARebuildUnderWayIsSaid: whoever asks for a second one, before the events are read anew, is told so.
+func TestARebuildUnderWayIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite)
+	now := time.Now().UTC()
+	b.tell(bus.BuildSubject("b1", bus.Submitted), &eventsv1.BuildSubmitted{BuildId: "b1", Project: "app", SubmittedAtMs: now.UnixMilli()})
+	b.eventually("a rebuild refuses the next one", func() bool { // on a busy machine one is over before the next is asked for
+		resp, err := b.RebuildStats(t.Context(), &monitorv1.RebuildStatsRequest{})
+		if err != nil && !errors.Is(err, build.ErrRebuilding) {
+			t.Fatalf("a rebuild = %v, want %v", err, build.ErrRebuilding)
+		}
+		if day := resp.GetFromDay(); err == nil && day != now.Format(time.DateOnly) {
+			t.Fatalf("a rebuild begins with %q, want today", day)
+		}
+		return build.Code(err) == "rebuild_in_progress"
+	})
+	b.eventually("it ends", func() bool {
+		_, err := b.RebuildStats(t.Context(), &monitorv1.RebuildStatsRequest{})
+		return err == nil
+	})
+}
+
+// TestARebuildWithoutEventsForgetsNothing: figures outlive their events, and without any there is nothing to count them from.
+func TestARebuildWithoutEventsForgetsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite)
+	today := time.Now().UTC().Format(time.DateOnly)
+	if resp, err := b.RebuildStats(t.Context(), &monitorv1.RebuildStatsRequest{}); err != nil || resp.GetFromDay() != "" {
+		t.Errorf("rebuild of an empty farm = %v, %v, want no day", resp, err)
+	}
+	b.tell(bus.BuildSubject("b1", bus.Submitted), &eventsv1.BuildSubmitted{BuildId: "b1", Project: "app", SubmittedAtMs: time.Now().UnixMilli()})
+	submitted := func() int64 {
+		s, err := b.Stats(t.Context(), &monitorv1.StatsRequest{FromDay: today, ToDay: today})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.GetTotal().GetSubmitted()
+	}
+	b.eventually("the figures", func() bool { return submitted() == 1 })
+	s, err := b.js.Stream(t.Context(), bus.EventsStream)
+	if err == nil {
+		err = s.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := b.RebuildStats(t.Context(), &monitorv1.RebuildStatsRequest{}); err != nil || resp.GetFromDay() != "" || submitted() != 1 {
+		t.Errorf("rebuild without events = %v, %v, and %d builds are left; want no day and 1", resp, err, submitted())
+	}
+}

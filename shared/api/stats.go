@@ -57,7 +57,8 @@ type WorkerStats struct {
 
 // Rebuilt says from which day on figures are counted anew.
 type Rebuilt struct {
-	From string `json:"from"`
+	// From is empty if there are no events to count from.
+	From string `json:"from,omitempty"`
 }
 
 // Health is drawn from a worker's diagnostic reports of the last week. It changes nothing about what the worker is given.

@@ -30,6 +30,7 @@ var codes = []struct {
 	{ErrNoSpace, "no_space"},
 	{ErrBadArchive, "bad_archive"},
 	{ErrUnauthorized, "not_authorized"},
+	{ErrRebuilding, "rebuild_in_progress"},
 	{ErrUnavailable, "unavailable"},
 }
 

@@ -39,6 +39,8 @@ var (
 	ErrBadArchive = errors.New("not a usable archive")
 	// ErrUnauthorized: credentials are missing or wrong.
 	ErrUnauthorized = errors.New("not authorized")
+	// ErrRebuilding: the figures are being counted anew already.
+	ErrRebuilding = errors.New("the figures are being counted anew already; wait a few seconds before you ask for it again")
 	// ErrUnavailable: a dependency does not answer; the same call may succeed later.
 	ErrUnavailable = errors.New("service unavailable")
 )

@@ -103,7 +103,8 @@ func (c *committer) part(ctx context.Context, f func() error) (*commit, error) {
 			c.undo(ctx, failed)
 		}
 	}()
-	if failed = f(); failed != nil {
+	failed = f()
+	if failed != nil {
 		return nil, failed
 	}
 	if c.open.members > 0 {

@@ -74,7 +74,7 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 	sentinels := []error{
 		build.ErrNotFound, build.ErrInvalid, build.ErrFinished, build.ErrTaken, build.ErrNotQueued, build.ErrLeaseLost,
 		build.ErrQueueFull, build.ErrWorkerUnknown, build.ErrNotEligible, build.ErrNoSlot, build.ErrObjectNotFound,
-		build.ErrObjectCorrupt, build.ErrTooLarge, build.ErrNoSpace, build.ErrBadArchive, build.ErrUnauthorized, build.ErrUnavailable,
+		build.ErrObjectCorrupt, build.ErrTooLarge, build.ErrNoSpace, build.ErrBadArchive, build.ErrUnauthorized, build.ErrRebuilding, build.ErrUnavailable,
 	}
 	byText := map[string]error{}
 	for _, e := range sentinels {

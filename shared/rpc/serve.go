@@ -225,13 +225,14 @@ func guard(
 // refuse sends a sentinel's text as it is; the text of any other error stays in the log.
 func (s *Service) refuse(ctx context.Context, r micro.Request, err error) {
 	code, text := Code(err), err.Error()
-	if code == build.CodeInternal {
+	switch {
+	case code == build.CodeInternal:
 		s.log.ErrorContext(ctx, "request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
-	} else if outage.IsDiskFull(err) {
+	case outage.IsDiskFull(err):
 		s.log.WarnContext(ctx, "request not served: disk full", "subject", r.Subject(), "err", err)
 		text = outage.MsgDiskFull
-	} else if build.Code(err) == build.CodeInternal { // what is away has an address that is no user's business
+	case build.Code(err) == build.CodeInternal: // what is away has an address that is no user's business
 		s.log.WarnContext(ctx, "request not served: something that it needs is away", "subject", r.Subject(), "err", err)
 		text = s.name + " does not reach what it needs right now; try again in a few seconds"
 	}

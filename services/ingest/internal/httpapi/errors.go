@@ -71,6 +71,7 @@ func answers() []answer {
 		{build.ErrBadArchive, http.StatusBadRequest, "", ""},
 		{build.ErrInvalid, http.StatusBadRequest, "", ""},
 		{build.ErrLeaseLost, http.StatusConflict, "", ""},
+		{build.ErrRebuilding, http.StatusConflict, "", ""},
 		{build.ErrQueueFull, http.StatusTooManyRequests, "", ""},
 		{build.ErrUnauthorized, http.StatusForbidden, "", ""},
 		{ErrConflict, http.StatusConflict, "", CodeNotCompleted},
