@@ -41,21 +41,21 @@ func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
 }
 
 func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
-	resp := g.submit(w, r, httpapi.V1)
+	resp := g.takeSubmit(w, r, httpapi.V1)
 	if resp == nil {
 		return
 	}
 	b := resp.GetBuild()
-	err := deliver(w, r, g.submittedV1(b))
+	err := httpapi.Deliver(w, r, g.submittedV1(b))
 	if err != nil {
-		g.unanswered(r, b, err)
+		g.submits.Unanswered(r, b, err)
 	}
-	g.forgetInFlight(r.Context(), b.GetId())
+	g.submits.ForgetInFlight(r.Context(), b.GetId())
 }
 
 func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	resp, err := g.retry(r.Context(), id)
+	resp, err := g.submits.Retry(r.Context(), id)
 	if farm.TraceOf(err) != nil {
 		err = httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
 	}

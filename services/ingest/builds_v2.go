@@ -8,6 +8,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -39,9 +40,33 @@ func objectV2(o *eventsv1.ObjectRef) *api.Object {
 }
 
 func (g *Ingest) submitV2(w http.ResponseWriter, r *http.Request) {
-	if resp := g.submit(w, r, httpapi.V2); resp != nil {
+	if resp := g.takeSubmit(w, r, httpapi.V2); resp != nil {
 		g.created(w, resp)
 	}
+}
+
+// takeSubmit answers a refusal itself and returns nil then.
+func (g *Ingest) takeSubmit(w http.ResponseWriter, r *http.Request, d httpapi.Dialect) *schedulerv1.SubmitResponse {
+	b := httpapi.NewBody(w, r, g.cfg.MaxUploadBytes)
+	b.EnableFullDuplex()
+	resp, replayed, err := g.submits.Submit(r, b, d)
+	if err == nil {
+		if replayed {
+			w.Header().Set(submit.ReplayHeader, "true")
+		}
+		return resp
+	}
+	if !b.Ended() { // what is left of the body would be taken for the next request
+		w.Header().Set("Connection", "close")
+	}
+	g.Fail(w, r, d, err)
+	b.Linger()
+	return nil
+}
+
+func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
+	b := resp.GetBuild()
+	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.auth.Token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }
 
 func (g *Ingest) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
@@ -50,7 +75,10 @@ func (g *Ingest) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse
 }
 
 func (g *Ingest) retryV2(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.retryNamed(w, r, chi.URLParam(r, "id"))
+	resp, replayed, err := g.submits.RetryOnce(r, chi.URLParam(r, "id"))
+	if replayed {
+		w.Header().Set(submit.ReplayHeader, "true")
+	}
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return

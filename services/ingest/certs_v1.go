@@ -11,6 +11,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/signing"
 )
@@ -43,7 +44,7 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
 		return
 	}
-	if err := g.certs.reserve(ctx, size); err != nil {
+	if err := g.certs.Reserve(ctx, size); err != nil {
 		g.Fail(w, r, httpapi.V1, err)
 		return
 	}
@@ -60,7 +61,7 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 	}
 	bundle, err := signing.Read(data)
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, badCerts(err))
+		g.Fail(w, r, httpapi.V1, submit.CertsError(err))
 		return
 	}
 	g.log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())

@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -47,8 +48,7 @@ type Ingest struct {
 	samples  *bus.Async
 	webhooks *webhook.Service
 	keeper   *keeper.Keeper
-	// presence tells which submits gateways work on.
-	presence *presence
+	submits  *submit.Service
 	// storage knows whether the bus can store.
 	storage *streamhealth.Watcher
 	// reader reads logs, broadcaster lets clients follow them.
@@ -58,7 +58,7 @@ type Ingest struct {
 	pages *pages.Pages
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
-	certs          certsMemory
+	certs          submit.CertsMemory
 	stats          statsCache
 	logPlaces      logCache
 	// stopping ends requests that never end by themselves (followed logs).
@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
 		followers: make(chan struct{}, cfg.MaxFollowers),
-		certs:     newCertsMemory(cfg),
+		certs:     submit.NewCertsMemory(cfg.MaxCertsAtOnce, cfg.MaxCertsBytes),
 		log:       slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
@@ -110,7 +110,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
-	g.presence = newPresence(st, d.Sole, g.log)
+	g.submits = submit.New(submit.Config{MaxUploadBytes: cfg.MaxUploadBytes, RepeatWindow: cfg.RepeatWindow}, submit.Deps{
+		Farm: g.farm, Store: st, Objects: g.objects, Storage: g.storage, Keeper: g.keeper, Certs: g.certs, Sole: d.Sole, Log: g.log,
+	})
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.reader, err = logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive); err != nil {
 		return nil, err
@@ -139,9 +141,10 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("keeper", g.keeper.Run)
 	group.Go("storage of the bus", g.storage.Run)
 	group.Go("requests", g.requestsLoop)
-	group.Go("unanswered submits", g.rollBackLoop)
+	for name, loop := range g.submits.Loops() {
+		group.Go(name, loop)
+	}
 	group.Go("idempotency keys", g.sweepLoop)
-	group.Go("leases of submits", g.presence.loop)
 	group.Go("samples", g.samples.Run)
 	group.Go("builds", func(ctx context.Context) error {
 		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })

@@ -11,6 +11,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -26,7 +27,7 @@ type delivery struct {
 	result     string
 	unassigned bool
 	// objects were asked for, whether or not their bytes have arrived.
-	objects submission
+	objects submit.Draft
 }
 
 // uploadV1 ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
@@ -39,7 +40,7 @@ func (g *Ingest) uploadV1(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
 		return
 	}
-	g.discard(r.Context(), &d.objects)
+	g.submits.Discard(r.Context(), &d.objects)
 	if !b.Ended() {
 		w.Header().Set("Connection", "close")
 	}
@@ -57,7 +58,7 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 	if err != nil {
 		return "", httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
-	for range maxParts {
+	for range submit.MaxParts {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			if err := b.Drain(); err != nil {
@@ -74,7 +75,7 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 			return "", err
 		}
 	}
-	return "", httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+	return "", httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
 }
 
 // brokenResult says of a result what brokenForm says of a source.
@@ -93,10 +94,10 @@ func (d *delivery) part(part *multipart.Part) (err error) {
 	case name == "result" && part.FileName() != "" && d.result == "" && d.fields["success"] != "false":
 		return d.store(part)
 	case part.FileName() == "" && name == "error_message":
-		d.fields[name], err = readText(part)
+		d.fields[name], err = submit.ReadText(part)
 		return err
 	case part.FileName() == "" && slices.Contains([]string{"build_id", "worker_id", "success"}, name):
-		d.fields[name], err = readField(part, name)
+		d.fields[name], err = submit.ReadField(part, name)
 		return err
 	}
 	if _, err := io.Copy(io.Discard, part); err != nil {
@@ -115,7 +116,7 @@ func (d *delivery) store(part *multipart.Part) error {
 		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
 	}
 	file := httpapi.TrackErrors(part)
-	ref, err := d.g.objects.Upload(d.r.Context(), d.objects.note, req, file)
+	ref, err := d.g.objects.Upload(d.r.Context(), d.objects.Note, req, file)
 	if err == nil {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil
@@ -176,12 +177,12 @@ func (d *delivery) finish() (status string, err error) {
 	}
 	if _, err := d.g.farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
 		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
-		d.objects.buildID, d.objects.asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
+		d.objects.BuildID, d.objects.Asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
 	d.g.farm.ForgetLease(b.GetId())
 	if status == "failed" {
-		d.g.discard(ctx, &d.objects)
+		d.g.submits.Discard(ctx, &d.objects)
 	}
 	return status, nil
 }

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"bytes"
@@ -26,19 +26,20 @@ const (
 	certsTime = 5 * time.Minute
 )
 
-// certsMemory bounds what the certs of all requests take together, in bytes.
-type certsMemory struct {
+// CertsMemory bounds what the certs of all requests take together, in bytes.
+type CertsMemory struct {
 	*semaphore.Weighted
 	// each is the largest certs file.
 	each int64
 }
 
-func newCertsMemory(cfg Config) certsMemory {
-	return certsMemory{semaphore.NewWeighted(int64(cfg.MaxCertsAtOnce) * (cfg.MaxCertsBytes + maxProfile)), cfg.MaxCertsBytes}
+// NewCertsMemory returns room for so many submits whose certificates have maxBytes.
+func NewCertsMemory(atOnce int, maxBytes int64) CertsMemory {
+	return CertsMemory{semaphore.NewWeighted(int64(atOnce) * (maxBytes + maxProfile)), maxBytes}
 }
 
-// reserve waits for n bytes.
-func (m certsMemory) reserve(ctx context.Context, n int64) error {
+// Reserve waits for n bytes.
+func (m CertsMemory) Reserve(ctx context.Context, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, certsWait)
 	defer cancel()
 	if err := m.Acquire(ctx, n); err != nil {
@@ -50,7 +51,7 @@ func (m certsMemory) reserve(ctx context.Context, n int64) error {
 // signingFiles are the certs and the profile of one submit. They are held in memory since they may come in any order and
 // are stored as one bundle.
 type signingFiles struct {
-	memory         certsMemory
+	memory         CertsMemory
 	held           int64
 	certs, profile []byte
 	certsName      string
@@ -85,7 +86,7 @@ func (f *signingFiles) reserve(ctx context.Context) error {
 		return nil
 	}
 	need := f.memory.each + maxProfile
-	if err := f.memory.reserve(ctx, need); err != nil {
+	if err := f.memory.Reserve(ctx, need); err != nil {
 		return err
 	}
 	f.held = need
@@ -149,16 +150,16 @@ func (h *hurried) Read(p []byte) (int, error) {
 }
 
 // storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.
-func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
+func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if s.signing.certs == nil {
 		return nil
 	}
 	bundle, err := signing.Pack(s.signing.certs, s.signing.profile)
 	if err != nil {
-		return badCerts(err)
+		return CertsError(err)
 	}
-	s.certs, err = g.objects.Upload(ctx, s.note, &artifactv1.UploadRequest{
-		BuildId: s.buildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
+	s.certs, err = v.Objects.Upload(ctx, s.Note, &artifactv1.UploadRequest{
+		BuildId: s.BuildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {
 		return &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgCertsLarge, Detail: err.Error()}
@@ -166,8 +167,8 @@ func (g *Ingest) storeCerts(ctx context.Context, s *submission) error {
 	return err
 }
 
-// badCerts tells the submitter what is wrong with the certs; what is no fault of theirs stays an error of ours.
-func badCerts(err error) error {
+// CertsError tells the submitter what is wrong with the certs; what is no fault of theirs stays an error of ours.
+func CertsError(err error) error {
 	for _, a := range []struct{ is, kind error }{
 		{signing.ErrTooLarge, build.ErrTooLarge},
 		{signing.ErrNoIdentity, httpapi.ErrUnprocessable},

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"bytes"
@@ -33,12 +33,12 @@ func FuzzForm(f *testing.F) {
 	}
 	f.Add([]byte(""), "multipart/form-data; boundary=\"", false)
 	f.Fuzz(func(t *testing.T, data []byte, contentType string, second bool) {
-		memory := certsMemory{semaphore.NewWeighted(maxProfile + 100), 100}
+		memory := CertsMemory{semaphore.NewWeighted(maxProfile + 100), 100}
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(data))
 		r.Header.Set("Content-Type", contentType)
 		s := &submission{fields: map[string]string{}, signing: signingFiles{memory: memory}}
 		say := map[bool]httpapi.Dialect{false: httpapi.V1, true: httpapi.V2}[second]
-		form, err := (&Ingest{}).openForm(r, httpapi.NewBody(httptest.NewRecorder(), r, 1<<20), say, s)
+		form, err := (&Service{}).openForm(r, httpapi.NewBody(httptest.NewRecorder(), r, 1<<20), say, s)
 		if err == nil {
 			form.store = func(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 				n, err := io.Copy(io.Discard, part)

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"errors"
@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// maxField bounds a text field, in bytes; maxParts the form.
+	// maxField bounds a text field, in bytes; MaxParts the form.
 	maxField = 64 << 10
-	maxParts = 100
+	MaxParts = 100
 )
 
 // textFields are the fields that mean something; others are read and forgotten.
@@ -31,7 +31,7 @@ func textFields(d httpapi.Dialect) []string {
 
 // form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
 type form struct {
-	g *Ingest
+	v *Service
 	// store is where the source goes.
 	store  func(*multipart.Part) (*eventsv1.ObjectRef, error)
 	r      *http.Request
@@ -41,20 +41,20 @@ type form struct {
 	into   *submission
 }
 
-func (g *Ingest) openForm(r *http.Request, b *httpapi.Body, say httpapi.Dialect, into *submission) (*form, error) {
+func (v *Service) openForm(r *http.Request, b *httpapi.Body, d httpapi.Dialect, into *submission) (*form, error) {
 	r.Body = b
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
-	f := &form{g: g, r: r, body: b, parts: parts, fields: textFields(say), into: into}
+	f := &form{v: v, r: r, body: b, parts: parts, fields: textFields(d), into: into}
 	f.store = f.storeSource
 	return f, nil
 }
 
 // read takes the whole form in.
 func (f *form) read() error {
-	for range maxParts {
+	for range MaxParts {
 		part, err := f.parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			if err := f.body.Drain(); err != nil {
@@ -69,7 +69,7 @@ func (f *form) read() error {
 			return err
 		}
 	}
-	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", maxParts)
+	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", MaxParts)
 }
 
 func (f *form) readPart(part *multipart.Part) (err error) {
@@ -82,7 +82,7 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	case name == "profile" && isFile && s.signing.profile == nil:
 		err = s.signing.readProfile(f.r.Context(), part)
 	case !isFile && slices.Contains(f.fields, name):
-		s.fields[name], err = readField(part, name)
+		s.fields[name], err = ReadField(part, name)
 	default:
 		if _, err = io.Copy(io.Discard, part); err != nil {
 			err = httpapi.BodyError(err)
@@ -91,8 +91,8 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	return err
 }
 
-// readField reads a field that identifies something; what cannot is refused.
-func readField(part *multipart.Part, name string) (string, error) {
+// ReadField reads a field that identifies something; what cannot is refused.
+func ReadField(part *multipart.Part, name string) (string, error) {
 	value, err := readAll(part, name)
 	if err != nil {
 		return "", err
@@ -103,8 +103,8 @@ func readField(part *multipart.Part, name string) (string, error) {
 	return value, nil
 }
 
-// readText reads a field that is for people: what exceeds maxField is cut off, never a reason to refuse the rest of the form.
-func readText(part *multipart.Part) (string, error) {
+// ReadText reads a field that is for people: what exceeds maxField is cut off, never a reason to refuse the rest of the form.
+func ReadText(part *multipart.Part) (string, error) {
 	value, err := readUpTo(part, maxField+1)
 	if err == nil {
 		_, err = io.Copy(io.Discard, part)
@@ -136,8 +136,8 @@ func readUpTo(r io.Reader, n int64) (string, error) {
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := httpapi.TrackErrors(part)
-	ref, err := f.g.objects.Upload(f.r.Context(), f.into.note, &artifactv1.UploadRequest{
-		BuildId: f.into.buildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
+	ref, err := f.v.Objects.Upload(f.r.Context(), f.into.Note, &artifactv1.UploadRequest{
+		BuildId: f.into.BuildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"context"
@@ -19,8 +19,8 @@ const (
 
 // rollBackLoop cancels builds whose submitters were not told of them and did not come back, until ctx ends. Every replica
 // may do so.
-func (g *Ingest) rollBackLoop(ctx context.Context) error {
-	tick := time.NewTicker(max(g.cfg.RepeatWindow/8, time.Millisecond))
+func (v *Service) rollBackLoop(ctx context.Context) error {
+	tick := time.NewTicker(max(v.cfg.RepeatWindow/8, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -28,20 +28,20 @@ func (g *Ingest) rollBackLoop(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := g.rollBackOverdue(ctx); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "unanswered submits not rolled back yet", "err", err)
+		if err := v.rollBackOverdue(ctx); err != nil && ctx.Err() == nil {
+			v.Log.WarnContext(ctx, "unanswered submits not rolled back yet", "err", err)
 		}
 	}
 }
 
-func (g *Ingest) rollBackOverdue(ctx context.Context) error {
-	ids, err := g.store.Overdue(ctx, time.Now().Add(-g.cfg.RepeatWindow), maxRollBack)
+func (v *Service) rollBackOverdue(ctx context.Context) error {
+	ids, err := v.Store.Overdue(ctx, time.Now().Add(-v.cfg.RepeatWindow), maxRollBack)
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for _, id := range ids {
-		err := g.rollBack(ctx, id)
+		err := v.rollBack(ctx, id)
 		faults = append(faults, err)
 		if errors.Is(err, build.ErrUnavailable) || ctx.Err() != nil {
 			break // the others would wait as long for nothing
@@ -51,17 +51,17 @@ func (g *Ingest) rollBackOverdue(ctx context.Context) error {
 }
 
 // rollBack cancels a build that has not begun. One that has is left to its end: somebody may find it useful in the list.
-func (g *Ingest) rollBack(ctx context.Context, id string) error {
-	b, err := g.farm.Build(ctx, id)
+func (v *Service) rollBack(ctx context.Context, id string) error {
+	b, err := v.Farm.Build(ctx, id)
 	if err != nil && !errors.Is(err, build.ErrNotFound) {
 		return err
 	}
 	if build.State(b.GetState()).Waiting() {
-		_, err := g.farm.Scheduler.Cancel(ctx, &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack})
+		_, err := v.Farm.Scheduler.Cancel(ctx, &schedulerv1.CancelRequest{BuildId: id, Reason: whyRolledBack})
 		if err != nil && !errors.Is(err, build.ErrFinished) {
 			return fmt.Errorf("roll build %s back: %w", id, err)
 		}
-		g.log.InfoContext(ctx, "build rolled back: its submitter does not know it", "build_id", id)
+		v.Log.InfoContext(ctx, "build rolled back: its submitter does not know it", "build_id", id)
 	}
-	return g.store.ForgetUnanswered(ctx, id)
+	return v.Store.ForgetUnanswered(ctx, id)
 }

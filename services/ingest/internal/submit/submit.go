@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"context"
@@ -12,19 +12,17 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
-	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 // submission is a submit in the making: what has arrived of the form so far.
 type submission struct {
-	buildID       string
+	Draft
+
 	fields        map[string]string
 	priority      int32
 	supersede     bool
 	source, certs *eventsv1.ObjectRef
-	// objects were asked for, whether or not their bytes have arrived.
-	objects []string
 	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
 	uploaded string
 	// replayed: the build existed before this submit.
@@ -37,35 +35,35 @@ type submission struct {
 	retryOf string
 	// inFlight is the row of a submit of API v1 that stands until the answer is delivered.
 	inFlight *store.Submit
-	// asked: the scheduler was, so the build may exist whatever it answered.
-	asked bool
 }
 
-// submit reads the form as it arrives and has the scheduler acknowledge the build. It answers a refusal itself, and gives
-// nil then; whatever was stored is discarded, also when the client left before the acknowledgement.
-func (g *Ingest) submit(w http.ResponseWriter, r *http.Request, say httpapi.Dialect) *schedulerv1.SubmitResponse {
-	b := httpapi.NewBody(w, r, g.cfg.MaxUploadBytes)
-	b.EnableFullDuplex()
-	s := &submission{buildID: build.NewID(), fields: map[string]string{}, signing: signingFiles{memory: g.certs}}
+// Draft is what was stored for a build that may not exist yet.
+type Draft struct {
+	BuildID string
+	// Asked: the scheduler was, so the build may exist whatever it answered.
+	Asked bool
+	// objects were asked for, whether or not their bytes have arrived.
+	objects []string
+}
+
+// Note remembers an object, so that it is discarded unless a build gets it.
+func (d *Draft) Note(objectID string) { d.objects = append(d.objects, objectID) }
+
+// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. Whatever
+// was stored of a refused submit is discarded, also if the client left before the acknowledgement.
+func (v *Service) Submit(r *http.Request, b *httpapi.Body, d httpapi.Dialect) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
+	s := &submission{Draft: Draft{BuildID: build.NewID()}, fields: map[string]string{}, signing: signingFiles{memory: v.Certs}}
 	defer s.end()
-	resp, err := g.takeIn(r, b, say, s)
+	resp, err = v.takeIn(r, b, d, s)
 	s.signing.drop()
-	g.settle(r.Context(), s, err)
-	g.settleInFlight(r.Context(), s, err)
+	v.settle(r.Context(), s, err)
+	v.settleInFlight(r.Context(), s, err)
 	if err == nil {
-		if s.replayed {
-			w.Header().Set(replayHeader, "true")
-		}
-		g.conclude(r.Context(), s, resp.GetBuild())
-		return resp
+		v.conclude(r.Context(), s, resp.GetBuild())
+		return resp, s.replayed, nil
 	}
-	g.discard(r.Context(), s)
-	if !b.Ended() { // what is left of the body would be taken for the next request
-		w.Header().Set("Connection", "close")
-	}
-	g.Fail(w, r, say, err)
-	b.Linger()
-	return nil
+	v.Discard(r.Context(), &s.Draft)
+	return nil, false, err
 }
 
 // end is deferred, so that a handler that panics does not keep its repeats waiting.
@@ -75,50 +73,47 @@ func (s *submission) end() {
 	}
 }
 
-func (g *Ingest) takeIn(r *http.Request, b *httpapi.Body, say httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
-	if r.ContentLength > g.cfg.MaxUploadBytes {
+func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
+	if r.ContentLength > v.cfg.MaxUploadBytes {
 		return nil, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
 	}
-	if say == httpapi.V2 {
-		if err := g.reserve(r, s); err != nil {
+	if d == httpapi.V2 {
+		if err := v.reserve(r, s); err != nil {
 			return nil, err
 		}
 	}
 	if s.named == nil || s.named.repeats == nil {
-		if err := g.storage.Err(); err != nil { // before its files are sent, not after
+		if err := v.Storage.Err(); err != nil { // before its files are sent, not after
 			return nil, err
 		}
 	}
-	f, err := g.openForm(r, b, say, s)
+	f, err := v.openForm(r, b, d, s)
 	if err != nil {
 		return nil, err
 	}
 	if err := f.read(); err != nil {
 		return nil, err
 	}
-	if b, err := g.submittedBefore(r, say, s); b != nil || err != nil {
+	if b, err := v.submittedBefore(r, d, s); b != nil || err != nil {
 		s.replayed = b != nil
 		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
-	if say == httpapi.V1 {
-		if err := g.putInFlight(r, s); err != nil {
+	if d == httpapi.V1 {
+		if err := v.putInFlight(r, s); err != nil {
 			return nil, err
 		}
 	}
-	resp, err := g.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
-		BuildId: s.buildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
+	resp, err := v.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
+		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
 		Origin: s.origin(), Supersede: s.supersede,
 	})
-	if b := g.replayAfter(r.Context(), s, err); b != nil {
+	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
 		return &schedulerv1.SubmitResponse{Build: b}, nil
 	}
 	return resp, err
 }
-
-// note remembers an object of the submit, so that it is discarded unless a build gets it.
-func (s *submission) note(objectID string) { s.objects = append(s.objects, objectID) }
 
 // origin is nil of a submit that says nothing of where it comes from.
 func (s *submission) origin() *schedulerv1.Origin {
@@ -130,72 +125,72 @@ func (s *submission) origin() *schedulerv1.Origin {
 }
 
 // submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
-func (g *Ingest) submittedBefore(r *http.Request, say httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
+func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
-		if b, err := g.useUpload(r.Context(), s); b != nil || err != nil {
+		if b, err := v.useUpload(r.Context(), s); b != nil || err != nil {
 			return b, err
 		}
 	}
-	if err := g.storeCerts(r.Context(), s); err != nil {
+	if err := v.storeCerts(r.Context(), s); err != nil {
 		return nil, err
 	}
 	if b, err := s.replay(); b != nil || err != nil {
 		return b, err
 	}
-	if say == httpapi.V1 && r.Context().Err() == nil {
-		return g.repeated(r, s), nil
+	if d == httpapi.V1 && r.Context().Err() == nil {
+		return v.repeated(r, s), nil
 	}
 	return nil, nil //nolint:nilnil // no repeat is the normal answer
 }
 
 // askSubmit repeats once when the answer is unknown: the build's id makes the repeat harmless, and without an answer
 // nobody could tell whether the build exists.
-func (g *Ingest) askSubmit(
+func (v *Service) askSubmit(
 	ctx context.Context, s *submission, req *schedulerv1.SubmitRequest,
 ) (*schedulerv1.SubmitResponse, error) {
 	if err := ctx.Err(); err != nil { // the client left: it was told nothing, so nothing is submitted
 		return nil, fmt.Errorf("submit: %w", err)
 	}
 	// From here on the client's leaving must not leave the outcome unknown.
-	ctx, s.asked = context.WithoutCancel(ctx), true
+	ctx, s.Asked = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
-	resp, err := g.farm.Scheduler.Submit(ctx, req)
+	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		resp, err = g.farm.Scheduler.Submit(ctx, req)
+		resp, err = v.Farm.Scheduler.Submit(ctx, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	g.log.InfoContext(ctx, "build submitted", "build_id", s.buildID, "platform", req.GetPlatform(), "size", req.GetSource().GetSize())
+	v.Log.InfoContext(ctx, "build submitted", "build_id", s.BuildID, "platform", req.GetPlatform(), "size", req.GetSource().GetSize())
 	return resp, nil
 }
 
 // cleanupTimeout bounds what is done after a client has left.
 const cleanupTimeout = 5 * time.Second
 
-// discard removes what a refused submit had stored. If the word is lost, the artifact service's janitor finds it.
-func (g *Ingest) discard(ctx context.Context, s *submission) {
+// Discard deletes what a refused submit has stored. If that fails, the artifact service's janitor finds it.
+func (v *Service) Discard(ctx context.Context, s *Draft) {
 	if len(s.objects) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	gone, err := g.neverSubmitted(ctx, s)
+	gone, err := v.neverSubmitted(ctx, s)
 	if gone {
-		_, err = g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
+		_, err = v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
-		g.log.WarnContext(ctx, "upload not discarded yet", "build_id", s.buildID, "err", err)
+		v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", s.BuildID, "err", err)
 	}
 }
 
 // neverSubmitted is certain when the scheduler was not asked, or says so itself. If it does not answer, the build may exist
 // after all; then the janitor, which asks it too, is the one to decide.
-func (g *Ingest) neverSubmitted(ctx context.Context, s *submission) (bool, error) {
-	if !s.asked {
+func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
+	if !s.Asked {
 		return true, nil
 	}
-	_, err := g.farm.BuildWithAttempts(ctx, s.buildID)
+	_, err := v.Farm.BuildWithAttempts(ctx, s.BuildID)
 	if errors.Is(err, build.ErrNotFound) {
 		return true, nil
 	}
@@ -204,7 +199,7 @@ func (g *Ingest) neverSubmitted(ctx context.Context, s *submission) (bool, error
 
 // conclude keeps what the build is made of and discards what a repeat brought once more. If a word is lost, the janitor asks
 // the scheduler before it sweeps.
-func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Build) {
+func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Build) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var keep, drop []string
@@ -217,15 +212,10 @@ func (g *Ingest) conclude(ctx context.Context, s *submission, b *schedulerv1.Bui
 			drop = append(drop, id)
 		}
 	}
-	g.keeper.Keep(keep...)
+	v.Keeper.Keep(keep...)
 	if len(drop) > 0 {
-		if _, err := g.farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
-			g.log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
+		if _, err := v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
+			v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
 		}
 	}
-}
-
-func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
-	b := resp.GetBuild()
-	return api.Submitted{Build: viewV2(b, nil), AccessToken: g.auth.Token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
 }

@@ -1,4 +1,4 @@
-package ingest
+package submit
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// nameHeader names a submit, so that its repeat is the same build; replayHeader marks the answer to a repeat.
-	nameHeader   = "Idempotency-Key"
-	replayHeader = "Idempotent-Replayed"
-	// maxSubmitName is in bytes.
-	maxSubmitName = 255
-	// keepNames is how long a repeat is known.
-	keepNames = 24 * time.Hour
+	// KeyHeader names a submit, so that its repeat is the same build; ReplayHeader marks the answer to a repeat.
+	KeyHeader    = "Idempotency-Key"
+	ReplayHeader = "Idempotent-Replayed"
+	// maxKey is in bytes.
+	maxKey = 255
+	// KeyTTL is how long a repeat is known.
+	KeyTTL = 24 * time.Hour
 )
 
 // named is a submit with an idempotency key: its row, and the build that it is a repeat of, if it is one.
@@ -41,33 +41,33 @@ const repeatWait = 25 * time.Second
 // reserve claims the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat
 // finds the build whatever happens to this gateway. A repeat waits for a first submit that is still under way, and takes it
 // over if the process that worked on it is dead. Submits without a key are never repeats. The caller must call s.leave.
-func (g *Ingest) reserve(r *http.Request, s *submission) error {
-	name := r.Header.Get(nameHeader)
+func (v *Service) reserve(r *http.Request, s *submission) error {
+	name := r.Header.Get(KeyHeader)
 	if name == "" {
 		return nil
 	}
 	for _, c := range []byte(name) {
-		if c < ' ' || c > '~' || len(name) > maxSubmitName {
-			return httpapi.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", nameHeader, maxSubmitName)
+		if c < ' ' || c > '~' || len(name) > maxKey {
+			return httpapi.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
 		}
 	}
-	owner, err := g.ownerOf(r)
+	owner, err := v.ownerOf(r)
 	if err != nil {
 		return err
 	}
-	s.leave = g.presence.enter(s.buildID)
-	n, err := g.claimKey(r.Context(), s, store.Reservation{
-		Owner: owner, Name: name, BuildID: s.buildID, Holder: g.presence.id, CreatedAt: time.Now(),
+	s.leave = v.presence.enter(s.BuildID)
+	n, err := v.claimKey(r.Context(), s, store.Reservation{
+		Owner: owner, Name: name, BuildID: s.BuildID, Holder: v.presence.id, CreatedAt: time.Now(),
 	})
 	s.named = n
 	return err
 }
 
 // claimKey inserts the row or finds out what became of the one that is there.
-func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reservation) (*named, error) {
+func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*named, error) {
 	var first *watch
 	for deadline := time.Now().Add(repeatWait); ; {
-		stands, err := g.store.Reserve(ctx, want)
+		stands, err := v.Store.Reserve(ctx, want)
 		if err != nil {
 			return nil, errors.Join(build.ErrUnavailable, err)
 		}
@@ -76,7 +76,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 		}
 		if stands.Fingerprint == "" {
 			if first == nil || first.holder != stands.Holder || first.buildID != stands.BuildID {
-				first = g.presence.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
+				first = v.presence.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
 			}
 			alive, err := first.alive(ctx)
 			if err != nil {
@@ -84,7 +84,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", nameHeader)
+					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", KeyHeader)
 				}
 				if err := pause(ctx, lookEvery); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
@@ -92,7 +92,7 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 				continue
 			}
 		}
-		if n, err := g.succeed(ctx, s, stands); n != nil || err != nil {
+		if n, err := v.succeed(ctx, s, stands); n != nil || err != nil {
 			return n, err
 		}
 	}
@@ -100,15 +100,15 @@ func (g *Ingest) claimKey(ctx context.Context, s *submission, want store.Reserva
 
 // succeed makes this submit the successor of one that has ended: its repeat if there is a build, else the one that goes on in
 // its place. It returns nil if another repeat was faster.
-func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
-	b, err := g.farm.Build(ctx, stands.BuildID)
+func (v *Service) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
+	b, err := v.Farm.Build(ctx, stands.BuildID)
 	if err == nil {
 		return &named{Reservation: stands, repeats: b}, nil
 	}
 	if !errors.Is(err, build.ErrNotFound) {
 		return nil, err
 	}
-	taken, err := g.store.TakeOver(ctx, stands, g.presence.id)
+	taken, err := v.Store.TakeOver(ctx, stands, v.presence.id)
 	if err != nil {
 		return nil, errors.Join(build.ErrUnavailable, err)
 	}
@@ -116,16 +116,16 @@ func (g *Ingest) succeed(ctx context.Context, s *submission, stands store.Reserv
 		return nil, nil //nolint:nilnil // as documented
 	}
 	s.leave()
-	s.buildID, s.leave = stands.BuildID, g.presence.enter(stands.BuildID)
-	stands.Holder, stands.Fingerprint = g.presence.id, ""
-	g.log.InfoContext(ctx, "submit taken over", "build_id", s.buildID, "reason", "the process of the first submit is gone")
+	s.BuildID, s.leave = stands.BuildID, v.presence.enter(stands.BuildID)
+	stands.Holder, stands.Fingerprint = v.presence.id, ""
+	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "the process of the first submit is gone")
 	return &named{Reservation: stands}, nil
 }
 
 // ownerOf is who may repeat a submit: the holder of the key, or of the build's token.
-func (g *Ingest) ownerOf(r *http.Request) (string, error) {
+func (v *Service) ownerOf(r *http.Request) (string, error) {
 	if key := auth.KeyOf(r); key != "" {
-		id, err := g.store.KeyID(r.Context(), key)
+		id, err := v.Store.KeyID(r.Context(), key)
 		if err != nil {
 			return "", errors.Join(build.ErrUnavailable, err)
 		}
@@ -142,7 +142,7 @@ func (s *submission) replay() (*schedulerv1.Build, error) {
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.named.Fingerprint
 	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.named.repeats) {
-		return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", nameHeader)
+		return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 	}
 	return s.named.repeats, nil
 }
@@ -154,11 +154,11 @@ func (s *submission) sameContent(b *schedulerv1.Build) bool {
 
 // replayAfter answers a submit that the scheduler refused since the build exists: the process that was taken for dead has
 // submitted it meanwhile, or this one was taken for dead. It returns nil if that is not so.
-func (g *Ingest) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
+func (v *Service) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
 	if s.named == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
-	b, err := g.farm.Build(context.WithoutCancel(ctx), s.buildID)
+	b, err := v.Farm.Build(context.WithoutCancel(ctx), s.BuildID)
 	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
 		return nil
 	}
@@ -177,7 +177,7 @@ func (s *submission) fingerprint() string {
 
 // settle ends a submit with a key: it has become its build, or nothing. If nobody knows, the row stays and the next repeat
 // finds out.
-func (g *Ingest) settle(ctx context.Context, s *submission, err error) {
+func (v *Service) settle(ctx context.Context, s *submission, err error) {
 	if s.leave != nil {
 		defer s.leave()
 	}
@@ -188,41 +188,13 @@ func (g *Ingest) settle(ctx context.Context, s *submission, err error) {
 	defer cancel()
 	switch {
 	case err == nil:
-		err = g.store.Settle(ctx, s.named.Reservation, s.fingerprint())
-	case s.asked && errors.Is(err, build.ErrUnavailable):
+		err = v.Store.Settle(ctx, s.named.Reservation, s.fingerprint())
+	case s.Asked && errors.Is(err, build.ErrUnavailable):
 		return
 	default:
-		err = g.store.Release(ctx, s.named.Reservation)
+		err = v.Store.Release(ctx, s.named.Reservation)
 	}
 	if err != nil {
-		g.log.WarnContext(ctx, "idempotency key not settled", "build_id", s.buildID, "err", err)
-	}
-}
-
-// sweepLoop forgets old names, sizes of logs and sessions until ctx ends.
-func (g *Ingest) sweepLoop(ctx context.Context) error {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		if err := g.store.SweepReservations(ctx, time.Now().Add(-keepNames)); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "old idempotency keys not deleted, the next round tries again", "err", err)
-		}
-		if err := g.store.SweepHolders(ctx, time.Now().Add(-keepNames)); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "old leases of submits not deleted, the next round tries again", "err", err)
-		}
-		if err := g.store.SweepInFlight(ctx, time.Now().Add(-g.cfg.RepeatWindow-time.Hour)); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "old submits in flight not deleted, the next round tries again", "err", err)
-		}
-		if err := g.store.SweepLogSizes(ctx, time.Now().Add(-keepLogSizes)); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "old sizes of logs not deleted, the next round tries again", "err", err)
-		}
-		if err := g.store.SweepSessions(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "old sessions not deleted, the next round tries again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+		v.Log.WarnContext(ctx, "idempotency key not settled", "build_id", s.BuildID, "err", err)
 	}
 }

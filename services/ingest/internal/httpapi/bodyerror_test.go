@@ -1,0 +1,21 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+func TestBrokenForm(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ err, want error }{
+		{io.ErrUnexpectedEOF, build.ErrInvalid}, {os.ErrDeadlineExceeded, ErrStalled},
+	} {
+		if got := BodyError(c.err); !errors.Is(got, c.want) {
+			t.Errorf("BodyError(%v) = %v, want %v", c.err, got, c.want)
+		}
+	}
+}
