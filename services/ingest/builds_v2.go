@@ -40,28 +40,24 @@ func objectV2(o *eventsv1.ObjectRef) *api.Object {
 }
 
 func (g *Ingest) submitV2(w http.ResponseWriter, r *http.Request) {
-	if resp := g.takeSubmit(w, r, httpapi.V2); resp != nil {
+	if resp := g.takeSubmit(w, r); resp != nil {
 		g.created(w, resp)
 	}
 }
 
 // takeSubmit answers a refusal itself and returns nil then.
-func (g *Ingest) takeSubmit(w http.ResponseWriter, r *http.Request, d httpapi.Dialect) *schedulerv1.SubmitResponse {
+func (g *Ingest) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
 	b := httpapi.NewBody(w, r, g.cfg.MaxUploadBytes)
 	b.EnableFullDuplex()
-	resp, replayed, err := g.submits.Submit(r, b, d)
-	if err == nil {
-		if replayed {
-			w.Header().Set(submit.ReplayHeader, "true")
-		}
-		return resp
+	resp, replayed, err := g.submits.Submit(r, b, httpapi.V2)
+	if err != nil {
+		g.FailEarly(w, r, httpapi.V2, b, err)
+		return nil
 	}
-	if !b.Ended() { // what is left of the body would be taken for the next request
-		w.Header().Set("Connection", "close")
+	if replayed {
+		w.Header().Set(submit.ReplayHeader, "true")
 	}
-	g.Fail(w, r, d, err)
-	b.Linger()
-	return nil
+	return resp
 }
 
 func (g *Ingest) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {

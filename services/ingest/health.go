@@ -13,7 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-type healthV1 struct {
+type healthAnswer struct {
 	Status  string       `json:"status"`
 	Queue   queueHealth  `json:"queue"`
 	Storage storeHealth1 `json:"storage"`
@@ -58,7 +58,7 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, healthV1{
+	httpapi.WriteJSON(w, http.StatusOK, healthAnswer{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
 		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})

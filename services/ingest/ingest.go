@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -43,7 +44,6 @@ type Ingest struct {
 	log     *slog.Logger
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	spendings *spendings
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples  *bus.Async
 	webhooks *webhook.Service
@@ -53,13 +53,13 @@ type Ingest struct {
 	storage *streamhealth.Watcher
 	// reader reads logs, broadcaster lets clients follow them.
 	reader      *logs.Reader
+	logs        logs.Sender
+	v1          *v1.API
 	broadcaster *logs.Broadcaster
 	// pages are for people.
 	pages *pages.Pages
 	// document and docs are API v2's, for machines and for people.
 	document, docs []byte
-	certs          submit.CertsMemory
-	stats          statsCache
 	logPlaces      logCache
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
@@ -88,13 +88,9 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g := &Ingest{
 		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
 		followers: make(chan struct{}, cfg.MaxFollowers),
-		certs:     submit.NewCertsMemory(cfg.MaxCertsAtOnce, cfg.MaxCertsBytes),
 		log:       slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 	}
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
-		return nil, err
-	}
-	if g.spendings, err = newSpendings(cfg.LogLimit.OrDefault(), st.AddLogSize, g.log); err != nil {
 		return nil, err
 	}
 	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
@@ -110,11 +106,23 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
 	g.keeper = keeper.New(g.nc, g.log)
 	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
+	certs := submit.NewCertsMemory(cfg.MaxCertsAtOnce, cfg.MaxCertsBytes)
 	g.submits = submit.New(submit.Config{MaxUploadBytes: cfg.MaxUploadBytes, RepeatWindow: cfg.RepeatWindow}, submit.Deps{
-		Farm: g.farm, Store: st, Objects: g.objects, Storage: g.storage, Keeper: g.keeper, Certs: g.certs, Sole: d.Sole, Log: g.log,
+		Farm: g.farm, Store: st, Objects: g.objects, Storage: g.storage, Keeper: g.keeper, Certs: certs, Sole: d.Sole, Log: g.log,
 	})
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.reader, err = logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive); err != nil {
+		return nil, err
+	}
+	g.logs = logs.Sender{Responder: g.Responder, Reader: g.reader}
+	g.v1, err = v1.New(v1.Config{
+		MaxUploadBytes: cfg.MaxUploadBytes, MaxResultBytes: cfg.MaxResultBytes, BaseImage: cfg.BaseImage, LogLimit: cfg.LogLimit,
+		StatsOrigins: cfg.StatsOrigins,
+	}, v1.Deps{
+		Responder: g.Responder, Farm: g.farm, Auth: g.auth, Objects: g.objects, Submits: g.submits, Logs: g.logs, Certs: certs, Store: st,
+		Samples: g.samples,
+	})
+	if err != nil {
 		return nil, err
 	}
 	g.broadcaster = logs.NewBroadcaster(g.reader, logs.BroadcastConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
@@ -147,7 +155,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 	group.Go("idempotency keys", g.sweepLoop)
 	group.Go("samples", g.samples.Run)
 	group.Go("builds", func(ctx context.Context) error {
-		return g.farm.Watch(ctx, func(id string) { g.spendings.forget(ctx, id) })
+		return g.farm.Watch(ctx, func(id string) { g.v1.Ended(ctx, id) })
 	})
 	for name, loop := range g.webhooks.Loops() {
 		group.Go(name, loop)

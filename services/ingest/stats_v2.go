@@ -11,6 +11,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -139,6 +140,9 @@ func (g *Ingest) rebuildStatsV2(w http.ResponseWriter, r *http.Request) {
 	httpapi.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
+// usageTimeout bounds a question to the monitor whose answer is optional.
+const usageTimeout = time.Second
+
 // workersHealth gives that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
 func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
@@ -158,7 +162,7 @@ func (g *Ingest) workersHealth(ctx context.Context, ids ...string) map[string]*a
 }
 
 func (g *Ingest) reportsV2(w http.ResponseWriter, r *http.Request) {
-	stored, err := g.reports(r.Context(), chi.URLParam(r, "id"), maxReports)
+	stored, err := g.farm.Reports(r.Context(), chi.URLParam(r, "id"), farm.MaxReports)
 	if err != nil {
 		g.Fail(w, r, httpapi.V2, err)
 		return
@@ -166,7 +170,8 @@ func (g *Ingest) reportsV2(w http.ResponseWriter, r *http.Request) {
 	list := api.ReportList{Reports: make([]api.Report, len(stored))}
 	for i, s := range stored {
 		list.Reports[i] = api.Report{
-			ID: s.ID, Status: s.Status, At: httpapi.Time(s.RunAt), DurationMs: s.DurationMs, AutoFixed: s.AutoFixed, Checks: s.Checks,
+			ID: s.GetId(), Status: s.GetStatus(), At: httpapi.Time(s.GetRunAtMs()), DurationMs: s.GetDurationMs(), AutoFixed: s.GetAutoFixed(),
+			Checks: s.GetChecksJson(),
 		}
 	}
 	writeTagged(w, r, list)

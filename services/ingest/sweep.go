@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
 )
 
 // sweepLoop forgets old names, sizes of logs and sessions until ctx ends.
@@ -21,7 +22,7 @@ func (g *Ingest) sweepLoop(ctx context.Context) error {
 		if err := g.store.SweepInFlight(ctx, time.Now().Add(-g.cfg.RepeatWindow-time.Hour)); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old submits in flight not deleted, the next round tries again", "err", err)
 		}
-		if err := g.store.SweepLogSizes(ctx, time.Now().Add(-keepLogSizes)); err != nil && ctx.Err() == nil {
+		if err := g.store.SweepLogSizes(ctx, time.Now().Add(-v1.LogSizeTTL)); err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "old sizes of logs not deleted, the next round tries again", "err", err)
 		}
 		if err := g.store.SweepSessions(ctx, time.Now()); err != nil && ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
@@ -84,6 +85,21 @@ func (f *Farm) Page(ctx context.Context, limit int, filter *schedulerv1.ListRequ
 		}
 	}
 	return builds, filter.GetBeforeSeq(), nil
+}
+
+// MaxReports bounds a list of diagnostic reports, so that it fits into one message.
+const MaxReports = 50
+
+// Reports returns a worker's newest diagnostic reports. It is build.ErrWorkerUnknown if there is no such worker.
+func (f *Farm) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
+	if _, err := f.Worker(ctx, workerID); err != nil {
+		return nil, err
+	}
+	resp, err := f.Monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
+	if err != nil {
+		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+	}
+	return resp.GetReports(), nil
 }
 
 // Worker returns a worker and how its attempts ended. It is build.ErrWorkerUnknown if there is none.

@@ -44,6 +44,15 @@ func (p Responder) Fail(w http.ResponseWriter, r *http.Request, d Dialect, err e
 	d.Refuse(w, r, http.StatusInternalServerError, build.CodeInternal, MsgInternal)
 }
 
+// FailEarly is Fail for a request whose body may not have arrived whole: what is left of it would be taken for the next request.
+func (p Responder) FailEarly(w http.ResponseWriter, r *http.Request, d Dialect, b *Body, err error) {
+	if !b.Ended() {
+		w.Header().Set("Connection", "close")
+	}
+	p.Fail(w, r, d, err)
+	b.Linger()
+}
+
 // Sentence returns what a person is told of an error, and the status.
 func Sentence(err error) (sentence string, status int) {
 	if a, ok := lookUp(err); ok {

@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"net/http"
@@ -11,7 +11,7 @@ import (
 // statusOfExpired answers a client of API v1 that still asks how a build went.
 func statusOfExpired(w http.ResponseWriter, t *schedulerv1.ExpiredBuild) {
 	b := &schedulerv1.Build{State: t.GetState()}
-	httpapi.WriteJSON(w, http.StatusOK, statusV1{
+	httpapi.WriteJSON(w, http.StatusOK, status{
 		ID: t.GetId(), Status: farm.StatusV1(b), Platform: t.GetPlatform(), WorkerID: orNull(t.GetWorkerId()), SubmittedAt: t.GetSubmittedAtMs(),
 		StartedAt: orNull(t.GetAssignedAtMs()), CompletedAt: orNull(t.GetFinishedAtMs()), ErrorMessage: orNull(farm.ErrorV1(b)),
 	})

@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"bytes"
@@ -39,17 +39,17 @@ func (l lineIn) known() bool {
 	return l.whole() && (*l.Level == "info" || *l.Level == "warn" || *l.Level == "error")
 }
 
-// addLogsV1 takes lines from the worker that holds the build.
-func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
+// addLogs takes lines from the worker that holds the build.
+func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	data, err := io.ReadAll(httpapi.NewBody(w, r, maxLogBody))
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, brokenLog(err))
+		h.Fail(w, r, httpapi.V1, brokenLog(err))
 		return
 	}
-	in, batch, err := g.parseLog(r, httpapi.CleanJSON(data))
+	in, batch, err := h.parseLog(r, httpapi.CleanJSON(data))
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	lines := make([]*eventsv1.LogLine, 0, len(in))
@@ -58,8 +58,8 @@ func (g *Ingest) addLogsV1(w http.ResponseWriter, r *http.Request) {
 			lines = append(lines, line(*l.Level, *l.Message))
 		}
 	}
-	if err := g.addLines(r, b, lines); err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+	if err := h.addLines(r, b, lines); err != nil {
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	answer := map[string]any{"success": true}
@@ -77,7 +77,7 @@ func brokenLog(err error) error {
 }
 
 // parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
-func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *int, err error) {
+func (h workers) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *int, err error) {
 	var body struct {
 		lineIn
 
@@ -88,7 +88,7 @@ func (g *Ingest) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 		if !ok {
 			return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 		}
-		g.log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
+		h.Log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
 		body.lineIn = l
 	}
 	switch {
@@ -132,26 +132,26 @@ func line(level, message string) *eventsv1.LogLine {
 	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: text.Clean(text.Cut(message, maxLine))}
 }
 
-// heartbeatV1 names the worker in the query, unlike all others.
-func (g *Ingest) heartbeatV1(w http.ResponseWriter, r *http.Request) {
+// heartbeat names the worker in the query, unlike all others.
+func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
+		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
-	b, err := g.farm.HeldBy(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
+	b, err := h.Farm.HeldBy(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	progress, err := progressOf(w, r)
 	if err == nil && progress != nil {
-		err = g.addLines(r, b, []*eventsv1.LogLine{line("info", fmt.Sprintf("Build progress: %g%%", *progress))})
+		err = h.addLines(r, b, []*eventsv1.LogLine{line("info", fmt.Sprintf("Build progress: %g%%", *progress))})
 	} else if err == nil {
-		err = g.farm.ReportStage(r.Context(), b, "")
+		err = h.Farm.ReportStage(r.Context(), b, "")
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
@@ -175,9 +175,9 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	return body.Progress, nil
 }
 
-// telemetryV1 takes what the monitor in a VM measures. Its answer is ok for all that is an event at all: the scripts do not
+// telemetry takes what the monitor in a VM measures. Its answer is ok for all that is an event at all: the scripts do not
 // look, and a measurement is worth no failed build.
-func (g *Ingest) telemetryV1(w http.ResponseWriter, r *http.Request) {
+func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	var e telemetryIn
 	body, err := unzipped(httpapi.NewBody(w, r, httpapi.MaxBody), r.Header.Get("Content-Encoding"))
@@ -185,10 +185,10 @@ func (g *Ingest) telemetryV1(w http.ResponseWriter, r *http.Request) {
 		err = readObject(body, &e)
 	}
 	if err == nil {
-		err = g.take(r, b, e)
+		err = h.take(r, b, e)
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})

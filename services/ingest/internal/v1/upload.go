@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 // delivery is what a worker says of the end of its build, as it arrives: ids, outcome and result come in any order.
 type delivery struct {
-	g      *Ingest
+	h      workers
 	r      *http.Request
 	fields map[string]string
 	// build is the one that the ids name, once both are there and the worker holds it.
@@ -30,27 +30,23 @@ type delivery struct {
 	objects submit.Draft
 }
 
-// uploadV1 ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
-func (g *Ingest) uploadV1(w http.ResponseWriter, r *http.Request) {
-	b := httpapi.NewBody(w, r, g.cfg.MaxResultBytes)
+// upload ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
+func (h workers) upload(w http.ResponseWriter, r *http.Request) {
+	b := httpapi.NewBody(w, r, h.MaxResultBytes)
 	b.EnableFullDuplex()
-	d := &delivery{g: g, r: r, fields: map[string]string{}}
+	d := &delivery{h: h, r: r, fields: map[string]string{}}
 	status, err := d.take(b)
 	if err == nil {
 		httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
 		return
 	}
-	g.submits.Discard(r.Context(), &d.objects)
-	if !b.Ended() {
-		w.Header().Set("Connection", "close")
-	}
-	g.Fail(w, r, httpapi.V1, err)
-	b.Linger()
+	h.Submits.Discard(r.Context(), &d.objects)
+	h.FailEarly(w, r, httpapi.V1, b, err)
 }
 
 // take reads the form and ends the build.
 func (d *delivery) take(b *httpapi.Body) (status string, err error) {
-	if d.r.ContentLength > d.g.cfg.MaxResultBytes {
+	if d.r.ContentLength > d.h.MaxResultBytes {
 		return "", httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
 	d.r.Body = b
@@ -116,7 +112,7 @@ func (d *delivery) store(part *multipart.Part) error {
 		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
 	}
 	file := httpapi.TrackErrors(part)
-	ref, err := d.g.objects.Upload(d.r.Context(), d.objects.Note, req, file)
+	ref, err := d.h.Objects.Upload(d.r.Context(), d.objects.Note, req, file)
 	if err == nil {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil
@@ -136,16 +132,16 @@ func (d *delivery) identify() error {
 	if id == "" || worker == "" {
 		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
 	}
-	b, err := d.g.farm.Build(d.r.Context(), id)
+	b, err := d.h.Farm.Build(d.r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if b.GetWorkerId() == worker && build.State(b.GetState()).Leased() {
 		d.build = b
-		d.g.farm.RenewLease(d.r.Context(), b)
+		d.h.Farm.RenewLease(d.r.Context(), b)
 		return nil
 	}
-	if _, err := d.g.farm.Worker(d.r.Context(), worker); err != nil {
+	if _, err := d.h.Farm.Worker(d.r.Context(), worker); err != nil {
 		return err
 	}
 	return httpapi.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
@@ -175,14 +171,14 @@ func (d *delivery) finish() (status string, err error) {
 	case d.fields["success"] == "true" && req.Error == "":
 		req.Error = "The worker reported success and sent no result"
 	}
-	if _, err := d.g.farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
+	if _, err := d.h.Farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
 		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
 		d.objects.BuildID, d.objects.Asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
-	d.g.farm.ForgetLease(b.GetId())
+	d.h.Farm.ForgetLease(b.GetId())
 	if status == "failed" {
-		d.g.submits.Discard(ctx, &d.objects)
+		d.h.Submits.Discard(ctx, &d.objects)
 	}
 	return status, nil
 }
@@ -191,7 +187,7 @@ func (d *delivery) assign(ctx context.Context) error {
 	if !d.unassigned {
 		return nil
 	}
-	_, err := d.g.farm.Artifact.Assign(ctx, &artifactv1.AssignRequest{
+	_, err := d.h.Farm.Artifact.Assign(ctx, &artifactv1.AssignRequest{
 		ObjectId: d.result, BuildId: d.build.GetId(), Attempt: d.build.GetAttempt(),
 	})
 	return err

@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
-// statsV1 are the farm's public figures.
-type statsV1 struct {
+// stats are the farm's public figures.
+type stats struct {
 	NodesOnline      int64   `json:"nodesOnline"`
 	BuildsQueued     int64   `json:"buildsQueued"`
 	ActiveBuilds     int64   `json:"activeBuilds"`
@@ -38,24 +38,31 @@ type statsCache struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	at     time.Time
-	stats  statsV1
+	stats  stats
 	// cpuPercent is the last mean known, of one core.
 	cpuPercent float64
 }
 
-func (c *statsCache) fresh() (statsV1, bool) {
+// publicStats are the farm's figures, open to everybody.
+type publicStats struct {
+	*API
+
+	cache statsCache
+}
+
+func (c *statsCache) fresh() (stats, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats, !c.at.IsZero() && time.Since(c.at) < statsAge
 }
 
-func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monitorv1.UsageResponse) statsV1 {
+func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monitorv1.UsageResponse) stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if usage != nil {
 		c.cpuPercent = usage.GetMeanCpuPercent()
 	}
-	c.at, c.stats = time.Now(), statsV1{
+	c.at, c.stats = time.Now(), stats{
 		NodesOnline: s.GetWorkersOnline(), BuildsQueued: s.GetWaiting(), ActiveBuilds: s.GetActive(), BuildsToday: today,
 		TotalBuilds: s.GetEnded(), TotalBuildTimeMs: s.GetBuildMs(),
 		TotalCPUCycles: c.cpuPercent / 100 * float64(s.GetBuildMs()) / 1000,
@@ -63,68 +70,68 @@ func (c *statsCache) put(s *schedulerv1.StatsResponse, today int64, usage *monit
 	return c.stats
 }
 
-func (g *Ingest) statsV1(w http.ResponseWriter, r *http.Request) {
-	s, err := g.currentStats(r.Context())
+func (h *publicStats) stats(w http.ResponseWriter, r *http.Request) {
+	s, err := h.currentStats(r.Context())
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, s)
 }
 
 // currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.
-func (g *Ingest) currentStats(ctx context.Context) (statsV1, error) {
-	if s, ok := g.stats.fresh(); ok {
+func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
+	if s, ok := h.cache.fresh(); ok {
 		return s, nil
 	}
-	s, err, _ := g.stats.flight.Do("", func() (any, error) {
-		if s, ok := g.stats.fresh(); ok { // it came between our look and the flight
+	s, err, _ := h.cache.flight.Do("", func() (any, error) {
+		if s, ok := h.cache.fresh(); ok { // it came between our look and the flight
 			return s, nil
 		}
-		return g.askStats(context.WithoutCancel(ctx))
+		return h.askStats(context.WithoutCancel(ctx))
 	})
 	if err != nil {
-		return statsV1{}, err //nolint:wrapcheck // names the question
+		return stats{}, err //nolint:wrapcheck // names the question
 	}
-	return s.(statsV1), nil //nolint:forcetypeassert // see above
+	return s.(stats), nil //nolint:forcetypeassert // see above
 }
 
-func (g *Ingest) askStats(ctx context.Context) (statsV1, error) {
+func (h *publicStats) askStats(ctx context.Context) (stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	usage := make(chan *monitorv1.UsageResponse, 1)
-	go func() { usage <- g.askUsage(ctx) }()
-	today, counted := g.askToday(ctx)
-	s, err := g.farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
+	go func() { usage <- h.askUsage(ctx) }()
+	today, counted := h.askToday(ctx)
+	s, err := h.Farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
-		return statsV1{}, err
+		return stats{}, err
 	}
 	if !counted {
 		today = s.GetCompletedToday()
 	}
-	return g.stats.put(s, today, u), nil
+	return h.cache.put(s, today, u), nil
 }
 
 // askToday gives what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
-func (g *Ingest) askToday(ctx context.Context) (int64, bool) {
+func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	t, err := g.farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
+	t, err := h.Farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
 	if err != nil {
-		g.log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
+		h.Log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
 		return 0, false
 	}
 	return t.GetCompleted(), true
 }
 
 // askUsage gives nil if the monitor does not answer.
-func (g *Ingest) askUsage(ctx context.Context) *monitorv1.UsageResponse {
+func (h *publicStats) askUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	u, err := g.farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
+	u, err := h.Farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
 	if err != nil {
-		g.log.DebugContext(ctx, "public figures without fresh usage", "err", err)
+		h.Log.DebugContext(ctx, "public figures without fresh usage", "err", err)
 		return nil
 	}
 	return u

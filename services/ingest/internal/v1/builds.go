@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -25,7 +26,7 @@ func orNull[T comparable](v T) *T {
 	return &v
 }
 
-type submittedV1 struct {
+type submitted struct {
 	ID          string `json:"id"`
 	Status      string `json:"status"`
 	SubmittedAt int64  `json:"submitted_at"`
@@ -33,48 +34,63 @@ type submittedV1 struct {
 	OriginalID  string `json:"original_build_id,omitempty"`
 }
 
-func (g *Ingest) submittedV1(b *schedulerv1.Build) submittedV1 {
-	return submittedV1{
-		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: g.auth.Token(b.GetId()),
+func (h builds) submitted(b *schedulerv1.Build) submitted {
+	return submitted{
+		ID: b.GetId(), Status: string(build.Pending), SubmittedAt: b.GetSubmittedAtMs(), AccessToken: h.Auth.Token(b.GetId()),
 		OriginalID: b.GetRetryOf(),
 	}
 }
 
-func (g *Ingest) submitV1(w http.ResponseWriter, r *http.Request) {
-	resp := g.takeSubmit(w, r, httpapi.V1)
+// takeSubmit answers a refusal itself and returns nil then.
+func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
+	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
+	b.EnableFullDuplex()
+	resp, replayed, err := h.Submits.Submit(r, b, httpapi.V1)
+	if err != nil {
+		h.FailEarly(w, r, httpapi.V1, b, err)
+		return nil
+	}
+	if replayed {
+		w.Header().Set(submit.ReplayHeader, "true")
+	}
+	return resp
+}
+
+func (h builds) submit(w http.ResponseWriter, r *http.Request) {
+	resp := h.takeSubmit(w, r)
 	if resp == nil {
 		return
 	}
 	b := resp.GetBuild()
-	err := httpapi.Deliver(w, r, g.submittedV1(b))
+	err := httpapi.Deliver(w, r, h.submitted(b))
 	if err != nil {
-		g.submits.Unanswered(r, b, err)
+		h.Submits.Unanswered(r, b, err)
 	}
-	g.submits.ForgetInFlight(r.Context(), b.GetId())
+	h.Submits.ForgetInFlight(r.Context(), b.GetId())
 }
 
-func (g *Ingest) retryV1(w http.ResponseWriter, r *http.Request) {
+func (h builds) retry(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
-	resp, err := g.submits.Retry(r.Context(), id)
+	resp, err := h.Submits.Retry(r.Context(), id)
 	if farm.TraceOf(err) != nil {
 		err = httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, g.submittedV1(resp.GetBuild()))
+	httpapi.WriteJSON(w, http.StatusOK, h.submitted(resp.GetBuild()))
 }
 
-func (g *Ingest) cancelV1(w http.ResponseWriter, r *http.Request) {
-	if _, err := g.farm.Cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+func (h builds) cancel(w http.ResponseWriter, r *http.Request) {
+	if _, err := h.Farm.Cancel(r.Context(), chi.URLParam(r, "id")); err != nil {
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
 }
 
-type statusV1 struct {
+type status struct {
 	ID           string  `json:"id"`
 	Status       string  `json:"status"`
 	Platform     string  `json:"platform"`
@@ -85,45 +101,45 @@ type statusV1 struct {
 	ErrorMessage *string `json:"error_message"`
 }
 
-func (g *Ingest) statusV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
+func (h builds) status(w http.ResponseWriter, r *http.Request) {
+	b, err := h.Farm.Build(r.Context(), chi.URLParam(r, "id"))
 	if t := farm.TraceOf(err); t != nil {
 		statusOfExpired(w, t)
 		return
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, statusV1{
+	httpapi.WriteJSON(w, http.StatusOK, status{
 		ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
 		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(farm.StartedV1(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
 		ErrorMessage: orNull(farm.ErrorV1(b)),
 	})
 }
 
-type listedV1 struct {
+type listedBuild struct {
 	ID          string `json:"id"`
 	Status      string `json:"status"`
 	CreatedAt   string `json:"createdAt"`
 	CompletedAt string `json:"completedAt,omitempty"`
 }
 
-// listV1 lists all builds unless the client asks for a page, as the original did. All of them are streamed.
-func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
+// list lists all builds unless the client asks for a page, as the original did. All of them are streamed.
+func (h builds) list(w http.ResponseWriter, r *http.Request) {
 	limit, before := listBounds(r.URL.Query())
 	if r.URL.Query().Get("limit") == "" {
-		g.listAllV1(w, r, before)
+		h.listAll(w, r, before)
 		return
 	}
-	builds, next, err := g.farm.Page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+	builds, next, err := h.Farm.Page(r.Context(), limit, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	list := make([]listedV1, len(builds))
+	list := make([]listedBuild, len(builds))
 	for i, b := range builds {
-		list[i] = listed(b)
+		list[i] = viewListed(b)
 	}
 	if next > 0 {
 		w.Header().Set("Link", fmt.Sprintf(`</api/builds?limit=%d&before=%d>; rel="next"`, limit, next))
@@ -131,20 +147,20 @@ func (g *Ingest) listV1(w http.ResponseWriter, r *http.Request) {
 	httpapi.WriteJSON(w, http.StatusOK, list)
 }
 
-func listed(b *schedulerv1.Build) listedV1 {
-	return listedV1{ID: b.GetId(), Status: farm.StatusV1(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
+func viewListed(b *schedulerv1.Build) listedBuild {
+	return listedBuild{ID: b.GetId(), Status: farm.StatusV1(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
-// listAllV1 writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
-func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64) {
+// listAll writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
+func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 	for first := true; first || before > 0; first = false {
-		builds, next, err := g.farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
+		builds, next, err := h.Farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
 		if err != nil && first {
-			g.Fail(w, r, httpapi.V1, err)
+			h.Fail(w, r, httpapi.V1, err)
 			return
 		}
 		if err != nil {
-			g.log.WarnContext(r.Context(), "list of builds cut", "err", err)
+			h.Log.WarnContext(r.Context(), "list of builds cut", "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		text := []byte("[")
@@ -155,7 +171,7 @@ func (g *Ingest) listAllV1(w http.ResponseWriter, r *http.Request, before int64)
 			text = nil
 		}
 		for i, b := range builds {
-			entry, err := json.Marshal(listed(b))
+			entry, err := json.Marshal(viewListed(b))
 			if err != nil { // strings always marshal
 				panic(err)
 			}
@@ -185,7 +201,7 @@ func listBounds(q url.Values) (limit int, before int64) {
 	return min(limit, farm.MaxPage), before
 }
 
-type activeV1 struct {
+type active struct {
 	ID        string  `json:"id"`
 	Status    string  `json:"status"`
 	Platform  string  `json:"platform"`
@@ -193,34 +209,34 @@ type activeV1 struct {
 	StartedAt *int64  `json:"started_at"`
 }
 
-func (g *Ingest) activeV1(w http.ResponseWriter, r *http.Request) {
-	builds, _, err := g.farm.Page(r.Context(), farm.MaxPage, &schedulerv1.ListRequest{
+func (h builds) active(w http.ResponseWriter, r *http.Request) {
+	builds, _, err := h.Farm.Page(r.Context(), farm.MaxPage, &schedulerv1.ListRequest{
 		States: []string{string(build.Assigned), string(build.Building)}, Brief: true,
 	})
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	list := make([]activeV1, len(builds))
+	list := make([]active, len(builds))
 	for i, b := range builds {
-		list[i] = activeV1{
+		list[i] = active{
 			ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(farm.StartedV1(b)),
 		}
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"builds": list})
 }
 
-func (g *Ingest) downloadV1(w http.ResponseWriter, r *http.Request) {
-	b, err := g.farm.Build(r.Context(), chi.URLParam(r, "id"))
+func (h builds) download(w http.ResponseWriter, r *http.Request) {
+	b, err := h.Farm.Build(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	if build.State(b.GetState()) != build.Completed {
 		httpapi.V1.Refuse(w, r, http.StatusBadRequest, httpapi.CodeNotCompleted, httpapi.MsgNotCompleted)
 		return
 	}
-	g.objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
+	h.Objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
 // extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.

@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"encoding/json"
@@ -29,10 +29,10 @@ type metricsIn struct {
 }
 
 // take does what an event says.
-func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) error {
+func (h workers) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) error {
 	switch e.Type {
 	case "monitor_started":
-		return g.addLines(r, b, []*eventsv1.LogLine{line("info", "[VM] Monitor started")})
+		return h.addLines(r, b, []*eventsv1.LogLine{line("info", "[VM] Monitor started")})
 	case "heartbeat":
 		var data struct {
 			Stage   string    `json:"stage"`
@@ -40,30 +40,30 @@ func (g *Ingest) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) erro
 			Metrics metricsIn `json:"metrics"`
 		}
 		if json.Unmarshal(e.Data, &data) != nil {
-			return g.farm.ReportStage(r.Context(), b, "")
+			return h.Farm.ReportStage(r.Context(), b, "")
 		}
 		if data.Stage != "" {
 			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
-			if err := g.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
+			if err := h.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
 				return err
 			}
 		}
-		return g.measure(r, b, data.Metrics, int64(data.Uptime))
+		return h.measure(r, b, data.Metrics, int64(data.Uptime))
 	case "cpu_snapshot":
 		var data metricsIn
 		if json.Unmarshal(e.Data, &data) != nil {
-			return g.farm.ReportStage(r.Context(), b, "")
+			return h.Farm.ReportStage(r.Context(), b, "")
 		}
-		return g.measure(r, b, data, 0)
+		return h.measure(r, b, data, 0)
 	}
-	return g.farm.ReportStage(r.Context(), b, "")
+	return h.Farm.ReportStage(r.Context(), b, "")
 }
 
 // measure passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
 // counted. The sender is not told: the Mac app would stop measuring after five refusals, and that it lives has been noted.
 // Whether the figures can be is the monitor's to judge, who counts what it drops.
-func (g *Ingest) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
-	if err := g.farm.ReportStage(r.Context(), b, ""); err != nil {
+func (h workers) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
+	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err
 	}
 	if m == (metricsIn{}) {
@@ -78,6 +78,6 @@ func (g *Ingest) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, upt
 	}
 	msg := nats.NewMsg(bus.TelemetrySubject(b.GetWorkerId(), b.GetId()))
 	msg.Data = data
-	g.samples.Offer(msg)
+	h.Samples.Offer(msg)
 	return nil
 }

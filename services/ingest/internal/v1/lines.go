@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"context"
@@ -18,11 +18,11 @@ import (
 
 // addLines appends lines to a build's log and takes its stage from them. The lines are unnumbered: the gateway keeps no state,
 // and their order is that of their posts. Those beyond the limit of a log are left out; that is no fault of the post.
-func (g *Ingest) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
-	if err := g.farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
+func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
+	if err := h.Farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
 		return err
 	}
-	n, over := g.spendings.take(r.Context(), b.GetId(), b.GetAttempt(), lines)
+	n, over := h.quota.take(r.Context(), b.GetId(), b.GetAttempt(), lines)
 	for lines = lines[:n]; len(lines) > 0; {
 		n, size := 0, 0
 		for n < min(len(lines), chunkLines) && (n == 0 || size+len(lines[n].GetText()) <= chunkBytes) {
@@ -30,36 +30,36 @@ func (g *Ingest) addLines(r *http.Request, b *schedulerv1.Build, lines []*events
 			size += len(lines[n].GetText())
 			n++
 		}
-		if err := g.sendLines(r.Context(), b, build.NewID(), 0, lines[:n]); err != nil {
+		if err := h.sendLines(r.Context(), b, build.NewID(), 0, lines[:n]); err != nil {
 			return err
 		}
 		lines = lines[n:]
 	}
 	if over {
-		return g.sayLimit(r.Context(), b)
+		return h.sayLimit(r.Context(), b)
 	}
 	return nil
 }
 
 // sayLimit ends a log that has reached its limit. The line has a number, the only one of its worker's that has: so it appears once
 // however many gateways send it, and what they send without a number behind it does not (logstream.Numbering).
-func (g *Ingest) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
-	if !g.spendings.unsaid(b.GetId(), b.GetAttempt()) {
+func (h workers) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
+	if !h.quota.noticePending(b.GetId(), b.GetAttempt()) {
 		return nil
 	}
 	notice := &eventsv1.LogLine{
-		AtMs: time.Now().UnixMilli(), Level: "warn", Stage: b.GetStage(), Text: g.spendings.limit.Reached("What follows is left out."),
+		AtMs: time.Now().UnixMilli(), Level: "warn", Stage: b.GetStage(), Text: h.quota.limit.Reached("What follows is left out."),
 	}
 	id := fmt.Sprintf("%s.%d.limit", b.GetId(), b.GetAttempt())
-	if err := g.sendLines(ctx, b, id, 1, []*eventsv1.LogLine{notice}); err != nil {
+	if err := h.sendLines(ctx, b, id, 1, []*eventsv1.LogLine{notice}); err != nil {
 		return err
 	}
-	g.spendings.said(b.GetId(), b.GetAttempt())
+	h.quota.said(b.GetId(), b.GetAttempt())
 	return nil
 }
 
 // sendLines sends one message, under the name of the worker that holds the build.
-func (g *Ingest) sendLines(ctx context.Context, b *schedulerv1.Build, id string, first int64, lines []*eventsv1.LogLine) error {
+func (h workers) sendLines(ctx context.Context, b *schedulerv1.Build, id string, first int64, lines []*eventsv1.LogLine) error {
 	data, err := proto.Marshal(&eventsv1.LogChunk{BuildId: b.GetId(), Attempt: b.GetAttempt(), FirstLine: first, Lines: lines})
 	if err != nil {
 		return fmt.Errorf("pack log lines: %w", err)
@@ -68,7 +68,7 @@ func (g *Ingest) sendLines(ctx context.Context, b *schedulerv1.Build, id string,
 	m.Header.Set(nats.MsgIdHdr, id)
 	m.Header.Set(bus.HeaderLines, bus.LogLines(first, len(lines)))
 	m.Data = data
-	if err := g.farm.Publish(ctx, m); err != nil {
+	if err := h.Farm.Publish(ctx, m); err != nil {
 		return fmt.Errorf("%w: log lines: %w", build.ErrUnavailable, err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
@@ -22,14 +23,14 @@ import (
 const (
 	// defaultReports and maxReports bound a list of diagnostic reports.
 	defaultReports = 10
-	maxReports     = 50
+	maxReports     = farm.MaxReports
 	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports of them fit into one
 	// message of the bus (1 MB).
 	maxChecks = 16 << 10
 )
 
-// reportV1 is a diagnostic report as the worker app sends it. What it says of the time (run_at) is not read.
-type reportV1 struct {
+// report is a diagnostic report as the worker app sends it. What it says of the time (run_at) is not read.
+type report struct {
 	WorkerID   string          `json:"worker_id"`
 	Status     string          `json:"status"`
 	DurationMs *float64        `json:"duration_ms"`
@@ -37,8 +38,8 @@ type reportV1 struct {
 	Checks     json.RawMessage `json:"checks"`
 }
 
-// storedReportV1 is a report as it is answered.
-type storedReportV1 struct {
+// storedReport is a report as it is answered.
+type storedReport struct {
 	ID         string          `json:"id"`
 	WorkerID   string          `json:"worker_id"`
 	Status     string          `json:"status"`
@@ -48,17 +49,17 @@ type storedReportV1 struct {
 	Checks     json.RawMessage `json:"checks"`
 }
 
-func (g *Ingest) reportV1(w http.ResponseWriter, r *http.Request) {
-	id, err := g.addReport(w, r)
+func (h diagnostics) report(w http.ResponseWriter, r *http.Request) {
+	id, err := h.addReport(w, r)
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "stored"})
 }
 
-func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, err error) {
-	var report reportV1
+func (h diagnostics) addReport(w http.ResponseWriter, r *http.Request) (id string, err error) {
+	var report report
 	if err := httpapi.ReadJSON(w, r, &report); err != nil {
 		return "", err
 	}
@@ -66,10 +67,10 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 	if err := report.check(); err != nil {
 		return "", err
 	}
-	if _, err := g.farm.Worker(r.Context(), report.WorkerID); err != nil {
+	if _, err := h.Farm.Worker(r.Context(), report.WorkerID); err != nil {
 		return "", err
 	}
-	resp, err := g.farm.Monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
+	resp, err := h.Farm.Monitor.AddReport(r.Context(), &monitorv1.AddReportRequest{Report: report.message()})
 	if err != nil {
 		return "", fmt.Errorf("store a report of worker %s: %w", report.WorkerID, err)
 	}
@@ -77,7 +78,7 @@ func (g *Ingest) addReport(w http.ResponseWriter, r *http.Request) (id string, e
 }
 
 // message is a report that was checked, for the monitor.
-func (r reportV1) message() *monitorv1.Report {
+func (r report) message() *monitorv1.Report {
 	return &monitorv1.Report{
 		WorkerId: r.WorkerID, Status: r.Status, DurationMs: int64(*r.DurationMs), AutoFixed: truthy(r.AutoFixed),
 		ChecksJson: r.Checks,
@@ -85,7 +86,7 @@ func (r reportV1) message() *monitorv1.Report {
 }
 
 // check says what is wrong in the words of API v1.
-func (r reportV1) check() error {
+func (r report) check() error {
 	switch {
 	case r.WorkerID == "" || r.Status == "" || r.DurationMs == nil || isNull(r.Checks):
 		return httpapi.Refuse(build.ErrInvalid, "Missing required fields: worker_id, status, duration_ms, checks")
@@ -108,18 +109,15 @@ func truthy(v json.RawMessage) bool {
 	return !isNull(v) && !slices.Contains([]string{"false", "0", `""`}, string(v))
 }
 
-// reports are a worker's newest.
-func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]storedReportV1, error) {
-	if _, err := g.farm.Worker(ctx, workerID); err != nil {
-		return nil, err
-	}
-	resp, err := g.farm.Monitor.ListReports(ctx, &monitorv1.ListReportsRequest{WorkerId: workerID, Limit: limit})
+// newest returns a worker's newest reports.
+func (h diagnostics) newest(ctx context.Context, workerID string, limit int32) ([]storedReport, error) {
+	reports, err := h.Farm.Reports(ctx, workerID, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reports of worker %s: %w", workerID, err)
+		return nil, err //nolint:wrapcheck // names the worker
 	}
-	list := make([]storedReportV1, len(resp.GetReports()))
-	for i, p := range resp.GetReports() {
-		list[i] = storedReportV1{
+	list := make([]storedReport, len(reports))
+	for i, p := range reports {
+		list[i] = storedReport{
 			ID: p.GetId(), WorkerID: p.GetWorkerId(), Status: p.GetStatus(), RunAt: p.GetRunAtMs(), DurationMs: p.GetDurationMs(),
 			AutoFixed: p.GetAutoFixed(), Checks: p.GetChecksJson(),
 		}
@@ -127,11 +125,11 @@ func (g *Ingest) reports(ctx context.Context, workerID string, limit int32) ([]s
 	return list, nil
 }
 
-func (g *Ingest) reportsV1(w http.ResponseWriter, r *http.Request) {
+func (h diagnostics) reports(w http.ResponseWriter, r *http.Request) {
 	worker := chi.URLParam(r, "worker")
-	list, err := g.reports(r.Context(), worker, reportLimit(r))
+	list, err := h.newest(r.Context(), worker, reportLimit(r))
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
@@ -146,11 +144,11 @@ func reportLimit(r *http.Request) int32 {
 	return int32(min(n, maxReports))
 }
 
-func (g *Ingest) latestReportV1(w http.ResponseWriter, r *http.Request) {
-	list, err := g.reports(r.Context(), chi.URLParam(r, "worker"), 1)
+func (h diagnostics) latestReport(w http.ResponseWriter, r *http.Request) {
+	list, err := h.newest(r.Context(), chi.URLParam(r, "worker"), 1)
 	switch {
 	case err != nil:
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 	case len(list) == 0:
 		httpapi.V1.Refuse(w, r, http.StatusNotFound, "report_not_found", "No diagnostic reports found")
 	default:

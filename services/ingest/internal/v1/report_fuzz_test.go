@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte("{\"worker_id\":\"w\",\"status\":\"healthy\",\"duration_ms\":1,\"checks\":[\"\xff\"]}"))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var r reportV1
+		var r report
 		if json.Unmarshal(httpapi.CleanJSON(data), &r) != nil || r.check() != nil {
 			return
 		}
@@ -33,7 +33,7 @@ func FuzzReport(f *testing.F) {
 		if _, err := proto.Marshal(p); err != nil || !text.Valid(p.GetWorkerId()) {
 			t.Errorf("report of %q cannot be packed or stored: %v", p.GetWorkerId(), err)
 		}
-		if _, err := json.Marshal(storedReportV1{Checks: p.GetChecksJson()}); err != nil {
+		if _, err := json.Marshal(storedReport{Checks: p.GetChecksJson()}); err != nil {
 			t.Errorf("it cannot be answered: %v", err)
 		}
 	})

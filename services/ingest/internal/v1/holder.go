@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"context"
@@ -21,14 +21,14 @@ func heldBuild(ctx context.Context) *schedulerv1.Build {
 // requireHolder lets only the worker on that holds the current attempt of the build in the path: v1 names no attempt. Its word
 // is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
 // is told so in other words.
-func (g *Ingest) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
-	return g.requireHolderBy(alsoBuild, g.farm.HeldBy)
+func (h workers) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
+	return h.requireHolderBy(alsoBuild, h.Farm.HeldBy)
 }
 
 // askHeld gives a build if the worker holds it.
 type askHeld func(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error)
 
-func (g *Ingest) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
+func (h workers) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
 	sayOther := httpapi.MsgNotHolder
 	if alsoBuild {
 		sayOther = httpapi.MsgNotAssigned
@@ -49,7 +49,7 @@ func (g *Ingest) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler
 			}
 			b, err := held(r.Context(), id, worker, sayOther)
 			if err != nil {
-				g.Fail(w, r, httpapi.V1, err)
+				h.Fail(w, r, httpapi.V1, err)
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, b)))

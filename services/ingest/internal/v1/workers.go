@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ import (
 // maxName is what the scheduler takes of a worker's name, in bytes.
 const maxName = 200
 
-type registerV1 struct {
+type register struct {
 	Name         string `json:"name"`
 	Capabilities *struct {
 		// Platforms that it can build; without any it can build all.
@@ -28,15 +28,15 @@ type registerV1 struct {
 	} `json:"capabilities"`
 }
 
-// registerV1 makes a worker known that will poll. The Mac app does so at every start, under a new id each time.
-func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
-	var req registerV1
+// register makes a worker known that will poll. The Mac app does so at every start, under a new id each time.
+func (h workers) register(w http.ResponseWriter, r *http.Request) {
+	var req register
 	err := httpapi.ReadJSON(w, r, &req)
 	if err == nil && (req.Name == "" || req.Capabilities == nil) {
 		err = httpapi.Refuse(build.ErrInvalid, httpapi.MsgRegister)
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	labels := map[string]string{}
@@ -44,19 +44,19 @@ func (g *Ingest) registerV1(w http.ResponseWriter, r *http.Request) {
 		labels["xcode"] = text.Line(text.Cut(x, maxName))
 	}
 	id := build.NewID()
-	_, err = g.farm.Scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
+	_, err = h.Farm.Scheduler.RegisterWorker(r.Context(), &schedulerv1.RegisterWorkerRequest{
 		WorkerId: id, Name: text.Line(text.Cut(req.Name, maxName)), Platforms: req.Capabilities.Platforms, Slots: 1, Labels: labels, Polls: true,
 	})
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.farm.WorkerAlive(r.Context(), id)
-	g.log.InfoContext(r.Context(), "worker registered", "worker_id", id)
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": g.cfg.BaseImage})
+	h.Farm.WorkerAlive(r.Context(), id)
+	h.Log.InfoContext(r.Context(), "worker registered", "worker_id", id)
+	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": h.BaseImage})
 }
 
-type jobV1 struct {
+type job struct {
 	ID        string  `json:"id"`
 	Platform  string  `json:"platform"`
 	SourceURL string  `json:"source_url"`
@@ -64,31 +64,31 @@ type jobV1 struct {
 	BaseImage string  `json:"baseImageId"`
 }
 
-// pollV1 gives a worker its build: the scheduler finds and claims it in one step, and gives the same again until it is
+// poll gives a worker its build: the scheduler finds and claims it in one step, and gives the same again until it is
 // finished, so an answer that does not arrive loses nothing.
-func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
+func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
+		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
 	var resp *schedulerv1.PollResponse
 	err := build.ErrWorkerUnknown
 	if build.ValidID(worker) {
-		resp, err = g.farm.Scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
+		resp, err = h.Farm.Scheduler.Poll(r.Context(), &schedulerv1.PollRequest{WorkerId: worker})
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	b := resp.GetBuild()
 	if b.GetId() == "" {
-		g.farm.WorkerAlive(r.Context(), worker)
+		h.Farm.WorkerAlive(r.Context(), worker)
 		httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": nil})
 		return
 	}
-	g.farm.RenewLease(r.Context(), b)
-	job := jobV1{ID: b.GetId(), Platform: b.GetPlatform(), SourceURL: "/api/builds/" + b.GetId() + "/source", BaseImage: g.cfg.BaseImage}
+	h.Farm.RenewLease(r.Context(), b)
+	job := job{ID: b.GetId(), Platform: b.GetPlatform(), SourceURL: "/api/builds/" + b.GetId() + "/source", BaseImage: h.BaseImage}
 	if b.GetCerts().GetObjectId() != "" {
 		url := "/api/builds/" + b.GetId() + "/certs"
 		job.CertsURL = &url
@@ -96,19 +96,19 @@ func (g *Ingest) pollV1(w http.ResponseWriter, r *http.Request) {
 	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": job})
 }
 
-func (g *Ingest) unregisterV1(w http.ResponseWriter, r *http.Request) {
+func (h workers) unregister(w http.ResponseWriter, r *http.Request) {
 	err := build.ErrWorkerUnknown
 	if id := chi.URLParam(r, "id"); build.ValidID(id) {
-		_, err = g.farm.Scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
+		_, err = h.Farm.Scheduler.WithdrawWorker(r.Context(), &schedulerv1.WithdrawWorkerRequest{WorkerId: id})
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
 }
 
-type workerStatsV1 struct {
+type workerStats struct {
 	Total  int64  `json:"totalBuilds"`
 	Good   int64  `json:"successfulBuilds"`
 	Bad    int64  `json:"failedBuilds"`
@@ -117,10 +117,10 @@ type workerStatsV1 struct {
 	Up     string `json:"uptime"`
 }
 
-func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
-	resp, err := g.farm.Worker(r.Context(), chi.URLParam(r, "id"))
+func (h workers) workerStats(w http.ResponseWriter, r *http.Request) {
+	resp, err := h.Farm.Worker(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	worker, status := resp.GetWorker(), "idle"
@@ -130,7 +130,7 @@ func (g *Ingest) workerStatsV1(w http.ResponseWriter, r *http.Request) {
 	case !worker.GetOnline():
 		status = "offline"
 	}
-	httpapi.WriteJSON(w, http.StatusOK, workerStatsV1{
+	httpapi.WriteJSON(w, http.StatusOK, workerStats{
 		Total: resp.GetCompleted() + resp.GetFailed(), Good: resp.GetCompleted(), Bad: resp.GetFailed(), Name: worker.GetName(),
 		Status: status, Up: uptime(time.Since(time.UnixMilli(worker.GetRegisteredAtMs()))),
 	})
@@ -151,14 +151,14 @@ func uptime(d time.Duration) string {
 	}
 }
 
-// sourceV1 sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
-func (g *Ingest) sourceV1(w http.ResponseWriter, r *http.Request) {
+// source sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
+func (h workers) source(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
-	if err := g.farm.ReportStage(r.Context(), b, ""); err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	g.objects.Transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), objects.File{Name: b.GetId() + ".zip"})
+	h.Objects.Transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), objects.File{Name: b.GetId() + ".zip"})
 }
 
 // readObject decodes a JSON object of at most maxBody bytes; anything else is refused.

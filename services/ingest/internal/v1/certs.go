@@ -1,4 +1,4 @@
-package ingest
+package v1
 
 import (
 	"bufio"
@@ -18,22 +18,22 @@ import (
 
 // Certs leave only for the worker that holds the build (requireHolder), and no cache on the way may keep them.
 
-func (g *Ingest) certsV1(w http.ResponseWriter, r *http.Request) {
+func (h workers) certs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	if b.GetCerts().GetObjectId() == "" {
 		noCerts(w, r)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	g.objects.Transfer(w, r, httpapi.V1, b.GetCerts().GetObjectId(), objects.File{Name: b.GetId() + "-certs.zip", ContentType: "application/zip"})
+	h.Objects.Transfer(w, r, httpapi.V1, b.GetCerts().GetObjectId(), objects.File{Name: b.GetId() + "-certs.zip", ContentType: "application/zip"})
 }
 
 func noCerts(w http.ResponseWriter, r *http.Request) {
 	httpapi.V1.Refuse(w, r, http.StatusNotFound, build.Code(build.ErrObjectNotFound), httpapi.MsgNoCertsHere)
 }
 
-// certsSecureV1 answers what the installer in a VM imports into its keychain.
-func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
+// certsSecure answers what the installer in a VM imports into its keychain.
+func (h workers) certsSecure(w http.ResponseWriter, r *http.Request) {
 	ctx, b := r.Context(), heldBuild(r.Context())
 	if b.GetCerts().GetObjectId() == "" {
 		noCerts(w, r)
@@ -41,31 +41,31 @@ func (g *Ingest) certsSecureV1(w http.ResponseWriter, r *http.Request) {
 	}
 	size := b.GetCerts().GetSize()
 	if size > signing.MaxBytes {
-		g.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
+		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
 		return
 	}
-	if err := g.certs.Reserve(ctx, size); err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+	if err := h.Certs.Reserve(ctx, size); err != nil {
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	defer g.certs.Release(size)
-	data, err := g.objects.ReadWhole(ctx, b.GetCerts())
+	defer h.Certs.Release(size)
+	data, err := h.Objects.ReadWhole(ctx, b.GetCerts())
 	defer clear(data)
 	if errors.Is(err, build.ErrObjectNotFound) {
 		noCerts(w, r)
 		return
 	}
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, err)
+		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
 	bundle, err := signing.Read(data)
 	if err != nil {
-		g.Fail(w, r, httpapi.V1, submit.CertsError(err))
+		h.Fail(w, r, httpapi.V1, submit.CertsError(err))
 		return
 	}
-	g.log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
-	g.sendSigning(w, r, bundle)
+	h.Log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
+	h.sendSigning(w, r, bundle)
 }
 
 // keychainBytes is how much randomness protects the keychain that a VM makes for one build.
@@ -107,7 +107,7 @@ func quoted(s string) string {
 }
 
 // sendSigning unpacks the bundle, which was checked, on its way out: unpacked it may be five times as large.
-func (g *Ingest) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.Bundle) {
+func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.Bundle) {
 	pieces, length := signingAnswer(b)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(length))
@@ -125,7 +125,7 @@ func (g *Ingest) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 		err = out.Flush()
 	}
 	if err != nil {
-		g.log.WarnContext(r.Context(), "certs not sent", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		h.Log.WarnContext(r.Context(), "certs not sent", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }
