@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
@@ -17,7 +16,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
+	v1 "github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
+	v2 "github.com/expo-free-agent/freeagent/services/ingest/internal/v2"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -31,19 +31,11 @@ import (
 
 // Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
 type Ingest struct {
-	httpapi.Responder
-
-	cfg     Config
-	deps    Deps
-	store   *store.Store
-	auth    *auth.Guard
-	farm    *farm.Farm
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	objects *objects.Transfers
-	log     *slog.Logger
-	// followers has a place for each log that may be followed at once.
-	followers chan struct{}
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	store *store.Store
+	farm  *farm.Farm
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples  *bus.Async
 	webhooks *webhook.Service
@@ -51,16 +43,9 @@ type Ingest struct {
 	submits  *submit.Service
 	// storage knows whether the bus can store.
 	storage *streamhealth.Watcher
-	// reader reads logs, broadcaster lets clients follow them.
-	reader      *logs.Reader
-	logs        logs.Sender
-	v1          *v1.API
-	broadcaster *logs.Broadcaster
-	// pages are for people.
-	pages *pages.Pages
-	// document and docs are API v2's, for machines and for people.
-	document, docs []byte
-	logPlaces      logCache
+	v1      *v1.API
+	v2      *v2.API
+	pages   *pages.Pages
 	// stopping ends requests that never end by themselves (followed logs).
 	stopping context.Context //nolint:containedctx // the life of the gateway
 	stop     context.CancelFunc
@@ -86,10 +71,11 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		return nil, err
 	}
 	g := &Ingest{
-		cfg: cfg, deps: d, store: st, nc: d.Conn, js: js,
-		followers: make(chan struct{}, cfg.MaxFollowers),
-		log:       slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
+		cfg: cfg, deps: d, store: st, log: slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
+		storage: streamhealth.New(streamhealth.Config{Conn: d.Conn, JS: js}), // the scheduler logs what it finds
 	}
+	g.keeper = keeper.New(d.Conn, g.log)
+	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
 	}
@@ -99,43 +85,47 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.webhooks, err = webhook.New(cfg.webhooks(), webhook.Deps{Store: st, JS: js, Log: g.log, Build: g.buildNow}); err != nil {
 		return nil, err
 	}
-	g.Responder = httpapi.Responder{Log: g.log}
-	if g.objects, err = objects.New(g.farm, d.ArtifactURL, d.ArtifactClient, g.Responder); err != nil {
+	if err := g.newAPIs(js); err != nil {
 		return nil, err
 	}
-	g.auth = auth.New(st, cfg.TokenKey, g.Responder)
-	g.keeper = keeper.New(g.nc, g.log)
-	g.storage = streamhealth.New(streamhealth.Config{Conn: g.nc, JS: js}) // the scheduler logs what it finds
-	certs := submit.NewCertsMemory(cfg.MaxCertsAtOnce, cfg.MaxCertsBytes)
-	g.submits = submit.New(submit.Config{MaxUploadBytes: cfg.MaxUploadBytes, RepeatWindow: cfg.RepeatWindow}, submit.Deps{
-		Farm: g.farm, Store: st, Objects: g.objects, Storage: g.storage, Keeper: g.keeper, Certs: certs, Sole: d.Sole, Log: g.log,
+	g.pages, err = pages.New(v2.Backend{API: g.v2}, cfg.SessionTTL, g.log)
+	return g, err
+}
+
+// newAPIs makes what answers HTTP.
+func (g *Ingest) newAPIs(js jetstream.JetStream) error {
+	responder := httpapi.Responder{Log: g.log}
+	transfers, err := objects.New(g.farm, g.deps.ArtifactURL, g.deps.ArtifactClient, responder)
+	if err != nil {
+		return err
+	}
+	guard := auth.New(g.store, g.cfg.TokenKey, responder)
+	certs := submit.NewCertsMemory(g.cfg.MaxCertsAtOnce, g.cfg.MaxCertsBytes)
+	g.submits = submit.New(submit.Config{MaxUploadBytes: g.cfg.MaxUploadBytes, RepeatWindow: g.cfg.RepeatWindow}, submit.Deps{
+		Farm: g.farm, Store: g.store, Objects: transfers, Storage: g.storage, Keeper: g.keeper, Certs: certs, Sole: g.deps.Sole, Log: g.log,
 	})
-	g.stopping, g.stop = context.WithCancel(context.Background())
-	if g.reader, err = logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.archivedLog, g.objects.Archive); err != nil {
-		return nil, err
+	reader, err := logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.farm.ArchivedLog, transfers.Archive)
+	if err != nil {
+		return err
 	}
-	g.logs = logs.Sender{Responder: g.Responder, Reader: g.reader}
+	sender := logs.Sender{Responder: responder, Reader: reader}
 	g.v1, err = v1.New(v1.Config{
-		MaxUploadBytes: cfg.MaxUploadBytes, MaxResultBytes: cfg.MaxResultBytes, BaseImage: cfg.BaseImage, LogLimit: cfg.LogLimit,
-		StatsOrigins: cfg.StatsOrigins,
+		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxResultBytes: g.cfg.MaxResultBytes, BaseImage: g.cfg.BaseImage, LogLimit: g.cfg.LogLimit,
+		StatsOrigins: g.cfg.StatsOrigins,
 	}, v1.Deps{
-		Responder: g.Responder, Farm: g.farm, Auth: g.auth, Objects: g.objects, Submits: g.submits, Logs: g.logs, Certs: certs, Store: st,
+		Responder: responder, Farm: g.farm, Auth: guard, Objects: transfers, Submits: g.submits, Logs: sender, Certs: certs, Store: g.store,
 		Samples: g.samples,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g.broadcaster = logs.NewBroadcaster(g.reader, logs.BroadcastConfig{State: g.stateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
-	if g.pages, err = pages.New(backend{g}, cfg.SessionTTL, g.log); err != nil {
-		return nil, err
-	}
-	if g.document, err = document(g.operations()); err != nil {
-		return nil, err
-	}
-	if g.docs, err = page(g.document); err != nil {
-		return nil, err
-	}
-	return g, nil
+	g.v2, err = v2.New(v2.Config{
+		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxFollowers: g.cfg.MaxFollowers, FollowBeat: g.cfg.FollowBeat, SessionTTL: g.cfg.SessionTTL,
+	}, v2.Deps{
+		Responder: responder, Farm: g.farm, Auth: guard, Objects: transfers, Submits: g.submits, Webhooks: g.webhooks, Store: g.store, JS: js,
+		Logs: sender, BusURL: g.deps.BusURL, Stopping: g.stopping,
+	})
+	return err
 }
 
 // Run answers the bus's questions until ctx ends. Stop HTTP after it: followed logs end with it.
@@ -143,7 +133,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 	defer g.stop()
 	group := lifecycle.New(g.log)
 	group.Go("callout", identity.Callout{
-		Conn: g.nc, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
+		Conn: g.deps.Conn, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
 	group.Go("keeper", g.keeper.Run)
@@ -169,7 +159,7 @@ func (g *Ingest) buildNow(ctx context.Context, id string) (api.Build, error) {
 	if err != nil {
 		return api.Build{}, err
 	}
-	return viewV2(resp.GetBuild(), resp.GetAttempts()), nil
+	return v2.View(resp.GetBuild(), resp.GetAttempts()), nil
 }
 
 // Handler answers HTTP.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
+	v1 "github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
 )
 
 // sweepLoop forgets old names, sizes of logs and sessions until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -85,6 +86,11 @@ func (f *Farm) Page(ctx context.Context, limit int, filter *schedulerv1.ListRequ
 		}
 	}
 	return builds, filter.GetBeforeSeq(), nil
+}
+
+// ArchivedLog returns where the archive of a build's log is; its object is empty if there is none.
+func (f *Farm) ArchivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
+	return f.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id}) //nolint:wrapcheck // names the request
 }
 
 // MaxReports bounds a list of diagnostic reports, so that it fits into one message.

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// maxField bounds a text field, in bytes; MaxParts the form.
+	// maxField bounds a text field, in bytes.
 	maxField = 64 << 10
+	// MaxParts bounds the parts of a form.
 	MaxParts = 100
 )
 

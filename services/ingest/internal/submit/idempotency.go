@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// KeyHeader names a submit, so that its repeat is the same build; ReplayHeader marks the answer to a repeat.
-	KeyHeader    = "Idempotency-Key"
+	// KeyHeader names a submit, so that its repeat is the same build.
+	KeyHeader = "Idempotency-Key"
+	// ReplayHeader marks the answer to a repeat.
 	ReplayHeader = "Idempotent-Replayed"
 	// maxKey is in bytes.
 	maxKey = 255

@@ -1,0 +1,121 @@
+package v2
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// View returns a build as clients of API v2 see it.
+func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
+	v := api.Build{
+		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
+		Status: b.GetState(), Attempt: int(b.GetAttempt()), Stage: b.GetStage(), WorkerID: b.GetWorkerId(),
+		WorkerName: b.GetWorkerName(), Priority: int(b.GetPriority()), Error: b.GetError(), WaitingFor: b.GetWaitingFor(),
+		Position: int(b.GetPosition()), ExpectedStart: httpapi.Time(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: httpapi.Time(b.GetSubmittedAtMs()),
+		AssignedAt: httpapi.Time(b.GetAssignedAtMs()), StartedAt: httpapi.Time(b.GetStartedAtMs()), FinishedAt: httpapi.Time(b.GetFinishedAtMs()),
+		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
+		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()),
+	}
+	for _, a := range attempts {
+		v.Attempts = append(v.Attempts, api.Attempt{
+			Number: int(a.GetNumber()), WorkerID: a.GetWorkerId(), WorkerName: a.GetWorkerName(), Outcome: a.GetOutcome(),
+			Error: a.GetError(), ClaimedAt: httpapi.Time(a.GetClaimedAtMs()), StartedAt: httpapi.Time(a.GetStartedAtMs()), EndedAt: httpapi.Time(a.GetEndedAtMs()),
+		})
+	}
+	return v
+}
+
+func viewObject(o *eventsv1.ObjectRef) *api.Object {
+	if o.GetObjectId() == "" {
+		return nil
+	}
+	return &api.Object{Name: o.GetName(), Size: o.GetSize(), SHA256: o.GetSha256()}
+}
+
+func (h builds) submit(w http.ResponseWriter, r *http.Request) {
+	if resp := h.takeSubmit(w, r); resp != nil {
+		h.created(w, resp)
+	}
+}
+
+// takeSubmit answers a refusal itself and returns nil then.
+func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
+	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
+	b.EnableFullDuplex()
+	resp, replayed, err := h.Submits.Submit(r, b, httpapi.V2)
+	if err != nil {
+		h.FailEarly(w, r, httpapi.V2, b, err)
+		return nil
+	}
+	if replayed {
+		w.Header().Set(submit.ReplayHeader, "true")
+	}
+	return resp
+}
+
+func (h builds) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
+	b := resp.GetBuild()
+	return api.Submitted{Build: View(b, nil), AccessToken: h.Auth.Token(b.GetId()), Warnings: resp.GetWarnings(), Superseded: resp.GetSuperseded()}
+}
+
+func (h builds) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
+	w.Header().Set("Location", api.Path+"/builds/"+resp.GetBuild().GetId())
+	httpapi.WriteJSON(w, http.StatusCreated, h.submitted(resp))
+}
+
+func (h builds) retry(w http.ResponseWriter, r *http.Request) {
+	resp, replayed, err := h.Submits.RetryOnce(r, chi.URLParam(r, "id"))
+	if replayed {
+		w.Header().Set(submit.ReplayHeader, "true")
+	}
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	h.created(w, resp)
+}
+
+func (h builds) cancel(w http.ResponseWriter, r *http.Request) {
+	b, err := h.Farm.Cancel(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	httpapi.WriteJSON(w, http.StatusOK, View(b, nil))
+}
+
+func (h builds) get(w http.ResponseWriter, r *http.Request) {
+	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	v := View(resp.GetBuild(), resp.GetAttempts())
+	v.Pin = viewPin(resp.GetPin())
+	if v.Final() {
+		v.Log = h.log(r.Context(), v.ID)
+	}
+	writeTagged(w, r, v)
+}
+
+func (h builds) result(w http.ResponseWriter, r *http.Request) {
+	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	b := resp.GetBuild()
+	if build.State(b.GetState()) != build.Completed {
+		h.Fail(w, r, httpapi.V2, httpapi.Refuse(httpapi.ErrConflict, "The build is %s and has no result", b.GetState()))
+		return
+	}
+	h.Objects.Download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())
+}

@@ -1,0 +1,109 @@
+package v2
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go/jetstream"
+
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+// eventsV2 sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
+// happens to it, and "end" instead of the last. Whoever comes back
+// hears first what the build has become, so there is nothing to resume.
+func (h builds) events(w http.ResponseWriter, r *http.Request) {
+	id := chi.URLParam(r, "id")
+	if _, err := h.Farm.Build(r.Context(), id); err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	leave, err := h.admitFollower()
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.Stopping, cancel)()
+	t, err := bus.OpenTail(ctx, h.JS, bus.TailConfig{
+		Stream: bus.EventsStream, Subject: bus.BuildSubjectsOf(id), Policy: jetstream.DeliverNewPolicy,
+	})
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	defer t.Close(ctx)
+	out := httpapi.OpenSSE(w)
+	defer out.Close()
+	if err := h.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
+		h.Log.InfoContext(ctx, "build not followed to its end", "build_id", id, "err", err)
+		panic(http.ErrAbortHandler) // the client comes back
+	}
+}
+
+// admitFollower takes one of the places of clients that follow something.
+func (h *API) admitFollower() (leave func(), err error) {
+	select {
+	case h.followers <- struct{}{}:
+		return func() { <-h.followers }, nil
+	default:
+		return nil, httpapi.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", h.MaxFollowers)
+	}
+}
+
+// sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
+func (h builds) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
+	for seq := ""; ; {
+		resp, err := h.Farm.BuildWithAttempts(ctx, id)
+		if err != nil {
+			return err
+		}
+		ended, err := sendBuild(out, seq, resp)
+		if err != nil || ended {
+			return err
+		}
+		if seq, err = h.happening(ctx, out, t, id); err != nil {
+			return err
+		}
+	}
+}
+
+func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (ended bool, err error) {
+	name := "build"
+	if ended = build.State(resp.GetBuild().GetState()).Final(); ended {
+		name = "end"
+	}
+	return ended, errors.Join(out.Event(name, seq, View(resp.GetBuild(), resp.GetAttempts())), out.Flush())
+}
+
+// happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
+// whether the build has ended: the event that says so may have been lost with a stream.
+func (h builds) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
+	for {
+		m, err := t.Next(ctx, h.FollowBeat)
+		if err == nil {
+			md, err := m.Metadata()
+			if err != nil {
+				return "", err //nolint:wrapcheck // never of our stream's messages
+			}
+			return strconv.FormatUint(md.Sequence.Stream, 10), nil
+		}
+		if !bus.Quiet(ctx, err) {
+			return "", err
+		}
+		if err := errors.Join(out.Comment("still here"), out.Flush()); err != nil {
+			return "", err
+		}
+		if b, err := h.Farm.Build(ctx, id); err == nil && build.State(b.GetState()).Final() {
+			return "", nil
+		}
+	}
+}

@@ -1,0 +1,367 @@
+package v2
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/identity"
+)
+
+// mostDeliveries is what a page gives.
+const mostDeliveries = 200
+
+type (
+	oneWebhook struct {
+		ID string `path:"id" description:"Id of the webhook."`
+	}
+	newWebhook struct {
+		api.NewWebhook
+	}
+	changedWebhook struct {
+		oneWebhook
+		api.NewWebhook
+	}
+	someDeliveries struct {
+		oneWebhook
+
+		State  string `query:"state" enum:"pending,delivered,dead,skipped" description:"Only those that stand so: dead ones were tried as often as they may be, skipped ones go nowhere and say why."`
+		From   string `query:"from" format:"date-time" description:"Made from this time on."`
+		To     string `query:"to" format:"date-time" description:"Made before this time."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" description:"How many at most."`
+		Before string `query:"before" description:"Cursor: the next of an earlier page."`
+	}
+	replayDeliveries struct {
+		oneWebhook
+
+		State string `query:"state" enum:"delivered,dead" description:"Only those that stand so; left out, both."`
+		From  string `query:"from" format:"date-time" description:"Made from this time on."`
+		To    string `query:"to" format:"date-time" description:"Made before this time."`
+	}
+	oneDelivery struct {
+		oneWebhook
+
+		Delivery string `path:"delivery" description:"Id of the delivery."`
+	}
+)
+
+func (h *API) hookOperations() []operation {
+	admin, who := h.Auth.RequireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
+	return []operation{
+		{
+			method: "POST", path: "/webhooks", guard: admin, handle: hooks{h}.addHook, id: "addWebhook", summary: "Add a webhook",
+			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; token is shown to it, url is its API, https://api.github.com unless it is an Enterprise server). Each delivery has the headers Freeagent-Delivery, the same however often it is sent, and Freeagent-Signature: t=<seconds>,v1=<hex>, the HMAC-SHA256 of \"<seconds>.<body>\" with the secret. An answer other than 2xx (3xx for EAS), or none, and it is sent again, with growing pauses. The secret is in this answer and never again, a token in none.",
+			who:   who, asks: newWebhook{}, gives: api.WebhookMade{}, status: http.StatusCreated, refusals: []int{400},
+		},
+		{
+			method: "GET", path: "/webhooks", guard: admin, handle: hooks{h}.listHooks, id: "listWebhooks", summary: "List webhooks",
+			who: who, gives: api.WebhookList{}, status: http.StatusOK,
+		},
+		{
+			method: "GET", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.getHook, id: "getWebhook", summary: "Read a webhook",
+			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.changeHook, id: "changeWebhook", summary: "Change a webhook",
+			about: "What is left out stays; a token does not follow to a new url. Enabling one that was disabled sends what waited meanwhile.",
+			who:   who, asks: changedWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
+			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.deleteHook, id: "deleteWebhook", summary: "Delete a webhook with its deliveries",
+			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: hooks{h}.testHook, id: "testWebhook", summary: "Send a webhook a trial event",
+			who: who, asks: oneWebhook{}, gives: api.Delivery{}, status: http.StatusAccepted, refusals: []int{404, 409},
+		},
+		{
+			method: "GET", path: "/webhooks/{id}/deliveries", guard: admin, handle: hooks{h}.deliveries, id: "listDeliveries", summary: "List a webhook's deliveries, newest first",
+			who: who, asks: someDeliveries{}, gives: api.DeliveryList{}, status: http.StatusOK, refusals: []int{400, 404},
+		},
+		{
+			method: "GET", path: "/webhooks/{id}/deliveries/{delivery}", guard: admin, handle: hooks{h}.delivery, id: "getDelivery", summary: "Read a delivery with its attempts",
+			who: who, asks: oneDelivery{}, gives: api.Delivery{}, status: http.StatusOK, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: hooks{h}.replayOne, id: "replayDelivery", summary: "Send a delivery again",
+			about: "It keeps its id and its body.",
+			who:   who, asks: oneDelivery{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{404},
+		},
+		{
+			method: "POST", path: "/webhooks/{id}/replay", guard: admin, handle: hooks{h}.replay, id: "replayDeliveries", summary: "Send many deliveries again",
+			who: who, asks: replayDeliveries{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{400, 404},
+		},
+	}
+}
+
+func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
+	var in api.NewWebhook
+	hook := store.Webhook{ID: build.NewID(), Format: string(webhook.CloudEvents), Enabled: true, CreatedAt: time.Now()}
+	err := httpapi.ReadStrict(w, r, &in)
+	secret := ""
+	if err == nil {
+		secret, err = h.Webhooks.Apply(&hook, in)
+	}
+	if err == nil {
+		if secret == "" {
+			secret = rand.Text()
+		}
+		hook.Secret = h.Webhooks.Seal(hook.ID, secret)
+		err = h.Store.PutWebhook(r.Context(), hook)
+	}
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	h.Log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
+	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
+	httpapi.WriteJSON(w, http.StatusCreated, api.WebhookMade{Webhook: viewHook(hook), Secret: secret})
+}
+
+func viewHook(w store.Webhook) api.Webhook {
+	v := api.Webhook{
+		ID: w.ID, URL: w.URL, Format: w.Format, Events: w.Events, Project: w.Project, Description: w.Description, Enabled: w.Enabled,
+		DisabledReason: w.DisabledReason, CreatedAt: stamp(w.CreatedAt), FailingSince: stamp(w.FailingSince), SucceededAt: stamp(w.SucceededAt),
+	}
+	if len(v.Events) == 0 {
+		v.Events = webhook.Defaults(webhook.Format(w.Format))
+	}
+	return v
+}
+
+// stamp is empty for a time that has not come.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (h hooks) listHooks(w http.ResponseWriter, r *http.Request) {
+	all, err := h.Store.Webhooks(r.Context())
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	list := api.WebhookList{Webhooks: make([]api.Webhook, len(all))}
+	for i, h := range all {
+		list.Webhooks[i] = viewHook(h)
+	}
+	httpapi.WriteJSON(w, http.StatusOK, list)
+}
+
+// hookOf finds the webhook of a request, or answers it.
+func (h hooks) hookOf(w http.ResponseWriter, r *http.Request) (store.Webhook, bool) {
+	hook, err := h.Store.Webhook(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.failHook(w, r, err)
+		return hook, false
+	}
+	return hook, true
+}
+
+func (h hooks) failHook(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, store.ErrNoWebhook):
+		httpapi.V2.Refuse(w, r, http.StatusNotFound, "webhook_not_found", "Webhook not found")
+	case errors.Is(err, store.ErrNoDelivery):
+		httpapi.V2.Refuse(w, r, http.StatusNotFound, "delivery_not_found", "Delivery not found")
+	default:
+		h.Fail(w, r, httpapi.V2, err)
+	}
+}
+
+func (h hooks) getHook(w http.ResponseWriter, r *http.Request) {
+	if hook, ok := h.hookOf(w, r); ok {
+		httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+	}
+}
+
+func (h hooks) changeHook(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.hookOf(w, r)
+	if !ok {
+		return
+	}
+	var in api.NewWebhook
+	err := httpapi.ReadStrict(w, r, &in)
+	if err == nil {
+		var secret string
+		if secret, err = h.Webhooks.Apply(&hook, in); secret != "" {
+			hook.Secret = h.Webhooks.Seal(hook.ID, secret)
+		}
+	}
+	if err == nil {
+		err = h.Store.PutWebhook(r.Context(), hook)
+	}
+	if err == nil {
+		hook, err = h.Store.Webhook(r.Context(), hook.ID)
+	}
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.Webhooks.Wake()
+	h.Log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
+	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+}
+
+func (h hooks) deleteHook(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.hookOf(w, r)
+	if !ok {
+		return
+	}
+	if err := h.Store.DeleteWebhook(r.Context(), hook.ID); err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.Log.InfoContext(r.Context(), "webhook deleted", "webhook_id", hook.ID)
+	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+}
+
+func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.hookOf(w, r)
+	if !ok {
+		return
+	}
+	if !hook.Enabled {
+		httpapi.V2.Refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
+		return
+	}
+	id := build.NewID()
+	d, err := webhook.NewDelivery(hook, webhook.Event{ID: id, Name: webhook.Ping, Subject: id, Time: time.Now()}, 0)
+	if err == nil {
+		err = h.Store.AddDeliveries(r.Context(), []store.Delivery{d})
+	}
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.Webhooks.Wake()
+	d.NextAt = d.CreatedAt
+	httpapi.WriteJSON(w, http.StatusAccepted, viewDelivery(d, nil))
+}
+
+func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
+	v := api.Delivery{
+		ID: d.ID, WebhookID: d.HookID, EventID: d.EventID, Event: d.Event, Subject: d.Subject, State: string(d.State), Attempts: d.Attempts,
+		Path: d.Path, Note: d.Note, CreatedAt: stamp(d.CreatedAt), EndedAt: stamp(d.EndedAt),
+	}
+	if d.State == store.Pending {
+		v.NextAt = stamp(d.NextAt)
+	}
+	for _, a := range attempts {
+		v.Log = append(v.Log, api.DeliveryAttempt{At: stamp(a.At), Status: a.Status, Error: a.Error, TookMs: a.Took.Milliseconds()})
+	}
+	return v
+}
+
+// deliveryFilter reads strictly.
+func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err error) {
+	for name := range q {
+		if !slices.Contains(known, name) {
+			return f, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+		}
+	}
+	if s := q.Get("state"); s != "" {
+		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead), string(store.Skipped)}, s) {
+			return f, httpapi.Refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
+		}
+		f.State = store.DeliveryState(s)
+	}
+	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
+		if s := q.Get(name); s != "" {
+			if *at, err = time.Parse(time.RFC3339, s); err != nil {
+				return f, httpapi.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
+			}
+		}
+	}
+	f.Before = q.Get("before")
+	return f, nil
+}
+
+func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.hookOf(w, r)
+	if !ok {
+		return
+	}
+	q, limit := r.URL.Query(), defaultPage
+	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
+	if s := q.Get("limit"); err == nil && s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
+			err = httpapi.Refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
+		}
+	}
+	var all []store.Delivery
+	if err == nil {
+		all, err = h.Store.Deliveries(r.Context(), hook.ID, f, limit+1)
+	}
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	list := api.DeliveryList{Deliveries: []api.Delivery{}}
+	if len(all) > limit {
+		all = all[:limit]
+		list.Next = all[limit-1].ID
+	}
+	for _, d := range all {
+		list.Deliveries = append(list.Deliveries, viewDelivery(d, nil))
+	}
+	httpapi.WriteJSON(w, http.StatusOK, list)
+}
+
+func (h hooks) delivery(w http.ResponseWriter, r *http.Request) {
+	d, attempts, err := h.Store.Delivery(r.Context(), chi.URLParam(r, "id"), chi.URLParam(r, "delivery"))
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	v := viewDelivery(d, attempts)
+	v.Body = json.RawMessage(d.Body)
+	httpapi.WriteJSON(w, http.StatusOK, v)
+}
+
+func (h hooks) replayOne(w http.ResponseWriter, r *http.Request) {
+	hook, id := chi.URLParam(r, "id"), chi.URLParam(r, "delivery")
+	if _, _, err := h.Store.Delivery(r.Context(), hook, id); err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.sendAgain(w, r, hook, id, store.DeliveryFilter{})
+}
+
+func (h hooks) replay(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.hookOf(w, r)
+	if !ok {
+		return
+	}
+	f, err := deliveryFilter(r.URL.Query(), "state", "from", "to")
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.sendAgain(w, r, hook.ID, "", f)
+}
+
+func (h hooks) sendAgain(w http.ResponseWriter, r *http.Request, hook, id string, f store.DeliveryFilter) {
+	n, err := h.Store.Replay(r.Context(), hook, f, id, time.Now())
+	if err != nil {
+		h.failHook(w, r, err)
+		return
+	}
+	h.Webhooks.Wake()
+	h.Log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
+	httpapi.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
+}

@@ -1,0 +1,65 @@
+package v2
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/logarchive"
+)
+
+const (
+	maxQuery = 200
+	// searchTime and searchBytes bound one search: its time, and the bytes of lines that it finds.
+	searchTime  = 5 * time.Second
+	searchBytes = 4 << 20
+)
+
+// searchLog answers with the lines that have the words, in any case, not looking at colours. A header says up to which line
+// was searched: where that is not the end, the client goes on behind it.
+func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logPart) {
+	if p.limit == 0 {
+		p.limit = defaultLines
+	}
+	s := &search{query: strings.ToLower(p.query), left: int(p.limit), deadline: time.Now().Add(searchTime), found: []api.LogLine{}}
+	last, err := h.Logs.Reader.Read(r.Context(), req, s.lines)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	w.Header().Set(api.SearchedHeader, strconv.FormatInt(max(last, s.last), 10))
+	httpapi.WriteJSON(w, http.StatusOK, s.found)
+}
+
+type search struct {
+	query    string
+	left     int
+	bytes    int
+	deadline time.Time
+	last     int64
+	found    []api.LogLine
+}
+
+func (s *search) lines(lines []logs.Line) error {
+	for _, l := range lines {
+		s.last = l.Number
+		if strings.Contains(strings.ToLower(logs.Plain(l.Text)), s.query) {
+			s.found = append(s.found, viewLine(l))
+			s.left--
+			s.bytes += len(l.Text)
+		}
+		if s.left == 0 || s.bytes > searchBytes {
+			return logarchive.ErrStop
+		}
+	}
+	if time.Now().After(s.deadline) {
+		return logarchive.ErrStop
+	}
+	return nil
+}

@@ -1,0 +1,29 @@
+package ingest
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/shared/api"
+)
+
+// routes is every route of the gateway. A key's scope decides what it may do; the token that a submit answered with is
+// enough for that one build where it says OrToken.
+func (g *Ingest) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(httpapi.WithRequestID, httpapi.LogRequests(g.log), httpapi.RecoverPanics(g.log), httpapi.RequireText)
+	r.NotFound(httpapi.NotFound)
+	r.MethodNotAllowed(httpapi.NotFound)
+
+	r.Get("/health", g.health)
+	r.Get("/api/health", g.health)
+	r.Get("/livez", g.live)
+	r.Get("/readyz", g.ready)
+
+	g.v1.Routes(r)
+	r.Route(api.Path, g.v2.Routes)
+	g.pages.Routes(r)
+	return r
+}
