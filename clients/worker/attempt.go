@@ -117,7 +117,7 @@ func (a *attempt) work(ctx context.Context) *schedulerv1.FinishRequest {
 func (a *attempt) inWorkspace(ctx context.Context) (id string, err error) {
 	ws, err := a.worker.deps.Executor.Prepare(ctx, a.job)
 	if err != nil {
-		return "", err //nolint:wrapcheck // says what it did
+		return "", err
 	}
 	defer func() {
 		if err := ws.Close(); err != nil {
@@ -197,7 +197,7 @@ func (a *attempt) finish(hold context.Context, verdict *schedulerv1.FinishReques
 		}
 		a.log.WarnContext(hold, "outcome not told yet", "err", err)
 		if !pause(hold, wait) {
-			return context.Cause(hold) //nolint:wrapcheck // ours
+			return context.Cause(hold)
 		}
 	}
 }

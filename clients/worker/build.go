@@ -23,7 +23,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (id string, e
 	}
 	plan, err := ws.Plan(ctx)
 	if err != nil {
-		return "", err //nolint:wrapcheck // a sentence for people
+		return "", err
 	}
 	for _, warning := range plan.Warnings {
 		a.say(ctx, "warn", warning)
@@ -55,7 +55,7 @@ func secretsOf(env map[string]string) []string {
 // within runs a stage: lease, scheduler and log hear of it.
 func (a *attempt) within(ctx context.Context, stage, what string, f func() error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx) //nolint:wrapcheck // ours
+		return context.Cause(ctx)
 	}
 	a.stage = stage
 	a.keeper.enter(stage)
@@ -124,5 +124,5 @@ func (a *attempt) command(ctx context.Context, ws runtime.Workspace, plan pipeli
 	if errors.As(err, &exit) && ctx.Err() == nil {
 		return &stageError{stage: s.Name, exit: exit, line: why.line()}
 	}
-	return err //nolint:wrapcheck // says what it did
+	return err
 }

@@ -76,12 +76,12 @@ func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
 	if err != nil {
 		w.log.WarnContext(ctx, "cannot connect to the bus yet", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
 		pause(ctx, time.Second)
-		return nil, nil //nolint:nilnil // documented
+		return nil, nil
 	}
 	js, err := bus.JetStream(nc)
 	if err != nil {
 		nc.Close()
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	w.log.InfoContext(ctx, "joined", "worker_id", resp.WorkerID, "pool", resp.Pool, "platforms", resp.Platforms, "slots", w.cfg.Slots)
 	return &conn{id: resp.WorkerID, pool: resp.Pool, platforms: resp.Platforms, nc: nc, js: js}, nil

@@ -34,7 +34,7 @@ func loadIdentity(dir string) (id identity, err error) {
 
 // saveIdentity replaces the file as a whole: a crash leaves the old or the new one.
 func saveIdentity(dir string, id identity) error {
-	data, err := json.Marshal(id) //nolint:gosec // the secret's one place, 0600
+	data, err := json.Marshal(id) // the secret's one place, 0600
 	if err == nil {
 		err = replaceFile(identityFile(dir), data)
 	}
@@ -47,7 +47,7 @@ func saveIdentity(dir string, id identity) error {
 func replaceFile(name string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
 	if err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	defer os.Remove(f.Name()) // gone already if all went well
 	_, err = f.Write(data)
@@ -57,5 +57,5 @@ func replaceFile(name string, data []byte) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name) //nolint:wrapcheck // names the paths
+	return os.Rename(f.Name(), name)
 }

@@ -65,7 +65,7 @@ func (c caller) Call(ctx context.Context, m natsrpc.Method, req, resp proto.Mess
 			return err
 		}
 	}
-	return rpc.Client{Conn: conn.nc, Timeout: callWait, WorkerID: conn.id}.Call(ctx, m, req, resp) //nolint:wrapcheck // names the subject
+	return rpc.Client{Conn: conn.nc, Timeout: callWait, WorkerID: conn.id}.Call(ctx, m, req, resp)
 }
 
 // publish stores a message on a stream and returns when it is acknowledged.

@@ -44,7 +44,7 @@ func (w *Worker) beat(ctx context.Context, key string, ttl time.Duration, h *eve
 	h.TtlSeconds, h.AtMs = int32(ttl/time.Second), time.Now().UnixMilli()
 	data, err := proto.Marshal(h)
 	if err != nil {
-		return err //nolint:wrapcheck // cannot be
+		return err
 	}
 	m := nats.NewMsg(bus.KeySubject(key))
 	m.Data = data

@@ -75,16 +75,16 @@ func (w *Worker) pull(ctx, life context.Context, c *conn, platform string) {
 func (l *lane) turn(ctx, life context.Context) (err error) {
 	if l.sub == nil {
 		if l.sub, err = l.nc.SubscribeSync(l.nc.NewInbox()); err != nil {
-			return err //nolint:wrapcheck // only logged
+			return err
 		}
 	}
 	beat := min(max(l.w.pace.Load().beat, pullBeatLeast), pullBeatMost)
 	request, err := json.Marshal(map[string]any{"batch": 1, "expires": pullBeats * beat, "idle_heartbeat": beat})
 	if err != nil {
-		return err //nolint:wrapcheck // only logged
+		return err
 	}
 	if err := l.nc.PublishRequest(l.subject, l.sub.Subject, request); err != nil {
-		return err //nolint:wrapcheck // only logged
+		return err
 	}
 	err = l.receive(ctx, life, beat)
 	if errors.Is(err, errDoubt) || errors.Is(err, errFull) {
@@ -156,14 +156,14 @@ func (l *lane) next(ctx context.Context, patience time.Duration) (*nats.Msg, err
 	case errors.Is(cause, errFull):
 		return nil, errFull
 	case !errors.Is(cause, errDoubt):
-		return nil, err //nolint:wrapcheck // only logged
+		return nil, err
 	}
 	spread, cancel := context.WithTimeout(ctx, rand.N(l.w.pace.Load().hurry()))
 	defer cancel()
 	if m, err = l.sub.NextMsgWithContext(spread); errors.Is(err, context.DeadlineExceeded) {
 		return nil, errDoubt
 	}
-	return m, err //nolint:wrapcheck // only logged
+	return m, err
 }
 
 func (l *lane) onWake(rouse func()) {

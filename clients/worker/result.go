@@ -43,7 +43,7 @@ func (a *attempt) deliver(ctx context.Context, ws runtime.Workspace, plan pipeli
 func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
 	found, err := pipeline.Match(plan.Root, plan.Result)
 	if err != nil {
-		return result{}, err //nolint:wrapcheck // says what it did
+		return result{}, err
 	}
 	if len(found) == 0 {
 		return result{}, fmt.Errorf("the stages ended well, but the %w %q is not there", errResult, plan.Result)

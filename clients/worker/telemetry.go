@@ -46,7 +46,7 @@ func (s *sampler) next() (*eventsv1.Telemetry, error) {
 	now := time.Now()
 	u, err := s.source.Usage()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	stage, ttl := s.attempt.keeper.now()
 	t := &eventsv1.Telemetry{
@@ -73,7 +73,7 @@ func cpuPercent(used, within time.Duration) float64 {
 func (s *sampler) send(ctx context.Context, t *eventsv1.Telemetry) error {
 	data, err := proto.Marshal(t)
 	if err != nil {
-		return err //nolint:wrapcheck // cannot be
+		return err
 	}
 	m := nats.NewMsg(bus.TelemetrySubject(t.GetWorkerId(), t.GetBuildId()))
 	m.Data = data

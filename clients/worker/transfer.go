@@ -46,7 +46,7 @@ func (a *attempt) again(ctx context.Context, what string, once func() error) err
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return context.Cause(ctx) //nolint:wrapcheck // ours
+			return context.Cause(ctx)
 		case gone(err), errors.Is(err, build.ErrTooLarge), errors.Is(err, build.ErrInvalid), missing(err):
 			return fmt.Errorf("%s: %w", what, err)
 		case try == transferTries && !away:
@@ -57,7 +57,7 @@ func (a *attempt) again(ctx context.Context, what string, once func() error) err
 		}
 		a.say(ctx, "warn", fmt.Sprintf("%s: %v; trying again", what, err))
 		if !pause(ctx, wait/2+rand.N(wait)) {
-			return context.Cause(ctx) //nolint:wrapcheck // ours
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -124,17 +124,17 @@ func (a *attempt) download(ctx context.Context, f *os.File) (int64, error) {
 		return 0, err
 	}
 	if err := f.Truncate(0); err != nil {
-		return 0, err //nolint:wrapcheck // names the path
+		return 0, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, err //nolint:wrapcheck // names the path
+		return 0, err
 	}
 	// What the build was submitted with decides, not what the store says now.
 	want := a.source
 	if want.GetSha256() == "" {
 		want = g.GetObject()
 	}
-	return want.GetSize(), a.worker.deps.Gateway.Get(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256()) //nolint:wrapcheck // again says what
+	return want.GetSize(), a.worker.deps.Gateway.Get(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256())
 }
 
 // upload sends a packed result and gives its object id.
@@ -154,11 +154,11 @@ func (a *attempt) uploadOnce(ctx context.Context, r result) (string, error) {
 		return "", err
 	}
 	if _, err := r.file.Seek(0, io.SeekStart); err != nil {
-		return "", err //nolint:wrapcheck // names the path
+		return "", err
 	}
 	up, err := a.worker.deps.Gateway.Upload(ctx, httpGrant(g), io.NewSectionReader(r.file, 0, r.size), nil)
 	if err != nil {
-		return "", err //nolint:wrapcheck // again says what
+		return "", err
 	}
 	if up.SHA256 != r.sha256 || up.Size != r.size {
 		return "", fmt.Errorf("%w: stored %d bytes, SHA-256 %s", api.ErrCorrupt, up.Size, up.SHA256)

@@ -36,7 +36,7 @@ func logged() []bus.Event {
 func eventLog(ctx context.Context, cl *cluster.Cluster) (map[string][]Event, error) {
 	nc, err := cl.Bus("chaos")
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	defer nc.Close()
 	it, pending, err := openLog(ctx, nc)
@@ -48,7 +48,7 @@ func eventLog(ctx context.Context, cl *cluster.Cluster) (map[string][]Event, err
 	for range pending {
 		m, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says what
+			return nil, err
 		}
 		id := m.Headers().Get(bus.HeaderID)
 		if seen[id] {
@@ -68,7 +68,7 @@ func eventLog(ctx context.Context, cl *cluster.Cluster) (map[string][]Event, err
 func openLog(ctx context.Context, nc *nats.Conn) (it jetstream.MessagesContext, pending uint64, err error) {
 	js, err := bus.JetStream(nc)
 	if err != nil {
-		return nil, 0, err //nolint:wrapcheck // says what
+		return nil, 0, err
 	}
 	var subjects []string
 	for _, e := range logged() {
@@ -76,16 +76,16 @@ func openLog(ctx context.Context, nc *nats.Conn) (it jetstream.MessagesContext, 
 	}
 	cons, err := js.OrderedConsumer(ctx, bus.EventsStream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
 	if err != nil {
-		return nil, 0, err //nolint:wrapcheck // says what
+		return nil, 0, err
 	}
 	it, err = cons.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second))
-	return it, cons.CachedInfo().NumPending, err //nolint:wrapcheck // says what
+	return it, cons.CachedInfo().NumPending, err
 }
 
 func parseEvent(m jetstream.Msg) (id string, e Event, err error) {
 	id, name, err := bus.ParseEvent(m.Subject())
 	if err != nil {
-		return "", e, err //nolint:wrapcheck // says what
+		return "", e, err
 	}
 	e = Event{Name: string(name)}
 	var at int64

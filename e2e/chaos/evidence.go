@@ -22,7 +22,7 @@ func everyBuild(ctx context.Context, c *api.Client) (all []api.Build, err error)
 	for before := ""; ; {
 		page, err := c.Builds(ctx, api.ListOptions{Limit: 1000, Before: before})
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says what
+			return nil, err
 		}
 		all = append(all, page.Builds...)
 		if before = page.Next; before == "" {
@@ -80,7 +80,7 @@ func gather(ctx context.Context, cl *cluster.Cluster, c *api.Client, calls []Cal
 
 func lookAt(ctx context.Context, c *api.Client, id string) (b Build, err error) {
 	if b.Build, err = c.Build(ctx, id); err != nil {
-		return b, err //nolint:wrapcheck // says what
+		return b, err
 	}
 	if b.Status == "completed" {
 		var data bytes.Buffer
@@ -94,14 +94,14 @@ func lookAt(ctx context.Context, c *api.Client, id string) (b Build, err error) 
 		b.Log = append(b.Log, l)
 		return nil
 	})
-	return b, err //nolint:wrapcheck // says what
+	return b, err
 }
 
 // madeBy reads the file of the fake executor's result that names its attempt.
 func madeBy(r io.Reader) (string, error) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return "", err //nolint:wrapcheck // the caller says of what
+		return "", err
 	}
 	for files := tar.NewReader(z); ; {
 		h, err := files.Next()
@@ -109,11 +109,11 @@ func madeBy(r io.Reader) (string, error) {
 			return "", errors.New("no attempt.txt in it")
 		}
 		if err != nil {
-			return "", err //nolint:wrapcheck // the caller says of what
+			return "", err
 		}
 		if path.Base(h.Name) == "attempt.txt" {
 			text, err := io.ReadAll(io.LimitReader(files, 1<<10))
-			return strings.TrimSpace(string(text)), err //nolint:wrapcheck // the caller says of what
+			return strings.TrimSpace(string(text)), err
 		}
 	}
 }

@@ -28,11 +28,11 @@ type hook struct {
 // listenForHooks listens where the cluster reaches it.
 func listenForHooks(ctx context.Context, host string) (*hook, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	return &hook{l: l, heard: map[string][]string{}}, err //nolint:wrapcheck // says what
+	return &hook{l: l, heard: map[string][]string{}}, err
 }
 
 func (h *hook) run(ctx context.Context, log *slog.Logger) error {
-	return httpserver.Run(ctx, h.l, h, log) //nolint:wrapcheck // says what
+	return httpserver.Run(ctx, h.l, h, log)
 }
 
 // register asks the farm to send every end of a build.

@@ -36,7 +36,7 @@ const leftoverPatience = 90 * time.Second
 func leftovers(ctx context.Context, cl *cluster.Cluster) ([]string, error) {
 	url, err := cl.DatabaseURL()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	db, err := sql.Open("pgx", url)
 	if err != nil {
@@ -71,12 +71,12 @@ func lookForLeftovers(ctx context.Context, cl *cluster.Cluster, db *sql.DB) (fou
 func leftOnBus(ctx context.Context, cl *cluster.Cluster) (found []string, err error) {
 	nc, err := cl.Bus("chaos-leftovers")
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	defer nc.Close()
 	js, err := bus.JetStream(nc)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	queue, err := js.Stream(ctx, bus.QueueStream)
 	if err != nil {

@@ -154,7 +154,7 @@ func (n *nemesis) halves(kind string, p *cluster.Process) [2]func() error {
 // forgiving stops a process and does not mind its exit code: what it cannot finish while others are away it may say.
 func forgiving(p *cluster.Process) error {
 	if err := p.Stop(); err != nil && p.Running() {
-		return err //nolint:wrapcheck // names the process
+		return err
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func startsOf(ctx context.Context, c *api.Client, ids map[string]string) ([]stri
 		for {
 			b, err := c.Build(ctx, id)
 			if err != nil {
-				return nil, err //nolint:wrapcheck // says what
+				return nil, err
 			}
 			if b.Final() {
 				if len(b.Attempts) > 0 {

@@ -82,7 +82,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	began := time.Now()
 	c, err := cluster.Start(ctx, plan.Cluster)
 	if err != nil {
-		return r, err //nolint:wrapcheck // says what
+		return r, err
 	}
 	// The nemesis leaves processes that were restarted in a hurry: their exit codes at the end say nothing.
 	defer func() {
@@ -96,7 +96,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	}
 	client, err := api.New(clients)
 	if err != nil {
-		return r, err //nolint:wrapcheck // says what
+		return r, err
 	}
 	far, deaf, err := plan.hear(ctx, c, client)
 	if err != nil {
@@ -105,7 +105,7 @@ func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	defer deaf()
 	plan.Log.InfoContext(ctx, "the cluster runs", "processes", len(c.Processes()), "took", time.Since(began).Round(time.Millisecond))
 	h := &history{}
-	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, script: plan.Script, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log} //nolint:gosec // not a secret
+	n := &nemesis{cluster: c, cuts: plan.Cluster.Isolate, script: plan.Script, rng: rand.New(rand.NewPCG(plan.Seed, 0)), log: plan.Log}
 	p := &probe{client: client}
 	if r.EndedByThemselves, err = plan.storm(ctx, c, clients, h, n, p); err != nil {
 		return r, err
@@ -149,7 +149,7 @@ func (plan Plan) aftermath(
 	quiet, end := context.WithTimeout(ctx, plan.Settle)
 	defer end()
 	if err := c.Ready(quiet); err != nil {
-		return e, err //nolint:wrapcheck // says what
+		return e, err
 	}
 	var watch idle.Watch
 	if left := settle(quiet, client, &watch); left > 0 {
@@ -187,7 +187,7 @@ func (plan Plan) gatherFarm(ctx context.Context, c *cluster.Cluster, client *api
 // clientConfig is that of all clients of a cluster.
 func clientConfig(c *cluster.Cluster) (api.Config, error) {
 	transport, err := tlsfiles.HTTP(c.CAFile())
-	return api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, Stall: 10 * time.Second, Patience: patience}, err //nolint:wrapcheck // names the file
+	return api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, Stall: 10 * time.Second, Patience: patience}, err
 }
 
 // storm has clients work and the nemesis strike, until both have done what they should.

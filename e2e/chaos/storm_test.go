@@ -21,12 +21,12 @@ func TestStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user and must get to its own
+	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL runs as another user and must get to its own
 		t.Fatal(err)
 	}
 	plan := chaos.DefaultPlan()
 	plan.Cluster.Dir, plan.Cluster.Bin = dir, bin
-	plan.Builds, plan.For, plan.Seed = 60, time.Minute, uint64(time.Now().UnixNano()) //nolint:gosec // after 1970
+	plan.Builds, plan.For, plan.Seed = 60, time.Minute, uint64(time.Now().UnixNano())
 	plan.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r, err := chaos.Run(t.Context(), plan)
 	if err != nil {

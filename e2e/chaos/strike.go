@@ -58,7 +58,7 @@ func (n *nemesis) victimsOf(ctx context.Context, on string) ([]*cluster.Process,
 		name = on
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says of what
+		return nil, err
 	}
 	var found []*cluster.Process
 	for _, p := range n.cluster.Processes() {

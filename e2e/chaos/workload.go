@@ -47,9 +47,9 @@ func (w *workload) run(ctx context.Context) error {
 func (w *workload) client(ctx context.Context, number int) error {
 	c, err := api.New(w.api)
 	if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
-	rng := rand.New(rand.NewPCG(w.seed, uint64(number))) //nolint:gosec // not a secret
+	rng := rand.New(rand.NewPCG(w.seed, uint64(number)))
 	mine := w.builds / w.clients
 	if number < w.builds%w.clients {
 		mine++

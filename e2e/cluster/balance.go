@@ -41,11 +41,11 @@ const (
 func newBalancer(address, scheme, ca string, backends []string) (*balancer, error) {
 	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, ca)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	l, err := net.Listen("tcp", address) //nolint:noctx // closed by close
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the address
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &balancer{listener: l, scheme: scheme, client: &http.Client{Timeout: probeTimeout, Transport: transport}, cancel: cancel}

@@ -56,7 +56,7 @@ func newCertificates(dir string, addresses []string) (*certificates, error) {
 		der        []byte
 	}{{c.ca, "CERTIFICATE", caDER}, {c.cert, "CERTIFICATE", leafDER}, {c.key, "PRIVATE KEY", keyDER}} {
 		if err := os.WriteFile(f.path, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der}), secretsMode); err != nil {
-			return nil, err //nolint:wrapcheck // names the path
+			return nil, err
 		}
 	}
 	return c, nil
@@ -68,15 +68,15 @@ func (c *certificates) copyFor(dir string, uid, gid int, chown bool) (cert, key 
 	for _, from := range []string{c.cert, c.key} {
 		data, err := os.ReadFile(from)
 		if err != nil {
-			return "", "", err //nolint:wrapcheck // names the path
+			return "", "", err
 		}
 		to := filepath.Join(dir, filepath.Base(from))
 		if err := os.WriteFile(to, data, secretsMode); err != nil {
-			return "", "", err //nolint:wrapcheck // names the path
+			return "", "", err
 		}
 		if chown {
 			if err := os.Chown(to, uid, gid); err != nil {
-				return "", "", err //nolint:wrapcheck // names the path
+				return "", "", err
 			}
 		}
 		paths = append(paths, to)

@@ -63,10 +63,10 @@ type Cluster struct {
 func (c *Config) setDefaults() error {
 	var err error
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	if c.Bin, err = filepath.Abs(c.Bin); err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	if c.Replicas == 0 {
 		c.Replicas = 2
@@ -120,8 +120,8 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 }
 
 func (c *Cluster) prepare() error {
-	if err := os.MkdirAll(filepath.Join(c.cfg.Dir, "log"), 0o755); err != nil { //nolint:gosec // PostgreSQL's user passes through
-		return err //nolint:wrapcheck // names the path
+	if err := os.MkdirAll(filepath.Join(c.cfg.Dir, "log"), 0o755); err != nil { // PostgreSQL's user passes through
+		return err
 	}
 	names := c.cfg.names()
 	ports, err := freePorts(len(names) + 2*c.cfg.Nodes + 2 + spare)
@@ -208,7 +208,7 @@ func (c *Cluster) program(name string) string { return filepath.Join(c.cfg.Bin, 
 func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
 	log, err := os.OpenFile(filepath.Join(c.cfg.Dir, "log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	p := &Process{
 		Name: name, Kind: kind, argv: c.net.wrap(name, argv), env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cfg.Dir}, env...), log: log,

@@ -62,7 +62,7 @@ func (c *Cluster) addPostgres() error {
 		return fmt.Errorf("directory of PostgreSQL: %w", err)
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(c.cfg.PostgresBin, "initdb"), "-D", data, "-U", dbUser, //nolint:gosec,noctx // as found
+	initdb := exec.Command(filepath.Join(c.cfg.PostgresBin, "initdb"), "-D", data, "-U", dbUser, //nolint:noctx // as found
 		"-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8", "--locale=C")
 	asPostgres(initdb)
 	initdb.Dir = "/"
@@ -71,7 +71,7 @@ func (c *Cluster) addPostgres() error {
 	}
 	hba, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	_, err = hba.WriteString("host all all 10.77.0.0/16 scram-sha-256\n")
 	if err := errors.Join(err, hba.Close()); err != nil {
@@ -133,7 +133,7 @@ func asPostgres(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
 func findPostgres() (string, error) {

@@ -22,9 +22,9 @@ func (c *Cluster) Bus(name string) (*nats.Conn, error) {
 func (c *Cluster) connect(name, user, password string) (*nats.Conn, error) {
 	secure, err := tlsfiles.Client(c.CAFile(), "", "")
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
-	//nolint:wrapcheck // says what
+
 	return bus.Connect(bus.Config{URL: c.busURL(), Name: name, User: user, Password: password, TLS: secure}, slog.New(slog.DiscardHandler))
 }
 

@@ -13,7 +13,7 @@ type Link struct {
 	listener net.Listener
 	to       string
 	cancel   context.CancelFunc
-	ctx      context.Context //nolint:containedctx // the life of the link
+	ctx      context.Context // the life of the link
 	wg       sync.WaitGroup
 
 	mu sync.Mutex
@@ -24,7 +24,7 @@ type Link struct {
 func newLink(address, to string) (*Link, error) {
 	l, err := net.Listen("tcp", address) //nolint:noctx // closed by close
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the address
+		return nil, err
 	}
 	link := &Link{listener: l, to: to, open: make(chan struct{})}
 	close(link.open)

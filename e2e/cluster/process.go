@@ -37,7 +37,7 @@ func (p *Process) Start() error {
 	if p.running() {
 		return fmt.Errorf("%s runs already", p.Name)
 	}
-	cmd := exec.Command(p.argv[0], p.argv[1:]...) //nolint:gosec,noctx // ours; it ends by signals
+	cmd := exec.Command(p.argv[0], p.argv[1:]...) //nolint:noctx // ours; it ends by signals
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, p.log, p.log
 	if err := p.spawn(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)

@@ -16,7 +16,7 @@ import (
 func (c *Cluster) Ready(ctx context.Context) error {
 	transport, err := tlsfiles.Transport(&http.Transport{DisableKeepAlives: true}, c.CAFile())
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	client := &http.Client{Timeout: 2 * time.Second, Transport: transport}
 	for _, p := range c.processes {
@@ -30,11 +30,11 @@ func (c *Cluster) Ready(ctx context.Context) error {
 			}
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
-				return err //nolint:wrapcheck // cannot be
+				return err
 			}
 			resp, err := client.Do(req)
 			if err != nil {
-				return err //nolint:wrapcheck // names the address
+				return err
 			}
 			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
@@ -90,9 +90,9 @@ func (c *Cluster) reachable(ctx context.Context, p *Process) error {
 	return c.await(ctx, p, func() error {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", c.hostPort(p.Name))
 		if err != nil {
-			return err //nolint:wrapcheck // names the address
+			return err
 		}
-		return conn.Close() //nolint:wrapcheck // names the address
+		return conn.Close()
 	})
 }
 

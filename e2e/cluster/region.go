@@ -153,7 +153,7 @@ leafnodes {
 `, name, c.hostPort(name), c.region, c.scheme("nats"), regionUser, hub, doorUser, remoteTLS, issuer)
 	file := c.secret(name + ".conf")
 	if err := os.WriteFile(file, []byte(config), secretsMode); err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	var env []string
 	if c.tls != nil {
@@ -171,5 +171,5 @@ func (c *Cluster) busKeys() (lines string, err error) {
 			lines += line
 		}
 	}
-	return lines, err //nolint:wrapcheck // names the path
+	return lines, err
 }

@@ -18,7 +18,7 @@ const (
 func (c *Cluster) addS3() error {
 	root := filepath.Join(c.cfg.Dir, "s3")
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	switch c.cfg.S3 {
 	case Versitygw:
@@ -57,7 +57,7 @@ func (c *Cluster) addMinIO(root string) error {
 		err = errors.Join(os.Symlink(c.tls.cert, filepath.Join(certs, "public.crt")), os.Symlink(c.tls.key, filepath.Join(certs, "private.key")))
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	env := []string{"MINIO_ROOT_USER=" + access, "MINIO_ROOT_PASSWORD=" + secret, "MINIO_BROWSER=off", "MINIO_UPDATE=off"}
 	return c.add("s3", "s3", env, c.program(MinIO), "server", "--quiet", "--address", c.hostPort("s3"), "--certs-dir", certs, root)

@@ -25,7 +25,7 @@ func (c *Cluster) secret(name string) string { return filepath.Join(c.secretsDir
 
 func (c *Cluster) readSecret(name string) (string, error) {
 	data, err := os.ReadFile(c.secret(name))
-	return strings.TrimSpace(string(data)), err //nolint:wrapcheck // names the path
+	return strings.TrimSpace(string(data)), err
 }
 
 // routes are where the nodes of the bus reach each other.
@@ -42,11 +42,11 @@ func (c *Cluster) alone(config []byte) ([]byte, error) {
 	path := c.secret(secrets.BusConfig)
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the path
+		return nil, err
 	}
 	kept := slices.DeleteFunc(strings.SplitAfter(string(data), "\n"), func(line string) bool { return strings.HasPrefix(line, "ROUTES") })
 	if err := os.WriteFile(path, []byte(strings.Join(kept, "")), secretsMode); err != nil {
-		return nil, err //nolint:wrapcheck // names the path
+		return nil, err
 	}
 	before, rest, found := strings.Cut(string(config), "\ncluster {\n")
 	_, after, ended := strings.Cut(rest, "\n}\n")
@@ -59,7 +59,7 @@ func (c *Cluster) alone(config []byte) ([]byte, error) {
 // makeSecrets makes them as `freeagent secrets` does, and puts the bus's configuration beside those that it includes.
 func (c *Cluster) makeSecrets() error {
 	if _, err := secrets.Make(secrets.Options{Dir: c.secretsDir(), Routes: c.routes(), Database: c.databaseURL()}); err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	busTLS := "tls-off.conf"
 	if c.cfg.TLS {
@@ -77,7 +77,7 @@ func (c *Cluster) makeSecrets() error {
 			return fmt.Errorf("configuration of the bus: %w", err)
 		}
 		if err := os.WriteFile(c.secret(to), data, secretsMode); err != nil {
-			return err //nolint:wrapcheck // names the path
+			return err
 		}
 	}
 	var err1, err2 error

@@ -26,7 +26,7 @@ func start(t *testing.T, change func(*cluster.Config)) *cluster.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user and must get to its own
+	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL runs as another user and must get to its own
 		t.Fatal(err)
 	}
 	cfg := cluster.Config{Dir: dir, Bin: bin, Workers: 2, Slots: 2, Fake: "slow=300ms,lines=10", TLS: true}

@@ -113,7 +113,7 @@ func (w *former) deliver(ctx context.Context, build string) error {
 func (w *former) postJSON(ctx context.Context, path string, body, answer any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
-		return err //nolint:wrapcheck // cannot be
+		return err
 	}
 	return w.call(ctx, http.MethodPost, path, "application/json", bytes.NewReader(data), answer)
 }
@@ -123,7 +123,7 @@ func (w *former) call(ctx context.Context, method, path, contentType string, bod
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, w.url+path, body)
 	if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	req.Header.Set("X-API-Key", key)
 	req.Header.Set("X-Worker-Id", w.id)
@@ -135,7 +135,7 @@ func (w *former) call(ctx context.Context, method, path, contentType string, bod
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)

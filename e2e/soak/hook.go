@@ -23,11 +23,11 @@ type hook struct {
 
 func newHook(ctx context.Context) (*hook, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	return &hook{l: l, heard: map[string]bool{}}, err //nolint:wrapcheck // says what
+	return &hook{l: l, heard: map[string]bool{}}, err
 }
 
 func (h *hook) run(ctx context.Context, log *slog.Logger) error {
-	return httpserver.Run(ctx, h.l, h, log) //nolint:wrapcheck // says what
+	return httpserver.Run(ctx, h.l, h, log)
 }
 
 func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -33,7 +33,7 @@ type load struct {
 func newLoad(p Plan, s *server) (*load, error) {
 	client, err := api.New(api.Config{BaseURL: s.url, Key: key})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	source, err := project()
 	return &load{plan: p, server: s, client: client, source: source}, err
@@ -89,7 +89,7 @@ func (l *load) submitLoop(ctx context.Context) {
 func (l *load) submit(ctx context.Context, platform string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	project := fmt.Sprintf("app-%d", rand.IntN(20)) //nolint:gosec // not a secret
+	project := fmt.Sprintf("app-%d", rand.IntN(20))
 	sub, err := l.client.Submit(ctx, api.Submit{Platform: platform, Project: project, Source: bytes.NewReader(l.source), SourceName: "app.zip"})
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
@@ -111,7 +111,7 @@ func (l *load) aBuild() string {
 	if len(last) == 0 {
 		return ""
 	}
-	return last[rand.IntN(len(last))] //nolint:gosec // not a secret
+	return last[rand.IntN(len(last))]
 }
 
 // tailLoop follows one log after the other, some to their end and some not.
@@ -121,7 +121,7 @@ func (l *load) tailLoop(ctx context.Context) {
 		if id == "" {
 			continue
 		}
-		stay, leave := context.WithTimeout(ctx, rand.N(l.plan.Stay)+time.Millisecond) //nolint:gosec // not a secret
+		stay, leave := context.WithTimeout(ctx, rand.N(l.plan.Stay)+time.Millisecond)
 		_, err := l.client.FollowLog(stay, id, func(api.LogLine) error { l.lines.Add(1); return nil })
 		l.failure(stay, err)
 		leave()

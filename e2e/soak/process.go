@@ -27,9 +27,9 @@ type process struct {
 func (p Plan) start(ctx context.Context, name string, args ...string) (*process, error) {
 	log, err := os.Create(filepath.Join(p.Dir, name+".log"))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the path
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, p.Binary, args...) //nolint:gosec // ours
+	cmd := exec.CommandContext(ctx, p.Binary, args...)
 	cmd.Env = append(os.Environ(), "FREEAGENT_API_KEY="+key, "FREEAGENT_WEBHOOK_NETWORKS=127.0.0.0/8")
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, p.Dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -81,7 +81,7 @@ func (p Plan) up(ctx context.Context) (*server, error) {
 		case <-tick.C:
 		}
 		var said struct{ URL string }
-		data, err := os.ReadFile(ready) //nolint:gosec // ours
+		data, err := os.ReadFile(ready)
 		if err == nil && json.Unmarshal(data, &said) == nil && said.URL != "" {
 			return &server{process: pr, url: said.URL, debug: debug}, nil
 		}
@@ -91,9 +91,9 @@ func (p Plan) up(ctx context.Context) (*server, error) {
 func freeAddress(ctx context.Context) (string, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err //nolint:wrapcheck // says what
+		return "", err
 	}
-	return l.Addr().String(), l.Close() //nolint:wrapcheck // says what
+	return l.Addr().String(), l.Close()
 }
 
 // worker runs until ctx ends.

@@ -113,11 +113,11 @@ func (s *server) profile(ctx context.Context, name, word string) (int64, error) 
 func (s *server) open(ctx context.Context, name, query string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.debug+"/debug/pprof/"+name+"?"+query, http.NoBody)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("profile %s: %s: %w", name, resp.Status, resp.Body.Close())
@@ -132,13 +132,13 @@ func (s *server) keepProfile(ctx context.Context, name, to string) error {
 		return err
 	}
 	defer body.Close()
-	f, err := os.Create(to) //nolint:gosec // ours
+	f, err := os.Create(to)
 	if err != nil {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	defer f.Close()
 	if _, err := io.Copy(f, body); err != nil {
 		return fmt.Errorf("keep profile %s: %w", name, err)
 	}
-	return f.Sync() //nolint:wrapcheck // names the path
+	return f.Sync()
 }

@@ -42,7 +42,7 @@ func (s *Service) adoptKind(ctx context.Context, from, to string, k artifactv1.K
 	}
 	o, err := s.submitted(ctx, from, k)
 	if isMissing(err) {
-		return nil, nil //nolint:nilnil // documented
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (s *Service) adoptKind(ctx context.Context, from, to string, k artifactv1.K
 	had := o
 	if o, err = s.copyTo(ctx, o, to); err != nil {
 		if s.removedMeanwhile(ctx, had) != nil {
-			return nil, nil //nolint:nilnil,nilerr // as if it had not been there at all
+			return nil, nil //nolint:nilerr // as if it had not been there at all
 		}
 		return nil, fmt.Errorf("copy %s of build %s: %w", kindWord(k), from, err)
 	}

@@ -11,7 +11,7 @@ var errStopping = errors.New("the service stops")
 
 // gate counts the transfers under way and ends them: first by taking no new ones, then by cancelling.
 type gate struct {
-	cut    context.Context //nolint:containedctx // ends with the service, not with a call
+	cut    context.Context // ends with the service, not with a call
 	cancel context.CancelCauseFunc
 
 	mu     sync.Mutex

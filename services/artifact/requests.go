@@ -39,7 +39,7 @@ type translated struct{ natsrpc.Registrar }
 
 // Handle implements natsrpc.Registrar.
 func (t translated) Handle(m natsrpc.Method, h natsrpc.Handler) error {
-	return t.Registrar.Handle(m, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) { //nolint:wrapcheck // names the method
+	return t.Registrar.Handle(m, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 		resp, err := h(ctx, workerID, decode)
 		return resp, translate(err)
 	})

@@ -47,7 +47,7 @@ func (s *space) check(n int64) error {
 	if err != nil {
 		return fmt.Errorf("ask for free space: %w", err)
 	}
-	usable := int64(min(free, 1<<62)) - s.promised //nolint:gosec // bounded by min
+	usable := int64(min(free, 1<<62)) - s.promised // bounded by min
 	if usable-s.reserve >= n && usable > s.reserve {
 		return nil
 	}

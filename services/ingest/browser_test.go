@@ -18,7 +18,7 @@ import (
 // browser is a headless Chromium of the test's own.
 type browser struct {
 	t   testing.TB
-	ctx context.Context //nolint:containedctx // chromedp's handle
+	ctx context.Context // chromedp's handle
 	url string
 }
 

@@ -47,7 +47,7 @@ type Ingest struct {
 	v2      *v2.API
 	pages   *pages.Pages
 	// stopping ends requests that never end by themselves (followed logs).
-	stopping context.Context //nolint:containedctx // the life of the gateway
+	stopping context.Context // the life of the gateway
 	stop     context.CancelFunc
 }
 

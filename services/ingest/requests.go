@@ -12,7 +12,7 @@ import (
 
 // requestsLoop answers on fa.ingest.*.
 func (g *Ingest) requestsLoop(ctx context.Context) error {
-	return rpc.Run(ctx, g.deps.Conn, "ingest", version.Version, g.log, func(svc *rpc.Service) error { //nolint:wrapcheck // names the service
+	return rpc.Run(ctx, g.deps.Conn, "ingest", version.Version, g.log, func(svc *rpc.Service) error {
 		return ingestv1.RegisterIngestServiceServer(svc, requests{g})
 	})
 }

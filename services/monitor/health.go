@@ -49,7 +49,7 @@ func (m *Monitor) Health(ctx context.Context, r *monitorv1.HealthRequest) (*moni
 }
 
 func healthOf(worker string, all []store.Mark, now time.Time) *monitorv1.Health {
-	h := &monitorv1.Health{WorkerId: worker, Reports: int32(len(all))} //nolint:gosec // at most 500
+	h := &monitorv1.Health{WorkerId: worker, Reports: int32(len(all))} // at most 500
 	sum, weights := 0.0, 0.0
 	for _, x := range all {
 		if x.At.UnixMilli() >= h.GetLatestAtMs() {

@@ -99,7 +99,7 @@ const roundTimeout = 5 * time.Second
 func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, workerID, key string) (*eventsv1.Heartbeat, error) {
 	entry, err := kv.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, nil //nolint:nilnil // absence is the answer
+		return nil, nil // absence is the answer
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read heartbeat %s: %w", key, err)
@@ -107,11 +107,11 @@ func (m *Monitor) beat(ctx context.Context, kv jetstream.KeyValue, workerID, key
 	var h eventsv1.Heartbeat
 	if err := bus.Decode(entry.Value(), &h); err != nil {
 		m.log.WarnContext(ctx, "heartbeat cannot be read, it does not count as life", "key", key, "err", err)
-		return nil, nil //nolint:nilnil // as good as absent
+		return nil, nil // as good as absent
 	}
 	if h.GetWorkerId() != workerID {
 		m.log.WarnContext(ctx, "heartbeat names another worker, it does not count as life", "key", key, "named", h.GetWorkerId())
-		return nil, nil //nolint:nilnil // as good as absent
+		return nil, nil // as good as absent
 	}
 	return &h, nil
 }

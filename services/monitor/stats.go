@@ -133,7 +133,7 @@ func statsBucket(ms int64) int64 {
 func contribution(subject string, data []byte) (store.Contribution, error) {
 	_, event, err := bus.ParseEvent(subject)
 	if err != nil {
-		return store.Contribution{}, err //nolint:wrapcheck // names the subject
+		return store.Contribution{}, err
 	}
 	switch event {
 	case bus.Submitted:

@@ -58,7 +58,7 @@ func (s *Scheduler) GetWorker(ctx context.Context, r *schedulerv1.GetWorkerReque
 		return nil, err
 	}
 	return &schedulerv1.GetWorkerResponse{
-		Worker:    viewWorker(store.Capacity{Worker: w, Held: int32(len(held))}), //nolint:gosec // a handful
+		Worker:    viewWorker(store.Capacity{Worker: w, Held: int32(len(held))}), // a handful
 		Completed: completed, Failed: failed,
 	}, nil
 }

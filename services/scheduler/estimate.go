@@ -60,11 +60,11 @@ type estimates struct {
 func newEstimates(s *Scheduler) (*estimates, error) {
 	known, err := lru.New[estimateKey, estimate[time.Duration]](maxEstimates)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a size that is not positive
+		return nil, err
 	}
 	byStage, err := lru.New[string, estimate[map[string]time.Duration]](maxEstimates)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a size that is not positive
+		return nil, err
 	}
 	return &estimates{took: s.store.Took, stages: s.stageMedians, last: estimateUnknown, known: known, byStage: byStage}, nil
 }

@@ -154,7 +154,7 @@ func (s *Scheduler) reason(f *forecast, b store.Build, p dispatch.Place) string 
 		return fmt.Sprintf("all workers that can build it are busy (%d)", workers)
 	case b.State == build.Queued:
 		return s.onOffer(b)
-	case p.Position > int32(free): //nolint:gosec // slots of a farm
+	case p.Position > int32(free): // slots of a farm
 		return "builds ahead of it take the free slots"
 	default:
 		return "a worker is about to take it"

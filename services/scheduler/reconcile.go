@@ -92,7 +92,7 @@ func patienceWith(b store.Build) time.Duration {
 // freeSlots counts the free slots of workers on the bus for the lanes of the builds.
 func (s *Scheduler) freeSlots(ctx context.Context, queued []store.Build) (map[store.Lane]int, error) {
 	if len(queued) == 0 {
-		return nil, nil //nolint:nilnil // a nil map has no free slots
+		return nil, nil // a nil map has no free slots
 	}
 	groups, err := s.store.Groups(ctx, s.now())
 	if err != nil {
@@ -182,10 +182,10 @@ func deleteOldest(ctx context.Context, stream jetstream.Stream, subject string, 
 			return deleted, nil // acknowledged meanwhile
 		}
 		if err != nil {
-			return deleted, err //nolint:wrapcheck // the caller names the subject
+			return deleted, err
 		}
 		if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !gone(ctx, stream, m.Sequence) {
-			return deleted, err //nolint:wrapcheck // the caller names the subject
+			return deleted, err
 		}
 		deleted, from = deleted+1, m.Sequence+1
 	}

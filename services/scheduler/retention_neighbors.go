@@ -33,7 +33,7 @@ func (n neighbors) Clean(ctx context.Context, ids []string) (int64, error) {
 	if err == nil {
 		_, err = n.s.services.ingest.ExpireBuilds(ctx, &ingestv1.ExpireBuildsRequest{BuildIds: ids})
 	}
-	return deleted.GetBytes(), err //nolint:wrapcheck // names the subject
+	return deleted.GetBytes(), err
 }
 
 // Forget implements retention.Neighbors. The events go last of all: figures of days can be counted anew from them meanwhile.
@@ -42,7 +42,7 @@ func (n neighbors) Forget(ctx context.Context, ids []string) error {
 	defer cancel()
 	_, err := n.s.services.ingest.ExpireBuilds(ctx, &ingestv1.ExpireBuildsRequest{BuildIds: ids, Forget: true})
 	if err != nil {
-		return err //nolint:wrapcheck // names the subject
+		return err
 	}
 	for name, subjects := range map[string]func(string) string{bus.EventsStream: bus.BuildSubjectsOf, bus.TelemetryStream: bus.TelemetrySubjectsOf} {
 		stream, err := n.s.js.Stream(ctx, name)
@@ -65,14 +65,14 @@ func (n neighbors) ForgetWorkers(ctx context.Context, ids []string) error {
 	defer cancel()
 	_, err := n.s.services.monitor.ForgetWorkers(ctx, &monitorv1.ForgetWorkersRequest{WorkerIds: ids})
 	if err != nil {
-		return err //nolint:wrapcheck // names the subject
+		return err
 	}
 	_, err = n.s.services.ingest.ForgetWorkers(ctx, &ingestv1.ForgetWorkersRequest{WorkerIds: ids})
-	return err //nolint:wrapcheck // names the subject
+	return err
 }
 
 // Measure implements retention.Neighbors.
 func (n neighbors) Measure(ctx context.Context, ids []string) (int64, error) {
 	stored, err := n.s.services.artifact.MeasureBuilds(ctx, &artifactv1.MeasureBuildsRequest{BuildIds: ids})
-	return stored.GetBytes(), err //nolint:wrapcheck // names the subject
+	return stored.GetBytes(), err
 }

@@ -105,7 +105,7 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	}
 	origin := originOf(r.GetOrigin())
 	if err := origin.Check(); err != nil {
-		return store.Build{}, err //nolint:wrapcheck // says what is wrong
+		return store.Build{}, err
 	}
 	return store.Build{
 		ID: r.GetBuildId(), Project: r.GetProject(), Platform: platform, Pool: pool, State: build.Pending, Attempt: 1,

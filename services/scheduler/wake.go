@@ -51,7 +51,7 @@ func (s *Scheduler) wakeWorkers(ctx context.Context, woken map[store.Lane]time.T
 			continue
 		}
 		if err := s.nc.Publish(bus.WakeSubject(lane.Pool, string(lane.Platform)), nil); err != nil {
-			return err //nolint:wrapcheck // names the connection
+			return err
 		}
 		woken[lane] = now
 	}

@@ -262,7 +262,7 @@ func stampDir(ctx context.Context, dir string) error {
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("make a stamp: %w", err)
 	}
-	stamp := int32(binary.LittleEndian.Uint32(random[:])>>1) | 1 //nolint:gosec // 31 bits
+	stamp := int32(binary.LittleEndian.Uint32(random[:])>>1) | 1 // 31 bits
 	master, err := os.ReadFile(filepath.Join(dir, "secrets", "master.key"))
 	if err != nil {
 		return fmt.Errorf("read key file: %w", err)

@@ -29,7 +29,7 @@ const (
 
 // mark returns the application_id of a service's database.
 func mark(service string, open bool) uint32 {
-	id := markBase | uint32(slices.Index(databases(), service)+1)<<8 //nolint:gosec // at most 4
+	id := markBase | uint32(slices.Index(databases(), service)+1)<<8 // at most 4
 	if open {
 		id |= markOpen
 	}

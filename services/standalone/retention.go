@@ -58,7 +58,7 @@ func retentionVariables(cfg *Config, getenv func(string) string) error {
 
 func streamLimits(text string) (map[string]int64, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // none
+		return nil, nil // none
 	}
 	limits := map[string]int64{}
 	for one := range strings.SplitSeq(text, ",") {
@@ -84,5 +84,5 @@ func (a *App) streamStorage() int64 {
 	if err != nil {
 		return 0 // then the bus's own figure holds
 	}
-	return int64(min(free/diskShare, bus.DefaultStorage)) //nolint:gosec // bounded
+	return int64(min(free/diskShare, bus.DefaultStorage))
 }

@@ -36,7 +36,7 @@ type Submit struct {
 // that error is returned.
 func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
 	if _, err := build.ParsePlatform(s.Platform); err != nil { // before the bytes go
-		return Submitted{}, err //nolint:wrapcheck // a sentence of our own
+		return Submitted{}, err
 	}
 	certs, err := s.readCerts()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // store a NUL, and the handler would fail for ever. Invalid UTF-8 is an error, as in any protobuf message.
 func Decode(data []byte, m proto.Message) error {
 	if err := proto.Unmarshal(data, m); err != nil {
-		return err //nolint:wrapcheck // callers say what they unpack
+		return err
 	}
 	if bytes.IndexByte(data, 0) >= 0 { // seldom: a field that is zero is left out
 		clean(m.ProtoReflect())

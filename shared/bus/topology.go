@@ -130,7 +130,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.Strea
 		return ErrAlone
 	}
 	if s.MaxBytes > 0 && uint64(s.MaxBytes) < was.State.Bytes {
-		s.MaxBytes = int64(was.State.Bytes) //nolint:gosec // a server has fewer
+		s.MaxBytes = int64(was.State.Bytes) // a server has fewer
 	}
 	if max(s.MaxBytes, 0) == max(was.Config.MaxBytes, 0) {
 		if _, err = js.CreateStream(ctx, s); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {

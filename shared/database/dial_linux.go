@@ -16,7 +16,7 @@ func boundUnanswered(network, _ string, c syscall.RawConn) error {
 	}
 	var set error
 	err := c.Control(func(fd uintptr) {
-		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(vanished.Milliseconds())) //nolint:gosec // a descriptor
+		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(vanished.Milliseconds())) // a descriptor
 	})
 	if err := errors.Join(err, set); err != nil {
 		return fmt.Errorf("bound unanswered bytes: %w", err)

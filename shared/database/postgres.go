@@ -110,7 +110,7 @@ func prepareSchema(ctx context.Context, pool *sql.DB, schema string) error {
 func lockKey(what string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte("freeagent " + what))
-	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
+	return int64(h.Sum64()) // any 64 bits will do
 }
 
 // conflictPostgres: the transaction may succeed when it runs again (serialization failure, deadlock).

@@ -60,7 +60,7 @@ func TestSealedCallout(t *testing.T) {
 		if err == nil {
 			nc.Close()
 		}
-		return err //nolint:wrapcheck // under test
+		return err
 	}
 	admitted := func() error { return connect("w1", "secret-of-w1") }
 	for deadline := time.Now().Add(20 * time.Second); admitted() != nil; { // the callout may be a moment behind

@@ -54,7 +54,7 @@ func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
 	if span.HasTraceID() {
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()))
 	}
-	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a handler in between
+	return h.Handler.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.

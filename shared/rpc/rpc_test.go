@@ -65,7 +65,7 @@ func (b *bundle) handle(s *rpc.Service, fn func(context.Context, *text) (*text, 
 func (b *bundle) call(ctx context.Context, say string) (string, error) {
 	var got text
 	err := rpc.Call(ctx, b.nc, bus.RequestSubject("echo", "say"), wrapperspb.String(say), &got)
-	return got.GetValue(), err //nolint:wrapcheck // under test
+	return got.GetValue(), err
 }
 
 func TestSentinelsCrossTheWire(t *testing.T) {

@@ -31,7 +31,7 @@ type Service struct {
 	name   string
 	nc     *nats.Conn
 	micro  micro.Service
-	ctx    context.Context //nolint:containedctx // the life of the service, given to each handler
+	ctx    context.Context // the life of the service, given to each handler
 	cancel context.CancelFunc
 	log    *slog.Logger
 	// gate holds a token for each request under way; Stop takes them all.

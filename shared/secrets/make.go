@@ -71,7 +71,7 @@ func Make(o Options) (written []string, err error) {
 		return nil, fmt.Errorf("directory of the secrets: %w", err)
 	}
 	// One that was there may be open to others.
-	if err := os.Chmod(o.Dir, 0o700); err != nil { //nolint:gosec // a directory
+	if err := os.Chmod(o.Dir, 0o700); err != nil { // a directory
 		return nil, fmt.Errorf("directory of the secrets: %w", err)
 	}
 	m := maker{Options: o}

@@ -63,7 +63,7 @@ func (o *options) run(ctx context.Context) error {
 	}
 	b, err := o.change(ctx, client)
 	if err != nil {
-		return err //nolint:wrapcheck // the server's sentence names the build
+		return err
 	}
 	if o.json {
 		return show.JSON(o.io.Out, b)

@@ -153,12 +153,12 @@ func (c *copied) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sealed {
-		return n, err //nolint:wrapcheck // a pass-through
+		return n, err
 	}
 	_, _ = c.to.Write(b[:n]) // a spool never fails
 	c.read += int64(n)
 	c.ended = c.ended || errors.Is(err, io.EOF)
-	return n, err //nolint:wrapcheck // a pass-through
+	return n, err
 }
 
 // seal ends the copying and says if it is whole.
@@ -194,7 +194,7 @@ func (r *recorder) WriteHeader(status int) {
 func (r *recorder) Write(b []byte) (int, error) {
 	n, err := r.ResponseWriter.Write(b)
 	r.note(b[:n])
-	return n, err //nolint:wrapcheck // a pass-through
+	return n, err
 }
 
 func (r *recorder) note(b []byte) {

@@ -211,7 +211,7 @@ func (s *Shipper) publish(ctx context.Context, m *nats.Msg) error {
 func (s *Shipper) message(chunk *eventsv1.LogChunk) (*nats.Msg, error) {
 	data, err := proto.Marshal(chunk)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what
+		return nil, err
 	}
 	m := nats.NewMsg(bus.LogSubject(s.cfg.WorkerID, s.cfg.BuildID, s.cfg.Attempt))
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d.%d", s.cfg.BuildID, s.cfg.Attempt, chunk.GetFirstLine()))

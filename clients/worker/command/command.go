@@ -116,7 +116,7 @@ func run(ctx context.Context, o options, streams IO) error {
 	}
 	gateway, err := api.New(api.Config{BaseURL: o.server, Key: key, Transport: transport})
 	if err != nil {
-		return err //nolint:wrapcheck // says what is wrong with the address
+		return err
 	}
 	cfg, err := o.config()
 	if err != nil {
@@ -128,7 +128,7 @@ func run(ctx context.Context, o options, streams IO) error {
 	}
 	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, TLS: secure})
 	if err != nil {
-		return err //nolint:wrapcheck // names every fault
+		return err
 	}
 	return untilSignalled(ctx, w)
 }

@@ -90,13 +90,13 @@ func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) 
 	}
 	switch o.executor {
 	case "shell":
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, CancelGrace: o.grace, Log: log}) //nolint:wrapcheck // says what it did
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, CancelGrace: o.grace, Log: log})
 	case "fake":
 		knobs, err := fake.Parse(o.fake)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}
-		return fake.New(dir, knobs, nil) //nolint:wrapcheck // says what it did
+		return fake.New(dir, knobs, nil)
 	}
 	return nil, fmt.Errorf("%w: --executor %q: there are shell and fake", errUsage, o.executor)
 }

@@ -129,17 +129,17 @@ func isFile(name string) bool {
 func read(root, name string) ([]byte, error) {
 	r, err := os.OpenRoot(root)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the path
+		return nil, err
 	}
 	defer r.Close()
 	info, err := fs.Stat(r.FS(), name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the path
+		return nil, err
 	}
 	if info.Size() > maxFile {
 		return nil, problem{fmt.Sprintf("%s has %d bytes, at most %d are read", name, info.Size(), maxFile)}
 	}
-	return fs.ReadFile(r.FS(), name) //nolint:wrapcheck // names the path
+	return fs.ReadFile(r.FS(), name)
 }
 
 // maxFile bounds package.json and its like, in bytes.

@@ -22,14 +22,14 @@ func usage(pids []int) (Usage, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), psWait)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/ps", "-o", "pid=,rss=,time=", "-p", strings.Join(list, ",")) //nolint:gosec // numbers
-	cmd.Env = []string{"LC_ALL=C"}                                                                     // a point in figures
+	cmd := exec.CommandContext(ctx, "/bin/ps", "-o", "pid=,rss=,time=", "-p", strings.Join(list, ","))
+	cmd.Env = []string{"LC_ALL=C"} // a point in figures
 	out, err := cmd.Output()
 	if len(out) == 0 && ctx.Err() == nil {
 		return Usage{}, nil // all have ended: ps says 1
 	}
 	if ctx.Err() != nil {
-		return Usage{}, err //nolint:wrapcheck // the caller says what for
+		return Usage{}, err
 	}
 	return parsePS(string(out)), nil
 }

@@ -20,7 +20,7 @@ const waitDelay = 500 * time.Millisecond
 // What the command left running is the caller's to end with Kill.
 func Run(ctx context.Context, s Spec) error {
 	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
+		return context.Cause(ctx)
 	}
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...) //nolint:noctx // ended by Kill, which ends the whole tree
 	cmd.Dir, cmd.Env = s.Dir, slices.Concat(s.Env, []string{Marker + "=" + s.Mark})

@@ -13,7 +13,7 @@ const zombie = 5
 func snapshot(mark string) ([]proc, map[int]*os.Process, error) {
 	table, err := unix.SysctlKinfoProcSlice("kern.proc.all")
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // the caller says what for
+		return nil, nil, err
 	}
 	needle := []byte(Marker + "=" + mark)
 	all := make([]proc, 0, len(table))

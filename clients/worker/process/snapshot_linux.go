@@ -11,7 +11,7 @@ import (
 func snapshot(mark string) ([]proc, map[int]*os.Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // the caller says what for
+		return nil, nil, err
 	}
 	needle := []byte(Marker + "=" + mark)
 	var all []proc

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string) (err error) {
 		fmt.Println("logs and report.json are in", plan.Cluster.Dir)
 		return nil
 	}
-	return os.RemoveAll(plan.Cluster.Dir) //nolint:wrapcheck // names the path
+	return os.RemoveAll(plan.Cluster.Dir)
 }
 
 func parse(args []string) (plan chaos.Plan, forget bool, err error) {
@@ -85,34 +85,34 @@ func parse(args []string) (plan chaos.Plan, forget bool, err error) {
 	flags.DurationVar(&plan.For, "for", plan.For, "how long builds are submitted and faults made")
 	flags.IntVar(&plan.Faults, "faults", plan.Faults, "faults at most")
 	flags.Float64Var(&plan.Cancelled, "cancelled", plan.Cancelled, "share of builds that are cancelled")
-	flags.Uint64Var(&plan.Seed, "seed", uint64(time.Now().UnixNano()), "draws the faults") //nolint:gosec // after 1970
+	flags.Uint64Var(&plan.Seed, "seed", uint64(time.Now().UnixNano()), "draws the faults")
 	flags.DurationVar(&plan.Settle, "settle", plan.Settle, "how long builds may take to end after the last fault")
 	flags.BoolVar(&forget, "forget", false, "remove the directory, whatever was found")
 	script := flags.String("script", "", "faults to make one after the other instead of drawn ones: kind:on:duration,... such as kill:nats-leader:2s")
 	if err := flags.Parse(args); err != nil {
-		return plan, forget, err //nolint:wrapcheck // says what
+		return plan, forget, err
 	}
 	plan.Script, err = chaos.ParseScript(*script)
-	return plan, forget, err //nolint:wrapcheck // says what
+	return plan, forget, err
 }
 
 func freshDir(dir string) (string, error) {
 	if dir == "" {
 		var err error
 		if dir, err = os.MkdirTemp("", "freeagent-chaos-"); err != nil {
-			return "", err //nolint:wrapcheck // says what
+			return "", err
 		}
 	}
 	// PostgreSQL runs as another user when we are root, and must get to its own.
-	return dir, errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)) //nolint:gosec // as said
+	return dir, errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711))
 }
 
 func save(path string, report chaos.Report) error {
 	data, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
-		return err //nolint:wrapcheck // cannot be
+		return err
 	}
-	return os.WriteFile(path, data, 0o600) //nolint:wrapcheck // names the path
+	return os.WriteFile(path, data, 0o600)
 }
 
 // show prints what people want to know.

@@ -43,21 +43,21 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	if cfg.Dir == "" {
 		if cfg.Dir, err = os.MkdirTemp("", "freeagent-cluster-"); err != nil {
-			return err //nolint:wrapcheck // says what
+			return err
 		}
 		// PostgreSQL runs as another user when we are root, and must get to its own.
-		if err := os.Chmod(cfg.Dir, 0o711); err != nil { //nolint:gosec // as said
-			return err //nolint:wrapcheck // says what
+		if err := os.Chmod(cfg.Dir, 0o711); err != nil {
+			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
 	}
 	c, err := cluster.Start(ctx, cfg)
 	if err != nil {
-		return err //nolint:wrapcheck // says what
+		return err
 	}
 	fmt.Fprintf(os.Stderr, "Free Agent runs as %d processes at %s\n", len(c.Processes()), c.URL())
 	fmt.Fprintf(os.Stderr, "API key: %s   logs: %s\n", filepath.Join(cfg.Dir, "secrets", "api-key"), filepath.Join(cfg.Dir, "log"))
@@ -66,12 +66,12 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	fmt.Fprintln(os.Stderr, "Ctrl-C stops it.")
 	<-ctx.Done()
-	return c.Stop() //nolint:wrapcheck // says what
+	return c.Stop()
 }
 
 // with runs a command that finds the cluster in its environment.
 func with(ctx context.Context, c *cluster.Cluster, argv []string) error {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // what we were told to run
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "FREEAGENT_URL="+c.URL(), "FREEAGENT_API_KEY="+c.Key(), "FREEAGENT_CA_FILE="+c.CAFile())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {

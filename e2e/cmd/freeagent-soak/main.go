@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	if keep {
 		return nil
 	}
-	return os.RemoveAll(plan.Dir) //nolint:wrapcheck // names the path
+	return os.RemoveAll(plan.Dir)
 }
 
 func parse(args []string) (plan soak.Plan, report string, err error) {
@@ -83,14 +83,14 @@ func parse(args []string) (plan soak.Plan, report string, err error) {
 	flags.IntVar(&plan.Tails, "tails", plan.Tails, "logs followed at once")
 	flags.DurationVar(&plan.Stay, "stay", plan.Stay, "how long each at most")
 	if err := flags.Parse(args); err != nil {
-		return plan, report, err //nolint:wrapcheck // says what
+		return plan, report, err
 	}
 	for _, path := range []*string{&plan.Binary, &report} {
 		if *path == "" {
 			continue
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
-			return plan, report, err //nolint:wrapcheck // says what
+			return plan, report, err
 		}
 	}
 	return plan, report, nil
@@ -98,7 +98,7 @@ func parse(args []string) (plan soak.Plan, report string, err error) {
 
 func directory(dir string) (string, error) {
 	if dir == "" {
-		return os.MkdirTemp("", "freeagent-soak-") //nolint:wrapcheck // says what
+		return os.MkdirTemp("", "freeagent-soak-")
 	}
 	dir, err := filepath.Abs(dir)
 	return dir, errors.Join(err, os.MkdirAll(dir, 0o700))

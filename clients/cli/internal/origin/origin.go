@@ -83,7 +83,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), elsewhere), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err //nolint:wrapcheck // only whether there is one matters
+	return strings.TrimSpace(string(out)), err
 }
 
 // elsewhere says whether a variable would have git look at another repository than the directory's: hooks of git run with them.

@@ -173,7 +173,7 @@ func (w *workspace) meet(ctx context.Context, out io.Writer) error {
 		fallthrough // until the signal arrives
 	case hang:
 		<-ctx.Done()
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
+		return context.Cause(ctx)
 	}
 	return nil
 }
@@ -187,13 +187,13 @@ func say(out io.Writer, format string, args ...any) error {
 
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own; nil while it lives
+		return context.Cause(ctx)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // the caller's own
+		return context.Cause(ctx)
 	case <-t.C:
 		return nil
 	}
@@ -223,7 +223,7 @@ func (w *workspace) bundle(root string) error {
 		return fmt.Errorf("write the fake bundle: %w", err)
 	}
 	name := filepath.Join(root, "freeagent-fake-dist", "attempt.txt")
-	if err := os.WriteFile(name, []byte(w.job.Key()+"\n"), 0o644); err != nil { //nolint:gosec // like what is built
+	if err := os.WriteFile(name, []byte(w.job.Key()+"\n"), 0o644); err != nil { // like what is built
 		return fmt.Errorf("write the fake bundle: %w", err)
 	}
 	f, err := os.Create(filepath.Join(dir, "index.hbc"))
@@ -241,5 +241,5 @@ func (w *workspace) bundle(root string) error {
 }
 
 func (w *workspace) Close() error {
-	return os.RemoveAll(w.dir) //nolint:wrapcheck // names the path
+	return os.RemoveAll(w.dir)
 }

@@ -71,7 +71,7 @@ func stages(ctx context.Context, w runtime.Workspace, p pipeline.Plan) (string, 
 	for _, s := range p.Stages {
 		err := w.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Dir: p.Root, Env: p.Env, Output: &out})
 		if err != nil {
-			return out.String(), err //nolint:wrapcheck // compared by the tests
+			return out.String(), err
 		}
 	}
 	return out.String(), nil

@@ -115,7 +115,7 @@ func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
 func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
 
 func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
-	return pipeline.Load(w.Dir(), w.job.Platform, w.job.Profile, w.executor.tools) //nolint:wrapcheck // a sentence for people
+	return pipeline.Load(w.Dir(), w.job.Platform, w.job.Profile, w.executor.tools)
 }
 
 func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
@@ -123,7 +123,7 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	if err != nil {
 		return err
 	}
-	return process.Run(ctx, process.Spec{ //nolint:wrapcheck // says what it did
+	return process.Run(ctx, process.Spec{
 		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: w.environment(c.Env), Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
 	})
 }
@@ -160,7 +160,7 @@ func findBash(path string) string {
 
 // Usage is that of the attempt's processes.
 func (w *workspace) Usage() (process.Usage, error) {
-	return process.Measure(w.job.Key()) //nolint:wrapcheck // says what it did
+	return process.Measure(w.job.Key())
 }
 
 var _ runtime.Measurer = (*workspace)(nil)
@@ -174,13 +174,13 @@ func (w *workspace) Close() error {
 func remove(dir string) error {
 	err := os.RemoveAll(dir)
 	if !errors.Is(err, fs.ErrPermission) {
-		return err //nolint:wrapcheck // names the path
+		return err
 	}
 	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700) //nolint:gosec // about to be removed
+			_ = os.Chmod(name, 0o700) // about to be removed
 		}
 		return nil
 	})
-	return os.RemoveAll(dir) //nolint:wrapcheck // names the path
+	return os.RemoveAll(dir)
 }

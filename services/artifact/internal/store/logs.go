@@ -94,7 +94,7 @@ func scanLog(row interface{ Scan(...any) error }) (l Log, err error) {
 	err = row.Scan(&l.BuildID, &ended, &due, &l.ObjectID, &l.Lines, &through, &archived, &removed, &expired)
 	l.ExpiredAt = fromMillis(expired)
 	l.EndedAt, l.DueAt, l.ArchivedAt, l.RemovedAt = fromMillis(ended), fromMillis(due), fromMillis(archived), fromMillis(removed)
-	l.ThroughSeq = uint64(through) //nolint:gosec // written from one
+	l.ThroughSeq = uint64(through)
 	return l, err
 }
 
@@ -114,7 +114,7 @@ func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.T
 			ON CONFLICT (build_id) DO UPDATE SET due_ms = excluded.due_ms, object_id = excluded.object_id, lines = excluded.lines,
 			through_seq = excluded.through_seq, archived_ms = excluded.archived_ms, removed_ms = 0
 			WHERE build_logs.object_id = $8 AND build_logs.expired_ms = 0`,
-			l.BuildID, millis(l.EndedAt), millis(l.DueAt), l.ObjectID, l.Lines, int64(l.ThroughSeq), millis(l.ArchivedAt), was)) //nolint:gosec // a stream has fewer
+			l.BuildID, millis(l.EndedAt), millis(l.DueAt), l.ObjectID, l.Lines, int64(l.ThroughSeq), millis(l.ArchivedAt), was)) // a stream has fewer
 		if won = n == 1; err != nil || !won {
 			return err
 		}

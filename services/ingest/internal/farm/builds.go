@@ -75,10 +75,10 @@ const (
 // begins at the cursor in the filter.
 func (f *Farm) Page(ctx context.Context, limit int, filter *schedulerv1.ListRequest) (builds []*schedulerv1.Build, next int64, err error) {
 	for len(builds) < limit {
-		filter.Limit = int32(min(limit-len(builds), MaxAsk)) //nolint:gosec // at most MaxAsk
+		filter.Limit = int32(min(limit-len(builds), MaxAsk)) // at most MaxAsk
 		resp, err := f.Scheduler.List(ctx, filter)
 		if err != nil {
-			return nil, 0, err //nolint:wrapcheck // names the request
+			return nil, 0, err
 		}
 		builds = append(builds, resp.GetBuilds()...)
 		if filter.BeforeSeq = resp.GetNextBeforeSeq(); filter.GetBeforeSeq() == 0 {
@@ -90,7 +90,7 @@ func (f *Farm) Page(ctx context.Context, limit int, filter *schedulerv1.ListRequ
 
 // ArchivedLog returns where the archive of a build's log is; its object is empty if there is none.
 func (f *Farm) ArchivedLog(ctx context.Context, id string) (*artifactv1.LogResponse, error) {
-	return f.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id}) //nolint:wrapcheck // names the request
+	return f.Artifact.Log(ctx, &artifactv1.LogRequest{BuildId: id})
 }
 
 // MaxReports bounds a list of diagnostic reports, so that it fits into one message.
@@ -117,5 +117,5 @@ func (f *Farm) Worker(ctx context.Context, id string) (*schedulerv1.GetWorkerRes
 	if errors.Is(err, build.ErrWorkerUnknown) {
 		return nil, build.ErrWorkerUnknown
 	}
-	return resp, err //nolint:wrapcheck // names the request
+	return resp, err
 }

@@ -68,7 +68,7 @@ func (f *Farm) Publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Publi
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := f.cfg.JS.PublishMsg(ctx, m, opts...)
-	return err //nolint:wrapcheck // the caller says what
+	return err
 }
 
 // Watch forgets the lease of each build that something happens to, and calls ended for each that ends, until ctx ends.
@@ -84,7 +84,7 @@ func (f *Farm) Watch(ctx context.Context, ended func(buildID string)) error {
 		}
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the subject
+		return err
 	}
 	<-ctx.Done()
 	_ = sub.Unsubscribe() // the connection may be closed already

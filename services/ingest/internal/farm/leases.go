@@ -127,7 +127,7 @@ type lastBeat struct {
 
 func newHeartbeatThrottle() (*heartbeatThrottle, error) {
 	last, err := lru.New[string, lastBeat](maxRemembered)
-	return &heartbeatThrottle{last: last}, err //nolint:wrapcheck // a size that is not positive
+	return &heartbeatThrottle{last: last}, err
 }
 
 // due says whether a key must be written, and notes that it is. silence is the longest since the write before, 0 at the first.
@@ -183,7 +183,7 @@ func (f *Farm) ReportStage(ctx context.Context, b *schedulerv1.Build, stage buil
 		WorkerId: b.GetWorkerId(), BuildId: b.GetId(), Attempt: b.GetAttempt(), Stage: string(stage),
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the request
+		return err
 	}
 	b.State, b.Stage = string(build.Building), string(stage)
 	f.RenewLease(ctx, b) // with the TTL of the new stage

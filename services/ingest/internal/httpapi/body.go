@@ -30,7 +30,7 @@ func (t *ErrTrackingReader) Read(p []byte) (int, error) {
 	if err != nil {
 		t.err.CompareAndSwap(nil, &err)
 	}
-	return n, err //nolint:wrapcheck // callers compare with io.EOF
+	return n, err
 }
 
 // Broken returns why the bytes ended, if it was before their end.
@@ -69,7 +69,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		_ = b.rc.SetReadDeadline(time.Time{}) // a writer without deadlines has none to lift
 	}
-	return n, err //nolint:wrapcheck // callers compare with io.EOF
+	return n, err
 }
 
 // Close does nothing: net/http closes the body.
@@ -81,7 +81,7 @@ func (b *Body) OnProgress(moved func()) { b.r = ProgressReader{b.r, moved} }
 // Drain reads what follows the last part of a form, so that net/http notices from here on when the client leaves.
 func (b *Body) Drain() error {
 	_, err := io.Copy(io.Discard, b)
-	return err //nolint:wrapcheck // becomes a refusal
+	return err
 }
 
 const (
@@ -144,7 +144,7 @@ func (m ProgressReader) Read(p []byte) (int, error) {
 	if n > 0 {
 		m.Moved()
 	}
-	return n, err //nolint:wrapcheck // callers compare with io.EOF
+	return n, err
 }
 
 // DeadlineWriter is an answer that may take long: each write has a deadline of its own, so that a client that reads nothing does not
@@ -177,7 +177,7 @@ func (p *DeadlineWriter) Write(data []byte) (int, error) {
 	if n > 0 && p.moved != nil {
 		p.moved()
 	}
-	return n, err //nolint:wrapcheck // a pass-through
+	return n, err
 }
 
 // Done leaves the connection without a deadline for its next request.

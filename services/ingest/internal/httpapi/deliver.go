@@ -32,5 +32,5 @@ type checkedWriter struct {
 func (c *checkedWriter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
 	c.err = errors.Join(c.err, err)
-	return n, err //nolint:wrapcheck // a pass-through
+	return n, err
 }

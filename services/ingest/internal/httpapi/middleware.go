@@ -71,7 +71,7 @@ func RecoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 				if p == nil {
 					return
 				}
-				if p == http.ErrAbortHandler { //nolint:errorlint,err113 // a sentinel panic value
+				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel panic value
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "path", r.URL.Path, "panic", p)

@@ -297,7 +297,7 @@ func (a *API) importWorkers(ctx context.Context, req *api.FormerWorkers) (api.Fo
 	ask := &schedulerv1.ImportWorkersRequest{Check: req.Check}
 	for _, w := range req.Workers {
 		ask.Workers = append(ask.Workers, &schedulerv1.Worker{
-			Id: w.ID, Name: w.Name, Platforms: w.Platforms, Slots: int32(min(max(w.Slots, 0), 1<<16)), Labels: w.Labels, //nolint:gosec // bounded
+			Id: w.ID, Name: w.Name, Platforms: w.Platforms, Slots: int32(min(max(w.Slots, 0), 1<<16)), Labels: w.Labels,
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}

@@ -33,7 +33,7 @@ func (c *archiveCache) get(ctx context.Context, o *eventsv1.ObjectRef) (*logarch
 	}
 	r, err := logarchive.Open(ctx, c.source(o))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what
+		return nil, err
 	}
 	c.open.Add(o.GetObjectId(), r)
 	return r, nil

@@ -19,7 +19,7 @@ const checkpointEvery = 2000
 type feed struct {
 	broadcaster *Broadcaster
 	id          string
-	ctx         context.Context //nolint:containedctx // the life of the feed
+	ctx         context.Context // the life of the feed
 	cancel      context.CancelFunc
 	done        chan struct{}
 	subscribers int // guarded by broadcaster.mu

@@ -83,13 +83,13 @@ func (l *logWriter) lines(lines []Line) error {
 		l.buf = l.form.Line(l.buf, line)
 	}
 	_, err := l.out.Write(l.buf)
-	return err //nolint:wrapcheck // the client left
+	return err
 }
 
 func (l *logWriter) end() error {
 	l.begin()
 	l.out.WriteString(l.form.Foot) //nolint:errcheck // as above
-	return l.out.Flush()           //nolint:wrapcheck // the client left
+	return l.out.Flush()
 }
 
 // AppendString appends text as JSON does.

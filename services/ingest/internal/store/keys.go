@@ -56,5 +56,5 @@ func (s *Store) Key(ctx context.Context, key string) (identity.Scopes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look up an API key: %w", err)
 	}
-	return identity.ParseScopes(words) //nolint:wrapcheck // says what is wrong
+	return identity.ParseScopes(words)
 }

@@ -43,7 +43,7 @@ func (s *Store) Session(ctx context.Context, secret string, now time.Time) (Sess
 		return Session{BuildID: buildID}, nil
 	}
 	scopes, err := identity.ParseScopes(words.String)
-	return Session{Scopes: scopes}, err //nolint:wrapcheck // says what is wrong
+	return Session{Scopes: scopes}, err
 }
 
 // EndSession forgets a session; one that is not there is no error.

@@ -131,7 +131,7 @@ func readAll(part *multipart.Part, name string) (string, error) {
 // readUpTo reads at most n bytes.
 func readUpTo(r io.Reader, n int64) (string, error) {
 	value, err := io.ReadAll(io.LimitReader(r, n))
-	return string(value), err //nolint:wrapcheck // the callers tell what broke
+	return string(value), err
 }
 
 // storeSource streams the source to the artifact service as it arrives.
@@ -165,7 +165,7 @@ func (s *submission) complete() error {
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	if err := origin.Check(); err != nil {
-		return err //nolint:wrapcheck // says what is wrong
+		return err
 	}
 	if p := s.fields["priority"]; p != "" {
 		n, err := strconv.ParseInt(p, 10, 32)

@@ -114,7 +114,7 @@ func (v *Service) succeed(ctx context.Context, s *submission, stands store.Reser
 		return nil, errors.Join(build.ErrUnavailable, err)
 	}
 	if !taken {
-		return nil, nil //nolint:nilnil // as documented
+		return nil, nil
 	}
 	s.leave()
 	s.BuildID, s.leave = stands.BuildID, v.presence.enter(stands.BuildID)
@@ -138,7 +138,7 @@ func (v *Service) ownerOf(r *http.Request) (string, error) {
 // replay returns the build of which this submit is a repeat, nil if it is none. The same key for something else is refused.
 func (s *submission) replay() (*schedulerv1.Build, error) {
 	if s.named == nil || s.named.repeats == nil {
-		return nil, nil //nolint:nilnil // no repeat is the normal answer
+		return nil, nil // no repeat is the normal answer
 	}
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.named.Fingerprint

@@ -146,7 +146,7 @@ func (h *hurried) Read(p []byte) (int, error) {
 	}
 	n, err := h.Reader.Read(p)
 	h.ended = h.ended || errors.Is(err, io.EOF) // a file that is cut ends with io.ErrUnexpectedEOF
-	return n, err                               //nolint:wrapcheck // callers compare with io.EOF
+	return n, err
 }
 
 // storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.

@@ -140,7 +140,7 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 	if d == httpapi.V1 && r.Context().Err() == nil {
 		return v.repeated(r, s), nil
 	}
-	return nil, nil //nolint:nilnil // no repeat is the normal answer
+	return nil, nil // no repeat is the normal answer
 }
 
 // askSubmit repeats once when the answer is unknown: the build's id makes the repeat harmless, and without an answer

@@ -32,7 +32,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bu
 	b, err := v.Farm.Build(ctx, s.BuildID)
 	switch {
 	case errors.Is(err, build.ErrNotFound):
-		return nil, nil //nolint:nilnil // as documented
+		return nil, nil
 	case err != nil:
 		return nil, err
 	case !s.became(b):

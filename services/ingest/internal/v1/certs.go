@@ -133,7 +133,7 @@ func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 func (p piece) writeTo(out *bufio.Writer) error {
 	if p.text != "" {
 		_, err := out.WriteString(p.text)
-		return err //nolint:wrapcheck // the client left
+		return err
 	}
 	enc := base64.NewEncoder(base64.StdEncoding, out)
 	_, err := p.file.WriteTo(enc)

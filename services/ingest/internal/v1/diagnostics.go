@@ -113,7 +113,7 @@ func truthy(v json.RawMessage) bool {
 func (h diagnostics) newest(ctx context.Context, workerID string, limit int32) ([]storedReport, error) {
 	reports, err := h.Farm.Reports(ctx, workerID, limit)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the worker
+		return nil, err
 	}
 	list := make([]storedReport, len(reports))
 	for i, p := range reports {

@@ -164,7 +164,7 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 		return nil, httpapi.BodyError(err)
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, nil //nolint:nilnil // no progress is a normal answer
+		return nil, nil // no progress is a normal answer
 	}
 	var body struct {
 		Progress *float64 `json:"progress"`

@@ -91,7 +91,7 @@ func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 		return h.askStats(context.WithoutCancel(ctx))
 	})
 	if err != nil {
-		return stats{}, err //nolint:wrapcheck // names the question
+		return stats{}, err
 	}
 	return s.(stats), nil //nolint:forcetypeassert // see above
 }

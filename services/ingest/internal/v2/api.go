@@ -44,7 +44,7 @@ type Deps struct {
 	// BusURL is what a worker that joins with this request is told.
 	BusURL func(*http.Request) string
 	// Stopping ends requests that never end by themselves (followed logs).
-	Stopping context.Context //nolint:containedctx // the life of the gateway
+	Stopping context.Context // the life of the gateway
 }
 
 // API answers clients of API v2. Make it with New. It is safe for concurrent use.

@@ -92,7 +92,7 @@ func (h builds) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id
 		if err == nil {
 			md, err := m.Metadata()
 			if err != nil {
-				return "", err //nolint:wrapcheck // never of our stream's messages
+				return "", err
 			}
 			return strconv.FormatUint(md.Sequence.Stream, 10), nil
 		}

@@ -74,7 +74,7 @@ func (h *API) StateOf(ctx context.Context, id string) (logs.State, error) {
 	}
 	data, err := json.Marshal(View(resp.GetBuild(), resp.GetAttempts()))
 	if err != nil {
-		return logs.State{}, err //nolint:wrapcheck // our own types always marshal
+		return logs.State{}, err
 	}
 	return logs.State{
 		Ended: build.State(resp.GetBuild().GetState()).Final(), Last: []byte("event: end\ndata: " + string(data) + "\n\n"),

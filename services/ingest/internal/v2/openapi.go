@@ -27,13 +27,13 @@ func document(operations []operation) ([]byte, error) {
 			return nil, fmt.Errorf("describe %s %s: %w", o.method, o.path, err)
 		}
 	}
-	return json.MarshalIndent(r.Spec, "", "  ") //nolint:wrapcheck // the caller says what
+	return json.MarshalIndent(r.Spec, "", "  ")
 }
 
 func (o operation) describe(r *openapi31.Reflector) error {
 	c, err := r.NewOperationContext(o.method, api.Path+o.path)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what
+		return err
 	}
 	c.SetID(o.id)
 	c.SetSummary(o.summary)
@@ -61,7 +61,7 @@ func (o operation) describe(r *openapi31.Reflector) error {
 			u.HTTPStatus, u.ContentType, u.Description = status, "application/problem+json", http.StatusText(status)
 		})
 	}
-	return r.AddOperation(c) //nolint:wrapcheck // the caller says what
+	return r.AddOperation(c)
 }
 
 // openAPI answers with the document.

@@ -81,7 +81,7 @@ func (h workers) admitWorker(ctx context.Context, w identity.Worker, req api.Joi
 	}
 	_, err := h.Farm.Scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
 		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
-		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)), //nolint:gosec // bounded
+		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)),
 	})
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)

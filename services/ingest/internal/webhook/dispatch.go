@@ -103,14 +103,14 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 	}
 	meta, err := m.Metadata()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // never of our stream's messages
+		return nil, err
 	}
 	var all []store.Delivery
 	for _, w := range wanting {
 		if w.Project != "" && (e.Build == nil || e.Build.Project != w.Project) {
 			continue
 		}
-		d, err := NewDelivery(w, e, int64(meta.Sequence.Stream)) //nolint:gosec // far below
+		d, err := NewDelivery(w, e, int64(meta.Sequence.Stream))
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +123,7 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) {
 	body, err := Render(Format(w.Format), e)
 	if err != nil {
-		return store.Delivery{}, err //nolint:wrapcheck // says what it did
+		return store.Delivery{}, err
 	}
 	d := store.Delivery{
 		ID: deliveryID(w.ID, e.ID), HookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
@@ -145,7 +145,7 @@ func deliveryID(hookID, eventID string) string {
 func eventOf(m jetstream.Msg) (Event, error) {
 	id, name, err := bus.ParseEvent(m.Subject())
 	if err != nil {
-		return Event{}, err //nolint:wrapcheck // names the subject
+		return Event{}, err
 	}
 	kind := "build."
 	if strings.HasPrefix(m.Subject(), bus.WorkerSubject(id, "")) {
@@ -157,7 +157,7 @@ func eventOf(m jetstream.Msg) (Event, error) {
 	}
 	e := Event{ID: m.Headers().Get(bus.HeaderID), Name: kind + string(name), Subject: id, Time: at}
 	if e.ID == "" {
-		return e, errors.New("the event has no id") //nolint:err113 // for the log only
+		return e, errors.New("the event has no id") // for the log only
 	}
 	e.Reason = reasonOf(name, m.Data())
 	return e, nil

@@ -181,7 +181,7 @@ func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (
 			err = u.Err
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %s", s.cfg.Timeout) //nolint:err113 // for people
+			err = fmt.Errorf("no answer within %s", s.cfg.Timeout) // for people
 		}
 		return 0, err
 	}
@@ -205,7 +205,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, errors.New("the webhook's URL cannot be used") //nolint:err113 // the cause would quote it
+		return nil, errors.New("the webhook's URL cannot be used") // the cause would quote it
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", f.ContentType())

@@ -24,7 +24,7 @@ var sampleColumns = []string{ //nolint:gochecknoglobals // a constant
 
 func (t Sample) row() []any {
 	return []any{
-		t.GetBuildId(), int64(t.GetAttempt()), t.GetAtMs(), int64(t.Seq), t.GetWorkerId(), t.GetStage(), //nolint:gosec // far below
+		t.GetBuildId(), int64(t.GetAttempt()), t.GetAtMs(), int64(t.Seq), t.GetWorkerId(), t.GetStage(),
 		t.CpuPercent, t.MemoryMb, bit(t.GetMemoryUnreliable()), t.DiskPercent, t.Processes,
 	}
 }

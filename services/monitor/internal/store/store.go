@@ -76,7 +76,7 @@ func (s *Store) Watch(ctx context.Context, l Lease) error {
 			project = excluded.project, extended = 0, seq = excluded.seq
 		WHERE leases.attempt < excluded.attempt OR leases.attempt = excluded.attempt AND leases.seq <= excluded.seq`,
 		l.BuildID, l.Attempt, l.WorkerID, l.Stage, l.TTL.Milliseconds(), l.Since.UnixMilli(), l.LookAt.UnixMilli(), l.Project,
-		int64(l.Seq)) //nolint:gosec // a stream's sequence
+		int64(l.Seq)) // a stream's sequence
 }
 
 // Forget drops a lease that has ended, of this attempt or an earlier one, and remembers that until

@@ -42,7 +42,7 @@ func (r Rules) effective(priority int32, waited time.Duration, top int32) int32 
 		return priority
 	}
 	raised := int64(priority) + int64(waited/r.AgeEvery)
-	return int32(min(raised, int64(top))) //nolint:gosec // at most top, an int32
+	return int32(min(raised, int64(top))) // at most top, an int32
 }
 
 // usage counts running builds across lanes, for limits.

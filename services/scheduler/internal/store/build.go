@@ -68,7 +68,7 @@ func refText(r *eventsv1.ObjectRef) (string, error) {
 
 func refOf(text string) (*eventsv1.ObjectRef, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // no object is a normal answer
+		return nil, nil // no object is a normal answer
 	}
 	r := new(eventsv1.ObjectRef)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(text), r); err != nil {

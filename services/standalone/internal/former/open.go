@@ -109,10 +109,10 @@ func (c *Controller) recognise(ctx context.Context) error {
 func (c *Controller) has(ctx context.Context, t table) error {
 	rows, err := c.db.QueryContext(ctx, `SELECT `+t.columns+` FROM `+t.name+` LIMIT 0`)
 	if err != nil {
-		return err //nolint:wrapcheck // recognise says what it is about
+		return err
 	}
 	defer rows.Close()
-	return rows.Err() //nolint:wrapcheck // as above
+	return rows.Err()
 }
 
 // Changed says that the database was written since it was opened.

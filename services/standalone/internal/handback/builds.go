@@ -102,7 +102,7 @@ func (r *run) writeLog(ctx context.Context, batch *former.Batch, id string, pres
 		written++
 		return batch.AddLine(ctx, id, former.Line{At: at, Level: level(l.Level), Message: l.Text})
 	})
-	return written, err //nolint:wrapcheck // names the request
+	return written, err
 }
 
 // writeFiles writes what the build has of files and puts their paths into the row.

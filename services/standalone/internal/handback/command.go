@@ -69,11 +69,11 @@ func (o *command) run(ctx context.Context) error {
 	}
 	server, err := o.server.Client(o.streams)
 	if err != nil {
-		return err //nolint:wrapcheck // a sentence for the user
+		return err
 	}
 	to, err := former.Create(ctx, o.sqlite, o.base)
 	if err != nil {
-		return err //nolint:wrapcheck // says what it made
+		return err
 	}
 	defer func() { _ = to.Close() }() // the run says whether it finished
 	last := o.streams.Now()

@@ -47,7 +47,7 @@ func (r *run) writeFile(ctx context.Context, kind string, b api.ExportedBuild, i
 func hashFile(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", err //nolint:wrapcheck // names the file
+		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()

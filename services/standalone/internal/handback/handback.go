@@ -120,7 +120,7 @@ func pages[P any](ctx context.Context, r *run, kind string, use func(context.Con
 	for after := ""; ; {
 		var p P
 		if err := r.server.Export(ctx, kind, after, &p); err != nil {
-			return err //nolint:wrapcheck // names the request
+			return err
 		}
 		next, err := use(ctx, p)
 		if err != nil || next == "" {

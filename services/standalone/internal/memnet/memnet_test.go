@@ -14,7 +14,7 @@ import (
 func TestHTTPThroughMemory(t *testing.T) {
 	t.Parallel()
 	l := memnet.Listen()
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })} //nolint:gosec // no stranger can connect
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })} // no stranger can connect
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	client := &http.Client{Transport: &http.Transport{DialContext: l.DialContext}}

@@ -136,7 +136,7 @@ func (r *run) askSome(ctx context.Context, items []*item, check bool) ([]api.Fou
 	}
 	var resp api.FoundAll
 	if err := r.server.Import(ctx, "builds", req, &resp); err != nil {
-		return nil, err //nolint:wrapcheck // names the request
+		return nil, err
 	}
 	if len(resp.Found) != len(items) {
 		return nil, errShort
@@ -244,7 +244,7 @@ func (r *run) leaveWhole(ctx context.Context, i *item, why string) error {
 	n := int64(0)
 	err := r.from.Lines(ctx, i.row.ID, func(former.Line) error { n++; return nil })
 	r.report.leave(Lines, i.row.ID, its, n)
-	return err //nolint:wrapcheck // says what it read
+	return err
 }
 
 func toServer(row former.Build) api.FormerBuild {

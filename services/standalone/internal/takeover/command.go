@@ -63,14 +63,14 @@ func (o *command) run(ctx context.Context) error {
 	}
 	server, err := o.server.Client(o.streams)
 	if err != nil {
-		return err //nolint:wrapcheck // a sentence for the user
+		return err
 	}
 	from, err := former.Open(ctx, o.sqlite, o.storage, o.opts.EndedOnly)
 	if errors.Is(err, former.ErrInUse) {
 		return fmt.Errorf("%w. With --ended-only what has ended is taken over while it runs", err)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // says what it opened
+		return err
 	}
 	defer from.Close()
 	p := newPrinter(o.streams)

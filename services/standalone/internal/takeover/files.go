@@ -89,7 +89,7 @@ func (r *run) prepareFile(i *item, kind, counts, stored string, sum *string, siz
 func (r *run) hash(stored string) (sum string, size int64, err error) {
 	f, err := r.from.File(stored)
 	if err != nil {
-		return "", 0, err //nolint:wrapcheck // says what it opened
+		return "", 0, err
 	}
 	defer f.Close()
 	h := sha256.New()
@@ -122,7 +122,7 @@ func (r *run) bringSome(ctx context.Context, files []*file) error {
 	}
 	var resp api.FormerPlaces
 	if err := r.server.Import(ctx, "files", req, &resp); err != nil {
-		return err //nolint:wrapcheck // names the request
+		return err
 	}
 	if len(resp.Places) != len(files) {
 		return errShort

@@ -25,7 +25,7 @@ func (r *run) prepareLog(ctx context.Context, i *item) error {
 	s := &spool{dir: r.TempDir, hash: sha256.New(), idle: r.check}
 	w, err := logarchive.NewWriter(s)
 	if err != nil {
-		return err //nolint:wrapcheck // says what it is
+		return err
 	}
 	err = r.from.Lines(ctx, i.row.ID, func(l former.Line) error {
 		i.notice(l)
@@ -66,7 +66,7 @@ func (r *run) openLog(ctx context.Context, i *item) error {
 		return nil
 	})
 	r.report.leave(Lines, i.row.ID, fmt.Sprintf("its build goes on here, and of what was logged before only %d KB are kept", maxOpenLog>>10), left)
-	return err //nolint:wrapcheck // says what it read
+	return err
 }
 
 // spoolMemory is how much of a packed log is held in memory.

@@ -56,7 +56,7 @@ func (r *run) badSnapshot(ctx context.Context, s former.Snapshot) (why string, e
 		return "", nil
 	}
 	if has, err := r.from.HasBuild(ctx, s.BuildID); has || err != nil {
-		return "", err //nolint:wrapcheck // says what it read
+		return "", err
 	}
 	return "its build is not in the database", nil
 }
@@ -67,7 +67,7 @@ func (r *run) tally(ctx context.Context, what, kind string, req any, n int) erro
 	}
 	var t api.Tally
 	if err := r.server.Import(ctx, what, req, &t); err != nil {
-		return err //nolint:wrapcheck // names the request
+		return err
 	}
 	if t.Added+t.Present+t.Differ != int64(n) {
 		return errShort

@@ -44,7 +44,7 @@ func (r *run) bringWorkers(ctx context.Context, rows []former.Worker) error {
 	}
 	var resp api.FoundAll
 	if err := r.server.Import(ctx, "workers", req, &resp); err != nil {
-		return err //nolint:wrapcheck // names the request
+		return err
 	}
 	return eachFound(resp, len(req.Workers), func(i int, f api.Found) {
 		if f.Outcome == differs {
