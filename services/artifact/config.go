@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/archive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 )
 
 // Secret is a key that does not show itself in logs or messages.

@@ -11,9 +11,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // copyNew archives what the stream has beyond the archive there is; false if there is nothing. The new archive takes the

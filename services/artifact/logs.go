@@ -10,7 +10,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
 // Log says where a build's log is. One that nobody has archived is no error: all of it is in the stream.

@@ -11,8 +11,8 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
 func TestRecordLog(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // quick makes a log's life short.

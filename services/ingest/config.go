@@ -14,12 +14,12 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/identity"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
-	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.

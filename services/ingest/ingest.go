@@ -20,11 +20,11 @@ import (
 	v2 "github.com/expo-free-agent/freeagent/services/ingest/internal/v2"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )

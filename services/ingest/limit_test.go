@@ -16,9 +16,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
 )
 
 const reached = "✂ This log has reached its limit (100 lines or 200 MB). What follows is left out."

@@ -208,7 +208,7 @@ const (
 func (s *Scheduler) makeTopology(ctx context.Context) error {
 	for began := s.now(); ; {
 		err := s.ensureTopology(ctx)
-		if err == nil || !bus.Passing(err) || s.now().Sub(began) > startPatience {
+		if err == nil || !bus.IsTransient(err) || s.now().Sub(began) > startPatience {
 			return err
 		}
 		s.log.WarnContext(ctx, "create streams failed; trying again", "err", err)

@@ -23,8 +23,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact"
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/httpserver"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )

@@ -70,8 +70,8 @@ func NewTopology(replicas int) Topology {
 	}
 }
 
-// Passing says of an error of Ensure that the bus could not answer now: it starts, or elects who leads.
-func Passing(err error) bool {
+// IsTransient says of an error of Ensure that the bus could not answer now: it starts, or elects who leads.
+func IsTransient(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code == 503

@@ -39,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 			return tx.Emit(t.Context(), database.Message{ID: "large", Subject: "s", Payload: make([]byte, 300<<10)})
 		})
 	}
-	if err := write(); err == nil || !strings.Contains(err.Error(), "full") || !outage.IsDiskFull(err) || !outage.Is(err) {
+	if err := write(); err == nil || !strings.Contains(err.Error(), "full") || !outage.IsDiskFull(err) || !outage.IsUnavailable(err) {
 		t.Errorf("WithTx on a full disk = %v, want it to say so", err)
 	}
 	if n := count(t, db, "SELECT count(*) FROM outbox"); n != 1 {

@@ -14,9 +14,9 @@ import (
 // MsgDiskFull is what users are told when IsDiskFull.
 const MsgDiskFull = "The server's disk is full. Free space on it, or ask its operator to, then try again"
 
-// Is says whether err is that of a far side which does not answer now. It must not be asked about errors of reading what a
+// IsUnavailable reports whether err is that of a far side which does not answer now. It must not be asked about errors of reading what a
 // client sends: those look the same.
-func Is(err error) bool {
+func IsUnavailable(err error) bool {
 	var op *net.OpError
 	var name *net.DNSError
 	if errors.As(err, &op) || errors.As(err, &name) {

@@ -37,7 +37,7 @@ func TestIs(t *testing.T) {
 		"wrong":         {&pgconn.PgError{Code: "42601"}, false},
 		"conflict":      {&pgconn.PgError{Code: "23505"}, false},
 	} {
-		if got := outage.Is(c.err); got != c.want {
+		if got := outage.IsUnavailable(c.err); got != c.want {
 			t.Errorf("%s: Is(%v) = %t, want %t", name, c.err, got, c.want)
 		}
 	}

@@ -11,7 +11,7 @@ func Code(err error) string {
 		return build.Code(build.ErrNoSpace)
 	}
 	code := build.Code(err)
-	if code == build.CodeInternal && outage.Is(err) {
+	if code == build.CodeInternal && outage.IsUnavailable(err) {
 		return build.Code(build.ErrUnavailable)
 	}
 	return code

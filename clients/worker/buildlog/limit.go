@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 )
 
 // Limits of one attempt's log. The end of a log says why a build failed, so the last lines are sent whatever came before.

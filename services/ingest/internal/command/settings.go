@@ -13,8 +13,8 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/daemon"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // checkpointEvery is how many lines lie between two places that followers can catch up from.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
 // Out is where a follower's lines go.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
 // numbered publishes lines of w1's without waiting, with a head unless bare; wait for done afterwards.

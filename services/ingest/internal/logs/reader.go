@@ -10,8 +10,8 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 )
 
 // Line is one line of a log.

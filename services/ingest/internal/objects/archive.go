@@ -11,7 +11,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
 // archiveSource reads an object by ranges. It is safe for concurrent use.

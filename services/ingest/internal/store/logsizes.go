@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/database"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
 )
 
 // AddLogSize adds what a gateway has sent of an attempt's log to what all have told, and gives the sum.

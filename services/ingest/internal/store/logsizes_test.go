@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 )
 
 func TestLogSizes(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
 const (

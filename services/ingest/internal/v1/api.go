@@ -13,9 +13,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
 )
 
 // Config of an API.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/signing"
 )
 
 // Certs leave only for the worker that holds the build (requireHolder), and no cache on the way may keep them.

@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 )
 
 const (

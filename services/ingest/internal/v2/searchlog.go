@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
 const (

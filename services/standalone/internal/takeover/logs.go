@@ -13,7 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 

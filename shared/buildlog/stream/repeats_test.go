@@ -1,4 +1,4 @@
-package logstream_test
+package stream_test
 
 import (
 	"testing"
@@ -7,9 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // publishAgain publishes a message until the stream stores it, however long it recognizes a repeat.

@@ -1,4 +1,4 @@
-package logstream_test
+package stream_test
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 func chunk(writer string, attempt int32, first int64, texts ...string) logstream.Chunk {

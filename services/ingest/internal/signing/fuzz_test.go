@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/expo-free-agent/freeagent/shared/signing"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 )
 
 // FuzzPack feeds damaged and hostile uploads: what is accepted reads back as what was sent, within the limits.

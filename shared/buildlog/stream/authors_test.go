@@ -1,4 +1,4 @@
-package logstream_test
+package stream_test
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
-	"github.com/expo-free-agent/freeagent/shared/logstream"
 )
 
 // directory plays the scheduler.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/expo-free-agent/freeagent/shared/signing"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 )
 
 // entry is one file of a zip.

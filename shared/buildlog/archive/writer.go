@@ -1,4 +1,4 @@
-package logarchive
+package archive
 
 import (
 	"context"

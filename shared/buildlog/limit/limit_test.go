@@ -1,9 +1,9 @@
-package loglimit_test
+package limit_test
 
 import (
 	"testing"
 
-	"github.com/expo-free-agent/freeagent/shared/loglimit"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 )
 
 func TestLimitIsForPeople(t *testing.T) {

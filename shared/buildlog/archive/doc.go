@@ -1,4 +1,4 @@
-// Package logarchive is the form in which a build's log is kept once it has ended: one file that is read from any line on.
+// Package archive is the form in which a build's log is kept once it has ended: one file that is read from any line on.
 //
 //	frame, frame, ...   zstd, each decoded by itself: about 256 KiB of lines
 //	index               a skippable frame: lines and time of each frame, how far each writer's numbers went
@@ -9,4 +9,4 @@
 //
 // Write it with a Writer, which streams; read it with a Reader, which asks its Source for the end of the file once and then
 // for the frames that hold the lines wanted. Neither holds more than a few frames.
-package logarchive
+package archive

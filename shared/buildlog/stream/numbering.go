@@ -1,4 +1,4 @@
-package logstream
+package stream
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
 )
 
 // Numbering makes lines of chunks. It belongs to one goroutine.

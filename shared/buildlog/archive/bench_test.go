@@ -1,10 +1,10 @@
-package logarchive_test
+package archive_test
 
 import (
 	"bytes"
 	"testing"
 
-	"github.com/expo-free-agent/freeagent/shared/logarchive"
+	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
 const million = 1_000_000

@@ -1,3 +1,0 @@
-// Package loglimit says how large the log of one attempt may become, and how a log says so. Our own worker keeps to it by itself,
-// and the gateways do on behalf of workers that send their lines over HTTP.
-package loglimit
