@@ -23,9 +23,9 @@ import (
 	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/identity"
-	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/observe"
+	"github.com/expo-free-agent/freeagent/shared/retention"
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
@@ -39,7 +39,7 @@ type Ingest struct {
 	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
 	samples  *bus.Async
 	webhooks *webhook.Service
-	keeper   *keeper.Keeper
+	retained *retention.Marker
 	submits  *submit.Service
 	// storage knows whether the bus can store.
 	storage *streamhealth.Watcher
@@ -74,7 +74,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 		cfg: cfg, deps: d, store: st, log: slog.New(observe.Handler(d.Log.Handler())).With("service", "ingest"),
 		storage: streamhealth.New(streamhealth.Config{Conn: d.Conn, JS: js}), // the scheduler logs what it finds
 	}
-	g.keeper = keeper.New(d.Conn, g.log)
+	g.retained = retention.NewMarker(d.Conn, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	guard := auth.New(g.store, g.cfg.TokenKey, responder)
 	certs := submit.NewCertsMemory(g.cfg.MaxCertsAtOnce, g.cfg.MaxCertsBytes)
 	g.submits = submit.New(submit.Config{MaxUploadBytes: g.cfg.MaxUploadBytes, RepeatWindow: g.cfg.RepeatWindow}, submit.Deps{
-		Farm: g.farm, Store: g.store, Objects: transfers, Storage: g.storage, Keeper: g.keeper, Certs: certs, Sole: g.deps.Sole, Log: g.log,
+		Farm: g.farm, Store: g.store, Objects: transfers, Storage: g.storage, Retained: g.retained, Certs: certs, Sole: g.deps.Sole, Log: g.log,
 	})
 	reader, err := logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.farm.ArchivedLog, transfers.Archive)
 	if err != nil {
@@ -136,7 +136,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		Conn: g.deps.Conn, Issuer: g.deps.Issuer, XKey: g.deps.XKey, Account: g.deps.Account, Lookup: g.store.Worker,
 		TTL: g.cfg.WorkerTTL, Log: g.log,
 	}.Run)
-	group.Go("keeper", g.keeper.Run)
+	group.Go("retained objects", g.retained.Run)
 	group.Go("storage of the bus", g.storage.Run)
 	group.Go("requests", g.requestsLoop)
 	for name, loop := range g.submits.Loops() {

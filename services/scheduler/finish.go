@@ -37,7 +37,7 @@ func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.
 		return nil, err
 	}
 	if result != nil {
-		s.keeper.Keep(b.Result.GetObjectId())
+		s.retained.MarkRetained(b.Result.GetObjectId())
 	}
 	s.flush(ctx, "finish", b.ID)
 	return &schedulerv1.FinishResponse{Build: view(b)}, nil

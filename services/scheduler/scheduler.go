@@ -14,10 +14,10 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
-	"github.com/expo-free-agent/freeagent/shared/keeper"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/outbox"
 	"github.com/expo-free-agent/freeagent/shared/pause"
+	"github.com/expo-free-agent/freeagent/shared/retention"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 	"github.com/expo-free-agent/freeagent/shared/version"
@@ -39,7 +39,7 @@ type Scheduler struct {
 	relay *database.Relay
 	// storage knows whether the bus can store.
 	storage  *streamhealth.Watcher
-	keeper   *keeper.Keeper
+	retained *retention.Marker
 	retainer *retainer
 	services services
 	nc       *nats.Conn
@@ -101,7 +101,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Scheduler, error) {
 	if err := s.readRules(ctx); err != nil {
 		return nil, err
 	}
-	s.keeper = keeper.New(d.Conn, log)
+	s.retained = retention.NewMarker(d.Conn, log)
 	if s.retainer, err = s.newRetainer(ctx, d); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g.Go("pauses", func(ctx context.Context) error { return s.pauses.Run(ctx, nil) })
 	g.Go("relay", s.relay.Run)
 	g.Go("storage of the bus", s.storage.Run)
-	g.Go("keeper", s.keeper.Run)
+	g.Go("retained objects", s.retained.Run)
 	g.Go("release", s.releaseLoop)
 	g.Go("wake", s.wakeLoop)
 	g.Go("reconcile", s.reconcileLoop)

@@ -8,7 +8,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
-	"github.com/expo-free-agent/freeagent/shared/keeper"
+	"github.com/expo-free-agent/freeagent/shared/retention"
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
@@ -27,8 +27,8 @@ type Deps struct {
 	Store   *store.Store
 	Objects *objects.Transfers
 	// Storage knows whether the bus can store.
-	Storage *streamhealth.Watcher
-	Keeper  *keeper.Keeper
+	Storage  *streamhealth.Watcher
+	Retained *retention.Marker
 	// Certs bounds the memory of certificates.
 	Certs CertsMemory
 	// Sole promises that no other process uses the database.

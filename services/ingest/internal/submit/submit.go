@@ -212,7 +212,7 @@ func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Bu
 			drop = append(drop, id)
 		}
 	}
-	v.Keeper.Keep(keep...)
+	v.Retained.MarkRetained(keep...)
 	if len(drop) > 0 {
 		if _, err := v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
 			v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)

@@ -1,4 +1,4 @@
-package keeper_test
+package retention_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
-	"github.com/expo-free-agent/freeagent/shared/keeper"
+	"github.com/expo-free-agent/freeagent/shared/retention"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -44,7 +44,7 @@ func (a *artifact) count() (kept, requests int) {
 
 type bundle struct {
 	*artifact
-	keeper *keeper.Keeper
+	marker *retention.Marker
 	stop   func()
 }
 
@@ -63,7 +63,7 @@ func setup(t *testing.T) *bundle {
 			t.Error(err)
 		}
 	})
-	k := keeper.New(s.Connect("asker"), slog.New(slog.DiscardHandler))
+	k := retention.NewMarker(s.Connect("asker"), slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
@@ -74,7 +74,7 @@ func setup(t *testing.T) *bundle {
 		}
 	})
 	t.Cleanup(stop)
-	return &bundle{artifact: a, keeper: k, stop: stop}
+	return &bundle{artifact: a, marker: k, stop: stop}
 }
 
 func (b *bundle) await(t *testing.T, n int) {
@@ -99,7 +99,7 @@ func TestManyGoTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 1000 {
-		b.keeper.Keep(fmt.Sprint(i))
+		b.marker.MarkRetained(fmt.Sprint(i))
 	}
 	b.await(t, 1000)
 	if _, requests := b.count(); requests > 100 {
@@ -111,7 +111,7 @@ func TestManyGoTogether(t *testing.T) {
 func TestOneThatIsGoneSpoilsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.keeper.Keep("a", "gone", "b")
+	b.marker.MarkRetained("a", "gone", "b")
 	b.await(t, 2)
 }
 
@@ -119,7 +119,7 @@ func TestOneThatIsGoneSpoilsNothing(t *testing.T) {
 func TestStopSaysWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.keeper.Keep("a", "b", "c")
+	b.marker.MarkRetained("a", "b", "c")
 	b.stop()
 	b.await(t, 3)
 }
