@@ -74,7 +74,7 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 	return "", httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
 }
 
-// brokenResult says of a result what brokenForm says of a source.
+// brokenResult is httpapi.BodyError in the words for a result.
 func brokenResult(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err

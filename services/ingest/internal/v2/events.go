@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// eventsV2 sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
+// events sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
 // happens to it, and "end" instead of the last. Whoever comes back
 // hears first what the build has become, so there is nothing to resume.
 func (h builds) events(w http.ResponseWriter, r *http.Request) {

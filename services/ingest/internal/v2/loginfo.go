@@ -44,7 +44,7 @@ func (c *logCache) put(id string, l *api.Log) {
 	c.byID[id] = logInfo{l, time.Now()}
 }
 
-// logV2 is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
+// log is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (h *API) log(ctx context.Context, id string) *api.Log {
 	if l, ok := h.logPlaces.get(id); ok {

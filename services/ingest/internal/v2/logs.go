@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// logsV2 sends a log as it is asked for: followed, searched, as text for people, or as JSON.
+// logs sends a log as it is asked for: followed, searched, as text for people, or as JSON.
 func (h buildLogs) logs(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// newUploadV2 makes room for a source that is uploaded first and submitted then. The id of the build that it will be is fixed
+// newUpload makes room for a source that is uploaded first and submitted then. The id of the build that it will be is fixed
 // here: however often an upload is submitted, it is one build.
 func (h builds) newUpload(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
