@@ -15,15 +15,15 @@ import (
 // knows nobody.
 func rooms() map[string][]string {
 	return map[string][]string{
-		"httpapi": {}, "store": {}, "pages": {},
+		"httpapi": {}, "store": {}, "pages": {}, "signing": {},
 		"farm":    {"httpapi"},
 		"logs":    {"httpapi"},
 		"webhook": {"httpapi", "store"},
 		"objects": {"farm", "httpapi"},
 		"auth":    {"httpapi", "pages", "store"},
 		"legacy":  {"farm", "httpapi", "store"},
-		"submit":  {"auth", "farm", "httpapi", "objects", "store"},
-		"v1":      {"auth", "farm", "httpapi", "logs", "objects", "store", "submit"},
+		"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
+		"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
 		"v2":      {"auth", "farm", "httpapi", "legacy", "logs", "objects", "pages", "store", "submit", "webhook"},
 		"command": {}, // it makes a gateway, through the root
 	}

@@ -18,7 +18,7 @@ const (
 	// shares: a gateway tells the others what it has sent of a log when that is the limit's 64th part. So most builds cost nothing,
 	// and a log becomes larger than its limit by a 64th part for each gateway, or restart of one, at most.
 	shares = 64
-	// reportAgain is the pause after the database did not answer. Until it does each gateway goes by its local count.
+	// reportAgain is the pause after the database did not answer. Until it does each gateway goes by its own count.
 	reportAgain = time.Second
 	// maxQuotas bounds the logs that are counted at once; forgetting one costs a 64th part of a limit.
 	maxQuotas = 20_000
@@ -38,7 +38,7 @@ func newLogQuota(limit loglimit.Limit, report addSize, log *slog.Logger) (*logQu
 // addSize adds to what all gateways have reported of a log, and gives the sum.
 type addSize func(ctx context.Context, buildID string, attempt int32, more loglimit.Limit, at time.Time) (loglimit.Limit, error)
 
-// logQuota counts the lines that are taken from workers of API v1, which keep to no limit of their local. Any gateway may get any
+// logQuota counts the lines that are taken from workers of API v1, which keep to no limit of their own. Any gateway may get any
 // of a build's posts; they share their counts in the database, now and then. It is safe for concurrent use.
 type logQuota struct {
 	limit   loglimit.Limit
