@@ -210,7 +210,7 @@ func TestChartServices(t *testing.T) {
 	}
 }
 
-// mounted gives the content of the files that a pod sees.
+// mounted returns the content of the files that a pod sees.
 func mounted(t *testing.T, pod corev1.PodSpec) map[string]string {
 	t.Helper()
 	made, certificates := madeSecrets(t), madeCertificates(t)

@@ -34,7 +34,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
-// NewRoot gives the command with the verbs of a client; more are those of the binary that mounts it. out and errs are the
+// NewRoot returns the command with the verbs of a client; more are those of the binary that mounts it. out and errs are the
 // streams; a person is taken to look at those that are terminals.
 func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Command) *cobra.Command {
 	s := NewStreams(out, errs, getenv)

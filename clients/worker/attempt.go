@@ -133,7 +133,7 @@ func (a *attempt) inWorkspace(ctx context.Context) (id string, err error) {
 }
 
 const (
-	// parting is for the last lines of a build that is not ours any more: whoever cancelled it may want to see them.
+	// parting is for the last lines of a build that is no longer ours: the person who cancelled it may want to see them.
 	parting = 5 * time.Second
 	// flushWait bounds the wait for the last lines while the bus is there: a stream that takes none must not keep a
 	// finished build from being told.

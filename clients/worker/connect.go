@@ -57,7 +57,7 @@ func (w *Worker) stayConnected(ctx, intake context.Context) error {
 	return nil
 }
 
-// reach gives a working connection: a new one after a join, or the old one if it came back meanwhile; nil if ctx ended or
+// reach returns a working connection: a new one after a join, or the old one if it came back meanwhile; nil if ctx ended or
 // the bus could not be reached.
 func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
 	back := func() bool { return old != nil && old.nc.IsConnected() }

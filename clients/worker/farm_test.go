@@ -161,7 +161,7 @@ func (f *farm) connect() {
 	f.t.Cleanup(func() { _ = sched.Stop(context.Background()); _ = art.Stop(context.Background()) })
 }
 
-// held gives the build if the worker holds this attempt.
+// held returns the build if the worker holds this attempt.
 func sum(data []byte) string {
 	h := sha256.Sum256(data)
 	return hex.EncodeToString(h[:])

@@ -17,7 +17,7 @@ type identity struct {
 
 func identityFile(dir string) string { return filepath.Join(dir, "identity.json") }
 
-// loadIdentity gives the zero identity if there is none yet.
+// loadIdentity returns the zero identity if there is none yet.
 func loadIdentity(dir string) (id identity, err error) {
 	data, err := os.ReadFile(identityFile(dir))
 	if errors.Is(err, fs.ErrNotExist) {

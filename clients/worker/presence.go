@@ -13,7 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// present keeps the worker's own key alive until ctx ends. Afterwards it expires by itself. After a gap in which it may have
+// present keeps the worker's own key alive until ctx ends. Afterwards it expires. After a gap in which it may have
 // expired the worker says that it is there, for it may count as gone.
 func (w *Worker) present(ctx context.Context, c *conn) {
 	lasts := time.Now().Add(w.pace.Load().ttl)

@@ -39,7 +39,7 @@ func (a *attempt) deliver(ctx context.Context, ws runtime.Workspace, plan pipeli
 	return id, err
 }
 
-// collect gives a single file as it is, and packs anything else into one archive.
+// collect returns a single file as it is, and packs anything else into one archive.
 func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
 	found, err := pipeline.Match(plan.Root, plan.Result)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestABuildFromHandOutToResult(t *testing.T) {
 	f.eventually("the queue is empty", func() bool { return f.queued() == 0 })
 }
 
-// bundle gives the only .hbc of a tar.gz.
+// bundle returns the only .hbc of a tar.gz.
 func bundle(t *testing.T, data []byte) string {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(data))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// samples gives what a server held over an hour; at says what of it, by the share of the time that has passed.
+// samples returns what a server held over an hour; at says what of it, by the share of the time that has passed.
 func samples(at func(s *Sample, share float64)) []Sample {
 	const n = 360
 	all := make([]Sample, n)

@@ -59,7 +59,7 @@ func (s *server) look(ctx context.Context, began time.Time) (Sample, error) {
 	return sample, err
 }
 
-// after gives the number that follows a word.
+// after returns the number that follows a word.
 func after(text, word string) (int64, error) {
 	_, rest, found := strings.Cut(text, word)
 	fields := strings.Fields(rest)

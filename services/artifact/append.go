@@ -38,7 +38,7 @@ func (s *Service) serveHead(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// appendable gives what a ticket may append to. A ticket that has expired is still good for an upload that began in time:
+// appendable returns what a ticket may append to. A ticket that has expired is still good for an upload that began in time:
 // the row's own expiry, which moves with every piece, bounds that.
 func (s *Service) appendable(r *http.Request) (ticket.Ticket, store.Object, error) {
 	t, late := s.tickets.Verify(r.Header.Get(api.TicketHeader), ticket.Put, s.now())

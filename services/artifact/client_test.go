@@ -184,7 +184,7 @@ func (f *farm) small() (n int) {
 	return n
 }
 
-// raw gives an object's bytes as they lie.
+// raw returns an object's bytes as they lie.
 func (f *farm) raw(id string) (data []byte) {
 	f.t.Helper()
 	var key string

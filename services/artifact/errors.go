@@ -73,7 +73,7 @@ var statuses = map[string]int{
 	"no_space":              http.StatusInsufficientStorage,
 }
 
-// describe gives an error's machine code, HTTP status and public sentence.
+// describe returns an error's machine code, HTTP status and public sentence.
 func describe(err error) (code string, status int, text string) {
 	switch {
 	case errors.Is(err, errExists):

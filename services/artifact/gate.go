@@ -25,7 +25,7 @@ func newGate() *gate {
 	return &gate{cut: cut, cancel: cancel, empty: make(chan struct{})}
 }
 
-// enter gives a transfer its context, which also ends when the service must; false once the gate drains. The caller
+// enter returns a transfer its context, which also ends when the service must; false once the gate drains. The caller
 // must call leave.
 func (g *gate) enter(ctx context.Context) (_ context.Context, leave func(), ok bool) {
 	g.mu.Lock()

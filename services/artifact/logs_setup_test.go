@@ -83,7 +83,7 @@ func (g granted) ReadAt(_ context.Context, p []byte, offset int64) error {
 	return nil
 }
 
-// whole gives a log as its readers see it: the archive, then what the stream has beyond. If there is another archive
+// whole returns a log as its readers see it: the archive, then what the stream has beyond. If there is another archive
 // afterwards, what lay in the stream may have been deleted meanwhile, and it is read again.
 func (f *farm) whole(id string) []string {
 	f.t.Helper()

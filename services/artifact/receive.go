@@ -188,7 +188,7 @@ func (u *incoming) put(ctx context.Context, r io.Reader, size int64) (store.Cont
 	return store.Content{Size: info.Size, SHA256: info.SHA256, ContentType: contentType(u.body.head)}, nil
 }
 
-// explain gives the errors of a put that the client caused their sentence.
+// explain returns the errors of a put that the client caused their sentence.
 func (u *incoming) explain(err error) error {
 	var r *refusal
 	switch {

@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
-// open gives the plain bytes of a part of an object. Its reader ends with io.EOF only if they were all there and, for the
+// open returns the plain bytes of a part of an object. Its reader ends with io.EOF only if they were all there and, for the
 // whole object, have the stored SHA-256; else with an error that is objects.ErrCorrupt or the store's.
 func (s *Service) open(ctx context.Context, o store.Object, part byteRange) (io.ReadCloser, error) {
 	if o.WrappedKey != nil {

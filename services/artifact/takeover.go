@@ -59,7 +59,7 @@ func validFile(f *artifactv1.File) error {
 	return nil
 }
 
-// find gives the object that has these bytes, of this kind, of this build and attempt; none has no id. removed says that it was
+// find returns the object that has these bytes, of this kind, of this build and attempt; none has no id. removed says that it was
 // here and went by age.
 func (s *Service) find(ctx context.Context, f *artifactv1.File) (o store.Object, removed bool, err error) {
 	if f.GetKind() == artifactv1.Kind_KIND_LOG {
@@ -79,7 +79,7 @@ func (s *Service) find(ctx context.Context, f *artifactv1.File) (o store.Object,
 	return store.Object{}, false, nil
 }
 
-// findLog gives the log that the build has, if it is the one that comes or has grown out of it.
+// findLog returns the log that the build has, if it is the one that comes or has grown out of it.
 func (s *Service) findLog(ctx context.Context, f *artifactv1.File) (o store.Object, removed bool, err error) {
 	l, err := s.rows.Log(ctx, f.GetBuildId())
 	switch {

@@ -116,7 +116,7 @@ func (f *farm) follow(id, lastEventID string) *follower {
 	return &follower{f.t, resp, bufio.NewScanner(resp.Body), cancel}
 }
 
-// next gives the next event; ok is false at the end of the stream.
+// next returns the next event; ok is false at the end of the stream.
 func (l *follower) next() (e event, ok bool) {
 	l.t.Helper()
 	for l.sc.Scan() {

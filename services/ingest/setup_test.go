@@ -248,7 +248,7 @@ func (f *farm) postForm(path string, h hdr, parts ...part) reply {
 	return f.do(http.MethodPost, path, &buf, h)
 }
 
-// submit gives the id and token of a new build.
+// submit returns the id and token of a new build.
 func (f *farm) submit(parts ...part) (id, token string) {
 	f.t.Helper()
 	if len(parts) == 0 {

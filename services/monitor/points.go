@@ -21,7 +21,7 @@ const (
 // resolutions are the seconds of a point that may be chosen for somebody who does not say.
 var resolutions = []int32{1, 5, 10, 15, 30, 60, 300, 900, 3600} //nolint:gochecknoglobals // a constant
 
-// Telemetry gives what a build used. A build that nothing was heard of has no points.
+// Telemetry returns what a build used. A build that nothing was heard of has no points.
 func (m *Monitor) Telemetry(ctx context.Context, r *monitorv1.TelemetryRequest) (*monitorv1.TelemetryResponse, error) {
 	step := r.GetResolutionSeconds()
 	switch {

@@ -60,7 +60,7 @@ func validReport(r *monitorv1.Report) error {
 	return nil
 }
 
-// ListReports gives a worker's, newest first.
+// ListReports returns a worker's, newest first.
 func (m *Monitor) ListReports(ctx context.Context, req *monitorv1.ListReportsRequest) (*monitorv1.ListReportsResponse, error) {
 	limit := req.GetLimit()
 	if limit <= 0 {
@@ -73,7 +73,7 @@ func (m *Monitor) ListReports(ctx context.Context, req *monitorv1.ListReportsReq
 	return &monitorv1.ListReportsResponse{Reports: reports}, nil
 }
 
-// Usage gives what the samples of all builds say together.
+// Usage returns what the samples of all builds say together.
 func (m *Monitor) Usage(ctx context.Context, _ *monitorv1.UsageRequest) (*monitorv1.UsageResponse, error) {
 	mean, n, dropped, err := m.store.Usage(ctx)
 	if err != nil {

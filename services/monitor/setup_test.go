@@ -211,7 +211,7 @@ func (b *bundle) healthy(id string, attempt int32) (stop func()) {
 	}, ttl/5)
 }
 
-// count gives how many messages of a subject the event stream holds.
+// count returns how many messages of a subject the event stream holds.
 func (b *bundle) count(subject string) uint64 {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), bus.EventsStream)

@@ -98,7 +98,7 @@ func (m *Monitor) trusts(ttl time.Duration) bool {
 		m.now().Sub(m.sight.held) >= ttl
 }
 
-// open gives the bucket for a round of looks.
+// open returns the bucket for a round of looks.
 func (m *Monitor) open(ctx context.Context) (jetstream.KeyValue, error) {
 	kv, err := m.js.KeyValue(ctx, bus.HeartbeatBucket)
 	if err != nil {

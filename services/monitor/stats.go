@@ -191,7 +191,7 @@ func figuresOf[E any, P interface {
 	return f(e).Contribution, nil
 }
 
-// Stats gives the figures of days.
+// Stats returns the figures of days.
 func (m *Monitor) Stats(ctx context.Context, req *monitorv1.StatsRequest) (*monitorv1.StatsResponse, error) {
 	from, err1 := time.Parse(time.DateOnly, req.GetFromDay())
 	to, err2 := time.Parse(time.DateOnly, req.GetToDay())
@@ -287,7 +287,7 @@ func spreadOf(spreads map[store.Spread][2]int64, day, what string) *monitorv1.Sp
 	return &monitorv1.Spread{Count: n, MeanMs: sum / n, P50Ms: quantile(0.5), P95Ms: quantile(0.95)}
 }
 
-// Today gives how many builds completed since midnight UTC.
+// Today returns how many builds completed since midnight UTC.
 func (m *Monitor) Today(ctx context.Context, _ *monitorv1.TodayRequest) (*monitorv1.TodayResponse, error) {
 	today := m.now().Format(time.DateOnly)
 	counts, err := m.store.Counts(ctx, store.Range{From: today, To: today})

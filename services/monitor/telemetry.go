@@ -102,7 +102,7 @@ func within(v *float64, most float64) bool {
 	return v == nil || !math.IsNaN(*v) && *v >= 0 && *v <= most
 }
 
-// words gives the newest sign of life of each attempt.
+// words returns the newest sign of life of each attempt.
 func words(samples []store.Sample) []store.Word {
 	type attempt struct {
 		build, worker string

@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// Claim gives a worker the lease of an attempt that was handed to it. A repeat by the holder is answered like the first.
+// Claim returns a worker the lease of an attempt that was handed to it. A repeat by the holder is answered like the first.
 func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.ClaimRequest) (*schedulerv1.ClaimResponse, error) {
 	b, err := s.claim(ctx, workerID, r.GetBuildId(), r.GetAttempt())
 	if err != nil {

@@ -47,7 +47,7 @@ type hand struct {
 	shuffled int64
 }
 
-// deal gives the next build for a worker, nil if there is none.
+// deal returns the next build for a worker, nil if there is none.
 func (d *deck) deal(w store.Worker, find func() ([]store.Build, error)) (*store.Build, error) {
 	h := d.hand(w)
 	h.mu.Lock()

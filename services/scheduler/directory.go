@@ -43,7 +43,7 @@ func (s *Scheduler) WithdrawWorker(
 	return &schedulerv1.WithdrawWorkerResponse{}, nil
 }
 
-// GetWorker gives a worker and what became of its attempts.
+// GetWorker returns a worker and what became of its attempts.
 func (s *Scheduler) GetWorker(ctx context.Context, r *schedulerv1.GetWorkerRequest) (*schedulerv1.GetWorkerResponse, error) {
 	w, err := s.store.Worker(ctx, r.GetWorkerId())
 	if err != nil {
@@ -91,7 +91,7 @@ func viewWorker(w store.Capacity) *schedulerv1.Worker {
 	return v
 }
 
-// Stats gives the figures of the whole farm.
+// Stats returns the figures of the whole farm.
 func (s *Scheduler) Stats(ctx context.Context, r *schedulerv1.StatsRequest) (*schedulerv1.StatsResponse, error) {
 	since := s.now().Truncate(24 * time.Hour) // midnight, as the clock is UTC
 	if r.GetWithoutToday() {

@@ -247,7 +247,7 @@ func (f *formerBuild) unlike(have store.Build) string {
 	return ""
 }
 
-// fill gives the build that is here with the files that it lacks and that are there now; more is false if there are none.
+// fill returns the build that is here with the files that it lacks and that are there now; more is false if there are none.
 func (f *formerBuild) fill(have store.Build) (full store.Build, more bool) {
 	full = have
 	if !have.History() || !have.State.Final() {

@@ -33,7 +33,7 @@ func (s *Scheduler) loseLease(ctx context.Context, buildID string, attempt int32
 	return nil
 }
 
-// lose gives the build to another worker, unless its attempts are used up.
+// lose returns the build to another worker, unless its attempts are used up.
 func (s *Scheduler) lose(ctx context.Context, tx *store.Tx, b store.Build, why string) (store.Build, error) {
 	if b.Lost+1 >= s.cfg.MaxAttempts {
 		text := fmt.Sprintf("Build failed: %d attempts were lost, the last because %s", b.Lost+1, why)

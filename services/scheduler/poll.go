@@ -23,7 +23,7 @@ const (
 	maxDealt = 128
 )
 
-// Poll gives a worker that has no connection to the bus what it shall build: what it holds already, for the answer that gave
+// Poll returns a worker that has no connection to the bus what it shall build: what it holds already, for the answer that gave
 // it may not have arrived, or the first build that it can do. It is build.ErrWorkerUnknown for a worker that is not registered.
 func (s *Scheduler) Poll(ctx context.Context, r *schedulerv1.PollRequest) (*schedulerv1.PollResponse, error) {
 	w, err := s.store.Worker(ctx, r.GetWorkerId())
@@ -138,7 +138,7 @@ type candidateError struct{ error }
 
 func (e candidateError) Unwrap() error { return e.error }
 
-// take gives a build to a worker in one transaction, the worker locked first, so that two polls of one worker give it one
+// take returns a build to a worker in one transaction, the worker locked first, so that two polls of one worker give it one
 // build. What it holds then is the answer. store.ErrConflict means that the build is not to be had any more; a candidateError
 // will come again if nothing changes.
 func (s *Scheduler) take(ctx context.Context, workerID string, candidate store.Build) (held []store.Build, err error) {

@@ -26,7 +26,7 @@ func (b *bundle) poller(platforms ...string) string {
 	return id
 }
 
-// poll gives the id of what the worker shall build, "" for nothing.
+// poll returns the id of what the worker shall build, "" for nothing.
 func (b *bundle) poll(worker string) string {
 	b.t.Helper()
 	resp, err := b.Poll(b.t.Context(), &schedulerv1.PollRequest{WorkerId: worker})

@@ -201,7 +201,7 @@ func (b *bundle) mustClaim(worker, id string) *schedulerv1.Build {
 	return resp.GetBuild()
 }
 
-// events gives the events of a build in the order of the stream, without its log.
+// events returns the events of a build in the order of the stream, without its log.
 func (b *bundle) events(id string) []string {
 	b.t.Helper()
 	if err := b.relay.Flush(b.t.Context()); err != nil {

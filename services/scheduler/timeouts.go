@@ -166,7 +166,7 @@ func timeoutsView(project string, x store.Timeouts) *schedulerv1.Timeouts {
 	return t
 }
 
-// GetTimeouts gives what a project has of its own, and what its builds have.
+// GetTimeouts returns what a project has of its own, and what its builds have.
 func (s *Scheduler) GetTimeouts(ctx context.Context, r *schedulerv1.GetTimeoutsRequest) (*schedulerv1.GetTimeoutsResponse, error) {
 	if err := s.readTimeouts(ctx); err != nil {
 		return nil, err

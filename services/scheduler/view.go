@@ -41,7 +41,7 @@ func ms(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Get gives a build, its attempts and, while it waits, its position and the reason.
+// Get returns a build, its attempts and, while it waits, its position and the reason.
 func (s *Scheduler) Get(ctx context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {
 	b, err := s.store.Build(ctx, r.GetBuildId())
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Scheduler) List(ctx context.Context, r *schedulerv1.ListRequest) (*sche
 	return resp, nil
 }
 
-// Summary gives the queue's figures.
+// Summary returns the queue's figures.
 func (s *Scheduler) Summary(ctx context.Context, _ *schedulerv1.SummaryRequest) (*schedulerv1.SummaryResponse, error) {
 	waiting, leased, err := s.store.Summary(ctx)
 	if err != nil {

@@ -108,7 +108,7 @@ func (s *Scheduler) Sync(ctx context.Context, workerID string, r *schedulerv1.Sy
 	return &schedulerv1.SyncResponse{Lost: lost, Pace: paceOf(s.fleet.size(ctx, s.store.Connected))}, nil
 }
 
-// notHeld gives the named leases that are not among those held.
+// notHeld returns the named leases that are not among those held.
 func notHeld(named []*schedulerv1.Lease, held []store.Build) []*schedulerv1.Lease {
 	return slices.DeleteFunc(slices.Clone(named), func(l *schedulerv1.Lease) bool {
 		return slices.ContainsFunc(held, func(b store.Build) bool { return b.ID == l.GetBuildId() && b.Attempt == l.GetAttempt() })

@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
 
-// NewBackup gives the command `freeagent backup`.
+// NewBackup returns the command `freeagent backup`.
 func NewBackup(out io.Writer, getenv func(string) string) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{

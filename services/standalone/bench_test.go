@@ -34,7 +34,7 @@ func BenchmarkSubmitToClaim(b *testing.B) {
 	b.ReportMetric(took[len(took)-1], "max-ms")
 }
 
-// submitAndFinish gives the milliseconds from the answer to the claim, and waits for the build's end.
+// submitAndFinish returns the milliseconds from the answer to the claim, and waits for the build's end.
 func (s *server) submitAndFinish(tb testing.TB, source []byte) float64 {
 	tb.Helper()
 	c := s.client()

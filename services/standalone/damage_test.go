@@ -46,7 +46,7 @@ func damages(t *testing.T) map[string]func(path string) {
 	}
 }
 
-// newObject gives the file of the object that came since before.
+// newObject returns the file of the object that came since before.
 func (f *farm) newObject(before []string) string {
 	f.t.Helper()
 	now := slices.DeleteFunc(visibleObjects(f.t, f.dir), func(path string) bool { return slices.Contains(before, path) })

@@ -126,7 +126,7 @@ func newIssuer() ([]byte, error) {
 	return kp.Seed()
 }
 
-// adminKey gives the configured key, else the one in the file, which is made at the first start.
+// adminKey returns the configured key, else the one in the file, which is made at the first start.
 func (d *dataDir) adminKey(configured string) (string, error) {
 	if configured != "" {
 		return configured, nil

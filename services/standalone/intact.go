@@ -256,7 +256,7 @@ func (d *dataDir) stamp(ctx context.Context, anew bool) error {
 	return stampDir(ctx, d.path)
 }
 
-// stampDir gives a new stamp to all parts of a data directory that no server uses.
+// stampDir returns a new stamp to all parts of a data directory that no server uses.
 func stampDir(ctx context.Context, dir string) error {
 	var random [4]byte
 	if _, err := rand.Read(random[:]); err != nil {

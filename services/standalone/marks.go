@@ -253,7 +253,7 @@ func (a *App) markDatabases(ctx context.Context) error {
 	return err
 }
 
-// stampDatabase gives a database its stamp, and the mark of one that is closed.
+// stampDatabase returns a database its stamp, and the mark of one that is closed.
 func stampDatabase(ctx context.Context, dir, service string, stamp int32) error {
 	path := filepath.Join(dir, service+".db")
 	db, err := openExisting(ctx, path)

@@ -47,7 +47,7 @@ func migrationFiles(t *testing.T) map[string][]string {
 	return dirs
 }
 
-// releasedMigrations gives the SHA-256 of each file that a release has: somebody's tables are made by it.
+// releasedMigrations returns the SHA-256 of each file that a release has: somebody's tables are made by it.
 func releasedMigrations(t *testing.T) map[string]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(testdata(), "migrations.sha256"))

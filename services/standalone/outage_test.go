@@ -131,7 +131,7 @@ func (g *cable) unmuffle() {
 	close(g.muffled)
 }
 
-// variable gives one of the environment's, and with changes it.
+// variable returns one of the environment's, and with changes it.
 func (f *installation) variable(name string) string {
 	for _, v := range f.environ {
 		if value, ok := strings.CutPrefix(v, name+"="); ok {

@@ -68,7 +68,7 @@ func TestRepeatedLinesOfTheControlPlane(t *testing.T) {
 	}
 }
 
-// inOrderOf gives the lines by number, from 1 without a hole.
+// inOrderOf returns the lines by number, from 1 without a hole.
 func inOrderOf(t *testing.T, numbers map[int64]string) (texts []string) {
 	t.Helper()
 	for n := int64(1); n <= int64(len(numbers)); n++ {

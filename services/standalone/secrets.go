@@ -10,7 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/secrets"
 )
 
-// NewSecrets gives the command `freeagent secrets`.
+// NewSecrets returns the command `freeagent secrets`.
 func NewSecrets(out io.Writer) *cobra.Command {
 	var o secrets.Options
 	cmd := &cobra.Command{

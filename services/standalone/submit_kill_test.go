@@ -35,7 +35,7 @@ func killedForm(t testing.TB, source []byte) (form []byte, contentType string) {
 	return buf.Bytes(), w.FormDataContentType()
 }
 
-// post gives the status and id of an answer, 0 if none came.
+// post returns the status and id of an answer, 0 if none came.
 func (f *farm) post(path string, form []byte, header map[string]string) (status int, id string) {
 	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.url()+path, bytes.NewReader(form))
 	if err != nil {

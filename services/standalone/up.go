@@ -44,7 +44,7 @@ type upOptions struct {
 	local                           localWorker
 }
 
-// NewUp gives the command `freeagent up`.
+// NewUp returns the command `freeagent up`.
 func NewUp(out, errs io.Writer, getenv func(string) string) *cobra.Command {
 	o := &upOptions{out: out, err: errs, getenv: getenv}
 	cmd := &cobra.Command{

@@ -75,7 +75,7 @@ func (w *v1) call(method, path, contentType string, body io.Reader, answer any) 
 	return resp.StatusCode
 }
 
-// poll gives the id of the worker's job, "" for none.
+// poll returns the id of the worker's job, "" for none.
 func (w *v1) poll() string {
 	w.t.Helper()
 	var answer struct{ Job *struct{ ID string } }

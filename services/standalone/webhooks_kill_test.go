@@ -68,7 +68,7 @@ func (r *slowReceiver) release() {
 	}
 }
 
-// of gives what was heard of some builds.
+// of returns what was heard of some builds.
 func (r *slowReceiver) of(builds ...string) (some []heard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +161,7 @@ func (f *farm) awaitWebhooks(hook string) {
 	})
 }
 
-// deliveredOf gives the delivered deliveries by build.
+// deliveredOf returns the delivered deliveries by build.
 func (f *farm) deliveredOf(hook string, builds []string) map[string]string {
 	f.t.Helper()
 	list, err := f.client().Deliveries(f.t.Context(), hook, api.DeliveryOptions{State: "delivered", Limit: 200})

@@ -113,7 +113,7 @@ func unlessNobodyThere(err error) error {
 	return err
 }
 
-// stall gives a context that ends with ErrStalled unless moved is called now and then.
+// stall returns a context that ends with ErrStalled unless moved is called now and then.
 func (c *Client) stall(ctx context.Context) (_ context.Context, moved, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := pause.NewSilence(c.cfg.Stall, func() { cancel(ErrStalled) })

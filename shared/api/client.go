@@ -50,7 +50,7 @@ const (
 	maxAnswer = 64 << 20
 )
 
-// New gives a client; it sends nothing. What is no address is ErrBaseURL.
+// New returns a client; it sends nothing. What is no address is ErrBaseURL.
 func New(cfg Config) (*Client, error) {
 	base, err := url.Parse(strings.TrimRight(cfg.BaseURL, "/"))
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
@@ -121,7 +121,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	return req, nil
 }
 
-// resolve gives an absolute address: paths are the gateway's.
+// resolve returns an absolute address: paths are the gateway's.
 func (c *Client) resolve(path string) (string, error) {
 	u, err := url.Parse(path)
 	if err != nil {

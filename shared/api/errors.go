@@ -37,7 +37,7 @@ type Error struct {
 	RetryAfter time.Duration
 }
 
-// Unwrap gives the sentinel behind the code; where there is none, as from a proxy, that of the status.
+// Unwrap returns the sentinel behind the code; where there is none, as from a proxy, that of the status.
 func (e *Error) Unwrap() error {
 	if sentinel := errors.Unwrap(build.FromCode(e.Code, e.Detail)); sentinel != nil {
 		return sentinel

@@ -102,7 +102,7 @@ func tarEntry(h *tar.Header) entry {
 	return e
 }
 
-// readError gives what the libraries say a sentinel.
+// readError returns what the libraries say a sentinel.
 func readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read archive: %w", context.Cause(ctx))

@@ -37,7 +37,7 @@ var codes = []struct {
 // CodeInternal stands for an error that no sentinel does: its text stays in the log.
 const CodeInternal = "internal"
 
-// Code gives the machine code of an error: that of the sentinel it wraps, "unavailable" for a deadline or a
+// Code returns the machine code of an error: that of the sentinel it wraps, "unavailable" for a deadline or a
 // service that stops, else "internal".
 func Code(err error) string {
 	for _, c := range codes {

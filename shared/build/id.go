@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// NewID gives a random identifier of 128 bits in lower-case base32: safe in a NATS subject, a path, a URL and a shell.
+// NewID returns a random identifier of 128 bits in lower-case base32: safe in a NATS subject, a path, a URL and a shell.
 func NewID() string { return strings.ToLower(rand.Text()) }
 
 // MaxIDLength bounds what ValidID accepts; ids of the former controller have 21 characters, ours 26.

@@ -26,7 +26,7 @@ func Stages() []Stage {
 // DefaultTTL is the silence forgiven in a stage that has no TTL of its own.
 const DefaultTTL = 5 * time.Minute
 
-// DefaultTTLs gives the silence forgiven in each stage before its lease is suspected (signing, CocoaPods and archiving go
+// DefaultTTLs returns the silence forgiven in each stage before its lease is suspected (signing, CocoaPods and archiving go
 // quiet for 3 to 5 minutes on real Macs). Whole seconds, at least 1: the bus knows no finer. The map is the caller's own.
 func DefaultTTLs() map[Stage]time.Duration {
 	return map[Stage]time.Duration{

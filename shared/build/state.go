@@ -108,7 +108,7 @@ func final() map[Command]outcome {
 	}
 }
 
-// Next gives the state that a command leads to. A refusal wraps ErrFinished, ErrTaken, ErrNotQueued or ErrLeaseLost;
+// Next returns the state that a command leads to. A refusal wraps ErrFinished, ErrTaken, ErrNotQueued or ErrLeaseLost;
 // ErrInvalid is a state or command that does not exist.
 func Next(s State, c Command) (State, error) {
 	o, ok := transitions[s][c]

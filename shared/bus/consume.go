@@ -24,7 +24,7 @@ type RetryAfter struct {
 
 func (r RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", r.D, r.Err) }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (r RetryAfter) Unwrap() error { return r.Err }
 
 // Consumer declares a durable pull consumer of ours.

@@ -67,7 +67,7 @@ func (m Message) WithID(id string) Message {
 	return m
 }
 
-// NATS gives the message as nats.go sends it.
+// NATS returns the message as nats.go sends it.
 func (m Message) NATS() *nats.Msg {
 	msg := nats.NewMsg(m.Subject)
 	for k, v := range m.Header {

@@ -62,7 +62,7 @@ func publishWindow(ctx context.Context, js jetstream.JetStream, msgs []Message) 
 	return len(msgs), nil
 }
 
-// JetStream gives the JetStream context that our publishers use: bounded in flight, acknowledgements within 5 s.
+// JetStream returns the JetStream context that our publishers use: bounded in flight, acknowledgements within 5 s.
 func JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
 	js, err := jetstream.New(nc,
 		jetstream.WithPublishAsyncMaxPending(Window),

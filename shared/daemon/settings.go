@@ -22,7 +22,7 @@ type setting struct {
 	value      reflect.Value
 }
 
-// list gives the settings of a struct and of those in it, in order.
+// list returns the settings of a struct and of those in it, in order.
 func list(v reflect.Value) (all []setting) {
 	for i := range v.NumField() {
 		field, value := v.Type().Field(i), v.Field(i)

@@ -195,7 +195,7 @@ func (c *committer) exec(ctx context.Context, q string) error {
 	return err
 }
 
-// statement gives the prepared one of a text, nil if it is to be run as it is.
+// statement returns the prepared one of a text, nil if it is to be run as it is.
 func (c *committer) statement(ctx context.Context, q string) *sql.Stmt {
 	if s := c.statements[q]; s != nil || len(c.statements) >= maxStatements {
 		return s

@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	return err
 }
 
-// parse gives the scheme's way to open.
+// parse returns the scheme's way to open.
 func (c Config) parse() (open func(context.Context) (*DB, error), err error) {
 	if !validService(c.Service) {
 		return nil, fmt.Errorf("%w: service %q: want 1 to 40 lower-case letters and _", ErrConfig, c.Service)
@@ -148,7 +148,7 @@ func rebindSQLite(q string) string {
 	return string(out)
 }
 
-// opaque gives the length of the literal, quoted identifier or comment that s begins with, else 0. A doubled quote within
+// opaque returns the length of the literal, quoted identifier or comment that s begins with, else 0. A doubled quote within
 // quotes reads as the end of one and the beginning of the next, which comes to the same.
 func opaque(s string) int {
 	through := func(end string, from int) int {
@@ -173,7 +173,7 @@ type Querier struct {
 	db *DB
 }
 
-// Read gives the read side. On SQLite it sees what was committed before each query.
+// Read returns the read side. On SQLite it sees what was committed before each query.
 func (db *DB) Read() Querier { return Querier{db} }
 
 // QueryContext is database/sql's, with $N placeholders.

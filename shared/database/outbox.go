@@ -157,7 +157,7 @@ func (db *DB) remove(ctx context.Context, seqs []int64) error {
 	return nil
 }
 
-// oldestWaiting gives the smallest number in the outbox, or the largest there can be.
+// oldestWaiting returns the smallest number in the outbox, or the largest there can be.
 func (db *DB) oldestWaiting(ctx context.Context) (seq int64, err error) {
 	err = db.Read().QueryRowContext(ctx, "SELECT COALESCE(MIN(seq), $1) FROM outbox", int64(math.MaxInt64)).Scan(&seq)
 	if err != nil {

@@ -52,7 +52,7 @@ type removal struct {
 	err  error // after done
 }
 
-// NewRelay gives the relay of db's outbox.
+// NewRelay returns the relay of db's outbox.
 func NewRelay(db *DB, to Publisher, log *slog.Logger) *Relay {
 	return &Relay{db: db, to: to, log: log}
 }
@@ -200,7 +200,7 @@ func (r *Relay) batch(ctx context.Context) (full bool, err error) {
 	return full, failed
 }
 
-// waiting gives the next batch: what is in the outbox and not about to leave it.
+// waiting returns the next batch: what is in the outbox and not about to leave it.
 func (r *Relay) waiting(ctx context.Context) (seqs []int64, msgs []Message, err error) {
 	if r.leaving == nil {
 		return r.db.waitingMessages(ctx, relayBatch)

@@ -17,7 +17,7 @@ type statements struct {
 	byText map[string]*sql.Stmt
 }
 
-// prepared gives the statement of a text, nil if it is to be run as it is: then whatever is wrong with it shows itself.
+// prepared returns the statement of a text, nil if it is to be run as it is: then whatever is wrong with it shows itself.
 func (db *DB) prepared(ctx context.Context, query string) *sql.Stmt {
 	if db.dialect != SQLite {
 		return nil

@@ -63,7 +63,7 @@ func validWorker(id string) error {
 	return nil
 }
 
-// platformsOf gives the platforms of a worker whose pool and platforms have names.
+// platformsOf returns the platforms of a worker whose pool and platforms have names.
 func platformsOf(w Worker) ([]build.Platform, error) {
 	if !build.ValidID(w.Pool) {
 		return nil, fmt.Errorf("%w: %s is not a pool", ErrWorker, printable(w.Pool))

@@ -25,7 +25,7 @@ type Group struct {
 	members []member
 }
 
-// New gives an empty group.
+// New returns an empty group.
 func New(log *slog.Logger) *Group { return &Group{log: log} }
 
 // Go adds a loop; it starts with Run, after those added before it.

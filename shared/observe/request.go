@@ -20,7 +20,7 @@ func WithRequestID(ctx context.Context, id string) (context.Context, string) {
 	return context.WithValue(ctx, requestIDKey{}, id), id
 }
 
-// RequestID gives the context's request id, or "".
+// RequestID returns the context's request id, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id

@@ -25,7 +25,7 @@ type Observer interface {
 	Published(subject string, err error)
 }
 
-// NewRelay gives the relay that publishes what Emit wrote to db. sync makes durable what the bus has acknowledged, before it
+// NewRelay returns the relay that publishes what Emit wrote to db. sync makes durable what the bus has acknowledged, before it
 // leaves the outbox; nil: an acknowledgement says that it is. observer may be nil.
 func NewRelay(db *database.DB, js jetstream.JetStream, sync func() error, observer Observer, log *slog.Logger) *database.Relay {
 	return database.NewRelay(db, publisher{js: js, sync: sync, observer: observer}, log)

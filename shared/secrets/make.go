@@ -166,7 +166,7 @@ func (m *maker) write(name, content string) {
 	}
 }
 
-// read gives the content of a file that was made before.
+// read returns the content of a file that was made before.
 func (m *maker) read(name string) string {
 	data, err := os.ReadFile(filepath.Join(m.Dir, name))
 	m.fail(err)

@@ -109,7 +109,7 @@ type pair struct {
 	changed [2]time.Time
 }
 
-// get gives the certificate that the files hold, or held last.
+// get returns the certificate that the files hold, or held last.
 func (p *pair) get() (*tls.Certificate, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

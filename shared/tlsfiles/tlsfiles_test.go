@@ -30,7 +30,7 @@ func serve(t *testing.T, c *tls.Config) string {
 	return "https://" + l.Addr().String()
 }
 
-// get gives the answer's headers.
+// get returns the answer's headers.
 func get(t *testing.T, url string, c *tls.Config) (http.Header, error) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}

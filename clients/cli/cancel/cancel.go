@@ -18,7 +18,7 @@ type options struct {
 	json    bool
 }
 
-// New gives the command.
+// New returns the command.
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{

@@ -36,7 +36,7 @@ type options struct {
 	ready           func(net.Addr)
 }
 
-// New gives the command.
+// New returns the command.
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{

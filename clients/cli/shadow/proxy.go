@@ -41,7 +41,7 @@ type Proxy struct {
 // shadowTimeout bounds one request to the shadow, however large.
 const shadowTimeout = 10 * time.Minute
 
-// NewProxy gives a proxy; it sends nothing.
+// NewProxy returns a proxy; it sends nothing.
 func NewProxy(cfg Config) *Proxy {
 	p := &Proxy{
 		cfg: cfg, client: &http.Client{Transport: cfg.Transport, Timeout: shadowTimeout}, depot: &depot{limit: cfg.Spool},

@@ -164,7 +164,7 @@ func (p *Proxy) query(u *url.URL) string {
 // maxTranslated is how long a body may be that is searched for ids; a longer one that is no form is sent as it is.
 const maxTranslated = 4 << 20
 
-// body gives the body with the shadow's ids in it, and its length, -1 if that is not known.
+// body returns the body with the shadow's ids in it, and its length, -1 if that is not known.
 func (p *Proxy) body(j *job) (body io.Reader, length int64, contentType string) {
 	kind, params, err := mime.ParseMediaType(j.header.Get("Content-Type"))
 	switch {

@@ -117,7 +117,7 @@ func (t *Tally) Write(w io.Writer) error {
 	return nil
 }
 
-// Sum gives the totals.
+// Sum returns the totals.
 func (t *Tally) Sum() Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()

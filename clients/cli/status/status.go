@@ -19,7 +19,7 @@ type options struct {
 	watch, json bool
 }
 
-// New gives the command.
+// New returns the command.
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{

@@ -29,7 +29,7 @@ type options struct {
 	follow, json, noGit    bool
 }
 
-// New gives the command.
+// New returns the command.
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{

@@ -25,7 +25,7 @@ type addOptions struct {
 	json                              bool
 }
 
-// NewAdd gives `freeagent webhooks add`.
+// NewAdd returns `freeagent webhooks add`.
 func NewAdd(streams session.IO) *cobra.Command {
 	o := &addOptions{io: streams}
 	cmd := &cobra.Command{

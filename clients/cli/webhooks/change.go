@@ -21,7 +21,7 @@ type changeOptions struct {
 	said   string
 }
 
-// NewRemove gives `freeagent webhooks remove`.
+// NewRemove returns `freeagent webhooks remove`.
 func NewRemove(streams session.IO) *cobra.Command {
 	return newChange(streams, &changeOptions{change: func(ctx context.Context, c *api.Client, id string) (api.Webhook, error) {
 		return c.RemoveWebhook(ctx, id)
@@ -30,7 +30,7 @@ func NewRemove(streams session.IO) *cobra.Command {
 	})
 }
 
-// NewEnable gives `freeagent webhooks enable` or disable.
+// NewEnable returns `freeagent webhooks enable` or disable.
 func NewEnable(streams session.IO, on bool) *cobra.Command {
 	o := &changeOptions{change: func(ctx context.Context, c *api.Client, id string) (api.Webhook, error) {
 		return c.ChangeWebhook(ctx, id, api.NewWebhook{Enabled: &on})

@@ -20,7 +20,7 @@ type deliveriesOptions struct {
 	json bool
 }
 
-// NewDeliveries gives `freeagent webhooks deliveries`.
+// NewDeliveries returns `freeagent webhooks deliveries`.
 func NewDeliveries(streams session.IO) *cobra.Command {
 	o := &deliveriesOptions{io: streams}
 	cmd := &cobra.Command{

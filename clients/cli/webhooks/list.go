@@ -20,7 +20,7 @@ type listOptions struct {
 	json    bool
 }
 
-// NewList gives `freeagent webhooks list`.
+// NewList returns `freeagent webhooks list`.
 func NewList(streams session.IO) *cobra.Command {
 	o := &listOptions{io: streams}
 	cmd := &cobra.Command{

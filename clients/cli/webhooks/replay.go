@@ -20,7 +20,7 @@ type replayOptions struct {
 	json bool
 }
 
-// NewReplay gives `freeagent webhooks replay`.
+// NewReplay returns `freeagent webhooks replay`.
 func NewReplay(streams session.IO) *cobra.Command {
 	o := &replayOptions{io: streams}
 	cmd := &cobra.Command{

@@ -20,7 +20,7 @@ type testOptions struct {
 	json    bool
 }
 
-// NewTest gives `freeagent webhooks test`.
+// NewTest returns `freeagent webhooks test`.
 func NewTest(streams session.IO) *cobra.Command {
 	o := &testOptions{io: streams}
 	cmd := &cobra.Command{

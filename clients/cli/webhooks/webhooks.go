@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 )
 
-// New gives the command with its verbs.
+// New returns the command with its verbs.
 func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "webhooks",

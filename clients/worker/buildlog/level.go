@@ -13,7 +13,7 @@ var (
 	warnLine  = regexp.MustCompile(`(?i)^\s*(npm warn|warn(ing)?\b|›? ?warning:)`)
 )
 
-// Plain gives a line without its colours.
+// Plain returns a line without its colours.
 func Plain(text string) string {
 	if strings.IndexByte(text, 0x1b) < 0 {
 		return text

@@ -80,7 +80,7 @@ func (b *budget) hold(l *eventsv1.LogLine) {
 	}
 }
 
-// release gives the last lines, and before them the mark that says how much is missing.
+// release returns the last lines, and before them the mark that says how much is missing.
 func (b *budget) release() []*eventsv1.LogLine {
 	lines := b.last[b.head:]
 	if len(lines) > 0 && b.dropped > 0 {

@@ -62,7 +62,7 @@ type Shipper struct {
 	added   chan struct{}
 }
 
-// New gives a shipper that sends nothing until Run.
+// New returns a shipper that sends nothing until Run.
 func New(cfg Config) *Shipper {
 	if cfg.Buffer == 0 {
 		cfg.Buffer = DefaultBuffer
@@ -165,7 +165,7 @@ func (s *Shipper) waiting() int {
 	return len(s.lines)
 }
 
-// next gives the chunk at the front; nil if there is none.
+// next returns the chunk at the front; nil if there is none.
 func (s *Shipper) next() *eventsv1.LogChunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()

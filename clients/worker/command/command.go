@@ -53,7 +53,7 @@ type IO struct {
 	Stderr io.Writer
 }
 
-// New gives the command "worker".
+// New returns the command "worker".
 func New(streams IO) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{

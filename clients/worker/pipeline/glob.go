@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Match gives the slash paths below root that the result pattern names, sorted; none is no error. Links are not followed
+// Match returns the slash paths below root that the result pattern names, sorted; none is no error. Links are not followed
 // on the way, so nothing outside of root is found.
 func Match(root, pattern string) ([]string, error) {
 	r, err := os.OpenRoot(root)

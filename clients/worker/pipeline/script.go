@@ -49,7 +49,7 @@ func leads(word string) bool {
 	return slices.Contains([]string{"if", "then", "else", "elif", "do", "while", "until", "!", "{"}, word)
 }
 
-// list reads commands up to the byte end, which it takes. As a branch of case it ends at ;; or at esac, of which it tells.
+// list reads commands up to the byte end, which it takes. A branch of case ends at ;; or at esac; the result says which.
 func (p *scanner) list(end byte, branch bool) (esac bool) {
 	p.depth++
 	defer func() { p.depth-- }()

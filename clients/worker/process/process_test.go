@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	m.Run() // its result becomes the exit code
 }
 
-// shell gives a command; helper is this test's own binary, for what a shell cannot do.
+// shell returns a command; helper is this test's own binary, for what a shell cannot do.
 func shell(t *testing.T, script string) process.Spec {
 	t.Helper()
 	self, err := os.Executable()

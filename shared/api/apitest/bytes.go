@@ -148,7 +148,7 @@ func serve(w http.ResponseWriter, r *http.Request, data []byte, sum string) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 }
 
-// Grant gives the right to read data.
+// Grant returns the right to read data.
 func (s *Server) Grant(data []byte) api.Grant {
 	ticket := build.NewID()
 	s.change(func() { s.objects[ticket] = data })

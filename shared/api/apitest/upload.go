@@ -71,7 +71,7 @@ func (s *Server) newUpload(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// PutGrant gives the right to write an object; Stored reads it back.
+// PutGrant returns the right to write an object; Stored reads it back.
 func (s *Server) PutGrant() api.Grant {
 	ticket := build.NewID()
 	s.change(func() { s.uploads[ticket] = newArriving("", true) })

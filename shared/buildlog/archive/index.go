@@ -74,7 +74,7 @@ func seekTable(frames []frame) []byte {
 	return binary.LittleEndian.AppendUint32(b, footerMagic)
 }
 
-// footer gives how many frames a file has, by its last bytes.
+// footer returns how many frames a file has, by its last bytes.
 func footer(tail []byte) (n int64, err error) {
 	if len(tail) < footerLength || binary.LittleEndian.Uint32(tail[len(tail)-4:]) != footerMagic {
 		return 0, fmt.Errorf("%w: it has no seek table", ErrCorrupt)

@@ -99,7 +99,7 @@ func (r *Reader) Lines() int64 { return r.lines }
 // Marks are what Writer.Close was given.
 func (r *Reader) Marks() []Mark { return r.marks }
 
-// Read gives the lines from number from to number to to f, in order; to <= 0 is the last. f's error ends it; ErrStop does so
+// Read returns the lines from number from to number to to f, in order; to <= 0 is the last. f's error ends it; ErrStop does so
 // without being one.
 func (r *Reader) Read(ctx context.Context, from, to int64, f func(Line) error) error {
 	if to <= 0 || to > r.lines {

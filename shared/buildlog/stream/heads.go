@@ -22,7 +22,7 @@ type Head struct {
 	Seq uint64
 }
 
-// Heads gives the heads of what a log has behind the place after to f, in order, without the lines. It ends early, without an
+// Heads returns the heads of what a log has behind the place after to f, in order, without the lines. It ends early, without an
 // error, before a message whose head says nothing: those of older workers.
 func Heads(ctx context.Context, js jetstream.JetStream, authors *Authors, buildID string, after uint64, f func(Head) error) error {
 	t, err := open(ctx, js, authors, buildID, after, true)

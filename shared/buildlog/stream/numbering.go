@@ -64,7 +64,7 @@ func (n *Numbering) Marks() []logarchive.Mark {
 // Clone is a numbering that goes on from here by itself.
 func (n *Numbering) Clone() *Numbering { return &Numbering{lines: n.lines, last: maps.Clone(n.last)} }
 
-// Add gives the lines of the next chunk that the log does not have yet; they are valid until the next call.
+// Add returns the lines of the next chunk that the log does not have yet; they are valid until the next call.
 func (n *Numbering) Add(c Chunk) []logarchive.Line {
 	n.out = n.out[:0]
 	skip, missing := n.place(seriesOf(c.Writer, c.ID, c.GetAttempt()), c.GetFirstLine(), len(c.GetLines()))

@@ -110,7 +110,7 @@ func idOf(m jetstream.Msg, writer string) string {
 // readTimeout bounds the wait for each message of a log that is there already.
 const readTimeout = 10 * time.Second
 
-// Backlog gives what the log held when it was opened to f, in order. What comes meanwhile is for the next reader.
+// Backlog returns what the log held when it was opened to f, in order. What comes meanwhile is for the next reader.
 func (t *Tail) Backlog(ctx context.Context, f func(Chunk) error) error {
 	for range t.Pending() {
 		c, err := t.Next(ctx, readTimeout)

@@ -25,7 +25,7 @@ type Server struct {
 	srv atomic.Pointer[server.Server]
 }
 
-// Start gives a fresh server whose streams and buckets are those of bus.NewTopology.
+// Start returns a fresh server whose streams and buckets are those of bus.NewTopology.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	return StartWith(tb, 0)
@@ -91,7 +91,7 @@ func (p provider) InProcessConn() (net.Conn, error) {
 	return conn, nil
 }
 
-// Connect gives a connection that is closed with the test.
+// Connect returns a connection that is closed with the test.
 func (s *Server) Connect(name string) *nats.Conn {
 	s.tb.Helper()
 	nc, err := bus.Connect(bus.Config{Name: name, InProcess: provider{s}}, slog.New(slog.DiscardHandler))

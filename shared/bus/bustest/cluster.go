@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// Cluster gives a connection to three fresh servers that replicate. There are no streams yet.
+// Cluster returns a connection to three fresh servers that replicate. There are no streams yet.
 func Cluster(tb testing.TB) *nats.Conn {
 	tb.Helper()
 	routes := routes(tb)

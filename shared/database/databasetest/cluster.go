@@ -138,7 +138,7 @@ func binDir() (string, error) {
 	return "", errNoPostgres
 }
 
-// major gives the first number in a path, 0 without one.
+// major returns the first number in a path, 0 without one.
 func major(path string) (n int) {
 	if i := strings.IndexAny(path, "0123456789"); i >= 0 {
 		fmt.Sscanf(path[i:], "%d", &n) //nolint:errcheck // 0 then

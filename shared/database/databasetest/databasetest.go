@@ -47,7 +47,7 @@ func Open(tb testing.TB, url string) *database.DB {
 	return db
 }
 
-// SQLite gives the URL of a file in a directory of the test's own.
+// SQLite returns the URL of a file in a directory of the test's own.
 func SQLite(tb testing.TB) string {
 	tb.Helper()
 	return "sqlite://" + filepath.Join(tb.TempDir(), "test.db")
@@ -55,7 +55,7 @@ func SQLite(tb testing.TB) string {
 
 var databases atomic.Int64 //nolint:gochecknoglobals // the cluster is the process's, so is its counter
 
-// Postgres gives the URL of a fresh database in the process's cluster; it is dropped with the test.
+// Postgres returns the URL of a fresh database in the process's cluster; it is dropped with the test.
 func Postgres(tb testing.TB) string {
 	tb.Helper()
 	if os.Getenv("FREEAGENT_TEST_SQLITE_ONLY") == "1" {

@@ -63,7 +63,7 @@ func (f Found) believable() Found {
 
 var errUnknown = errors.New("git does not know it")
 
-// Commit gives the whole id of what git knows by that name, such as a tag or a short id.
+// Commit returns the whole id of what git knows by that name, such as a tag or a short id.
 func Commit(ctx context.Context, dir, name string) (string, error) {
 	if name != "" && (build.Origin{Commit: name}).Check() == nil {
 		return name, nil // a whole id needs no git

@@ -116,7 +116,7 @@ func (r *rules) takes(rel string, d fs.DirEntry) bool {
 	return !r.at(path.Dir(rel)).matcher.MatchesPath(name)
 }
 
-// at gives what counts in a directory.
+// at returns what counts in a directory.
 func (r *rules) at(dir string) directory {
 	if d, ok := r.git[dir]; ok {
 		return d

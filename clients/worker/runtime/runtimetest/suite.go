@@ -39,7 +39,7 @@ func job() runtime.Job {
 	return runtime.Job{BuildID: build.NewID(), Attempt: 1, Platform: build.Android}
 }
 
-// begin gives a workspace with its source and plan.
+// begin returns a workspace with its source and plan.
 func (f Fates) begin(t *testing.T, e runtime.Executor) (runtime.Workspace, pipeline.Plan) {
 	t.Helper()
 	if err := e.Sweep(t.Context()); err != nil {

@@ -22,7 +22,7 @@ type SQL struct{ db *database.DB }
 
 var _ Store = (*SQL)(nil)
 
-// New gives the store of db, which must be migrated before anything else is asked.
+// New returns the store of db, which must be migrated before anything else is asked.
 func New(db *database.DB) *SQL { return &SQL{db: db} }
 
 // Migrate implements Store.

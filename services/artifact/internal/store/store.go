@@ -98,7 +98,7 @@ type Store interface {
 	GiveUp(ctx context.Context, id string, counted bool) error
 	// Commit makes a staged row stored, with the bytes under key or, if that is empty, those of c; ErrNotStaged if another upload was faster or the row is going or gone.
 	Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error
-	// Assign gives a row with bytes that is not kept to a build's attempt; false unless the row is a build's that was asked
+	// Assign returns a row with bytes that is not kept to a build's attempt; false unless the row is a build's that was asked
 	// for as from, or has been given to that attempt already.
 	Assign(ctx context.Context, id, from, buildID string, attempt int32) (bool, error)
 	// Keep makes rows with bytes permanent, all or none: ErrNotFound if one has no bytes.

@@ -56,7 +56,7 @@ func New(key []byte) (*Signer, error) {
 	return &Signer{key: key}, nil
 }
 
-// Sign gives the text to be sent in a header: secret, never to be logged.
+// Sign returns the text to be sent in a header: secret, never to be logged.
 func (s *Signer) Sign(t Ticket) (string, error) {
 	body, err := json.Marshal(t)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	BuildHeader     = "X-Build-Id"
 )
 
-// WithRequestID gives each request an id, which its answer and log lines carry.
+// WithRequestID returns each request an id, which its answer and log lines carry.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestIDHeader)

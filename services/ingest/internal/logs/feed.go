@@ -171,7 +171,7 @@ func (r *feed) arrived() {
 	}
 }
 
-// wait gives the next message; none, and settled, if nothing came for as long as a build's last lines may take. While it is
+// wait returns the next message; none, and settled, if nothing came for as long as a build's last lines may take. While it is
 // quiet the build is asked about: the message that says that it has ended may have been lost with a stream.
 func (r *feed) wait() (logstream.Chunk, error) {
 	for {

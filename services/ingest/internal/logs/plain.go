@@ -2,7 +2,7 @@ package logs
 
 import "strings"
 
-// Plain gives a line without what a terminal would obey: colours, cursor moves, titles, and control characters but the tab.
+// Plain returns a line without what a terminal would obey: colours, cursor moves, titles, and control characters but the tab.
 func Plain(s string) string {
 	if strings.IndexFunc(s, control) < 0 {
 		return s

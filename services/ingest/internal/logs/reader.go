@@ -110,7 +110,7 @@ func (p *reading) once(ctx context.Context) (again bool, err error) {
 	return false, err
 }
 
-// read gives what the stream has behind a place.
+// read returns what the stream has behind a place.
 func (p *reading) read(ctx context.Context, from Checkpoint) error {
 	tail, err := logstream.Open(ctx, p.reader.js, p.reader.authors, p.BuildID, from.seq)
 	if err != nil {
@@ -138,7 +138,7 @@ var (
 	errStopped = errors.New("enough lines")
 )
 
-// begin gives what the archive has, and tells the place in the stream behind it.
+// begin returns what the archive has, and tells the place in the stream behind it.
 func (p *reading) begin(ctx context.Context) (none Checkpoint, err error) {
 	resp := &artifactv1.LogResponse{}
 	p.asked = time.Now()

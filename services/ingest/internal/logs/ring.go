@@ -13,7 +13,7 @@ type entry struct {
 func (e *entry) first() int64 { return e.lines[0].Number }
 func (e *entry) last() int64  { return e.lines[len(e.lines)-1].Number }
 
-// encoded gives the entry's lines from a number on.
+// encoded returns the entry's lines from a number on.
 func (e *entry) encoded(from int64, encode func([]byte, Line) []byte) []byte {
 	if from > e.first() {
 		var b []byte

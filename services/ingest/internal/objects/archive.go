@@ -63,7 +63,7 @@ func (s *archiveSource) ReadAt(ctx context.Context, p []byte, offset int64) erro
 // ticketSlack is how long before its end a ticket is not used any more.
 const ticketSlack = 2 * pieceTimeout
 
-// ticket gives the right to read, asked for anew when the last one is about to end.
+// ticket returns the right to read, asked for anew when the last one is about to end.
 func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	s.mu.Lock()
 	grant := s.grant

@@ -31,7 +31,7 @@ type Backend interface {
 	Builds(ctx context.Context, query url.Values) (api.BuildList, error)
 	Build(ctx context.Context, id string) (api.Build, error)
 	Cancel(ctx context.Context, id string) error
-	// Public gives the sentence and status of an error that people may see.
+	// Public returns the sentence and status of an error that people may see.
 	Public(err error) (sentence string, status int)
 }
 

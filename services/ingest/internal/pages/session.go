@@ -15,7 +15,7 @@ const (
 	securePrefix = "__Host-"
 )
 
-// Cookie gives the session's secret that a request has, empty for none.
+// Cookie returns the session's secret that a request has, empty for none.
 func Cookie(r *http.Request) string {
 	for _, name := range []string{securePrefix + cookieName, cookieName} {
 		if c, err := r.Cookie(name); err == nil && c.Value != "" {

@@ -81,7 +81,7 @@ func Read(data []byte) (*Bundle, error) {
 	return b, nil
 }
 
-// list gives the entries of a zip whose names, number and declared sizes are fit.
+// list returns the entries of a zip whose names, number and declared sizes are fit.
 func list(data []byte) ([]*zip.File, error) {
 	r := bytes.NewReader(data)
 	switch {

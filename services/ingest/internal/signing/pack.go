@@ -10,7 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
-// Pack gives the one bundle that is made of a submitter's certs, a zip or a bare
+// Pack returns the one bundle that is made of a submitter's certs, a zip or a bare
 // PKCS#12 file, and of a provisioning profile sent beside them (nil or empty: none).
 // The same input gives the same bytes; a zip that lacks nothing is returned as it
 // came. ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge, ErrNoIdentity.

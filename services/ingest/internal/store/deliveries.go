@@ -86,7 +86,7 @@ func (s *Store) AddDeliveries(ctx context.Context, all []Delivery) error {
 	return nil
 }
 
-// DueWebhooks gives the enabled webhooks with something to deliver now.
+// DueWebhooks returns the enabled webhooks with something to deliver now.
 func (s *Store) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE enabled = 1 AND EXISTS (
 		SELECT 1 FROM webhook_deliveries d WHERE d.hook_id = webhooks.id AND d.state = 'pending' AND d.next_at <= $1)`, now.UnixMilli())
@@ -232,7 +232,7 @@ func (s *Store) Deliveries(ctx context.Context, hookID string, f DeliveryFilter,
 	return all, rows.Err()
 }
 
-// Delivery gives one of a webhook's with its attempts, the oldest first.
+// Delivery returns one of a webhook's with its attempts, the oldest first.
 func (s *Store) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
 	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
 	if err != nil {

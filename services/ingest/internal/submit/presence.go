@@ -11,7 +11,7 @@ import (
 )
 
 // A submit that is under way is held by the gateway process that works on it. The process renews a lease in SQL while it holds
-// any, and whoever meets such a submit watches the lease. Judging wrongly is harmless: the build's id is fixed by the first
+// any, and a process that meets such a submit watches the lease. Judging wrongly is harmless: the build's id is fixed by the first
 // submit, and the scheduler makes one build of an id. So the times are short.
 
 const (

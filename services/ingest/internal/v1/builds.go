@@ -17,7 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// orNull gives an absent value as JSON null: the client wants the field, and not a zero.
+// orNull returns an absent value as JSON null: the client wants the field, and not a zero.
 func orNull[T comparable](v T) *T {
 	var zero T
 	if v == zero {

@@ -113,7 +113,7 @@ func (h *publicStats) askStats(ctx context.Context) (stats, error) {
 	return h.cache.put(s, today, u), nil
 }
 
-// askToday gives what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
+// askToday returns what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
 func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

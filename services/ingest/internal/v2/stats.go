@@ -143,7 +143,7 @@ func (h figures) rebuildStats(w http.ResponseWriter, r *http.Request) {
 // usageTimeout bounds a question to the monitor whose answer is optional.
 const usageTimeout = time.Second
 
-// workersHealth gives that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
+// workersHealth returns that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
 func (h *API) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

@@ -82,7 +82,7 @@ func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {
 	return nil
 }
 
-// deliveriesOf gives what an event becomes; an event that cannot be read is nothing to anybody.
+// deliveriesOf returns what an event becomes; an event that cannot be read is nothing to anybody.
 func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []store.Webhook) ([]store.Delivery, error) {
 	e, err := eventOf(m)
 	if err != nil {

@@ -36,7 +36,7 @@ func Allowed(addr netip.Addr, allow []netip.Prefix) bool {
 	return !slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// NewClient gives a client that connects only to where it may. Answers must come within timeout.
+// NewClient returns a client that connects only to where it may. Answers must come within timeout.
 func NewClient(allow []netip.Prefix, timeout time.Duration) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: timeout,

@@ -153,7 +153,7 @@ func placeOf(cursor string) (p place) {
 	return p
 }
 
-// ExportSnapshots gives a page of what was taken over, then of what was measured here, whose number is 0; next is empty at the end.
+// ExportSnapshots returns a page of what was taken over, then of what was measured here, whose number is 0; next is empty at the end.
 func (s *Store) ExportSnapshots(ctx context.Context, cursor string) (all []*monitorv1.Snapshot, next string, err error) {
 	q, p := `SELECT build_id, 0, at, number, cpu_percent, memory_mb FROM snapshots
 		WHERE (build_id, number) > ($1, $2) ORDER BY build_id, number LIMIT $3`, placeOf(cursor)

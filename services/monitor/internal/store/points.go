@@ -21,7 +21,7 @@ const (
 		FROM sample_minutes WHERE build_id = $2 AND minute >= $3 AND minute < $4`
 )
 
-// Points gives what a build used in steps, oldest first, at most limit. A step with two stages is two points.
+// Points returns what a build used in steps, oldest first, at most limit. A step with two stages is two points.
 func (s *Store) Points(ctx context.Context, buildID string, from, to time.Time, step time.Duration, limit int) ([]*monitorv1.TelemetryPoint, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT t, attempt, stage, sum(n), max(unreliable), sum(cpu_sum), sum(cpu_n), max(cpu_max),
 			sum(mem_sum), sum(mem_n), max(mem_max), sum(disk_sum), sum(disk_n), sum(proc_sum), sum(proc_n)
@@ -62,7 +62,7 @@ func (s sum) mean() *float64 {
 	return &m
 }
 
-// Span gives the times of a build's first and last sample; zero if there is none.
+// Span returns the times of a build's first and last sample; zero if there is none.
 func (s *Store) Span(ctx context.Context, buildID string) (first, last time.Time, err error) {
 	var a, b *int64
 	err = s.db.Read().QueryRowContext(ctx, `SELECT min(t), max(t) FROM (

@@ -37,7 +37,7 @@ func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, for
 	return err
 }
 
-// Reports gives a worker's, newest first.
+// Reports returns a worker's, newest first.
 func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, worker_id, status, run_at, duration_ms, auto_fixed, checks FROM reports
 		WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT $2`, workerID, limit)

@@ -148,7 +148,7 @@ func bit(b bool) int64 {
 	return 0
 }
 
-// Usage gives the mean of all CPU samples in percent of one core, how many there were, and how many samples were dropped.
+// Usage returns the mean of all CPU samples in percent of one core, how many there were, and how many samples were dropped.
 func (s *Store) Usage(ctx context.Context) (mean float64, n, dropped int64, err error) {
 	var sum float64
 	err = s.db.Read().QueryRowContext(ctx, `SELECT cpu_sum, cpu_count, dropped FROM usage_totals WHERE id = 1`).Scan(&sum, &n, &dropped)

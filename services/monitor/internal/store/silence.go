@@ -55,7 +55,7 @@ func fade(ctx context.Context, tx *database.Tx, project, stage string) error {
 	return err
 }
 
-// Silences gives what is known of a project and stage, the shortest first.
+// Silences returns what is known of a project and stage, the shortest first.
 func (s *Store) Silences(ctx context.Context, project, stage string) ([]Silence, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT bucket, count FROM silences WHERE project = $1 AND stage = $2 ORDER BY bucket`, project, stage)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Store) Silences(ctx context.Context, project, stage string) ([]Silence,
 	return all, rows.Err()
 }
 
-// Project gives the project of a watched build, false if it is not watched.
+// Project returns the project of a watched build, false if it is not watched.
 func (s *Store) Project(ctx context.Context, buildID string) (project string, ok bool, err error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT project FROM leases WHERE build_id = $1`, buildID)
 	if err != nil {

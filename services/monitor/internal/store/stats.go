@@ -72,7 +72,7 @@ func (s *Store) CountEvents(ctx context.Context, all []Contribution) error {
 	return nil
 }
 
-// markCounted gives the ids that were not counted before, and notes that they are.
+// markCounted returns the ids that were not counted before, and notes that they are.
 func markCounted(ctx context.Context, tx *database.Tx, all []Contribution) (map[string]bool, error) {
 	fresh := map[string]bool{}
 	for rest := all; len(rest) > 0; {
@@ -214,7 +214,7 @@ func (s *Store) ForgetCounted(ctx context.Context, t time.Time) error {
 	return s.exec(ctx, "sweep counted events", `DELETE FROM counted_events WHERE at < $1`, t.UnixMilli())
 }
 
-// CountedBetween gives how many events of a time were counted.
+// CountedBetween returns how many events of a time were counted.
 func (s *Store) CountedBetween(ctx context.Context, from, to time.Time) (n int64, err error) {
 	err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM counted_events WHERE at >= $1 AND at < $2`, from.UnixMilli(), to.UnixMilli()).Scan(&n)
 	if err != nil {

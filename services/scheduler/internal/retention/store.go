@@ -120,7 +120,7 @@ func (s *Store) Settle(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Seed gives a new farm its first policy; false if the farm is not new, or has been given one.
+// Seed returns a new farm its first policy; false if the farm is not new, or has been given one.
 func (s *Store) Seed(ctx context.Context, p Policy) (seeded bool, err error) {
 	err = s.tx(ctx, "seed the retention policy", func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE retention_state SET seed = 0 WHERE id = 1 AND seed = 1`)

@@ -100,7 +100,7 @@ func (s *Store) Ended(ctx context.Context, workerID string) (completed, failed i
 	return completed, failed, nil
 }
 
-// Held gives the builds whose lease the worker holds.
+// Held returns the builds whose lease the worker holds.
 func (s *Store) Held(ctx context.Context, workerID string) ([]Build, error) {
 	rows, err := s.db.Read().QueryContext(ctx, heldBy, workerID)
 	return collect(rows, err, "builds of worker "+workerID)

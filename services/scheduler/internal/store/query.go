@@ -15,7 +15,7 @@ func (s *Store) Build(ctx context.Context, id string) (Build, error) {
 	return scanBuild(s.db.Read().QueryRowContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE id = $1`, id))
 }
 
-// Attempts gives a build's hand-outs, oldest first.
+// Attempts returns a build's hand-outs, oldest first.
 func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT build_id, number, worker_id, worker_name, claimed_at, started_at,
 		ended_at, outcome, error FROM attempts WHERE build_id = $1 ORDER BY number`, buildID)
@@ -77,7 +77,7 @@ func (s *Store) QueuedByLane(ctx context.Context) (map[Lane]int, error) {
 	return counts, nil
 }
 
-// Untaken gives the lanes in which builds are on offer since before then.
+// Untaken returns the lanes in which builds are on offer since before then.
 func (s *Store) Untaken(ctx context.Context, then time.Time) ([]Lane, error) {
 	counts, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'queued' AND queued_at <= $1
 		GROUP BY pool, platform`, millis(then))

@@ -108,7 +108,7 @@ func (t *Tx) SetDraining(ctx context.Context, id string, draining bool) error {
 const heldBy = `SELECT ` + buildColumns + ` FROM builds
 	WHERE worker_id = $1 AND state IN ('assigned', 'building') ORDER BY seq`
 
-// Held gives the builds whose lease the worker holds.
+// Held returns the builds whose lease the worker holds.
 func (t *Tx) Held(ctx context.Context, workerID string) ([]Build, error) {
 	rows, err := t.tx.QueryContext(ctx, heldBy, workerID)
 	return collect(rows, err, "builds of worker "+workerID)

@@ -154,7 +154,7 @@ func (s *Server) options(cfg Config, host string, port int) (*server.Options, *s
 	}, fa
 }
 
-// Connect gives a service its own connection inside the process. The caller closes it.
+// Connect returns a service its own connection inside the process. The caller closes it.
 func (s *Server) Connect(name string, log *slog.Logger) (*nats.Conn, error) {
 	return bus.Connect(bus.Config{Name: name, User: servicesUser, Password: s.password, InProcess: s}, log)
 }

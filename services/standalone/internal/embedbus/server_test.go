@@ -38,7 +38,7 @@ func setup(t *testing.T) *bundle {
 	return setupTTL(t, 0)
 }
 
-// setupTTL gives a server whose workers' credentials live for ttl.
+// setupTTL returns a server whose workers' credentials live for ttl.
 func setupTTL(t *testing.T, ttl time.Duration) *bundle {
 	t.Helper()
 	issuer, err := nkeys.CreateAccount()

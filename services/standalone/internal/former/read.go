@@ -54,7 +54,7 @@ func (c *Controller) Builds(ctx context.Context, after int64, limit int) ([]Buil
 // linePage bounds the lines that are held at once.
 const linePage = 2000
 
-// Lines gives a build's log to f, oldest first.
+// Lines returns a build's log to f, oldest first.
 func (c *Controller) Lines(ctx context.Context, buildID string, f func(Line) error) error {
 	for after := int64(-1); ; {
 		lines, err := page(ctx, c, func(r *sql.Rows, l *Line) error { return r.Scan(&l.ID, &l.At, &l.Level, &l.Message) },

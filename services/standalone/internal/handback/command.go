@@ -24,7 +24,7 @@ type command struct {
 	opts         Options
 }
 
-// New gives the command `freeagent export`.
+// New returns the command `freeagent export`.
 func New(s cli.Streams) *cobra.Command {
 	o := &command{streams: s}
 	cmd := &cobra.Command{

@@ -43,7 +43,7 @@ type Report struct {
 
 const maxTold = 1000
 
-// of gives the row of a kind; they are told in the order in which they first came.
+// of returns the row of a kind; they are told in the order in which they first came.
 func (r *Report) of(kind string) *Row {
 	for _, row := range r.Rows {
 		if row.Kind == kind {

@@ -16,7 +16,7 @@ type Listener struct {
 
 var _ net.Listener = (*Listener)(nil)
 
-// Listen gives a listener.
+// Listen returns a listener.
 func Listen() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }

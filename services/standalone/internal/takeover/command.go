@@ -23,7 +23,7 @@ type command struct {
 	opts            Options
 }
 
-// New gives the command `freeagent import`.
+// New returns the command `freeagent import`.
 func New(s cli.Streams) *cobra.Command {
 	o := &command{streams: s}
 	cmd := &cobra.Command{

@@ -77,7 +77,7 @@ func newReport() *Report {
 	return r
 }
 
-// Of gives the row of a kind.
+// Of returns the row of a kind.
 func (r *Report) Of(kind string) *Row {
 	for _, row := range r.Rows {
 		if row.Kind == kind {
