@@ -20,7 +20,7 @@ type (
 
 func (h *API) imports() *legacy.API {
 	return &legacy.API{
-		Responder: h.Responder, Farm: h.Farm, Store: h.Store, Token: h.Auth.Token,
+		Responder: h.Responder, Farm: h.Farm, Store: h.Store.AccessStore, Token: h.Auth.Token,
 		Download: func(w http.ResponseWriter, r *http.Request, id string) { h.Objects.Download(w, r, httpapi.V2, id, id) },
 	}
 }

@@ -54,7 +54,6 @@ func exceptions() map[string]exception {
 		"shared/api.Client":                       {54, notYet},
 		"shared/api/apitest.Server":               {49, notYet},
 		"services/ingest/internal/v2":             {2622, notYet},
-		"services/ingest/internal/store.Store":    {52, notYet},
 		"services/ingest/internal/submit.Service": {31, notYet},
 		"e2e/cluster.Cluster":                     {52, notYet},
 	}
