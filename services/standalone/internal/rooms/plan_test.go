@@ -16,6 +16,17 @@ func plans() map[string]plan {
 			"v2":      {"auth", "farm", "httpapi", "legacy", "logs", "objects", "pages", "store", "submit", "webhook"},
 			"command": {"."},
 		},
+		"services/artifact": {
+			"meter": {}, "seal": {}, "store": {}, "ticket": {},
+			"problem":  {"store", "ticket"},
+			"catalog":  {"meter", "problem", "seal", "store"},
+			"transfer": {"catalog", "problem", "seal", "store", "ticket"},
+			"grant":    {"catalog", "problem", "store", "ticket"},
+			"logs":     {"catalog", "store"},
+			"janitor":  {"catalog", "problem", "store"},
+			"legacy":   {"catalog", "grant", "logs", "problem", "store", "ticket"},
+			"command":  {"."},
+		},
 	}
 }
 
@@ -33,9 +44,6 @@ func exceptions() map[string]exception {
 		"services/scheduler":                      {4753, notYet},
 		"services/scheduler.Scheduler":            {138, notYet},
 		"services/scheduler/internal/store.Store": {35, notYet},
-		"services/artifact":                       {3860, notYet},
-		"services/artifact.Service":               {72, notYet},
-		"services/artifact/internal/store.SQL":    {33, notYet},
 		"services/monitor.Monitor":                {57, notYet},
 		"services/monitor/internal/store.Store":   {51, notYet},
 		"clients/worker":                          {2687, notYet},
