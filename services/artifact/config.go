@@ -6,13 +6,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 )
 
-// Secret is a key that does not show itself in logs or messages.
+// Secret is a key that is hidden in logs and messages.
 type Secret []byte
 
 // Format hides the key from every verb of package fmt.
@@ -37,15 +39,15 @@ type Config struct {
 	StagedTTL time.Duration
 	// StallTimeout ends a transfer that moves no byte for so long; default 1 min.
 	StallTimeout time.Duration
-	// StaleUploadAge is when the S3 uploads of a crashed process are removed; no honest upload may last longer, which is
-	// enforced. Default 6 h: 1 GiB at 400 kbit/s.
+	// StaleUploadAge is the age at which the S3 uploads of a crashed process are removed; no upload may last longer. Default 6 h: 1 GiB
+	// at 400 kbit/s.
 	StaleUploadAge time.Duration
 	// JanitorInterval is how often expired objects are looked for; default 1 min.
 	JanitorInterval time.Duration
 	// DrainTimeout is how long Run waits for transfers after its context has ended; then they are cut. Default 30 s.
 	DrainTimeout time.Duration
 
-	// WatchStore is how often the object store is asked whether it answers; 0: never, for one that is in this process. Default 5 s.
+	// WatchStore is how often the object store is probed; 0: never, for one in this process. Default 5 s.
 	WatchStore time.Duration
 
 	// AcceptEmpty starts although the object store has none of the objects that the database names.
@@ -56,7 +58,7 @@ type Config struct {
 	MaxSourceBytes, MaxCertsBytes, MaxResultBytes int64
 	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
 	MaxUploads int
-	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0 is none.
+	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0: none.
 	ReserveBytes int64
 	// MaxLogBytes is the largest archive of a log, compressed; default 1 GiB.
 	MaxLogBytes int64
@@ -73,17 +75,13 @@ type Config struct {
 	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
 	LogParallel int
-	// ExpiredMark is how long after a build was let go a late copy of its log is still refused; default 24 h. Copies take
-	// minutes.
+	// ExpiredMark is how long after a build expired a late copy of its log is still refused; default 24 h. Copies take minutes.
 	ExpiredMark time.Duration
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
 	Unpack archive.Limits
 }
 
-// maxCertsMemory bounds MaxCertsBytes, since certs are encrypted in memory.
-const maxCertsMemory = 64 << 20
-
-// DefaultConfig is everything but the keys.
+// DefaultConfig returns the defaults of everything but the keys.
 func DefaultConfig() Config {
 	return Config{
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
@@ -95,7 +93,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate names every fault at once.
+// Validate returns all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(bad bool, format string, args ...any) {
@@ -125,7 +123,7 @@ func (c Config) Validate() error {
 	} {
 		fault(n.value <= 0, "%s is %d, it must be positive", n.name, n.value)
 	}
-	fault(c.MaxCertsBytes > maxCertsMemory, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, maxCertsMemory)
+	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, catalog.MaxCertsBytes)
 	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
 	fault(c.WatchStore < 0, "WatchStore is %s, it must not be negative", c.WatchStore)
 	fault(c.LogRetention < 0, "LogRetention is %s, it must not be negative", c.LogRetention)
@@ -133,4 +131,21 @@ func (c Config) Validate() error {
 	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)
 	fault(c.StallTimeout >= c.StaleUploadAge, "StallTimeout %s is not shorter than StaleUploadAge %s", c.StallTimeout, c.StaleUploadAge)
 	return errors.Join(errs...)
+}
+
+// logRetry is the pause after a log was not archived.
+const logRetry = 5 * time.Second
+
+func (c Config) catalog() catalog.Config {
+	return catalog.Config{
+		StagedTTL: c.StagedTTL, ReserveBytes: c.ReserveBytes, Unpack: c.Unpack,
+		Limits: catalog.Limits{Source: c.MaxSourceBytes, Certs: c.MaxCertsBytes, Result: c.MaxResultBytes, Log: c.MaxLogBytes},
+	}
+}
+
+func (c Config) logs() logs.Config {
+	return logs.Config{
+		Settle: c.LogSettle, Grace: c.LogGrace, Retention: c.LogRetention, Sweep: c.LogSweep, Lease: c.LogLease,
+		Retry: logRetry, Turn: min(time.Second, c.JanitorInterval), Parallel: c.LogParallel,
+	}
 }
