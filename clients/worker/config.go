@@ -1,11 +1,9 @@
 package worker
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -93,18 +91,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Gateway is the HTTP side of the farm.
-type Gateway interface {
-	JoinWorker(ctx context.Context, r api.JoinRequest) (api.JoinResponse, error)
-	Get(ctx context.Context, g api.Grant, w io.Writer, size int64, sha256Hex string) error
-	Upload(ctx context.Context, g api.Grant, body io.Reader, progress func(n int)) (api.Uploaded, error)
-}
-
-var _ Gateway = (*api.Client)(nil)
-
 // Deps are what a worker needs from outside.
 type Deps struct {
-	Gateway  Gateway
+	// Gateway is the HTTP side of the farm.
+	Gateway  *api.Client
 	Executor runtime.Executor
 	Log      *slog.Logger
 	// TLS of the connection to the bus; nil trusts what the system trusts.

@@ -54,7 +54,7 @@ func (w *Worker) joinOnce(ctx context.Context) (api.JoinResponse, error) {
 	for _, p := range w.cfg.Platforms {
 		req.Platforms = append(req.Platforms, string(p))
 	}
-	resp, err := w.deps.Gateway.JoinWorker(ctx, req)
+	resp, err := w.deps.Gateway.Workers.Join(ctx, req)
 	if err != nil {
 		return resp, fmt.Errorf("join: %w", err)
 	}

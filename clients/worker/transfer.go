@@ -134,7 +134,7 @@ func (a *attempt) download(ctx context.Context, f *os.File) (int64, error) {
 	if want.GetSha256() == "" {
 		want = g.GetObject()
 	}
-	return want.GetSize(), a.worker.deps.Gateway.Get(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256())
+	return want.GetSize(), a.worker.deps.Gateway.Objects.Download(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256())
 }
 
 // upload sends a packed result and gives its object id.
@@ -156,7 +156,7 @@ func (a *attempt) uploadOnce(ctx context.Context, r result) (string, error) {
 	if _, err := r.file.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
-	up, err := a.worker.deps.Gateway.Upload(ctx, httpGrant(g), io.NewSectionReader(r.file, 0, r.size), nil)
+	up, err := a.worker.deps.Gateway.Objects.Upload(ctx, httpGrant(g), io.NewSectionReader(r.file, 0, r.size), nil)
 	if err != nil {
 		return "", err
 	}

@@ -12,45 +12,45 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// hook is a webhook with its deliveries, the oldest first. Nothing is sent: a trial has the answer that Answer said.
+// hook is a webhook with its deliveries, oldest first. Nothing is sent: Answer sets what the receiver of a test answers.
 type hook struct {
 	api.Webhook
 
 	deliveries []api.Delivery
 }
 
-// Answer is what receivers of webhooks say from now on; 0 is 204.
-func (s *Server) Answer(status int) { s.change(func() { s.answers = status }) }
+// Answer sets the status that receivers of webhooks answer from now on; 0 means 204.
+func (s *state) Answer(status int) { s.change(func() { s.status = status }) }
 
-// Deliver adds a delivery to the webhook that was made last.
-func (s *Server) Deliver(d api.Delivery) {
+// Deliver adds a delivery to the newest webhook.
+func (s *state) Deliver(d api.Delivery) {
 	s.change(func() {
-		h := s.hooks[len(s.hooks)-1]
+		h := s.webhooks[len(s.webhooks)-1]
 		d.WebhookID = h.ID
 		d.CreatedAt = cmp.Or(d.CreatedAt, time.Now().UTC().Format(time.RFC3339))
 		h.deliveries = append(h.deliveries, d)
 	})
 }
 
-func (s *Server) hookRoutes(mux *http.ServeMux) {
+func (s webhooks) routes(mux *http.ServeMux) {
 	const path = "/api/v2/webhooks"
-	mux.HandleFunc("POST "+path, s.key(s.addHook))
-	mux.HandleFunc("GET "+path, s.key(s.listHooks))
-	mux.HandleFunc("PATCH "+path+"/{id}", s.key(s.oneHook(s.changeHook)))
-	mux.HandleFunc("DELETE "+path+"/{id}", s.key(s.oneHook(s.removeHook)))
-	mux.HandleFunc("POST "+path+"/{id}/test", s.key(s.oneHook(s.testHook)))
-	mux.HandleFunc("GET "+path+"/{id}/deliveries", s.key(s.oneHook(s.listDeliveries)))
-	mux.HandleFunc("GET "+path+"/{id}/deliveries/{delivery}", s.key(s.oneHook(s.getDelivery)))
-	mux.HandleFunc("POST "+path+"/{id}/deliveries/{delivery}/replay", s.key(s.oneHook(s.replay)))
-	mux.HandleFunc("POST "+path+"/{id}/replay", s.key(s.oneHook(s.replay)))
+	mux.HandleFunc("POST "+path, key(s.create))
+	mux.HandleFunc("GET "+path, key(s.list))
+	mux.HandleFunc("PATCH "+path+"/{id}", key(s.one(s.update)))
+	mux.HandleFunc("DELETE "+path+"/{id}", key(s.one(s.delete)))
+	mux.HandleFunc("POST "+path+"/{id}/test", key(s.one(s.test)))
+	mux.HandleFunc("GET "+path+"/{id}/deliveries", key(s.one(s.listDeliveries)))
+	mux.HandleFunc("GET "+path+"/{id}/deliveries/{delivery}", key(s.one(s.getDelivery)))
+	mux.HandleFunc("POST "+path+"/{id}/deliveries/{delivery}/replay", key(s.one(s.replay)))
+	mux.HandleFunc("POST "+path+"/{id}/replay", key(s.one(s.replay)))
 }
 
-// oneHook runs next with the lock held.
-func (s *Server) oneHook(next func(http.ResponseWriter, *http.Request, *hook)) http.HandlerFunc {
+// one runs next with the lock held.
+func (s webhooks) one(next func(http.ResponseWriter, *http.Request, *hook)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, h := range s.hooks {
+		for _, h := range s.state.webhooks {
 			if h.ID == r.PathValue("id") {
 				next(w, r, h)
 				return
@@ -60,21 +60,22 @@ func (s *Server) oneHook(next func(http.ResponseWriter, *http.Request, *hook)) h
 	}
 }
 
-func lay(over *api.Webhook, in api.NewWebhook) {
-	for to, from := range map[*string]*string{&over.URL: in.URL, &over.Format: in.Format, &over.Project: in.Project, &over.Description: in.Description} {
-		if from != nil {
-			*to = *from
+// apply copies the fields that are set.
+func apply(to *api.Webhook, in api.NewWebhook) {
+	for field, value := range map[*string]*string{&to.URL: in.URL, &to.Format: in.Format, &to.Project: in.Project, &to.Description: in.Description} {
+		if value != nil {
+			*field = *value
 		}
 	}
 	if in.Events != nil {
-		over.Events = *in.Events
+		to.Events = *in.Events
 	}
 	if in.Enabled != nil {
-		over.Enabled, over.DisabledReason = *in.Enabled, ""
+		to.Enabled, to.DisabledReason = *in.Enabled, ""
 	}
 }
 
-func (s *Server) addHook(w http.ResponseWriter, r *http.Request) {
+func (s webhooks) create(w http.ResponseWriter, r *http.Request) {
 	var in api.NewWebhook
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.URL == nil && (in.Format == nil || *in.Format != "github") {
 		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "url: want http:// or https://, a host and at most 2048 bytes")
@@ -87,51 +88,51 @@ func (s *Server) addHook(w http.ResponseWriter, r *http.Request) {
 	if in.Format != nil && *in.Format == "github" {
 		h.Events = append([]string{"build.submitted", "build.started"}, h.Events...)
 	}
-	lay(&h.Webhook, in)
+	apply(&h.Webhook, in)
 	secret := "the-secret-of-" + h.ID
 	if in.Secret != nil {
 		secret = *in.Secret
 	}
 	s.change(func() {
-		s.hooks = append(s.hooks, h)
+		s.state.webhooks = append(s.state.webhooks, h)
 		s.tokens = append(s.tokens, in.Token)
 	})
-	answer(w, http.StatusCreated, api.WebhookMade{Webhook: h.Webhook, Secret: secret})
+	answer(w, http.StatusCreated, api.CreatedWebhook{Webhook: h.Webhook, Secret: secret})
 }
 
-// LastToken is the token that the webhook made last came with, nil for none.
-func (s *Server) LastToken() *string {
+// LastToken returns the token that the newest webhook was created with, nil for none.
+func (s *state) LastToken() *string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tokens[len(s.tokens)-1]
 }
 
-func (s *Server) listHooks(w http.ResponseWriter, _ *http.Request) {
+func (s webhooks) list(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := api.WebhookList{Webhooks: []api.Webhook{}}
-	for _, h := range s.hooks {
+	for _, h := range s.state.webhooks {
 		list.Webhooks = append(list.Webhooks, h.Webhook)
 	}
 	answer(w, http.StatusOK, list)
 }
 
-func (s *Server) changeHook(w http.ResponseWriter, r *http.Request, h *hook) {
+func (s webhooks) update(w http.ResponseWriter, r *http.Request, h *hook) {
 	var in api.NewWebhook
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		Refuse(w, http.StatusBadRequest, build.Code(build.ErrInvalid), "The body is not the JSON object expected")
 		return
 	}
-	lay(&h.Webhook, in)
+	apply(&h.Webhook, in)
 	answer(w, http.StatusOK, h.Webhook)
 }
 
-func (s *Server) removeHook(w http.ResponseWriter, _ *http.Request, h *hook) {
-	s.hooks = slices.DeleteFunc(s.hooks, func(o *hook) bool { return o == h })
+func (s webhooks) delete(w http.ResponseWriter, _ *http.Request, h *hook) {
+	s.state.webhooks = slices.DeleteFunc(s.state.webhooks, func(o *hook) bool { return o == h })
 	answer(w, http.StatusOK, h.Webhook)
 }
 
-func (s *Server) testHook(w http.ResponseWriter, _ *http.Request, h *hook) {
+func (s webhooks) test(w http.ResponseWriter, _ *http.Request, h *hook) {
 	if !h.Enabled {
 		Refuse(w, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
 		return
@@ -140,7 +141,7 @@ func (s *Server) testHook(w http.ResponseWriter, _ *http.Request, h *hook) {
 	d := api.Delivery{ID: build.NewID(), WebhookID: h.ID, Event: "ping", Subject: "trial", State: "pending", CreatedAt: now, NextAt: now}
 	answer(w, http.StatusAccepted, d)
 	d.State, d.Attempts, d.NextAt, d.EndedAt = "delivered", 1, "", now
-	a := api.DeliveryAttempt{At: now, Status: cmp.Or(s.answers, http.StatusNoContent), TookMs: 12}
+	a := api.DeliveryAttempt{At: now, Status: cmp.Or(s.status, http.StatusNoContent), TookMs: 12}
 	if a.Status >= http.StatusMultipleChoices {
 		a.Error = "answer " + strconv.Itoa(a.Status) + " " + http.StatusText(a.Status)
 		d.State, d.NextAt, d.EndedAt = "pending", now, ""
@@ -149,7 +150,7 @@ func (s *Server) testHook(w http.ResponseWriter, _ *http.Request, h *hook) {
 	h.deliveries = append(h.deliveries, d)
 }
 
-func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, h *hook) {
+func (s webhooks) listDeliveries(w http.ResponseWriter, r *http.Request, h *hook) {
 	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
 	if err != nil {
 		limit = 50
@@ -169,7 +170,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, h *hook)
 	answer(w, http.StatusOK, list)
 }
 
-func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, h *hook) {
+func (s webhooks) getDelivery(w http.ResponseWriter, r *http.Request, h *hook) {
 	for _, d := range h.deliveries {
 		if d.ID == r.PathValue("delivery") {
 			answer(w, http.StatusOK, d)
@@ -179,8 +180,8 @@ func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, h *hook) {
 	Refuse(w, http.StatusNotFound, "delivery_not_found", "Delivery not found")
 }
 
-// replay takes one, or all in a state.
-func (s *Server) replay(w http.ResponseWriter, r *http.Request, h *hook) {
+// replay sends one delivery again, or all in a state.
+func (s webhooks) replay(w http.ResponseWriter, r *http.Request, h *hook) {
 	one, state := r.PathValue("delivery"), r.URL.Query().Get("state")
 	var n api.Replayed
 	known := one == ""

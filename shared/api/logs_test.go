@@ -31,18 +31,18 @@ func TestLogs(t *testing.T) {
 	s.Add(api.Build{ID: "b1", Status: "building"}, nil, numbered(100)...)
 	var got []string
 	take := func(l api.LogLine) error { got = append(got, l.Text); return nil }
-	if err := c.Logs(t.Context(), "b1", take); err != nil || !slices.Equal(got, numbered(100)) {
+	if err := c.Builds.ReadLog(t.Context(), "b1", take); err != nil || !slices.Equal(got, numbered(100)) {
 		t.Errorf("Logs = %v, %d lines", err, len(got))
 	}
 	s.Break(apitest.Fault{Path: "/logs", CutAfter: 500})
-	if err := c.Logs(t.Context(), "b1", take); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := c.Builds.ReadLog(t.Context(), "b1", take); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Logs of half an answer = %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 	enough := errors.New("enough")
-	if err := c.Logs(t.Context(), "b1", func(api.LogLine) error { return enough }); !errors.Is(err, enough) {
+	if err := c.Builds.ReadLog(t.Context(), "b1", func(api.LogLine) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("Logs = %v, want %v", err, enough)
 	}
-	if err := c.Logs(t.Context(), "b2", take); !errors.Is(err, build.ErrNotFound) {
+	if err := c.Builds.ReadLog(t.Context(), "b2", take); !errors.Is(err, build.ErrNotFound) {
 		t.Errorf("Logs of an unknown build = %v, want %v", err, build.ErrNotFound)
 	}
 }
@@ -57,7 +57,7 @@ func TestFollowedLogIsWhole(t *testing.T) {
 	}
 	s.Break(apitest.Fault{Path: "/logs", Status: 503, Code: "too_many_followers", Detail: "too many"})
 	var got []string
-	b, err := c.FollowLog(t.Context(), "b1", func(l api.LogLine) error {
+	b, err := c.Builds.FollowLog(t.Context(), "b1", func(l api.LogLine) error {
 		if got = append(got, l.Text); len(got) < 60 {
 			s.Log("b1", fmt.Sprintf("line %d", len(got)+9))
 		}
@@ -79,14 +79,14 @@ func TestFollowedLogIsWhole(t *testing.T) {
 
 func TestFollowEnds(t *testing.T) {
 	t.Parallel()
-	impatient := func(cfg *api.Config) { cfg.Stall, cfg.Patience = 50*time.Millisecond, 200*time.Millisecond }
+	impatient := func(cfg *api.Config) { cfg.StallTimeout, cfg.RetryFor = 50*time.Millisecond, 200*time.Millisecond }
 	none := func(api.LogLine) error { return nil }
 	t.Run("by its consumer", func(t *testing.T) {
 		t.Parallel()
 		s, c := setup(t)
 		s.Add(api.Build{ID: "b1", Status: "building"}, nil, numbered(3)...)
 		enough := errors.New("enough")
-		if _, err := c.FollowLog(t.Context(), "b1", func(api.LogLine) error { return enough }); err != enough { //nolint:errorlint // as it is
+		if _, err := c.Builds.FollowLog(t.Context(), "b1", func(api.LogLine) error { return enough }); err != enough { //nolint:errorlint // as it is
 			t.Errorf("FollowLog = %v, want %v", err, enough)
 		}
 	})
@@ -96,14 +96,14 @@ func TestFollowEnds(t *testing.T) {
 		s.Add(api.Build{ID: "b1", Status: "building"}, nil, numbered(3)...)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if _, err := c.FollowLog(ctx, "b1", func(api.LogLine) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+		if _, err := c.Builds.FollowLog(ctx, "b1", func(api.LogLine) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("FollowLog = %v, want %v", err, context.Canceled)
 		}
 	})
 	t.Run("without a build", func(t *testing.T) {
 		t.Parallel()
 		_, c := setup(t)
-		if _, err := c.FollowLog(t.Context(), "b1", none); !errors.Is(err, build.ErrNotFound) {
+		if _, err := c.Builds.FollowLog(t.Context(), "b1", none); !errors.Is(err, build.ErrNotFound) {
 			t.Errorf("FollowLog = %v, want %v", err, build.ErrNotFound)
 		}
 	})
@@ -111,7 +111,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Parallel()
 		s, c := setup(t, impatient)
 		s.Add(api.Build{ID: "b1", Status: "building"}, nil)
-		if _, err := c.FollowLog(t.Context(), "b1", none); !errors.Is(err, api.ErrStalled) {
+		if _, err := c.Builds.FollowLog(t.Context(), "b1", none); !errors.Is(err, api.ErrStalled) {
 			t.Errorf("FollowLog = %v, want %v", err, api.ErrStalled)
 		}
 	})
@@ -120,7 +120,7 @@ func TestFollowEnds(t *testing.T) {
 		for _, body := range []string{"event: log\ndata: {\n\n", "event: end\ndata: []\n\n", "data: " + strings.Repeat("x", 2<<20)} {
 			s, c := setup(t, impatient)
 			s.Break(apitest.Fault{Times: 100, Handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }})
-			if _, err := c.FollowLog(t.Context(), "b1", none); err == nil {
+			if _, err := c.Builds.FollowLog(t.Context(), "b1", none); err == nil {
 				t.Errorf("FollowLog of %.20q = nil, want an error", body)
 			}
 		}
@@ -135,7 +135,7 @@ func TestEventsOfOtherMakes(t *testing.T) {
 		_, _ = io.WriteString(w, ": hello\r\n\r\nevent:log\r\nid:7\r\ndata:{\"text\":\r\ndata:\"one\"}\r\nretry: 5\r\n\r\nevent: news\ndata: ?\n\nevent: end\ndata: {\"id\":\"b1\",\"status\":\"failed\"}\n\n")
 	}})
 	var got []string
-	b, err := c.FollowLog(t.Context(), "b1", func(l api.LogLine) error { got = append(got, l.Text); return nil })
+	b, err := c.Builds.FollowLog(t.Context(), "b1", func(l api.LogLine) error { got = append(got, l.Text); return nil })
 	if err != nil || b.Status != "failed" || !slices.Equal(got, []string{"one"}) {
 		t.Errorf("FollowLog = %+v, %v, lines %q", b, err, got)
 	}

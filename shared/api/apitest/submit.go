@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Submission is a submit as it arrived. The source is looked through, not kept.
+// Submission is a submit as it arrived. The source is inspected, not kept.
 type Submission struct {
 	Fields map[string]string
 	// Source is the name, size and SHA-256 of what came, Entries what is in it if it is a tar.gz: directories end with a
@@ -25,14 +25,14 @@ type Submission struct {
 	Entries       []string
 }
 
-// Submissions lists what was submitted whole.
-func (s *Server) Submissions() []Submission {
+// Submissions lists the submits that arrived whole.
+func (s *state) Submissions() []Submission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.sent)
+	return slices.Clone(s.submissions)
 }
 
-func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+func (s builds) submit(w http.ResponseWriter, r *http.Request) {
 	sub, err := readForm(r)
 	upload := sub.Fields["upload"]
 	delete(sub.Fields, "upload")
@@ -40,7 +40,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	if a := s.uploads[upload]; a != nil && a.whole != nil {
 		sub.Source, sub.Entries = a.whole.object, a.whole.entries
 	}
-	once := s.became[upload]
+	id := s.submitted[upload]
 	s.mu.Unlock()
 	switch {
 	case err != nil:
@@ -52,15 +52,15 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	f := sub.Fields
 	b := api.Build{
-		ID: once, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source,
+		ID: id, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source,
 		Repository: f["repository"], Commit: f["commit"], Branch: f["branch"],
 	}
-	if once == "" {
+	if id == "" {
 		b.ID = build.NewID()
 		s.change(func() {
-			s.sent = append(s.sent, sub)
+			s.submissions = append(s.submissions, sub)
 			if upload != "" {
-				s.became[upload] = b.ID
+				s.submitted[upload] = b.ID
 			}
 		})
 	}
@@ -80,9 +80,9 @@ func readForm(r *http.Request) (Submission, error) {
 		}
 		switch {
 		case part.FormName() == "source":
-			sub.Source, sub.Entries, err = look(part, part.FileName())
+			sub.Source, sub.Entries, err = inspect(part, part.FileName())
 		case part.FormName() == "certs":
-			sub.Certs, _, err = look(part, part.FileName())
+			sub.Certs, _, err = inspect(part, part.FileName())
 		default:
 			var value []byte
 			value, err = io.ReadAll(part)
@@ -92,11 +92,11 @@ func readForm(r *http.Request) (Submission, error) {
 	return sub, err
 }
 
-// look hashes what comes and lists it if it is a tar.gz, with little memory.
-func look(r io.Reader, name string) (*api.Object, []string, error) {
+// inspect hashes a stream, and lists its entries if it is a tar.gz, in little memory.
+func inspect(r io.Reader, name string) (*api.Object, []string, error) {
 	hash, n := sha256.New(), counter(0)
 	tee := io.TeeReader(r, io.MultiWriter(hash, &n))
-	entries := list(tee)
+	entries := listEntries(tee)
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return nil, nil, err
 	}
@@ -110,7 +110,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func list(r io.Reader) (entries []string) {
+func listEntries(r io.Reader) (entries []string) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return nil
@@ -128,7 +128,7 @@ func list(r io.Reader) (entries []string) {
 }
 
 // download answers ranges as the gateway does.
-func (s *Server) download(w http.ResponseWriter, r *http.Request, b *record) {
+func (s builds) download(w http.ResponseWriter, r *http.Request, b *record) {
 	s.mu.Lock()
 	result, object := b.result, b.Result
 	status := b.Status
@@ -146,31 +146,4 @@ func serve(w http.ResponseWriter, r *http.Request, data []byte, sum string) {
 	w.Header().Set("X-Checksum-Sha256", sum)
 	w.Header().Set("Etag", `"`+sum+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-}
-
-// Grant returns the right to read data.
-func (s *Server) Grant(data []byte) api.Grant {
-	ticket := build.NewID()
-	s.change(func() { s.objects[ticket] = data })
-	return api.Grant{Method: http.MethodGet, URL: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: ticket}}
-}
-
-func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
-	data, ok := s.object(w, r)
-	if ok {
-		serve(w, r, data, Object("", data).SHA256)
-	}
-}
-
-func (s *Server) object(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	s.mu.Lock()
-	data, ok := s.objects[r.Header.Get(api.TicketHeader)]
-	s.mu.Unlock()
-	if r.Header.Get("X-API-Key") != "" { // a key is not for whoever serves the bytes
-		ok = false
-	}
-	if !ok {
-		Refuse(w, http.StatusForbidden, build.Code(build.ErrUnauthorized), "the ticket is not valid")
-	}
-	return data, ok
 }
