@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // ErrDrop makes Consume drop a message for good: it is wrong in a way that no repeat can mend.
@@ -92,7 +94,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 // is done with it, and one of the same name that is made at that moment is there and never served (nats-server 2.15.2).
 func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.Consumer {
 	for {
-		if !waitOrDone(ctx, remakePause) {
+		if backoff.Sleep(ctx, remakePause) != nil {
 			return nil
 		}
 		if cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config()); err == nil {
@@ -209,7 +211,7 @@ func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			if gone(ctx, cons) {
 				return errGone
 			}
-			if !waitOrDone(ctx, 100*time.Millisecond) {
+			if backoff.Sleep(ctx, 100*time.Millisecond) != nil {
 				return nil
 			}
 			continue
@@ -259,30 +261,18 @@ func settle(m jetstream.Msg, result error, log *slog.Logger) {
 		err = m.NakWithDelay(again.D)
 	default:
 		log.Warn("message will be delivered again", "subject", m.Subject(), "err", result)
-		err = m.NakWithDelay(backoff(m))
+		err = m.NakWithDelay(redeliveryDelay(m))
 	}
 	if err != nil {
 		log.Warn("acknowledgement not sent", "subject", m.Subject(), "err", err)
 	}
 }
 
-// backoff doubles from 100 ms to 10 s with the number of deliveries.
-func backoff(m jetstream.Msg) time.Duration {
+// redeliveryDelay doubles from 100 ms to 10 s with the number of deliveries.
+func redeliveryDelay(m jetstream.Msg) time.Duration {
 	d := 100 * time.Millisecond
 	if md, err := m.Metadata(); err == nil {
 		d <<= min(md.NumDelivered, 7)
 	}
 	return min(d, 10*time.Second)
-}
-
-// waitOrDone waits for d and says whether ctx is still alive.
-func waitOrDone(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

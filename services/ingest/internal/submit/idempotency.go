@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -87,7 +88,7 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 				if time.Now().After(deadline) {
 					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", KeyHeader)
 				}
-				if err := pause(ctx, lookEvery); err != nil {
+				if err := backoff.Sleep(ctx, lookEvery); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
 				}
 				continue

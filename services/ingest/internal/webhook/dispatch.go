@@ -14,16 +14,14 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
 // Wake asks for a round of sending.
 func (s *Service) Wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
+	s.woken.Wake()
 }
 
 const (
@@ -44,11 +42,9 @@ func (s *Service) consumeLoop(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // we stop
 		}
-		s.log.WarnContext(ctx, "no events for webhooks yet, trying again soon", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(consumeRetry):
+		s.log.WarnContext(ctx, "consume events for webhooks failed; trying again", "err", err)
+		if backoff.Sleep(ctx, consumeRetry) != nil {
+			return nil //nolint:nilerr // we stop
 		}
 	}
 }
