@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
 // ErrDrop makes Consume drop a message for good: it is wrong in a way that no repeat can mend.
@@ -284,5 +286,21 @@ func waitOrDone(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
+	}
+}
+
+// consumeRetry is short beside any heartbeat timeout.
+const consumeRetry = 500 * time.Millisecond
+
+// ConsumeLoop runs consume, which calls Consume or ConsumeBatches, until it returns nil or ctx ends. After an error it waits and runs
+// it again: services start in any order, and the scheduler makes the streams.
+func ConsumeLoop(ctx context.Context, log *slog.Logger, consume func() error) error {
+	for {
+		err := consume()
+		if err == nil || ctx.Err() != nil {
+			return nil //nolint:nilerr // the stop is not a failure
+		}
+		log.WarnContext(ctx, "consume stream failed", "err", err)
+		lifecycle.Wait(ctx, consumeRetry)
 	}
 }

@@ -27,6 +27,15 @@ func plans() map[string]plan {
 			"legacy":   {"catalog", "grant", "logs", "problem", "store", "ticket"},
 			"command":  {"."},
 		},
+		"services/monitor": {
+			"store":     {},
+			"watch":     {"store"},
+			"telemetry": {"store"},
+			"stats":     {"store"},
+			"reports":   {"store"},
+			"legacy":    {"reports", "store"},
+			"command":   {"."},
+		},
 	}
 }
 
@@ -44,8 +53,6 @@ func exceptions() map[string]exception {
 		"services/scheduler":                      {4753, notYet},
 		"services/scheduler.Scheduler":            {138, notYet},
 		"services/scheduler/internal/store.Store": {35, notYet},
-		"services/monitor.Monitor":                {57, notYet},
-		"services/monitor/internal/store.Store":   {51, notYet},
 		"clients/worker":                          {2687, notYet},
 		"clients/worker.Worker":                   {32, notYet},
 		"shared/api.Client":                       {54, notYet},
