@@ -102,7 +102,7 @@ func (f *farm) awaitHooks() {
 	})
 }
 
-func (f *farm) addHook(url string, more map[string]any) api.WebhookMade {
+func (f *farm) addHook(url string, more map[string]any) api.CreatedWebhook {
 	f.t.Helper()
 	body := map[string]any{"url": url}
 	for k, v := range more {
@@ -112,7 +112,7 @@ func (f *farm) addHook(url string, more map[string]any) api.WebhookMade {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	var made api.WebhookMade
+	var made api.CreatedWebhook
 	if err := json.Unmarshal(f.postJSON("/api/v2/webhooks", string(text)).want(f.t, 201).body, &made); err != nil {
 		f.t.Fatal(err)
 	}

@@ -21,17 +21,17 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
-const long = `Takes builds from a Free Agent server and runs them on this machine, until it is stopped.
+const long = `Runs builds of a Free Agent server on this machine until it is stopped.
 
-It needs the server's address and, to join, an API key of scope worker or admin. The identity that it gets is kept in
-the state directory and used again at the next start.
+To join, it needs the server's address and an API key of scope worker or admin. It keeps its identity in the state
+directory and is the same worker after a restart.
 
-The shell executor runs a project's commands as the user that this command runs as: give it a user of its own. Builds see a
-scrubbed environment (%d variables such as PATH and proxies, npm_config_* without credentials, and what --pass-env names),
+The shell executor runs a project's commands as the user that runs this command: give it a user of its own. Builds get a
+clean environment (%d variables such as PATH and proxies, npm_config_* without credentials, and the variables of --pass-env),
 never the worker's own keys, and a home directory that is removed afterwards.
 
-SIGTERM or Ctrl-C drains: nothing new is taken, running builds may finish. After --drain-timeout, or a second signal, they
-are handed back to the queue unharmed.`
+SIGTERM or Ctrl-C drains: the worker claims no new builds and finishes those that run. After --drain-timeout, or a second
+signal, it returns unfinished builds to the queue, and other workers start them again.`
 
 const example = `  # on a build machine
   freeagent worker --server https://builds.example.com --key-file /etc/freeagent/worker.key
@@ -39,13 +39,13 @@ const example = `  # on a build machine
   # two builds at once, Android only, in a pool of its own
   freeagent worker --platforms android --pool linux --slots 2
 
-  # builds may read the Sentry token (and its value is masked in logs)
+  # give builds the Sentry token (its value is masked in logs)
   SENTRY_AUTH_TOKEN=... freeagent worker --pass-env SENTRY_AUTH_TOKEN
 
-  # try the farm without an app: slow builds of which one in ten fails
+  # try the farm without an app: slow builds, one in ten of which fails
   freeagent worker --executor fake --fake slow=2s,fail=0.1,lines=20`
 
-// IO is what the command takes from its process.
+// IO is what the command uses of its process.
 type IO struct {
 	// Getenv is os.Getenv.
 	Getenv func(string) string
@@ -73,21 +73,21 @@ func New(streams IO) *cobra.Command {
 	f.StringVar(&o.server, "server", streams.Getenv("FREEAGENT_URL"), "address of the server (FREEAGENT_URL)")
 	f.StringVar(&o.keyFile, "key-file", streams.Getenv("FREEAGENT_API_KEY_FILE"),
 		"file with the API key to join with (FREEAGENT_API_KEY_FILE); or the key itself in FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY")
-	f.StringVar(&o.name, "name", hostName(), "what people call this worker")
-	f.StringVar(&o.bus, "bus", streams.Getenv("FREEAGENT_BUS_URL"), "address of the bus, such as that of a region's leaf node, instead of the one the farm gives")
-	f.StringVar(&o.pool, "pool", "", `pool that it takes builds of (default "default")`)
+	f.StringVar(&o.name, "name", hostName(), "name of this worker in lists and logs")
+	f.StringVar(&o.bus, "bus", streams.Getenv("FREEAGENT_BUS_URL"), "address of the bus, such as a region's leaf node (FREEAGENT_BUS_URL); default: the address that the server sends")
+	f.StringVar(&o.pool, "pool", "", `pool whose builds it runs (default "default")`)
 	f.StringSliceVar(&o.platforms, "platforms", nil, "platforms that it builds: ios, android (default both)")
 	f.IntVar(&o.slots, "slots", 1, "builds at once")
-	f.StringVar(&o.stateDir, "state-dir", defaultStateDir(streams.Getenv), "directory for identity, builds and caches; one worker each")
-	f.StringVar(&o.executor, "executor", "shell", "how builds run: shell (commands on this machine) or fake (played)")
-	f.StringVar(&o.fake, "fake", "", "knobs of the fake executor: "+fake.Help)
-	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "how long running builds may finish after a signal")
+	f.StringVar(&o.stateDir, "state-dir", defaultStateDir(streams.Getenv), "directory for identity, builds and caches, used by one worker")
+	f.StringVar(&o.executor, "executor", "shell", "how builds run: shell (commands on this machine) or fake (simulated)")
+	f.StringVar(&o.fake, "fake", "", "options of the fake executor: "+fake.Help)
+	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "time for running builds to finish after a signal")
 	f.DurationVar(&o.grace, "cancel-grace", process.DefaultGrace,
 		"time between SIGTERM and SIGKILL for a build that is cancelled (FREEAGENT_CANCEL_GRACE)")
-	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of more variables that builds get")
-	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build; beyond it only the last lines are kept")
-	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "most lines of a build's log; beyond them only the last are kept")
-	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "how often CPU, memory and disk of a build are measured; 0 is never")
+	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of additional environment variables for builds")
+	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build in MB; of what exceeds it only the last lines are kept")
+	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "longest log of a build in lines; of what exceeds it only the last lines are kept")
+	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "interval of CPU, memory and disk samples of a build; 0 disables them")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every detail")
 	return cmd
 }
@@ -103,7 +103,7 @@ func run(ctx context.Context, o options, streams IO) error {
 		return err
 	}
 	if o.server == "" {
-		return fmt.Errorf("%w: which server? Give --server or FREEAGENT_URL", errUsage)
+		return fmt.Errorf("%w: no server given. Set --server or FREEAGENT_URL", errUsage)
 	}
 	ca := streams.Getenv("FREEAGENT_CA_FILE")
 	secure, err := tlsfiles.Client(ca, "", "")
@@ -133,7 +133,7 @@ func run(ctx context.Context, o options, streams IO) error {
 	return untilSignalled(ctx, w)
 }
 
-// untilSignalled drains at the first signal and hands back at the second.
+// untilSignalled drains at the first signal and releases unfinished builds at the second.
 func untilSignalled(ctx context.Context, w *worker.Worker) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -148,7 +148,7 @@ func untilSignalled(ctx context.Context, w *worker.Worker) error {
 			if n == 0 {
 				w.Drain()
 			} else {
-				w.HandBack()
+				w.Release()
 			}
 		}
 	}

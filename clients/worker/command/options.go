@@ -19,13 +19,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// errUsage means that the command was called in a way that cannot work.
+// errUsage means that the command line or the environment is invalid.
 var errUsage error = usageError{errors.New("usage")}
 
-// usageError makes the program end with the exit code of a wrong call, which it recognises by WrongUsage.
+// usageError makes the program exit with the code of a usage error, which it recognises by WrongUsage.
 type usageError struct{ error }
 
-// WrongUsage reports that the call was wrong.
+// WrongUsage marks a usage error.
 func (usageError) WrongUsage() bool { return true }
 
 type options struct {
@@ -37,8 +37,8 @@ type options struct {
 	verbose                                                    bool
 }
 
-// key takes the file named by a flag or variable, else the key from the environment. It is never an argument: those show in
-// the list of processes.
+// key reads the API key from the file named by a flag or variable, or from the environment. It is never an argument, since the list of
+// processes shows those.
 func (o options) key(getenv func(string) string) (string, error) {
 	if o.keyFile != "" {
 		data, err := os.ReadFile(o.keyFile)
@@ -55,18 +55,18 @@ func (o options) key(getenv func(string) string) (string, error) {
 			return key, nil
 		}
 	}
-	return "", fmt.Errorf("%w: an API key is needed to join: give --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY", errUsage)
+	return "", fmt.Errorf("%w: an API key is needed to join. Set --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY", errUsage)
 }
 
 func (o options) config() (worker.Config, error) {
 	dir, err := filepath.Abs(o.stateDir)
 	if err != nil || o.stateDir == "" {
-		return worker.Config{}, fmt.Errorf("%w: where may the worker keep its state? Give --state-dir", errUsage)
+		return worker.Config{}, fmt.Errorf("%w: no state directory given. Set --state-dir", errUsage)
 	}
 	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry, BusURL: o.bus}
 	cfg.LogLimits = buildlog.Limits{Lines: o.logLines, Bytes: o.logMB << 20}
 	if o.slots < 1 {
-		return cfg, fmt.Errorf("%w: --slots %d: at least 1", errUsage, o.slots)
+		return cfg, fmt.Errorf("%w: --slots must be at least 1 (got %d)", errUsage, o.slots)
 	}
 	for _, p := range o.platforms {
 		platform, err := build.ParsePlatform(strings.TrimSpace(p))
@@ -83,22 +83,22 @@ func (o options) config() (worker.Config, error) {
 
 func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
 	if o.fake != "" && o.executor != "fake" {
-		return nil, fmt.Errorf("%w: --fake goes with --executor fake", errUsage)
+		return nil, fmt.Errorf("%w: --fake needs --executor fake", errUsage)
 	}
 	if o.grace < 0 {
-		return nil, fmt.Errorf("%w: --cancel-grace %s: at least 0", errUsage, o.grace)
+		return nil, fmt.Errorf("%w: --cancel-grace must not be negative (got %s)", errUsage, o.grace)
 	}
 	switch o.executor {
 	case "shell":
 		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, CancelGrace: o.grace, Log: log})
 	case "fake":
-		knobs, err := fake.Parse(o.fake)
+		simulated, err := fake.Parse(o.fake)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}
-		return fake.New(dir, knobs, nil)
+		return fake.New(dir, simulated, nil)
 	}
-	return nil, fmt.Errorf("%w: --executor %q: there are shell and fake", errUsage, o.executor)
+	return nil, fmt.Errorf("%w: --executor must be shell or fake (got %q)", errUsage, o.executor)
 }
 
 func hostName() string {
@@ -109,7 +109,7 @@ func hostName() string {
 	return name
 }
 
-// defaultStateDir is where the system wants a user's state to be; empty if it does not say.
+// defaultStateDir returns the system's directory for state, empty if there is none.
 func defaultStateDir(getenv func(string) string) string {
 	home := getenv("HOME")
 	switch {
