@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
@@ -96,7 +96,7 @@ func (c *Catalog) deleteKeys(ctx context.Context, o store.Object) error {
 // damage.
 func (c *Catalog) RemovedMeanwhile(ctx context.Context, o store.Object) error {
 	if _, err := c.Readable(ctx, o.ID); IsMissing(err) {
-		return problem.Because(build.ErrObjectNotFound, err, "the object was removed meanwhile")
+		return httpx.Because(build.ErrObjectNotFound, err, "the object was removed meanwhile")
 	}
 	return nil
 }
