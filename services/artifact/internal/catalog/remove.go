@@ -14,7 +14,7 @@ import (
 // MaxCertsBytes bounds the limit of certs, since they are encrypted in memory.
 const MaxCertsBytes = 64 << 20
 
-// SettleTimeout bounds what must be done after the bytes of an upload have arrived or failed, whoever still listens.
+// SettleTimeout bounds what must be done after the bytes of an upload have arrived or failed, even if the client has left.
 const SettleTimeout = 15 * time.Second
 
 // Undo removes what a failed upload may have left. The row goes last, and only if the key is gone for certain: as long as

@@ -27,7 +27,7 @@ var (
 	ErrCut = errors.New("upload was cut off")
 )
 
-// statuses gives each machine code its HTTP status; all others are 500.
+// statuses are the HTTP statuses of machine codes; all others are 500.
 //
 //nolint:gochecknoglobals // a table
 var statuses = map[string]int{

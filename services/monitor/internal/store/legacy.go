@@ -20,7 +20,7 @@ type Tally struct {
 	Added, Present, Differ int64
 }
 
-// snapshotRows is how many go into one statement: SQLite takes 32,766 values.
+// snapshotRows is how many rows one statement inserts: SQLite allows 32,766 values.
 const snapshotRows = 500
 
 // ImportSnapshots adds the snapshots that do not exist, and adds them to the totals. With check it only counts.
