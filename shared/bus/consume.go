@@ -18,17 +18,6 @@ import (
 // ErrDrop makes Consume drop a message for good: it is wrong in a way that no repeat can mend.
 var ErrDrop = errors.New("drop the message")
 
-// RetryAfter makes Consume deliver the message again after d.
-type RetryAfter struct {
-	D   time.Duration
-	Err error
-}
-
-func (r RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", r.D, r.Err) }
-
-// Unwrap returns the cause.
-func (r RetryAfter) Unwrap() error { return r.Err }
-
 // Consumer declares a durable pull consumer of ours.
 type Consumer struct {
 	Stream  string
@@ -46,8 +35,8 @@ type Consumer struct {
 	FromNow bool
 }
 
-// Handler deals with one message. nil acknowledges it, ErrDrop drops it, RetryAfter and any other error deliver it again:
-// it must be harmless to see a message twice.
+// Handler handles one message. nil acknowledges it, ErrDrop drops it, any other error has it delivered again. A message may come
+// twice.
 type Handler func(ctx context.Context, m jetstream.Msg) error
 
 func (c Consumer) config() jetstream.ConsumerConfig {
@@ -250,15 +239,12 @@ func guard(ctx context.Context, m jetstream.Msg, h Handler) (err error) {
 // settle turns a handler's result into the acknowledgement.
 func settle(m jetstream.Msg, result error, log *slog.Logger) {
 	var err error
-	var again RetryAfter
 	switch {
 	case result == nil:
 		err = m.Ack()
 	case errors.Is(result, ErrDrop):
 		log.Error("message dropped", "subject", m.Subject(), "err", result)
 		err = m.TermWithReason("dropped by the handler")
-	case errors.As(result, &again):
-		err = m.NakWithDelay(again.D)
 	default:
 		log.Warn("message will be delivered again", "subject", m.Subject(), "err", result)
 		err = m.NakWithDelay(redeliveryDelay(m))
@@ -275,4 +261,20 @@ func redeliveryDelay(m jetstream.Msg) time.Duration {
 		d <<= min(md.NumDelivered, 7)
 	}
 	return min(d, 10*time.Second)
+}
+
+// consumeRetry is short beside any heartbeat timeout.
+const consumeRetry = 500 * time.Millisecond
+
+// ConsumeLoop runs consume, which calls Consume or ConsumeBatches, until it returns nil or ctx ends. After an error it waits and runs
+// it again: services start in any order, and the scheduler makes the streams.
+func ConsumeLoop(ctx context.Context, log *slog.Logger, consume func() error) error {
+	for {
+		err := consume()
+		if err == nil || ctx.Err() != nil {
+			return nil //nolint:nilerr // the stop is not a failure
+		}
+		log.WarnContext(ctx, "consume stream failed", "err", err)
+		_ = backoff.Sleep(ctx, consumeRetry)
+	}
 }

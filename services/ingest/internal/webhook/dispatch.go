@@ -14,7 +14,6 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
@@ -25,28 +24,19 @@ func (s *Service) Wake() {
 }
 
 const (
-	// consumeRetry follows a stream that is not there yet.
-	consumeRetry = time.Second
-	batchSize    = 100
-	batchMost    = 500
-	batchWait    = 50 * time.Millisecond
+	batchSize = 100
+	batchMost = 500
+	batchWait = 50 * time.Millisecond
 )
 
 // consumeLoop turns events into deliveries.
 func (s *Service) consumeLoop(ctx context.Context) error {
-	for {
-		err := bus.ConsumeBatches(ctx, s.js, bus.Consumer{
+	return bus.ConsumeLoop(ctx, s.log, func() error {
+		return bus.ConsumeBatches(ctx, s.js, bus.Consumer{
 			Stream: bus.EventsStream, Durable: "ingest-webhooks", Filters: []string{bus.BuildSubjects("*"), bus.WorkerSubjects("*")},
 			FromNow: true, AckWait: time.Minute,
 		}, bus.Batch{Size: batchSize, Most: batchMost, Wait: batchWait}, s.consume, s.log)
-		if err == nil || ctx.Err() != nil {
-			return nil //nolint:nilerr // we stop
-		}
-		s.log.WarnContext(ctx, "consume events for webhooks failed; trying again", "err", err)
-		if backoff.Sleep(ctx, consumeRetry) != nil {
-			return nil //nolint:nilerr // we stop
-		}
-	}
+	})
 }
 
 func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {
