@@ -30,6 +30,16 @@ func plans() map[string]plan {
 			"legacy":     {"registry", "retention", "store", "transition", "view"},
 			"command":    {"."},
 		},
+		"clients/worker": {
+			"farm": {}, "pace": {}, "slots": {},
+			"heartbeat": {"farm", "pace"},
+			"pull":      {"pace", "slots"},
+			"report":    {"farm", "pace"},
+			"telemetry": {"farm"},
+			"transfer":  {"farm", "pace"},
+			"attempt":   {"farm", "heartbeat", "report", "telemetry", "transfer"},
+		},
+		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
 			"meter": {}, "seal": {}, "store": {}, "ticket": {},
 			"problem":  {"store", "ticket"},
@@ -57,10 +67,6 @@ func exceptions() map[string]exception {
 	return map[string]exception{
 		"services/monitor.Monitor":                {57, notYet},
 		"services/monitor/internal/store.Store":   {51, notYet},
-		"clients/worker":                          {2687, notYet},
-		"clients/worker.Worker":                   {32, notYet},
-		"shared/api.Client":                       {54, notYet},
-		"shared/api/apitest.Server":               {49, notYet},
 		"services/ingest/internal/v2":             {2622, notYet},
 		"services/ingest/internal/submit.Service": {31, notYet},
 		"e2e/cluster.Cluster":                     {52, notYet},
