@@ -4,7 +4,7 @@ package rooms
 func plans() map[string]plan {
 	return map[string]plan{
 		"services/ingest": {
-			"httpapi": {}, "store": {}, "pages": {}, "signing": {},
+			"httpapi": {}, "store": {}, "pages": {}, "signing": {}, "openapi": {},
 			"farm":    {"httpapi"},
 			"logs":    {"httpapi"},
 			"webhook": {"httpapi", "store"},
@@ -13,7 +13,7 @@ func plans() map[string]plan {
 			"legacy":  {"farm", "httpapi", "store"},
 			"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
 			"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
-			"v2":      {"auth", "farm", "httpapi", "legacy", "logs", "objects", "pages", "store", "submit", "webhook"},
+			"v2":      {"auth", "farm", "httpapi", "legacy", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
 			"command": {"."},
 		},
 		"services/scheduler": {
@@ -67,7 +67,6 @@ func exceptions() map[string]exception {
 	return map[string]exception{
 		"services/monitor.Monitor":                {57, notYet},
 		"services/monitor/internal/store.Store":   {51, notYet},
-		"services/ingest/internal/v2":             {2622, notYet},
 		"services/ingest/internal/submit.Service": {31, notYet},
 		"e2e/cluster.Cluster":                     {52, notYet},
 	}
