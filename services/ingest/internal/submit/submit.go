@@ -25,6 +25,8 @@ type submission struct {
 	source, certs *eventsv1.ObjectRef
 	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
 	uploaded string
+	// answerLost: the scheduler was asked twice, so the build may exist by the first request.
+	answerLost bool
 	// replayed: the build existed before this submit.
 	replayed bool
 	signing  signingFiles
@@ -57,7 +59,7 @@ func (v *Service) Submit(r *http.Request, b *httpapi.Body, d httpapi.Dialect) (r
 	resp, err = v.takeIn(r, b, d, s)
 	s.signing.drop()
 	v.settle(r.Context(), s, err)
-	v.settleInFlight(r.Context(), s, err)
+	v.Unanswered.end(r.Context(), s, err)
 	if err == nil {
 		v.conclude(r.Context(), s, resp.GetBuild())
 		return resp, s.replayed, nil
@@ -99,7 +101,7 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
 	if d == httpapi.V1 {
-		if err := v.putInFlight(r, s); err != nil {
+		if err := v.Unanswered.begin(r, s); err != nil {
 			return nil, err
 		}
 	}
@@ -111,6 +113,9 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
 		return &schedulerv1.SubmitResponse{Build: b}, nil
+	}
+	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.answerLost {
+		return resp, s.replayUpload(resp.GetBuild())
 	}
 	return resp, err
 }
@@ -127,8 +132,8 @@ func (s *submission) origin() *schedulerv1.Origin {
 // submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
 func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
-		if b, err := v.useUpload(r.Context(), s); b != nil || err != nil {
-			return b, err
+		if err := v.useUpload(r.Context(), s); err != nil {
+			return nil, err
 		}
 	}
 	if err := v.storeCerts(r.Context(), s); err != nil {
@@ -138,7 +143,7 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 		return b, err
 	}
 	if d == httpapi.V1 && r.Context().Err() == nil {
-		return v.repeated(r, s), nil
+		return v.Unanswered.find(r, s), nil
 	}
 	return nil, nil // no repeat is the normal answer
 }
@@ -156,7 +161,12 @@ func (v *Service) askSubmit(
 	req.Notes = notesOn(req)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
+		s.answerLost = true
 		resp, err = v.Farm.Scheduler.Submit(ctx, req)
+	}
+	if errors.Is(err, build.ErrExpired) {
+		s.Asked = false // the build is known and gone: what this submit has stored belongs to none
+		return nil, v.Farm.OrExpired(ctx, s.BuildID, err)
 	}
 	if err != nil {
 		return nil, err
