@@ -43,20 +43,20 @@ type Service struct {
 	// Unanswered recognises repeats of submits of API v1.
 	Unanswered *Unanswered
 
-	cfg      Config
-	presence *presence
+	cfg   Config
+	lease *processLease
 }
 
 // New returns a service; it starts nothing.
 func New(cfg Config, d Deps) *Service {
-	p := newPresence(d.Store, d.Sole, d.Log)
+	p := newProcessLease(d.Store, d.Sole, d.Log)
 	return &Service{
-		Deps: d, cfg: cfg, presence: p,
-		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, presence: p, window: cfg.RepeatWindow, log: d.Log},
+		Deps: d, cfg: cfg, lease: p,
+		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.RepeatWindow, log: d.Log},
 	}
 }
 
 // Loops returns the loops that must run, by name.
 func (v *Service) Loops() map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{"unanswered submits": v.Unanswered.rollBackLoop, "leases of submits": v.presence.loop}
+	return map[string]func(context.Context) error{"unanswered submits": v.Unanswered.rollBackLoop, "leases of submits": v.lease.renewLoop}
 }

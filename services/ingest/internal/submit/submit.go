@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// submission is a submit in the making: what has arrived of the form so far.
+// submission is a submit in progress: what has arrived of the form so far.
 type submission struct {
 	Draft
 
@@ -30,52 +30,52 @@ type submission struct {
 	// replayed: the build existed before this submit.
 	replayed bool
 	signing  signingFiles
-	// named is nil unless the submit has an idempotency key; retryOf is what it repeats the source of.
-	named *named
-	// leave ends that this process works on the submit; nil without a key. It may be called twice.
-	leave   func()
+	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source it submits again.
+	reserved *reservation
+	// release ends the hold of this process on the submit; nil without a key. It may be called twice.
+	release func()
 	retryOf string
-	// inFlight is the row of a submit of API v1 that stands until the answer is delivered.
+	// inFlight is the row of a submit of API v1, which stands until the answer is delivered.
 	inFlight *store.Submit
 }
 
-// Draft is what was stored for a build that may not exist yet.
+// Draft is what is stored for a build that may not exist yet.
 type Draft struct {
 	BuildID string
-	// Asked: the scheduler was, so the build may exist whatever it answered.
+	// Asked: the scheduler was asked, so the build may exist whatever it answered.
 	Asked bool
-	// objects were asked for, whether or not their bytes have arrived.
+	// objects were requested, whether or not their bytes have arrived.
 	objects []string
 }
 
-// Note remembers an object, so that it is discarded unless a build gets it.
+// Note records an object, so that it is discarded unless a build gets it.
 func (d *Draft) Note(objectID string) { d.objects = append(d.objects, objectID) }
 
-// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. Whatever
-// was stored of a refused submit is discarded, also if the client left before the acknowledgement.
+// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. What a
+// refused submit has stored is discarded, also if the client left before the acknowledgement.
 func (v *Service) Submit(r *http.Request, b *httpapi.Body, d httpapi.Dialect) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
 	s := &submission{Draft: Draft{BuildID: build.NewID()}, fields: map[string]string{}, signing: signingFiles{memory: v.Certs}}
 	defer s.end()
-	resp, err = v.takeIn(r, b, d, s)
+	resp, err = v.receive(r, b, d, s)
 	s.signing.drop()
-	v.settle(r.Context(), s, err)
+	v.settleKey(r.Context(), s, err)
 	v.Unanswered.end(r.Context(), s, err)
 	if err == nil {
-		v.conclude(r.Context(), s, resp.GetBuild())
+		v.keepObjects(r.Context(), s, resp.GetBuild())
 		return resp, s.replayed, nil
 	}
 	v.Discard(r.Context(), &s.Draft)
 	return nil, false, err
 }
 
-// end is deferred, so that a handler that panics does not keep its repeats waiting.
+// end is deferred, so that repeats do not wait for a handler that panicked.
 func (s *submission) end() {
-	if s.leave != nil {
-		s.leave()
+	if s.release != nil {
+		s.release()
 	}
 }
 
-func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
+func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
 	if r.ContentLength > v.cfg.MaxUploadBytes {
 		return nil, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
 	}
@@ -84,7 +84,7 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 			return nil, err
 		}
 	}
-	if s.named == nil || s.named.repeats == nil {
+	if s.reserved == nil || s.reserved.original == nil {
 		if err := v.Storage.Err(); err != nil { // before its files are sent, not after
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 			return nil, err
 		}
 	}
-	resp, err := v.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
+	resp, err := v.requestSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
 		Origin: s.origin(), Supersede: s.supersede,
@@ -120,7 +120,7 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 	return resp, err
 }
 
-// origin is nil of a submit that says nothing of where it comes from.
+// origin returns nil for a submit without repository, commit and branch.
 func (s *submission) origin() *schedulerv1.Origin {
 	o := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	if o == (build.Origin{}) {
@@ -129,7 +129,7 @@ func (s *submission) origin() *schedulerv1.Origin {
 	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 }
 
-// submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
+// submittedBefore stores the certs and returns the build that this submit repeats, nil if it is no repeat.
 func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
 		if err := v.useUpload(r.Context(), s); err != nil {
@@ -148,9 +148,9 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 	return nil, nil // no repeat is the normal answer
 }
 
-// askSubmit repeats once when the answer is unknown: the build's id makes the repeat harmless, and without an answer
-// nobody could tell whether the build exists.
-func (v *Service) askSubmit(
+// requestSubmit asks the scheduler to submit the build, and repeats that once when no answer comes: the build's id makes the repeat harmless, and
+// without an answer nobody knows whether the build exists.
+func (v *Service) requestSubmit(
 	ctx context.Context, s *submission, req *schedulerv1.SubmitRequest,
 ) (*schedulerv1.SubmitResponse, error) {
 	if err := ctx.Err(); err != nil { // the client left: it was told nothing, so nothing is submitted
@@ -190,12 +190,12 @@ func (v *Service) Discard(ctx context.Context, s *Draft) {
 		_, err = v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
-		v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", s.BuildID, "err", err)
+		v.Log.WarnContext(ctx, "discard upload failed", "build_id", s.BuildID, "err", err)
 	}
 }
 
-// neverSubmitted is certain when the scheduler was not asked, or says so itself. If it does not answer, the build may exist
-// after all; then the janitor, which asks it too, is the one to decide.
+// neverSubmitted reports whether the build certainly does not exist: the scheduler was not asked, or says so. If it does not answer, the
+// janitor decides later.
 func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
 	if !s.Asked {
 		return true, nil
@@ -207,9 +207,8 @@ func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
 	return false, err
 }
 
-// conclude keeps what the build is made of and discards what a repeat brought once more. If a word is lost, the janitor asks
-// the scheduler before it sweeps.
-func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Build) {
+// keepObjects keeps the build's objects and discards those of a repeat. If a request is lost, the janitor asks the scheduler before it deletes.
+func (v *Service) keepObjects(ctx context.Context, s *submission, b *schedulerv1.Build) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var keep, drop []string
@@ -225,7 +224,7 @@ func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Bu
 	v.Retained.MarkRetained(keep...)
 	if len(drop) > 0 {
 		if _, err := v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
-			v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
+			v.Log.WarnContext(ctx, "discard upload failed", "build_id", b.GetId(), "err", err)
 		}
 	}
 }

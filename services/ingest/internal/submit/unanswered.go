@@ -24,9 +24,9 @@ import (
 // When its holder is dead, nobody knows whether the submit was answered: an equal one that follows gets its build, and without one the build
 // stays.
 type Unanswered struct {
-	farm     *farm.Farm
-	store    *store.SubmitStore
-	presence *presence
+	farm  *farm.Farm
+	store *store.SubmitStore
+	lease *processLease
 	// window is Config.RepeatWindow.
 	window time.Duration
 	log    *slog.Logger
@@ -40,8 +40,8 @@ func (u *Unanswered) begin(r *http.Request, s *submission) error {
 		sub := store.Submit{
 			KeyID: keyID, SourceSHA256: s.source.GetSha256(), CertsSHA256: s.certs.GetSha256(), Platform: s.fields["platform"],
 		}
-		s.inFlight, s.leave = &sub, u.presence.enter(s.BuildID)
-		err = u.store.PutInFlight(ctx, store.InFlight{BuildID: s.BuildID, Holder: u.presence.id, Since: time.Now()}, sub)
+		s.inFlight, s.release = &sub, u.lease.hold(s.BuildID)
+		err = u.store.PutInFlight(ctx, store.InFlight{BuildID: s.BuildID, Holder: u.lease.id, Since: time.Now()}, sub)
 	}
 	if err != nil {
 		return errors.Join(build.ErrUnavailable, err)
@@ -65,36 +65,36 @@ func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 func (u *Unanswered) Forget(ctx context.Context, buildID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if err := u.store.ForgetInFlight(ctx, buildID, u.presence.id); err != nil {
+	if err := u.store.ForgetInFlight(ctx, buildID, u.lease.id); err != nil {
 		u.log.WarnContext(ctx, "delete submit in flight failed", "build_id", buildID, "err", err)
 	}
 }
 
 // inFlightWait bounds how long a submit of API v1 waits for the outcome of equal ones at other gateways.
-const inFlightWait = 10 * time.Second
+const maxInFlightWait = 10 * time.Second
 
 // inherit waits for equal submits that other processes had in flight, and returns the build of one whose process is dead; ""
 // if there is none.
 func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID string, err error) {
-	equal, err := u.store.FindInFlight(ctx, sub, u.presence.id, time.Now().Add(-u.window))
+	equal, err := u.store.FindInFlight(ctx, sub, u.lease.id, time.Now().Add(-u.window))
 	if err != nil {
 		return "", err
 	}
-	deadline := time.Now().Add(inFlightWait)
+	deadline := time.Now().Add(maxInFlightWait)
 	for _, f := range equal {
-		for w := u.presence.watch(f.BuildID, f.Holder, f.Since); time.Now().Before(deadline); {
-			alive, err := w.alive(ctx)
+		for w := u.lease.watch(f.BuildID, f.Holder, f.Since); time.Now().Before(deadline); {
+			alive, err := w.isAlive(ctx)
 			if err != nil {
 				return "", err
 			}
 			if !alive {
-				taken, err := u.store.TakeInFlight(ctx, f, u.presence.id, time.Now())
+				taken, err := u.store.TakeInFlight(ctx, f, u.lease.id, time.Now())
 				if err != nil || taken {
 					return f.BuildID, err
 				}
 				break // answered or taken meanwhile
 			}
-			if err := pause(ctx, lookEvery/5); err != nil {
+			if err := sleep(ctx, pollInterval/5); err != nil {
 				return "", err
 			}
 			if there, err := u.store.IsInFlight(ctx, f); err != nil || !there {
@@ -144,7 +144,7 @@ func (u *Unanswered) find(r *http.Request, s *submission) *schedulerv1.Build {
 	sub := submitOf(keyID, &schedulerv1.Build{Source: s.source, Certs: s.certs, Platform: s.fields["platform"]})
 	id, err := u.inherit(ctx, sub)
 	if err == nil && id == "" {
-		id, err = u.store.TakeUnanswered(ctx, sub, u.presence.id, time.Now().Add(-u.window))
+		id, err = u.store.TakeUnanswered(ctx, sub, u.lease.id, time.Now().Add(-u.window))
 	}
 	if err != nil {
 		u.log.WarnContext(ctx, "check for an unanswered submit failed", "err", err)

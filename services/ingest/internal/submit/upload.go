@@ -15,7 +15,7 @@ import (
 // useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler recognises a repeat.
 func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
-	if s.named != nil {
+	if s.reserved != nil {
 		return httpapi.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
 	}
 	if !build.ValidID(id) {
