@@ -112,7 +112,10 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		if b.GetSource().GetObjectId() != r.GetSource().GetObjectId() {
 			return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.GetId())
 		}
-		return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b)}, nil
+		return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b), Replayed: true}, nil
+	}
+	if s.traces[r.GetBuildId()] != nil {
+		return nil, build.ErrExpired
 	}
 	pool := r.GetPool()
 	if pool == "" {

@@ -249,7 +249,7 @@ func TestRollBackWaitsForTheScheduler(t *testing.T) {
 	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
 	f.scheduler.failCancel(errors.New("out of order"))
 	id := f.lose("/api/builds/submit", false, lost()...)
-	eventually(t, "it was tried", func() bool { return f.log.contains("roll back unacknowledged builds") })
+	eventually(t, "it was tried", func() bool { return f.log.contains("roll back unanswered submits") })
 	f.scheduler.failCancel(nil)
 	f.becomes(id, "cancelled")
 }
@@ -273,7 +273,7 @@ func TestLeavingAfterTheAnswer(t *testing.T) {
 	if err != nil && len(data) == 0 || resp.StatusCode != http.StatusOK {
 		t.Fatalf("answer = %d %s, %v", resp.StatusCode, data, err)
 	}
-	if f.log.contains("submit could not be answered") {
+	if f.log.contains("submit not answered") {
 		t.Error("an answered submit was taken for an unanswered one")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
@@ -49,6 +50,62 @@ func TestUploadIsOneBuild(t *testing.T) {
 		eventually(t, "it is kept", func() bool { return f.artifact.kept(id, kind) })
 	}
 	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android")).want(t, 409)
+}
+
+// TestUploadIsSubmittedWithOneRequest: the scheduler's submit is idempotent, so nothing is asked before it.
+func TestUploadIsSubmittedWithOneRequest(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	var gets atomic.Int32
+	f.scheduler.onGet(func() { gets.Add(1) })
+	first := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201)
+	again := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201)
+	if n := gets.Load(); n != 0 {
+		t.Errorf("%d requests for the build, want none", n)
+	}
+	if first.header.Get("Idempotent-Replayed") != "" || again.header.Get("Idempotent-Replayed") != "true" || first.json(t)["id"] != again.json(t)["id"] {
+		t.Errorf("first = %s %v, again = %s %v", first.body, first.header, again.body, again.header)
+	}
+}
+
+// TestRepeatOfAnUploadWithOtherCerts: what the repeat brings beside the upload is stored nowhere, whether or not it is refused.
+func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201)
+	objects := f.artifact.count()
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android"), certs()).want(t, 409)
+	f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios"), certs()).want(t, 201)
+	if n := f.artifact.count(); n != objects {
+		t.Errorf("%d objects, want %d", n, objects)
+	}
+}
+
+// TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told of a new build.
+func TestUploadWhoseFirstAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	f.scheduler.loseAnswers = 1
+	r := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201)
+	if r.header.Get("Idempotent-Replayed") != "" || f.scheduler.count() != 1 {
+		t.Errorf("answer = %s %v, %d builds", r.body, r.header, f.scheduler.count())
+	}
+}
+
+// TestUploadOfAnExpiredBuildIsGone: its repeat does not make the build anew.
+func TestUploadOfAnExpiredBuildIsGone(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	up, key := f.uploaded("the source"), hdr{"X-API-Key": adminKey}
+	id, _ := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 201).json(t)["id"].(string)
+	f.scheduler.expire(id)
+	r := f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios")).want(t, 410)
+	if expired, _ := r.json(t)["expired"].(map[string]any); r.json(t)["code"] != "build_expired" || expired["id"] != id || f.scheduler.count() != 0 {
+		t.Errorf("answer = %s, %d builds; want what is left of build %s", r.body, f.scheduler.count(), id)
+	}
 }
 
 // TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong or the queue full.

@@ -216,6 +216,10 @@ func (b *bundle) isExpired(id string) {
 	if _, err := ask[schedulerv1.GetResponse](b, "get", &schedulerv1.GetRequest{BuildId: id}); !errors.Is(err, build.ErrNotFound) {
 		b.t.Errorf("get by a service that does not know of expired builds = %v", err)
 	}
+	again := &schedulerv1.SubmitRequest{BuildId: id, Platform: "ios", Source: &eventsv1.ObjectRef{ObjectId: "o"}}
+	if resp, err := b.Submit(b.t.Context(), again); !errors.Is(err, build.ErrExpired) {
+		b.t.Errorf("submit with the id of an expired build = %v, %v, want build.ErrExpired", resp, err)
+	}
 	if _, err := b.PinBuild(b.t.Context(), &schedulerv1.PinBuildRequest{BuildId: id}); !errors.Is(err, build.ErrNotFound) {
 		b.t.Errorf("pin of an expired build = %v", err)
 	}

@@ -191,5 +191,5 @@ func (s *Scheduler) submittedBefore(ctx context.Context, b store.Build) (*schedu
 	if old.Source.GetObjectId() != b.Source.GetObjectId() {
 		return nil, fmt.Errorf("%w: build id %s is in use", build.ErrInvalid, b.ID)
 	}
-	return &schedulerv1.SubmitResponse{Build: view.Build(old)}, nil
+	return &schedulerv1.SubmitResponse{Build: view.Build(old), Replayed: true}, nil
 }

@@ -33,8 +33,8 @@ func TestSubmitRefuses(t *testing.T) {
 	}
 	first := b.submit("app", "ios", 0)
 	same, err := b.Submit(t.Context(), &schedulerv1.SubmitRequest{BuildId: first.GetId(), Platform: "ios", Source: first.GetSource()})
-	if err != nil || same.GetBuild().GetSeq() != first.GetSeq() {
-		t.Errorf("a repeated submit = %v, %v, want the same build", same, err)
+	if err != nil || same.GetBuild().GetSeq() != first.GetSeq() || !same.GetReplayed() {
+		t.Errorf("a repeated submit = %v, %v, want the same build, replayed", same, err)
 	}
 	b.submit("app", "ios", 0)
 	_, err = b.Submit(t.Context(), &schedulerv1.SubmitRequest{BuildId: build.NewID(), Platform: "ios", Source: src})
@@ -42,7 +42,7 @@ func TestSubmitRefuses(t *testing.T) {
 		t.Errorf("Submit beyond the bound = %v, want queue full", err)
 	}
 	same, err = b.Submit(t.Context(), &schedulerv1.SubmitRequest{BuildId: first.GetId(), Platform: "ios", Source: first.GetSource()})
-	if err != nil || same.GetBuild().GetSeq() != first.GetSeq() {
+	if err != nil || same.GetBuild().GetSeq() != first.GetSeq() || !same.GetReplayed() {
 		t.Errorf("a repeated submit while the queue is full = %v, %v, want the same build", same, err)
 	}
 	if _, err := b.Cancel(t.Context(), &schedulerv1.CancelRequest{BuildId: first.GetId()}); err != nil {

@@ -561,7 +561,9 @@ type SubmitResponse struct {
 	// What the submitter should know at once, e.g. that no connected worker can do the platform.
 	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// The builds that this one superseded: they are cancelled.
-	Superseded    []string `protobuf:"bytes,3,rep,name=superseded,proto3" json:"superseded,omitempty"`
+	Superseded []string `protobuf:"bytes,3,rep,name=superseded,proto3" json:"superseded,omitempty"`
+	// The build was submitted before: this is the answer to a repeat.
+	Replayed      bool `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -615,6 +617,13 @@ func (x *SubmitResponse) GetSuperseded() []string {
 		return x.Superseded
 	}
 	return nil
+}
+
+func (x *SubmitResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
 }
 
 type GetRequest struct {
@@ -3606,13 +3615,14 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05notes\x18\n" +
 	" \x03(\tR\x05notes\x12\x1c\n" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
-	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x81\x01\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
 	"\n" +
 	"superseded\x18\x03 \x03(\tR\n" +
-	"superseded\"W\n" +
+	"superseded\x12\x1a\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\"W\n" +
 	"\n" +
 	"GetRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +

@@ -53,9 +53,9 @@ func (f *Farm) Cancel(ctx context.Context, id string) (*schedulerv1.Build, error
 	return resp.GetBuild(), nil
 }
 
-// OrExpired replaces build.ErrNotFound by an ExpiredError if the build has expired.
+// OrExpired replaces build.ErrNotFound and build.ErrExpired by an ExpiredError if the build has expired.
 func (f *Farm) OrExpired(ctx context.Context, id string, err error) error {
-	if !errors.Is(err, build.ErrNotFound) {
+	if !errors.Is(err, build.ErrNotFound) && !errors.Is(err, build.ErrExpired) {
 		return err
 	}
 	if _, gone := f.Build(ctx, id); errors.Is(gone, build.ErrExpired) {

@@ -26,24 +26,23 @@ const (
 	ReplayHeader = "Idempotent-Replayed"
 	// maxKey is in bytes.
 	maxKey = 255
-	// KeyTTL is how long a repeat is known.
+	// KeyTTL is how long a repeat is recognised.
 	KeyTTL = 24 * time.Hour
 )
 
-// named is a submit with an idempotency key: its row, and the build that it is a repeat of, if it is one.
-type named struct {
+// reservation is the row of a submit with an idempotency key, and the build that the submit is a repeat of, if it is one.
+type reservation struct {
 	store.Reservation
 
-	repeats *schedulerv1.Build
+	original *schedulerv1.Build
 }
 
-// repeatWait bounds how long a repeat waits for a first submit that lives. It is below the 30 s after which clients give up and
-// the minute after which proxies do.
-const repeatWait = 25 * time.Second
+// maxRepeatWait bounds how long a repeat waits for a first submit in progress. Clients give up after 30 s, proxies after a minute.
+const maxRepeatWait = 25 * time.Second
 
-// reserve claims the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat
-// finds the build whatever happens to this gateway. A repeat waits for a first submit that is still under way, and takes it
-// over if the process that worked on it is dead. Submits without a key are never repeats. The caller must call s.leave.
+// reserve reserves the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat finds the build
+// whatever happens to this gateway. A repeat waits for a first submit in progress, and takes over from one whose process is dead. Submits
+// without a key are never repeats. The caller must call s.release.
 func (v *Service) reserve(r *http.Request, s *submission) error {
 	name := r.Header.Get(KeyHeader)
 	if name == "" {
@@ -58,74 +57,74 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	if err != nil {
 		return err
 	}
-	s.leave = v.presence.enter(s.BuildID)
+	s.release = v.lease.hold(s.BuildID)
 	n, err := v.claimKey(r.Context(), s, store.Reservation{
-		Owner: owner, Name: name, BuildID: s.BuildID, Holder: v.presence.id, CreatedAt: time.Now(),
+		Owner: owner, Name: name, BuildID: s.BuildID, Holder: v.lease.id, CreatedAt: time.Now(),
 	})
-	s.named = n
+	s.reserved = n
 	return err
 }
 
-// claimKey inserts the row or finds out what became of the one that is there.
-func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*named, error) {
-	var first *watch
-	for deadline := time.Now().Add(repeatWait); ; {
+// claimKey inserts the row, or finds out the outcome of the submit whose row is there.
+func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*reservation, error) {
+	var first *holderWatch
+	for deadline := time.Now().Add(maxRepeatWait); ; {
 		stands, err := v.Store.Reserve(ctx, want)
 		if err != nil {
 			return nil, errors.Join(build.ErrUnavailable, err)
 		}
 		if stands.BuildID == want.BuildID {
-			return &named{Reservation: stands}, nil
+			return &reservation{Reservation: stands}, nil
 		}
 		if stands.Fingerprint == "" {
 			if first == nil || first.holder != stands.Holder || first.buildID != stands.BuildID {
-				first = v.presence.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
+				first = v.lease.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
 			}
-			alive, err := first.alive(ctx)
+			alive, err := first.isAlive(ctx)
 			if err != nil {
 				return nil, errors.Join(build.ErrUnavailable, err)
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", KeyHeader)
+					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it to get its answer", KeyHeader)
 				}
-				if err := backoff.Sleep(ctx, lookEvery); err != nil {
+				if err := backoff.Sleep(ctx, pollInterval); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
 				}
 				continue
 			}
 		}
-		if n, err := v.succeed(ctx, s, stands); n != nil || err != nil {
+		if n, err := v.takeOver(ctx, s, stands); n != nil || err != nil {
 			return n, err
 		}
 	}
 }
 
-// succeed makes this submit the successor of one that has ended: its repeat if there is a build, else the one that goes on in
-// its place. It returns nil if another repeat was faster.
-func (v *Service) succeed(ctx context.Context, s *submission, stands store.Reservation) (*named, error) {
+// takeOver makes this submit the repeat of one that has become a build, or continues one whose process is dead. It returns nil if another repeat
+// was faster.
+func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Reservation) (*reservation, error) {
 	b, err := v.Farm.Build(ctx, stands.BuildID)
 	if err == nil {
-		return &named{Reservation: stands, repeats: b}, nil
+		return &reservation{Reservation: stands, original: b}, nil
 	}
 	if !errors.Is(err, build.ErrNotFound) {
 		return nil, err
 	}
-	taken, err := v.Store.TakeOver(ctx, stands, v.presence.id)
+	taken, err := v.Store.TakeOver(ctx, stands, v.lease.id)
 	if err != nil {
 		return nil, errors.Join(build.ErrUnavailable, err)
 	}
 	if !taken {
 		return nil, nil
 	}
-	s.leave()
-	s.BuildID, s.leave = stands.BuildID, v.presence.enter(stands.BuildID)
-	stands.Holder, stands.Fingerprint = v.presence.id, ""
+	s.release()
+	s.BuildID, s.release = stands.BuildID, v.lease.hold(stands.BuildID)
+	stands.Holder, stands.Fingerprint = v.lease.id, ""
 	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "the process of the first submit is gone")
-	return &named{Reservation: stands}, nil
+	return &reservation{Reservation: stands}, nil
 }
 
-// ownerOf is who may repeat a submit: the holder of the key, or of the build's token.
+// ownerOf returns who may repeat a submit: the holder of the API key, or of the build's token.
 func (v *Service) ownerOf(r *http.Request) (string, error) {
 	if key := auth.KeyOf(r); key != "" {
 		id, err := v.Store.KeyID(r.Context(), key)
@@ -139,26 +138,26 @@ func (v *Service) ownerOf(r *http.Request) (string, error) {
 
 // replay returns the build of which this submit is a repeat, nil if it is none. The same key for something else is refused.
 func (s *submission) replay() (*schedulerv1.Build, error) {
-	if s.named == nil || s.named.repeats == nil {
+	if s.reserved == nil || s.reserved.original == nil {
 		return nil, nil // no repeat is the normal answer
 	}
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
-	f := s.named.Fingerprint
-	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.named.repeats) {
+	f := s.reserved.Fingerprint
+	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.reserved.original) {
 		return nil, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 	}
-	return s.named.repeats, nil
+	return s.reserved.original, nil
 }
 
-// sameContent reports whether the build has what this submit brings.
+// sameContent reports whether the build has the files and settings of this submit.
 func (s *submission) sameContent(b *schedulerv1.Build) bool {
 	return b.GetSource().GetSha256() == s.source.GetSha256() && b.GetCerts().GetSha256() == s.certs.GetSha256() && s.sameSettings(b)
 }
 
-// replayAfter answers a submit that the scheduler refused since the build exists: the process that was taken for dead has
-// submitted it meanwhile, or this one was taken for dead. It returns nil if that is not so.
+// replayAfter returns the build of a submit that the scheduler refused since the build exists: a process that counted as dead has submitted it
+// meanwhile, or this one counted as dead. It returns nil if there is no such build.
 func (v *Service) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
-	if s.named == nil || !errors.Is(refused, build.ErrInvalid) {
+	if s.reserved == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
 	b, err := v.Farm.Build(context.WithoutCancel(ctx), s.BuildID)
@@ -168,7 +167,7 @@ func (v *Service) replayAfter(ctx context.Context, s *submission, refused error)
 	return b
 }
 
-// fingerprint tells what is submitted from anything else.
+// fingerprint identifies what is submitted.
 func (s *submission) fingerprint() string {
 	data, err := json.Marshal([]any{s.fields, s.retryOf, s.source.GetSha256(), s.certs.GetSha256()})
 	if err != nil { // strings always marshal
@@ -178,26 +177,25 @@ func (s *submission) fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// settle ends a submit with a key: it has become its build, or nothing. If nobody knows, the row stays and the next repeat
-// finds out.
-func (v *Service) settle(ctx context.Context, s *submission, err error) {
-	if s.leave != nil {
-		defer s.leave()
+// settleKey ends a submit with a key: it has become its build, or nothing. If that is unknown, the row stays and the next repeat finds out.
+func (v *Service) settleKey(ctx context.Context, s *submission, err error) {
+	if s.release != nil {
+		defer s.release()
 	}
-	if s.named == nil || s.named.repeats != nil {
+	if s.reserved == nil || s.reserved.original != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	switch {
 	case err == nil:
-		err = v.Store.Settle(ctx, s.named.Reservation, s.fingerprint())
+		err = v.Store.Settle(ctx, s.reserved.Reservation, s.fingerprint())
 	case s.Asked && errors.Is(err, build.ErrUnavailable):
 		return
 	default:
-		err = v.Store.Release(ctx, s.named.Reservation)
+		err = v.Store.Release(ctx, s.reserved.Reservation)
 	}
 	if err != nil {
-		v.Log.WarnContext(ctx, "idempotency key not settled", "build_id", s.BuildID, "err", err)
+		v.Log.WarnContext(ctx, "settle idempotency key failed", "build_id", s.BuildID, "err", err)
 	}
 }

@@ -26,17 +26,17 @@ func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.Su
 	if err := v.reserve(r, s); err != nil {
 		return nil, false, err
 	}
-	if s.named != nil && s.named.repeats != nil {
-		if s.named.repeats.GetRetryOf() != oldID {
+	if s.reserved != nil && s.reserved.original != nil {
+		if s.reserved.original.GetRetryOf() != oldID {
 			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 		}
-		return &schedulerv1.SubmitResponse{Build: s.named.repeats}, true, nil
+		return &schedulerv1.SubmitResponse{Build: s.reserved.original}, true, nil
 	}
 	resp, err = v.retryAs(r.Context(), s, oldID)
 	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		resp, replayed, err = &schedulerv1.SubmitResponse{Build: b}, true, nil
 	}
-	v.settle(r.Context(), s, err)
+	v.settleKey(r.Context(), s, err)
 	return resp, replayed, err
 }
 
@@ -52,7 +52,7 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 		return nil, err
 	}
 	b := old.GetBuild()
-	resp, err := v.askSubmit(ctx, s, &schedulerv1.SubmitRequest{
+	resp, err := v.requestSubmit(ctx, s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Priority: b.GetPriority(),
 		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID, Origin: b.GetOrigin(),
 	})
@@ -60,7 +60,7 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 		v.Discard(ctx, &s.Draft)
 		return nil, err
 	}
-	v.conclude(ctx, s, resp.GetBuild())
+	v.keepObjects(ctx, s, resp.GetBuild())
 	return resp, nil
 }
 

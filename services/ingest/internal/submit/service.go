@@ -40,16 +40,23 @@ type Deps struct {
 type Service struct {
 	Deps
 
-	cfg      Config
-	presence *presence
+	// Unanswered recognises repeats of submits of API v1.
+	Unanswered *Unanswered
+
+	cfg   Config
+	lease *processLease
 }
 
 // New returns a service; it starts nothing.
 func New(cfg Config, d Deps) *Service {
-	return &Service{Deps: d, cfg: cfg, presence: newPresence(d.Store, d.Sole, d.Log)}
+	p := newProcessLease(d.Store, d.Sole, d.Log)
+	return &Service{
+		Deps: d, cfg: cfg, lease: p,
+		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.RepeatWindow, log: d.Log},
+	}
 }
 
-// Loops are what must run, by name.
+// Loops returns the loops that must run, by name.
 func (v *Service) Loops() map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{"unanswered submits": v.rollBackLoop, "leases of submits": v.presence.loop}
+	return map[string]func(context.Context) error{"unanswered submits": v.Unanswered.rollBackLoop, "leases of submits": v.lease.renewLoop}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// submission is a submit in the making: what has arrived of the form so far.
+// submission is a submit in progress: what has arrived of the form so far.
 type submission struct {
 	Draft
 
@@ -26,55 +26,57 @@ type submission struct {
 	source, certs *eventsv1.ObjectRef
 	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
 	uploaded string
+	// answerLost: the scheduler was asked twice, so the build may exist by the first request.
+	answerLost bool
 	// replayed: the build existed before this submit.
 	replayed bool
 	signing  signingFiles
-	// named is nil unless the submit has an idempotency key; retryOf is what it repeats the source of.
-	named *named
-	// leave ends that this process works on the submit; nil without a key. It may be called twice.
-	leave   func()
+	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source it submits again.
+	reserved *reservation
+	// release ends the hold of this process on the submit; nil without a key. It may be called twice.
+	release func()
 	retryOf string
-	// inFlight is the row of a submit of API v1 that stands until the answer is delivered.
+	// inFlight is the row of a submit of API v1, which stands until the answer is delivered.
 	inFlight *store.Submit
 }
 
-// Draft is what was stored for a build that may not exist yet.
+// Draft is what is stored for a build that may not exist yet.
 type Draft struct {
 	BuildID string
-	// Asked: the scheduler was, so the build may exist whatever it answered.
+	// Asked: the scheduler was asked, so the build may exist whatever it answered.
 	Asked bool
-	// objects were asked for, whether or not their bytes have arrived.
+	// objects were requested, whether or not their bytes have arrived.
 	objects []string
 }
 
-// Note remembers an object, so that it is discarded unless a build gets it.
+// Note records an object, so that it is discarded unless a build gets it.
 func (d *Draft) Note(objectID string) { d.objects = append(d.objects, objectID) }
 
-// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. Whatever
-// was stored of a refused submit is discarded, also if the client left before the acknowledgement.
+// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. What a
+// refused submit has stored is discarded, also if the client left before the acknowledgement.
 func (v *Service) Submit(r *http.Request, b *httpapi.Body, d httpapi.Dialect) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
 	s := &submission{Draft: Draft{BuildID: build.NewID()}, fields: map[string]string{}, signing: signingFiles{memory: v.Certs}}
 	defer s.end()
-	resp, err = v.takeIn(r, b, d, s)
+	resp, err = v.receive(r, b, d, s)
 	s.signing.drop()
-	v.settle(r.Context(), s, err)
-	v.settleInFlight(r.Context(), s, err)
+	v.settleKey(r.Context(), s, err)
+	v.Unanswered.end(r.Context(), s, err)
 	if err == nil {
-		v.conclude(r.Context(), s, resp.GetBuild())
+		v.keepObjects(r.Context(), s, resp.GetBuild())
 		return resp, s.replayed, nil
 	}
 	v.Discard(r.Context(), &s.Draft)
 	return nil, false, err
 }
 
-// end is deferred, so that a handler that panics does not keep its repeats waiting.
+// end is deferred, so that repeats do not wait for a handler that panicked.
 func (s *submission) end() {
-	if s.leave != nil {
-		s.leave()
+	if s.release != nil {
+		s.release()
 	}
 }
 
-func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
+func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
 	if r.ContentLength > v.cfg.MaxUploadBytes {
 		return nil, httpx.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
 	}
@@ -83,7 +85,7 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 			return nil, err
 		}
 	}
-	if s.named == nil || s.named.repeats == nil {
+	if s.reserved == nil || s.reserved.original == nil {
 		if err := v.Storage.Err(); err != nil { // before its files are sent, not after
 			return nil, err
 		}
@@ -100,11 +102,11 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 		return &schedulerv1.SubmitResponse{Build: b}, err
 	}
 	if d == httpapi.V1 {
-		if err := v.putInFlight(r, s); err != nil {
+		if err := v.Unanswered.begin(r, s); err != nil {
 			return nil, err
 		}
 	}
-	resp, err := v.askSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
+	resp, err := v.requestSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
 		Origin: s.origin(), Supersede: s.supersede,
@@ -113,10 +115,13 @@ func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s 
 		s.replayed = true
 		return &schedulerv1.SubmitResponse{Build: b}, nil
 	}
+	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.answerLost {
+		return resp, s.replayUpload(resp.GetBuild())
+	}
 	return resp, err
 }
 
-// origin is nil of a submit that says nothing of where it comes from.
+// origin returns nil for a submit without repository, commit and branch.
 func (s *submission) origin() *schedulerv1.Origin {
 	o := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	if o == (build.Origin{}) {
@@ -125,11 +130,11 @@ func (s *submission) origin() *schedulerv1.Origin {
 	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 }
 
-// submittedBefore stores the certs, and gives the build of which this submit is a repeat; nil if it is none.
+// submittedBefore stores the certs and returns the build that this submit repeats, nil if it is no repeat.
 func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
-		if b, err := v.useUpload(r.Context(), s); b != nil || err != nil {
-			return b, err
+		if err := v.useUpload(r.Context(), s); err != nil {
+			return nil, err
 		}
 	}
 	if err := v.storeCerts(r.Context(), s); err != nil {
@@ -139,14 +144,14 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 		return b, err
 	}
 	if d == httpapi.V1 && r.Context().Err() == nil {
-		return v.repeated(r, s), nil
+		return v.Unanswered.find(r, s), nil
 	}
 	return nil, nil // no repeat is the normal answer
 }
 
-// askSubmit repeats once when the answer is unknown: the build's id makes the repeat harmless, and without an answer
-// nobody could tell whether the build exists.
-func (v *Service) askSubmit(
+// requestSubmit asks the scheduler to submit the build, and repeats that once when no answer comes: the build's id makes the repeat harmless, and
+// without an answer nobody knows whether the build exists.
+func (v *Service) requestSubmit(
 	ctx context.Context, s *submission, req *schedulerv1.SubmitRequest,
 ) (*schedulerv1.SubmitResponse, error) {
 	if err := ctx.Err(); err != nil { // the client left: it was told nothing, so nothing is submitted
@@ -157,7 +162,12 @@ func (v *Service) askSubmit(
 	req.Notes = notesOn(req)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
+		s.answerLost = true
 		resp, err = v.Farm.Scheduler.Submit(ctx, req)
+	}
+	if errors.Is(err, build.ErrExpired) {
+		s.Asked = false // the build is known and gone: what this submit has stored belongs to none
+		return nil, v.Farm.OrExpired(ctx, s.BuildID, err)
 	}
 	if err != nil {
 		return nil, err
@@ -181,12 +191,12 @@ func (v *Service) Discard(ctx context.Context, s *Draft) {
 		_, err = v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: s.objects})
 	}
 	if err != nil {
-		v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", s.BuildID, "err", err)
+		v.Log.WarnContext(ctx, "discard upload failed", "build_id", s.BuildID, "err", err)
 	}
 }
 
-// neverSubmitted is certain when the scheduler was not asked, or says so itself. If it does not answer, the build may exist
-// after all; then the janitor, which asks it too, is the one to decide.
+// neverSubmitted reports whether the build certainly does not exist: the scheduler was not asked, or says so. If it does not answer, the
+// janitor decides later.
 func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
 	if !s.Asked {
 		return true, nil
@@ -198,9 +208,8 @@ func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
 	return false, err
 }
 
-// conclude keeps what the build is made of and discards what a repeat brought once more. If a word is lost, the janitor asks
-// the scheduler before it sweeps.
-func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Build) {
+// keepObjects keeps the build's objects and discards those of a repeat. If a request is lost, the janitor asks the scheduler before it deletes.
+func (v *Service) keepObjects(ctx context.Context, s *submission, b *schedulerv1.Build) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var keep, drop []string
@@ -216,7 +225,7 @@ func (v *Service) conclude(ctx context.Context, s *submission, b *schedulerv1.Bu
 	v.Retained.MarkRetained(keep...)
 	if len(drop) > 0 {
 		if _, err := v.Farm.Artifact.Discard(ctx, &artifactv1.DiscardRequest{ObjectIds: drop}); err != nil {
-			v.Log.WarnContext(ctx, "upload not discarded yet", "build_id", b.GetId(), "err", err)
+			v.Log.WarnContext(ctx, "discard upload failed", "build_id", b.GetId(), "err", err)
 		}
 	}
 }

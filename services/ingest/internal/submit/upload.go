@@ -13,38 +13,34 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// useUpload takes a finished upload as the source. It gives the build if the upload has become one already.
-func (v *Service) useUpload(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
+// useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler recognises a repeat.
+func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
-	if s.named != nil {
-		return nil, httpx.Refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", KeyHeader)
+	if s.reserved != nil {
+		return httpx.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
 	}
 	if !build.ValidID(id) {
-		return nil, httpx.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
+		return httpx.Refuse(build.ErrInvalid, "No such upload: %.80q", id)
 	}
 	stat, err := v.Farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return nil, httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
 	case err != nil:
-		return nil, err
+		return err
 	}
 	s.source, s.BuildID, s.uploaded = stat.GetObject(), stat.GetBuildId(), id
-	b, err := v.Farm.Build(ctx, s.BuildID)
-	switch {
-	case errors.Is(err, build.ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case !s.became(b):
-		return nil, httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
-	}
-	return b, nil
+	return nil
 }
 
-// became reports whether the build is what this submit asks for.
-func (s *submission) became(b *schedulerv1.Build) bool {
-	return b.GetSource().GetObjectId() == s.uploaded && s.sameSettings(b)
+// replayUpload makes this submit the repeat of the one that became b. It returns an error if that had other settings.
+func (s *submission) replayUpload(b *schedulerv1.Build) error {
+	if !s.sameSettings(b) {
+		s.Asked = false // b has its own files: what this submit has stored belongs to none
+		return httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+	}
+	s.replayed = true
+	return nil
 }
 
 // sameSettings compares everything that is no file.

@@ -65,9 +65,9 @@ func (h builds) submit(w http.ResponseWriter, r *http.Request) {
 	b := resp.GetBuild()
 	err := httpapi.Deliver(w, r, h.submitted(b))
 	if err != nil {
-		h.Submits.Unanswered(r, b, err)
+		h.Submits.Unanswered.Add(r, b, err)
 	}
-	h.Submits.ForgetInFlight(r.Context(), b.GetId())
+	h.Submits.Unanswered.Forget(r.Context(), b.GetId())
 }
 
 func (h builds) retry(w http.ResponseWriter, r *http.Request) {

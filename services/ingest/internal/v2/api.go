@@ -12,6 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/openapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
@@ -65,10 +66,10 @@ type API struct {
 func New(cfg Config, d Deps) (a *API, err error) {
 	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers)}
 	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
-	if a.document, err = document(a.operations()); err != nil {
+	if a.document, err = openapi.Document(describe(a.operations())); err != nil {
 		return nil, err
 	}
-	a.docs, err = page(a.document)
+	a.docs, err = openapi.Page(a.document)
 	return a, err
 }
 

@@ -31,16 +31,16 @@ func (h *API) formerOperations() []operation {
 	const again = " May be sent again: what is there is left as it is. With check, nothing is written."
 	old := h.imports()
 	imports, exports := old.Imports(), old.Exports()
-	in := func(kind, id, summary, about string, asks, gives any) operation {
+	in := func(kind, id, summary, description string, request, response any) operation {
 		return operation{
-			method: "POST", path: "/import/" + kind, guard: admin, handle: imports[kind], id: id, summary: summary, about: about + again,
-			who: anyKeyOf + "admin", asks: asks, gives: gives, status: http.StatusOK, refusals: []int{400, 409, 413},
+			method: "POST", path: "/import/" + kind, guard: admin, handle: imports[kind], id: id, summary: summary, description: description + again,
+			requires: anyKeyOf + "admin", request: request, response: response, status: http.StatusOK, errors: []int{400, 409, 413},
 		}
 	}
-	out := func(kind, id, summary, about string, gives any) operation {
+	out := func(kind, id, summary, description string, response any) operation {
 		return operation{
-			method: "GET", path: "/export/" + kind, guard: admin, handle: exports[kind], id: id, summary: summary, about: about,
-			who: anyKeyOf + "admin", asks: onePage{}, gives: gives, status: http.StatusOK, refusals: []int{400},
+			method: "GET", path: "/export/" + kind, guard: admin, handle: exports[kind], id: id, summary: summary, description: description,
+			requires: anyKeyOf + "admin", request: onePage{}, response: response, status: http.StatusOK, errors: []int{400},
 		}
 	}
 	return []operation{
@@ -55,8 +55,8 @@ func (h *API) formerOperations() []operation {
 		out("reports", "exportReports", "Read all diagnostic reports, by id", "", legacyapi.ExportedReports{}),
 		{
 			method: "GET", path: "/export/files/{id}", guard: admin, handle: old.ExportFile, id: "exportFile", summary: "Read a file of a build",
-			about: "Certificates too, unsealed. It is noted in the server's log.",
-			who:   anyKeyOf + "admin", asks: oneFile{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 416},
+			description: "Certificates too, unsealed. It is noted in the server's log.",
+			requires:    anyKeyOf + "admin", request: oneFile{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{404, 416},
 		},
 	}
 }

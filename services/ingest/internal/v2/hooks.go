@@ -62,46 +62,46 @@ func (h *API) hookOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: hooks{h}.addHook, id: "addWebhook", summary: "Add a webhook",
-			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; its token is sent to url, the API of GitHub, by default https://api.github.com). Deliveries are signed as https://www.standardwebhooks.com says: webhook-id (the same for each try), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A response other than 2xx (3xx for EAS), or none, is tried again with growing pauses. The response to this request shows the secret, once; no response shows a token.",
-			who:   who, asks: newWebhook{}, gives: api.CreatedWebhook{}, status: http.StatusCreated, refusals: []int{400},
+			description: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; its token is sent to url, the API of GitHub, by default https://api.github.com). Deliveries are signed as https://www.standardwebhooks.com says: webhook-id (the same for each try), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A response other than 2xx (3xx for EAS), or none, is tried again with growing pauses. The response to this request shows the secret, once; no response shows a token.",
+			requires:    who, request: newWebhook{}, response: api.CreatedWebhook{}, status: http.StatusCreated, errors: []int{400},
 		},
 		{
 			method: "GET", path: "/webhooks", guard: admin, handle: hooks{h}.listHooks, id: "listWebhooks", summary: "List webhooks",
-			who: who, gives: api.WebhookList{}, status: http.StatusOK,
+			requires: who, response: api.WebhookList{}, status: http.StatusOK,
 		},
 		{
 			method: "GET", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.getHook, id: "getWebhook", summary: "Read a webhook",
-			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+			requires: who, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
 			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.changeHook, id: "changeWebhook", summary: "Change a webhook",
-			about: "What is left out stays; a token does not follow to a new url. Enabling one that was disabled sends what waited meanwhile.",
-			who:   who, asks: changedWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{400, 404},
+			description: "What is left out stays; a token does not follow to a new url. Enabling one that was disabled sends what waited meanwhile.",
+			requires:    who, request: changedWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{400, 404},
 		},
 		{
 			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.deleteHook, id: "deleteWebhook", summary: "Delete a webhook with its deliveries",
-			who: who, asks: oneWebhook{}, gives: api.Webhook{}, status: http.StatusOK, refusals: []int{404},
+			requires: who, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
 			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: hooks{h}.testHook, id: "testWebhook", summary: "Send a webhook a trial event",
-			who: who, asks: oneWebhook{}, gives: api.Delivery{}, status: http.StatusAccepted, refusals: []int{404, 409},
+			requires: who, request: oneWebhook{}, response: api.Delivery{}, status: http.StatusAccepted, errors: []int{404, 409},
 		},
 		{
 			method: "GET", path: "/webhooks/{id}/deliveries", guard: admin, handle: hooks{h}.deliveries, id: "listDeliveries", summary: "List a webhook's deliveries, newest first",
-			who: who, asks: someDeliveries{}, gives: api.DeliveryList{}, status: http.StatusOK, refusals: []int{400, 404},
+			requires: who, request: someDeliveries{}, response: api.DeliveryList{}, status: http.StatusOK, errors: []int{400, 404},
 		},
 		{
 			method: "GET", path: "/webhooks/{id}/deliveries/{delivery}", guard: admin, handle: hooks{h}.delivery, id: "getDelivery", summary: "Read a delivery with its attempts",
-			who: who, asks: oneDelivery{}, gives: api.Delivery{}, status: http.StatusOK, refusals: []int{404},
+			requires: who, request: oneDelivery{}, response: api.Delivery{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
 			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: hooks{h}.replayOne, id: "replayDelivery", summary: "Send a delivery again",
-			about: "It keeps its id and its body.",
-			who:   who, asks: oneDelivery{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{404},
+			description: "It keeps its id and its body.",
+			requires:    who, request: oneDelivery{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{404},
 		},
 		{
 			method: "POST", path: "/webhooks/{id}/replay", guard: admin, handle: hooks{h}.replay, id: "replayDeliveries", summary: "Send many deliveries again",
-			who: who, asks: replayDeliveries{}, gives: api.Replayed{}, status: http.StatusAccepted, refusals: []int{400, 404},
+			requires: who, request: replayDeliveries{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{400, 404},
 		},
 	}
 }

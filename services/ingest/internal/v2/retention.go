@@ -44,37 +44,37 @@ func (h *API) retentionOperations() []operation {
 	return []operation{
 		{
 			method: "GET", path: "/retention", guard: read, handle: projects{h}.retention, id: "getRetention", summary: "Read the retention policies",
-			about: "A farm without a policy keeps everything. What the last sweep did comes with them, and a notice if a policy waits to take effect.",
-			who:   anyKeyOf + "read", gives: api.Retention{}, status: http.StatusOK,
+			description: "A farm without a policy keeps everything. What the last sweep did comes with them, and a notice if a policy waits to take effect.",
+			requires:    anyKeyOf + "read", response: api.Retention{}, status: http.StatusOK,
 		},
 		{
 			method: "PUT", path: "/retention", guard: admin, handle: projects{h}.setRetention, id: "setRetention", summary: "Replace a retention policy",
-			about: "Nothing expires by it before effective_at, a day later by default. What has not ended, ended within the last hour or is pinned never expires. A body without limits, {}, keeps everything.",
-			who:   anyKeyOf + "admin", asks: newPolicy{}, gives: api.Retention{}, status: http.StatusOK, refusals: []int{400},
+			description: "Nothing expires by it before effective_at, a day later by default. What has not ended, ended within the last hour or is pinned never expires. A body without limits, {}, keeps everything.",
+			requires:    anyKeyOf + "admin", request: newPolicy{}, response: api.Retention{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "DELETE", path: "/retention", guard: admin, handle: projects{h}.removeRetention, id: "removeRetention", summary: "Remove a retention policy",
-			about: "A project gets the farm's policy, which waits as after a change; a farm without one keeps everything.",
-			who:   anyKeyOf + "admin", asks: oneScope{}, gives: api.Retention{}, status: http.StatusOK, refusals: []int{400},
+			description: "A project gets the farm's policy, which waits as after a change; a farm without one keeps everything.",
+			requires:    anyKeyOf + "admin", request: oneScope{}, response: api.Retention{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "GET", path: "/retention/plan", guard: read, handle: projects{h}.planRetention, id: "planRetention", summary: "Read what would expire, and how much it frees",
-			about: "As if no policy had to wait. Changes nothing.",
-			who:   anyKeyOf + "read", asks: somePlan{}, gives: api.RetentionPlan{}, status: http.StatusOK, refusals: []int{400},
+			description: "As if no policy had to wait. Changes nothing.",
+			requires:    anyKeyOf + "read", request: somePlan{}, response: api.RetentionPlan{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "POST", path: "/retention/plan", guard: read, handle: projects{h}.tryRetention, id: "tryRetention", summary: "Read what would expire by another policy",
-			about: "Changes nothing.",
-			who:   anyKeyOf + "read", asks: tryPolicy{}, gives: api.RetentionPlan{}, status: http.StatusOK, refusals: []int{400},
+			description: "Changes nothing.",
+			requires:    anyKeyOf + "read", request: tryPolicy{}, response: api.RetentionPlan{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "PUT", path: "/builds/{id}/pin", guard: submit, handle: projects{h}.pin, id: "pinBuild", summary: "Keep a build whatever the policies say",
-			about: "A build that is pinned already gets the new note.",
-			who:   anyKeyOf + "submit", asks: newPin{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404, 410},
+			description: "A build that is pinned already gets the new note.",
+			requires:    anyKeyOf + "submit", request: newPin{}, response: api.Build{}, status: http.StatusOK, errors: []int{400, 404, 410},
 		},
 		{
 			method: "DELETE", path: "/builds/{id}/pin", guard: submit, handle: projects{h}.unpin, id: "unpinBuild", summary: "Let a build expire again",
-			who: anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404, 410},
+			requires: anyKeyOf + "submit", request: oneBuild{}, response: api.Build{}, status: http.StatusOK, errors: []int{404, 410},
 		},
 	}
 }

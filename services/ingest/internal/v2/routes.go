@@ -12,23 +12,18 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// operation is one row of API v2: the router and the published document are both made of it, so they cannot differ.
+// operation is one operation of API v2. The router and the published document are made of the same list, so they cannot differ.
 type operation struct {
 	method, path string
 	guard        func(http.Handler) http.Handler
 	handle       http.HandlerFunc
 
-	id, summary, about string
-	// who may: shown to people.
-	who string
-	// asks holds what the request has, as a struct with tags for path, query, header, formData and json; nil for nothing.
-	asks any
-	// gives is the answer with status; a gives of nil is bytes of contentType.
-	gives       any
-	status      int
-	contentType string
-	// refusals are the statuses of its problems, besides those that every operation with a key has.
-	refusals []int
+	// What follows is for the document, see openapi.Operation.
+	id, summary, description, requires string
+	request, response                  any
+	status                             int
+	contentType                        string
+	errors                             []int
 }
 
 type (
@@ -134,51 +129,51 @@ func (h *API) buildOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/builds", guard: submit, handle: builds{h}.submit, id: "submitBuild", summary: "Submit an app",
-			about: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state. With an Idempotency-Key it may be sent again when the answer was lost.",
-			who:   anyKeyOf + "submit", asks: newBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 408, 409, 413, 422, 429, 507},
+			description: "The form is streamed: put fields before files, so that a refusal comes before the bytes go. When the answer is here, the build is durable and ends in exactly one final state. With an Idempotency-Key it may be sent again when the answer was lost.",
+			requires:    anyKeyOf + "submit", request: newBuild{}, response: api.Submitted{}, status: http.StatusCreated, errors: []int{400, 408, 409, 413, 422, 429, 507},
 		},
 		{
 			method: "POST", path: "/uploads", guard: submit, handle: builds{h}.newUpload, id: "newUpload", summary: "Make room for a source that is uploaded first",
-			about: "Send the bytes to url with headers: by PUT, or in pieces by PATCH, which goes on where it broke. Then name the upload in a submit: however often that is sent, it is one build. What is not submitted within an hour of its last byte is removed.",
-			who:   anyKeyOf + "submit", asks: api.NewUpload{}, gives: api.Upload{}, status: http.StatusCreated, refusals: []int{400},
+			description: "Send the bytes to url with headers: by PUT, or in pieces by PATCH, which goes on where it broke. Then name the upload in a submit: however often that is sent, it is one build. What is not submitted within an hour of its last byte is removed.",
+			requires:    anyKeyOf + "submit", request: api.NewUpload{}, response: api.Upload{}, status: http.StatusCreated, errors: []int{400},
 		},
 		{
 			method: "GET", path: "/builds", guard: read, handle: builds{h}.list, id: "listBuilds", summary: "List builds, newest first",
-			about: "Pages are linked by next and by a Link header. The answer has an ETag.",
-			who:   anyKeyOf + "read", asks: someBuilds{}, gives: api.BuildList{}, status: http.StatusOK, refusals: []int{400},
+			description: "Pages are linked by next and by a Link header. The answer has an ETag.",
+			requires:    anyKeyOf + "read", request: someBuilds{}, response: api.BuildList{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "GET", path: "/builds/{id}", guard: readOrToken, handle: builds{h}.get, id: "getBuild", summary: "Read a build with its attempts",
-			who: anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{404, 410},
+			requires: anyKeyOf + "read" + keyOrToken, request: oneBuild{}, response: api.Build{}, status: http.StatusOK, errors: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/events", guard: readOrToken, handle: builds{h}.events, id: "followBuild", summary: "Follow a build's life",
-			about: "Server-sent events: \"build\" with the build as it is, again whenever something happens to it, and \"end\" instead of the last.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: sse2, refusals: []int{404, 410},
+			description: "Server-sent events: \"build\" with the build as it is, again whenever something happens to it, and \"end\" instead of the last.",
+			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: sse2, errors: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: buildLogs{h}.logs, id: "getLog", summary: "Read, search or follow a build's log",
-			about: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someLines{}, gives: []api.LogLine{}, status: http.StatusOK, refusals: []int{400, 404, 410},
+			description: "All lines there are, oldest first, or a part of them. With q only those that have the words; Log-Searched-Through says up to which line was searched. With Accept: text/plain as text. With Accept: text/event-stream it is followed live: events \"log\", whose id is the line's number and resumes by Last-Event-ID, and \"end\" with the build.",
+			requires:    anyKeyOf + "read" + keyOrToken, request: someLines{}, response: []api.LogLine{}, status: http.StatusOK, errors: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/telemetry", guard: readOrToken, handle: builds{h}.telemetry, id: "getTelemetry", summary: "Read what a build used",
-			about: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: someTelemetry{}, gives: api.Telemetry{}, status: http.StatusOK, refusals: []int{400, 404, 410},
+			description: "Means and maxima of CPU, memory, disk and processes in steps of resolution seconds, oldest first, at most 2,000 points. What is older than a week is kept by the minute. A v1 worker's memory is unreliable and says so.",
+			requires:    anyKeyOf + "read" + keyOrToken, request: someTelemetry{}, response: api.Telemetry{}, status: http.StatusOK, errors: []int{400, 404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/result", guard: readOrToken, handle: builds{h}.result, id: "downloadResult", summary: "Download a completed build's result",
-			about: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
-			who:   anyKeyOf + "read" + keyOrToken, asks: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{404, 409, 410, 416},
+			description: "Ranges and If-None-Match are honoured; the ETag and X-Checksum-Sha256 are the SHA-256. If the line breaks, so does the connection: a whole answer is a whole file.",
+			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{404, 409, 410, 416},
 		},
 		{
 			method: "POST", path: "/builds/{id}/cancel", guard: submit, handle: builds{h}.cancel, id: "cancelBuild", summary: "Cancel a build",
-			about: "A worker's process tree is killed within a second. Cancelling twice is answered like the first time.",
-			who:   anyKeyOf + "submit", asks: oneBuild{}, gives: api.Build{}, status: http.StatusOK, refusals: []int{400, 404, 410},
+			description: "A worker's process tree is killed within a second. Cancelling twice is answered like the first time.",
+			requires:    anyKeyOf + "submit", request: oneBuild{}, response: api.Build{}, status: http.StatusOK, errors: []int{400, 404, 410},
 		},
 		{
 			method: "POST", path: "/builds/{id}/retry", guard: submitOrToken, handle: builds{h}.retry, id: "retryBuild", summary: "Submit a build's source again",
-			who: anyKeyOf + "submit" + keyOrToken, asks: retryBuild{}, gives: api.Submitted{}, status: http.StatusCreated, refusals: []int{400, 404, 409, 410, 422},
+			requires: anyKeyOf + "submit" + keyOrToken, request: retryBuild{}, response: api.Submitted{}, status: http.StatusCreated, errors: []int{400, 404, 409, 410, 422},
 		},
 	}
 }
@@ -188,20 +183,20 @@ func (h *API) workerOperations() []operation {
 	return []operation{
 		{
 			method: "GET", path: "/workers", guard: read, handle: workers{h}.listWorkers, id: "listWorkers", summary: "List workers, those online first",
-			who: anyKeyOf + "read", gives: api.WorkerList{}, status: http.StatusOK,
+			requires: anyKeyOf + "read", response: api.WorkerList{}, status: http.StatusOK,
 		},
 		{
 			method: "GET", path: "/workers/{id}", guard: read, handle: workers{h}.getWorker, id: "getWorker", summary: "Read a worker",
-			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.Worker{}, status: http.StatusOK, refusals: []int{404},
+			requires: anyKeyOf + "read", request: oneWorker{}, response: api.Worker{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
 			method: "GET", path: "/workers/{id}/reports", guard: read, handle: workers{h}.reports, id: "listReports", summary: "Read a worker's diagnostic reports, newest first",
-			who: anyKeyOf + "read", asks: oneWorker{}, gives: api.ReportList{}, status: http.StatusOK, refusals: []int{404},
+			requires: anyKeyOf + "read", request: oneWorker{}, response: api.ReportList{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
 			method: "POST", path: "/workers", guard: worker, handle: workers{h}.join, id: "joinWorker", summary: "Join as a worker",
-			about: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
-			who:   anyKeyOf + "worker", asks: api.JoinRequest{}, gives: api.JoinResponse{}, status: http.StatusOK, refusals: []int{400},
+			description: "Gives credentials for the bus, over which everything else goes. Whoever shows earlier ones keeps its identity.",
+			requires:    anyKeyOf + "worker", request: api.JoinRequest{}, response: api.JoinResponse{}, status: http.StatusOK, errors: []int{400},
 		},
 	}
 }
@@ -211,38 +206,38 @@ func (h *API) projectOperations() []operation {
 	return []operation{
 		{
 			method: "GET", path: "/stats", guard: read, handle: figures{h}.stats, id: "getStats", summary: "Read the figures of days",
-			about: "Builds by day, how long they and their stages took, how long they waited, what workers did. Counted from the events, a moment after they happen; days are UTC.",
-			who:   anyKeyOf + "read", asks: someStats{}, gives: api.Stats{}, status: http.StatusOK, refusals: []int{400},
+			description: "Builds by day, how long they and their stages took, how long they waited, what workers did. Counted from the events, a moment after they happen; days are UTC.",
+			requires:    anyKeyOf + "read", request: someStats{}, response: api.Stats{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "POST", path: "/stats/rebuild", guard: admin, handle: figures{h}.rebuildStats, id: "rebuildStats", summary: "Count the figures anew",
-			about: "From the events that there still are (30 days); earlier days stay as they are, and without events all do: then the answer has no from. While another rebuild begins it is refused with rebuild_in_progress.",
-			who:   anyKeyOf + "admin", gives: api.Rebuilt{}, status: http.StatusAccepted, refusals: []int{409},
+			description: "From the events that there still are (30 days); earlier days stay as they are, and without events all do: then the answer has no from. While another rebuild begins it is refused with rebuild_in_progress.",
+			requires:    anyKeyOf + "admin", response: api.Rebuilt{}, status: http.StatusAccepted, errors: []int{409},
 		},
 		{
 			method: "GET", path: "/timeouts", guard: read, handle: projects{h}.timeouts, id: "getTimeouts", summary: "Read a project's timeouts",
-			about: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",
-			who:   anyKeyOf + "read", asks: oneProject{}, gives: api.ProjectTimeouts{}, status: http.StatusOK,
+			description: "What the project has of its own, and what its builds have. A build's profile may ask for others (timeouts in freeagent.json), within the maxima.",
+			requires:    anyKeyOf + "read", request: oneProject{}, response: api.ProjectTimeouts{}, status: http.StatusOK,
 		},
 		{
 			method: "PUT", path: "/timeouts", guard: admin, handle: projects{h}.setTimeouts, id: "setTimeouts", summary: "Replace a project's timeouts",
-			about: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
-			who:   anyKeyOf + "admin", asks: newTimeouts{}, gives: api.ProjectTimeouts{}, status: http.StatusOK, refusals: []int{400},
+			description: "Holds for claims and stages from now on. A body without figures, {}, gives the project the farm's again.",
+			requires:    anyKeyOf + "admin", request: newTimeouts{}, response: api.ProjectTimeouts{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "GET", path: "/rules", guard: read, handle: projects{h}.rules, id: "listRules", summary: "Read the rules of the queue",
-			about: "Weights, limits and priorities of projects and pools that have a rule, and what applies to those without one.",
-			who:   anyKeyOf + "read", gives: api.Rules{}, status: http.StatusOK,
+			description: "Weights, limits and priorities of projects and pools that have a rule, and what applies to those without one.",
+			requires:    anyKeyOf + "read", response: api.Rules{}, status: http.StatusOK,
 		},
 		{
 			method: "PUT", path: "/rules/project", guard: admin, handle: projects{h}.setProjectRule, id: "setProjectRule", summary: "Replace a project's rule",
-			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
-			who:   anyKeyOf + "admin", asks: newProjectRule{}, gives: api.ProjectRule{}, status: http.StatusOK, refusals: []int{400},
+			description: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			requires:    anyKeyOf + "admin", request: newProjectRule{}, response: api.ProjectRule{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "PUT", path: "/rules/pool", guard: admin, handle: projects{h}.setPoolRule, id: "setPoolRule", summary: "Replace a pool's rule",
-			about: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
-			who:   anyKeyOf + "admin", asks: newPoolRule{}, gives: api.PoolRule{}, status: http.StatusOK, refusals: []int{400},
+			description: "A body without settings, {}, removes the rule. Other schedulers follow within two seconds; builds that run go on.",
+			requires:    anyKeyOf + "admin", request: newPoolRule{}, response: api.PoolRule{}, status: http.StatusOK, errors: []int{400},
 		},
 	}
 }
@@ -251,21 +246,21 @@ func (h *API) byteOperations() []operation {
 	return []operation{
 		{
 			method: "GET", path: "/objects", handle: h.Objects.Move, id: "getObject", summary: "Read bytes with a ticket",
-			who: "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404, 416},
+			requires: "a ticket", request: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{403, 404, 416},
 		},
 		{
 			method: "HEAD", path: "/objects", handle: h.Objects.Move, id: "headObject", summary: "Look at bytes with a ticket",
-			about: "With a ticket for writing: Upload-Offset says how many bytes have come, Upload-Complete if they are all. The status is 204 then.",
-			who:   "a ticket", asks: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", refusals: []int{403, 404},
+			description: "With a ticket for writing: Upload-Offset says how many bytes have come, Upload-Complete if they are all. The status is 204 then.",
+			requires:    "a ticket", request: transfer{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{403, 404},
 		},
 		{
 			method: "PUT", path: "/objects", handle: h.Objects.Move, id: "putObject", summary: "Write bytes with a ticket",
-			who: "a ticket", asks: transfer{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 408, 409, 413, 507},
+			requires: "a ticket", request: transfer{}, response: api.Uploaded{}, status: http.StatusOK, errors: []int{400, 403, 408, 409, 413, 507},
 		},
 		{
 			method: "PATCH", path: "/objects", handle: h.Objects.Move, id: "appendToObject", summary: "Append bytes with a ticket",
-			about: "After the IETF draft Resumable Uploads for HTTP. Of a request that is not the last, or breaks, whole pieces of 8 MiB are kept; Upload-Offset in the answer says how much that is, and the status is 204. A 409 with the code upload_offset says the same when the bytes belong elsewhere.",
-			who:   "a ticket", asks: appendBytes{}, gives: api.Uploaded{}, status: http.StatusOK, refusals: []int{400, 403, 404, 408, 409, 413, 507},
+			description: "After the IETF draft Resumable Uploads for HTTP. Of a request that is not the last, or breaks, whole pieces of 8 MiB are kept; Upload-Offset in the answer says how much that is, and the status is 204. A 409 with the code upload_offset says the same when the bytes belong elsewhere.",
+			requires:    "a ticket", request: appendBytes{}, response: api.Uploaded{}, status: http.StatusOK, errors: []int{400, 403, 404, 408, 409, 413, 507},
 		},
 	}
 }

@@ -88,17 +88,22 @@ func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
 		return 0, err
 	}
 	var seq int64
+	var expired bool
 	err = t.tx.QueryRowContext(ctx, `INSERT INTO builds
 		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at, repository,
 			commit_sha, branch)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING RETURNING seq`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING
+		RETURNING seq, EXISTS (SELECT 1 FROM expired_builds e WHERE e.id = $1)`,
 		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
-		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq)
+		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq, &expired)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrConflict
 	}
 	if err != nil {
 		return 0, fmt.Errorf("insert build %s: %w", b.ID, err)
+	}
+	if expired {
+		return 0, fmt.Errorf("build %s: %w", b.ID, build.ErrExpired)
 	}
 	return seq, nil
 }

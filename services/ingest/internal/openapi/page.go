@@ -1,4 +1,4 @@
-package v2
+package openapi
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-//go:embed docs.html
-var docsHTML string
+//go:embed page.html
+var pageHTML string
 
-// What the page shows of an OpenAPI document.
+// The parts of an OpenAPI document that the page shows.
 type (
 	schemaDoc struct {
 		Ref         string               `json:"$ref"`
@@ -44,7 +44,7 @@ type (
 			Content     contentDoc
 		}
 
-		// Method and Path are its place in the document.
+		// Method and Path are those of its place in the document.
 		Method, Path string `json:"-"`
 	}
 	apiDoc struct {
@@ -54,13 +54,13 @@ type (
 	}
 )
 
-// page makes the page that shows a document: whole without scripts or anything from elsewhere.
-func page(document []byte) ([]byte, error) {
+// Page returns an HTML page that shows a document, without scripts or anything from other hosts.
+func Page(document []byte) ([]byte, error) {
 	var doc apiDoc
 	if err := json.Unmarshal(document, &doc); err != nil {
 		return nil, fmt.Errorf("read the API's document: %w", err)
 	}
-	t, err := template.New("docs").Funcs(template.FuncMap{"type": typeOf, "fields": fieldsOf, "curl": curl, "lower": strings.ToLower}).Parse(docsHTML)
+	t, err := template.New("docs").Funcs(template.FuncMap{"type": typeOf, "fields": fieldsOf, "curl": curl, "lower": strings.ToLower}).Parse(pageHTML)
 	if err != nil {
 		return nil, fmt.Errorf("read the page's template: %w", err)
 	}
@@ -72,7 +72,7 @@ func page(document []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// calls are in the order of their paths, and for each path as people use them.
+// calls returns the operations ordered by path and method.
 func (d apiDoc) calls() (all []callDoc) {
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
 		for _, method := range []string{"get", "head", "post", "put", "patch", "delete"} {
@@ -85,7 +85,7 @@ func (d apiDoc) calls() (all []callDoc) {
 	return all
 }
 
-// typeOf names a schema for people.
+// typeOf returns the name of a schema for people.
 func typeOf(s schemaDoc) string {
 	switch {
 	case s.Ref != "":
@@ -119,7 +119,7 @@ type fieldDoc struct {
 	Required                bool
 }
 
-// fieldsOf lists the fields of an object.
+// fieldsOf returns the fields of an object.
 func (d apiDoc) fieldsOf(s schemaDoc) (fields []fieldDoc) {
 	if s.Ref != "" {
 		s = d.Components.Schemas[typeOf(s)]
@@ -133,7 +133,7 @@ func (d apiDoc) fieldsOf(s schemaDoc) (fields []fieldDoc) {
 
 func fieldsOf(d apiDoc, s schemaDoc) []fieldDoc { return d.fieldsOf(s) }
 
-// curl is how the call is tried from a shell.
+// curl returns a command that tries the call.
 func curl(c callDoc) string {
 	line := "curl"
 	switch c.Method {
