@@ -57,10 +57,10 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
 	if c.Name == "" || len(c.Name) > 200 {
-		fault("name %.20q: want 1 to 200 bytes", c.Name)
+		fault("name must be 1 to 200 bytes (got %.20q)", c.Name)
 	}
 	if c.Pool != "" && !build.ValidID(c.Pool) {
-		fault("pool %q: want letters, digits, _ and -, at most %d", c.Pool, build.MaxIDLength)
+		fault("pool must be at most %d letters, digits, _ and - (got %q)", build.MaxIDLength, c.Pool)
 	}
 	for _, p := range c.Platforms {
 		if _, err := build.ParsePlatform(string(p)); err != nil {
@@ -68,19 +68,19 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Slots < 0 || c.Slots > maxSlots {
-		fault("%d slots: want 1 to %d", c.Slots, maxSlots)
+		fault("slots must be 1 to %d (got %d)", maxSlots, c.Slots)
 	}
 	if !filepath.IsAbs(c.StateDir) {
-		fault("state directory %q: want an absolute path", c.StateDir)
+		fault("state directory must be an absolute path (got %q)", c.StateDir)
 	}
 	if c.LogLimits.Lines < 0 || c.LogLimits.Bytes < 0 || c.LogLimits.Last < 0 {
-		fault("limits of a log: %d lines, %d bytes, the last %d: want none below 0", c.LogLimits.Lines, c.LogLimits.Bytes, c.LogLimits.Last)
+		fault("log limits must not be negative (got %d lines, %d bytes, the last %d)", c.LogLimits.Lines, c.LogLimits.Bytes, c.LogLimits.Last)
 	}
 	if c.TelemetryEvery != 0 && c.TelemetryEvery < 100*time.Millisecond {
-		fault("telemetry every %s: want 0 or at least 100ms", c.TelemetryEvery)
+		fault("telemetry interval must be 0 or at least 100ms (got %s)", c.TelemetryEvery)
 	}
 	if c.DrainTimeout < 0 {
-		fault("drain timeout %s is negative", c.DrainTimeout)
+		fault("drain timeout must not be negative (got %s)", c.DrainTimeout)
 	}
 	return errors.Join(errs...)
 }

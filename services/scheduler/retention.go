@@ -29,7 +29,7 @@ type retainer struct {
 // newRetainer returns the retainer, and gives a new farm the configuration's policy.
 func (s *Scheduler) newRetainer(ctx context.Context, d Deps) (*retainer, error) {
 	st, cfg := retention.NewStore(d.DB), s.cfg.Retention
-	first := cfg.Seed
+	first := cfg.FirstPolicy()
 	first.SetAt = s.now()
 	first.EffectiveAt = first.SetAt.Add(cfg.Notice)
 	seeded, err := st.Seed(ctx, first)

@@ -35,7 +35,12 @@ func TestWrongCallsEndWith2(t *testing.T) {
 			t.Parallel()
 			var out, errs bytes.Buffer
 			getenv := func(name string) string { return env[name] }
-			root := cli.NewRoot(&out, &errs, getenv, standalone.NewUp(&out, &errs, getenv), command.New(command.IO{Getenv: getenv, Stderr: &errs}))
+			var environ []string
+			for name, value := range env {
+				environ = append(environ, name+"="+value)
+			}
+			root := cli.NewRoot(&out, &errs, getenv, standalone.NewUp(&out, &errs, environ),
+				command.New(command.IO{Environ: environ, Stdout: &out, Stderr: &errs}))
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			args := strings.Fields(call)
