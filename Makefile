@@ -122,10 +122,10 @@ clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cac
 tools: $(TOOLS) ## install the pinned tools into .bin (a few minutes, once)
 
 # The pinned tools: built once for each change of tools/go.mod.
-$(TOOLS): tools/go.mod tools/go.sum tools/protoc-gen-natsrpc/main.go
+$(TOOLS): tools/go.mod tools/go.sum $(wildcard tools/protoc-gen-*/*.go)
 	@echo "building the pinned tools into .bin (once; a few minutes)"
 	@mkdir -p .bin
-	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install tool ./protoc-gen-natsrpc
+	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install tool ./protoc-gen-natsrpc ./protoc-gen-asyncapi
 	@touch $@
 
 # Our own small helpers of the scripts: standard library only, a second to build.

@@ -30,7 +30,7 @@ every() {
 
 scripts_build() { (cd tools && go vet ./...); }
 
-imports() { (cd services/standalone && go test -count=1 -run '^TestImports' .); }
+imports() { (cd services/standalone && go test -count=1 -run '^TestImports' . && go test -count=1 ./internal/rooms); }
 
 generated() { scripts/generate.sh -verify; }
 

@@ -118,7 +118,7 @@ func hook(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	c, err := api.New(api.Config{BaseURL: s.URL, Key: apitest.Key})
 	ts.Check(err)
-	list, err := c.Webhooks(context.Background())
+	list, err := c.Webhooks.List(context.Background())
 	ts.Check(err)
 	if len(list.Webhooks) == 0 {
 		ts.Fatalf("no webhook was made")
@@ -130,7 +130,7 @@ func hook(ts *testscript.TestScript, _ bool, args []string) {
 func newest(ts *testscript.TestScript, s *apitest.Server) string {
 	c, err := api.New(api.Config{BaseURL: s.URL, Key: apitest.Key})
 	ts.Check(err)
-	list, err := c.Builds(context.Background(), api.ListOptions{Limit: 1})
+	list, err := c.Builds.List(context.Background(), api.ListOptions{Limit: 1})
 	ts.Check(err)
 	if len(list.Builds) == 0 {
 		return ""

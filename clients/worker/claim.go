@@ -7,54 +7,55 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
 const (
-	// claimTries: an unanswered claim may have been heard, so it is asked again before the hand-out goes back.
+	// claimTries: an unanswered claim may have been received, so it is repeated before the hand-out goes back.
 	claimTries = 3
-	// notForUs is how long a hand-out that this worker may not take keeps away from it.
-	notForUs = 2 * time.Second
-	// laterOn follows a scheduler that does not answer.
-	laterOn = time.Second
+	// notEligibleDelay delays a hand-out that this worker may not claim.
+	notEligibleDelay = 2 * time.Second
+	// unclaimedDelay delays a hand-out after a claim without an answer.
+	unclaimedDelay = time.Second
 )
 
-// claim asks for the lease that a hand-out invites to, and runs the build. The hand-out is acknowledged when the lease is
-// ours, or the build needs nobody any more.
+// claim claims the build of a hand-out and runs it. The hand-out is acknowledged when the claim is granted, or the build needs no worker
+// any more; otherwise it goes back to the queue.
 func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 	var h schedulerv1.HandOut
 	if err := bus.Decode(m.Data, &h); err != nil || !build.ValidID(h.GetBuildId()) {
-		w.log.ErrorContext(ctx, "a hand-out cannot be read", "subject", m.Subject, "err", err)
+		w.log.ErrorContext(ctx, "unreadable hand-out", "subject", m.Subject, "err", err)
 		_ = m.Term()
 		return
 	}
-	l := lease{h.GetBuildId(), h.GetAttempt()}
-	resp, err := w.askClaim(ctx, m, l)
+	l := farm.Lease{BuildID: h.GetBuildId(), Attempt: h.GetAttempt()}
+	resp, err := w.requestClaim(ctx, m, l)
 	switch {
 	case err == nil:
-		// Unheard, it is offered again and refused as taken: harmless.
+		// If this is lost, the hand-out comes again and the claim is refused as taken.
 		_ = m.Ack()
-		w.execute(ctx, l, resp)
-	case gone(err):
-		w.log.DebugContext(ctx, "hand-out is past", "build_id", l.build, "attempt", l.attempt, "err", err)
+		w.builds.Run(ctx, l, resp)
+	case farm.IsNotHeld(err):
+		w.log.DebugContext(ctx, "hand-out is obsolete", "build_id", l.BuildID, "attempt", l.Attempt, "err", err)
 		_ = m.Ack()
 	case errors.Is(err, build.ErrNoSlot), errors.Is(err, build.ErrNotEligible):
-		w.log.InfoContext(ctx, "hand-out is not for this worker", "build_id", l.build, "attempt", l.attempt, "err", err)
-		_ = m.NakWithDelay(notForUs)
-		w.askSync()
+		w.log.InfoContext(ctx, "not eligible for hand-out", "build_id", l.BuildID, "attempt", l.Attempt, "err", err)
+		_ = m.NakWithDelay(notEligibleDelay)
+		w.requestSync()
 	default:
-		w.log.WarnContext(ctx, "hand-out returned", "build_id", l.build, "attempt", l.attempt, "err", err)
-		_ = m.NakWithDelay(laterOn)
-		w.askSync()
+		w.log.WarnContext(ctx, "claim failed; hand-out returned", "build_id", l.BuildID, "attempt", l.Attempt, "err", err)
+		_ = m.NakWithDelay(unclaimedDelay)
+		w.requestSync()
 	}
 }
 
-func (w *Worker) askClaim(ctx context.Context, m *nats.Msg, l lease) (*schedulerv1.ClaimResponse, error) {
+func (w *Worker) requestClaim(ctx context.Context, m *nats.Msg, l farm.Lease) (*schedulerv1.ClaimResponse, error) {
 	for try := 1; ; try++ {
-		resp, err := w.scheduler().Claim(ctx, &schedulerv1.ClaimRequest{
-			WorkerId: w.link.get().id, BuildId: l.build, Attempt: l.attempt,
+		resp, err := w.farm.Scheduler().Claim(ctx, &schedulerv1.ClaimRequest{
+			WorkerId: w.farm.Conn().WorkerID, BuildId: l.BuildID, Attempt: l.Attempt,
 		})
 		if !errors.Is(err, build.ErrUnavailable) || try == claimTries || ctx.Err() != nil {
 			return resp, err

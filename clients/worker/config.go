@@ -1,11 +1,9 @@
 package worker
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -20,37 +18,37 @@ import (
 	pausedetector "github.com/expo-free-agent/freeagent/shared/pause"
 )
 
-// Config of a worker.
+// Config of a Worker.
 type Config struct {
-	// Name is shown to people, at most 200 bytes.
+	// Name is shown in lists and logs, at most 200 bytes.
 	Name string
 	// Pool; empty means build.DefaultPool.
 	Pool string
-	// Platforms that it builds; none means all.
+	// Platforms that the worker builds; none means all.
 	Platforms []build.Platform
-	// Slots is how many builds it does at once, 1 to 64; 0 means 1.
+	// Slots is how many builds run at once, 1 to 64; 0 means 1.
 	Slots int
-	// StateDir holds the identity; absolute, one worker each.
+	// StateDir holds the identity; absolute, used by one worker.
 	StateDir string
-	// BusURL is where to reach the bus, instead of the address that the farm gives: a leaf node of this worker's region.
+	// BusURL is the address of the bus, such as a leaf node in the worker's region; empty means the address that the farm sends.
 	BusURL string
-	// DrainTimeout is how long running builds may go on after Run's context ended; 0 hands them back at once.
+	// DrainTimeout is how long running builds may go on after Run's context has ended; 0 releases them at once.
 	DrainTimeout time.Duration
-	// LogBuffer bounds the log lines of one build that wait in memory while the bus is away, in bytes; 0 means 64 MiB.
+	// LogBuffer bounds the log lines of one build that wait in memory while the bus is unavailable, in bytes; 0 means 64 MiB.
 	LogBuffer int
-	// LogLimits bound the log of one attempt: 2,000,000 lines and 200 MB unless set, and the last 1,000 lines besides.
+	// LogLimits bound the log of one attempt (default 2,000,000 lines and 200 MB, and the last 1,000 lines in addition).
 	LogLimits buildlog.Limits
-	// TelemetryEvery is how often what a build uses is measured and published; 0 is never.
+	// TelemetryEvery is the interval of telemetry samples; 0 means none.
 	TelemetryEvery time.Duration
 }
 
-// DefaultTelemetryEvery is often enough to see what a stage does, and 10,000 workers cost the bus 2,000 small messages a second.
+// DefaultTelemetryEvery shows what a stage does. With it 10,000 workers cost the bus 2,000 small messages a second.
 const DefaultTelemetryEvery = 5 * time.Second
 
-// maxSlots is the scheduler's bound too.
+// maxSlots is the scheduler's limit too.
 const maxSlots = 64
 
-// Validate names every fault at once; the error matches ErrConfig.
+// Validate returns all faults together; the error matches ErrConfig.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(format string, args ...any) {
@@ -93,18 +91,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Gateway is the HTTP side of the farm.
-type Gateway interface {
-	JoinWorker(ctx context.Context, r api.JoinRequest) (api.JoinResponse, error)
-	Get(ctx context.Context, g api.Grant, w io.Writer, size int64, sha256Hex string) error
-	Upload(ctx context.Context, g api.Grant, body io.Reader, progress func(n int)) (api.Uploaded, error)
-}
-
-var _ Gateway = (*api.Client)(nil)
-
 // Deps are what a worker needs from outside.
 type Deps struct {
-	Gateway  Gateway
+	// Gateway is the HTTP side of the farm.
+	Gateway  *api.Client
 	Executor runtime.Executor
 	Log      *slog.Logger
 	// TLS of the connection to the bus; nil trusts what the system trusts.

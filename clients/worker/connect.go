@@ -3,40 +3,38 @@ package worker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
-	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/attempt"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/pull"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
 const (
-	// awayMax is how long the bus may be away before the worker joins again: its address may have changed.
-	awayMax = 10 * time.Second
-	// syncEvery repeats the comparison with the scheduler: an order to cancel may have got lost. While nothing runs here there is
-	// none, and the pace says how often to compare: not at once, since it grows while many come. syncAgain follows a failure.
-	syncEvery = 30 * time.Second
-	syncSlows = 4
-	syncAgain = time.Second
-	// pingEvery is how often the connection asks whether the server is there: a beat that is not answered tells sooner.
-	pingEvery = 10 * time.Minute
+	// maxDisconnected is how long the bus may be away before the worker joins again: its address may have changed.
+	maxDisconnected = 10 * time.Second
+	// connectRetry follows a failed connect.
+	connectRetry = time.Second
+	// pingInterval is that of the connection's own pings: a heartbeat without an answer shows a dead server sooner.
+	pingInterval = 10 * time.Minute
 )
 
-// stayConnected joins, connects and works over that connection, again and again, until ctx ends (nil) or the server
-// refuses the worker. Hand-outs are taken while intake lasts.
+// stayConnected joins, connects and works over that connection, again and again. It returns nil when ctx ends, and an error if the server
+// refuses the worker. Hand-outs are pulled while intake lasts.
 func (w *Worker) stayConnected(ctx, intake context.Context) error {
-	var c *conn
+	var c *farm.Conn
 	defer func() {
 		if c != nil {
-			c.nc.Close()
+			c.NATS.Close()
 		}
 	}()
 	for ctx.Err() == nil {
-		next, err := w.reach(ctx, c)
+		next, err := w.connect(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -44,38 +42,38 @@ func (w *Worker) stayConnected(ctx, intake context.Context) error {
 			continue
 		}
 		if next != c {
-			w.adopt(next)
+			w.use(next)
 			if c != nil {
-				c.nc.Close()
+				c.NATS.Close()
 			}
 			c = next
 		}
 		for w.serve(ctx, intake, c) {
-			w.log.InfoContext(ctx, "bus connection is back")
+			w.log.InfoContext(ctx, "bus reconnected")
 		}
 	}
 	return nil
 }
 
-// reach returns a working connection: a new one after a join, or the old one if it came back meanwhile; nil if ctx ended or
-// the bus could not be reached.
-func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
-	back := func() bool { return old != nil && old.nc.IsConnected() }
-	resp, err := w.join(ctx, back)
+// connect returns a new connection after a join, or the old one if it came back meanwhile. It returns nil if ctx ended or the bus could not
+// be reached.
+func (w *Worker) connect(ctx context.Context, old *farm.Conn) (*farm.Conn, error) {
+	isBack := func() bool { return old != nil && old.NATS.IsConnected() }
+	resp, err := w.join(ctx, isBack)
 	switch {
 	case err != nil:
 		return nil, err
 	case resp.WorkerID == "":
 		return old, nil
 	}
-	// A refusal may be a moment's (the far side restarts): trying again is for reach's caller, with a fresh join.
+	// A refusal may be temporary (the other side restarts). The caller tries again, with a new join.
 	nc, err := w.deps.Dial(bus.Config{
 		URL: cmp.Or(w.cfg.BusURL, resp.BusURL), Name: "worker " + w.cfg.Name, User: resp.WorkerID, Password: resp.Secret,
-		InboxPrefix: bus.InboxPrefix(resp.WorkerID), TLS: w.deps.TLS, Options: []nats.Option{nats.PingInterval(pingEvery)},
+		InboxPrefix: bus.InboxPrefix(resp.WorkerID), TLS: w.deps.TLS, Options: []nats.Option{nats.PingInterval(pingInterval)},
 	}, w.log)
 	if err != nil {
-		w.log.WarnContext(ctx, "cannot connect to the bus yet", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
-		pause(ctx, time.Second)
+		w.log.WarnContext(ctx, "connect to bus failed", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
+		pace.Sleep(ctx, connectRetry)
 		return nil, nil
 	}
 	js, err := bus.JetStream(nc)
@@ -84,112 +82,48 @@ func (w *Worker) reach(ctx context.Context, old *conn) (*conn, error) {
 		return nil, err
 	}
 	w.log.InfoContext(ctx, "joined", "worker_id", resp.WorkerID, "pool", resp.Pool, "platforms", resp.Platforms, "slots", w.cfg.Slots)
-	return &conn{id: resp.WorkerID, pool: resp.Pool, platforms: resp.Platforms, nc: nc, js: js}, nil
+	return &farm.Conn{WorkerID: resp.WorkerID, Pool: resp.Pool, Platforms: resp.Platforms, NATS: nc, JS: js}, nil
 }
 
-// adopt makes c the connection in use. Under a new name nothing is held any more.
-func (w *Worker) adopt(c *conn) {
-	if old := w.link.get(); old != nil && old.id != c.id {
-		w.held.dropAll(errNewName)
+// use makes c the connection in use. A worker with a new identity holds no leases any more.
+func (w *Worker) use(c *farm.Conn) {
+	if old := w.farm.Conn(); old != nil && old.WorkerID != c.WorkerID {
+		w.builds.AbandonAll(attempt.ErrNewIdentity)
 	}
-	w.link.set(c)
+	w.farm.Use(c)
 }
 
-// serve works over a connection until ctx ends or the connection is of no use (false: join again), or it was lost and is
-// back (true: begin anew, the server has forgotten our pulls).
+// serve works over a connection. It returns true if the connection was lost and is back, so that pulls must start again, and false if life
+// has ended or the worker must join again.
 //
 // Builds run within life and not within the connection: they outlive it.
-func (w *Worker) serve(life, intake context.Context, c *conn) (again bool) {
+func (w *Worker) serve(life, intake context.Context, c *farm.Conn) (again bool) {
 	ctx, cancel := context.WithCancel(life)
-	taking, stop := context.WithCancel(ctx)
+	pulling, stop := context.WithCancel(ctx)
 	defer context.AfterFunc(intake, stop)()
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stop()
 	defer cancel()
-	status := c.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
-	defer c.nc.RemoveStatusListener(status)
-	loops.Go(func() { w.present(ctx, c) })
-	loops.Go(func() { w.obey(ctx, c) })
-	for _, p := range c.platforms {
-		loops.Go(func() { w.pull(taking, life, c, p) })
+	status := c.NATS.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
+	defer c.NATS.RemoveStatusListener(status)
+	loops.Go(func() { w.presence.Run(ctx, c.WorkerID) })
+	loops.Go(func() { w.receiveOrders(ctx, c) })
+	for _, platform := range c.Platforms {
+		loops.Go(func() { w.pull(pulling, life, c, platform) })
 	}
 	return w.watch(ctx, c, status)
 }
 
-// watch keeps the scheduler and this worker of one mind, and an eye on the connection.
-func (w *Worker) watch(ctx context.Context, c *conn, status <-chan nats.Status) (again bool) {
-	away := time.NewTimer(awayMax)
-	defer away.Stop()
-	if c.nc.IsConnected() {
-		away.Stop()
-	}
-	sync := time.NewTimer(0)
-	defer sync.Stop()
-	var synced time.Time
-	idle := syncEvery / syncSlows // between two syncs while nothing runs
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-away.C:
-			w.log.WarnContext(ctx, "the bus is out of reach; joining again", "for", awayMax)
-			return false
-		case s := <-status:
-			switch s {
-			case nats.CONNECTED:
-				return true
-			case nats.CLOSED:
-				return false
-			default:
-				away.Reset(awayMax)
-				continue
-			}
-		case <-w.resync:
-		case <-sync.C:
-			if w.held.empty() && time.Since(synced) < idle {
-				sync.Reset(about(syncEvery))
-				continue
-			}
-		}
-		next, err := w.sync(ctx)
-		if errors.Is(err, build.ErrWorkerUnknown) {
-			w.log.WarnContext(ctx, "the scheduler does not know this worker; joining again")
-			pause(ctx, syncAgain)
-			return false
-		}
-		synced, idle = time.Now(), min(syncSlows*idle, w.pace.Load().sync)
-		if err != nil {
-			synced = time.Time{}
-		}
-		sync.Reset(next)
-	}
-}
-
-// sync tells the scheduler what runs here and ends what is not ours any more. It says when to do so again.
-func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
-	fresh := true
+// pull pulls hand-outs of a platform after the first sync. Their builds run within life.
+func (w *Worker) pull(ctx, life context.Context, c *farm.Conn, platform string) {
 	select {
-	case <-w.ready:
-		fresh = false
-	default:
+	case <-w.synced:
+	case <-ctx.Done():
+		return
 	}
-	paused := w.awake.pauses.Count()
-	resp, err := w.scheduler().Sync(ctx, &schedulerv1.SyncRequest{
-		WorkerId: w.link.get().id, Holding: w.held.leases(), Slots: int32(w.cfg.Slots), Fresh: fresh, Draining: w.draining.Load(),
-		Leaving: w.leaving.Load(),
-	})
-	if err != nil {
-		if ctx.Err() == nil {
-			w.log.WarnContext(ctx, "cannot compare with the scheduler yet", "err", err)
-		}
-		return syncAgain, err
-	}
-	for _, l := range resp.GetLost() {
-		w.held.drop(lease{l.GetBuildId(), l.GetAttempt()}, errLeaseLost)
-	}
-	w.awake.synced.Store(paused)
-	w.pace.Store(paceFrom(resp.GetPace()))
-	w.readyOnce.Do(func() { close(w.ready) })
-	return syncEvery, nil
+	pull.New(pull.Config{
+		Conn: c.NATS, Pool: c.Pool, Platform: platform, Slots: w.slots, Pace: &w.pace, Log: w.log,
+		Handle: func(m *nats.Msg) { w.claim(life, m) },
+	}).Run(ctx)
 }

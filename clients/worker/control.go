@@ -3,15 +3,17 @@ package worker
 import (
 	"context"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/attempt"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// obey hears orders until ctx ends. One that is lost is made up for by the next sync.
-func (w *Worker) obey(ctx context.Context, c *conn) {
-	sub, err := c.nc.SubscribeSync(bus.ControlSubject(c.id))
+// receiveOrders obeys the scheduler's orders until ctx ends. The next sync makes up for a lost one.
+func (w *Worker) receiveOrders(ctx context.Context, c *farm.Conn) {
+	sub, err := c.NATS.SubscribeSync(bus.ControlSubject(c.WorkerID))
 	if err != nil {
-		w.log.WarnContext(ctx, "cannot hear orders on this connection", "err", err)
+		w.log.WarnContext(ctx, "subscribe to orders failed", "err", err)
 		return
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone then
@@ -22,21 +24,21 @@ func (w *Worker) obey(ctx context.Context, c *conn) {
 		}
 		var order eventsv1.Control
 		if err := bus.Decode(m.Data, &order); err != nil {
-			w.log.WarnContext(ctx, "an order cannot be read", "err", err)
+			w.log.WarnContext(ctx, "unreadable order", "err", err)
 			continue
 		}
-		w.follow(ctx, &order)
+		w.obey(ctx, &order)
 	}
 }
 
-func (w *Worker) follow(ctx context.Context, order *eventsv1.Control) {
+func (w *Worker) obey(ctx context.Context, order *eventsv1.Control) {
 	switch o := order.GetOrder().(type) {
 	case *eventsv1.Control_Cancel:
-		l := lease{o.Cancel.GetBuildId(), o.Cancel.GetAttempt()}
-		w.log.InfoContext(ctx, "ordered to cancel", "build_id", l.build, "attempt", l.attempt, "reason", o.Cancel.GetReason())
-		w.held.drop(l, errCancelled)
+		l := farm.Lease{BuildID: o.Cancel.GetBuildId(), Attempt: o.Cancel.GetAttempt()}
+		w.log.InfoContext(ctx, "cancel ordered", "build_id", l.BuildID, "attempt", l.Attempt, "reason", o.Cancel.GetReason())
+		w.builds.Abandon(l, attempt.ErrCancelled)
 	case *eventsv1.Control_Drain:
-		w.log.InfoContext(ctx, "ordered to drain")
+		w.log.InfoContext(ctx, "drain ordered")
 		w.Drain()
 	}
 }

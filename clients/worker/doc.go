@@ -1,21 +1,34 @@
-// Package worker is the agent on a build machine. It owns what runs on that machine and the log lines of its builds; who may
-// run what is the scheduler's to say, and every call carries (build, attempt) so that a late one changes nothing.
+// Package worker is the agent on a build machine. It takes builds from the farm and runs them there.
 //
-//	join (HTTP) -> connect (bus) -> sync -> pull -> claim -> prepare -> stages -> pack -> upload -> finish
-//	     ^                |                  ^                                                      |
-//	     `-- away > 10 s -'                  `------------------------ next ------------------------'
+// # Overview
 //
-// It asks on fa.scheduler.{sync,claim,stage,finish}.<worker> and fa.artifact.grant.<worker>; pulls hand-outs from BUILD_QUEUE;
-// publishes heartbeats (a key with the TTL of the stage, see lease.go) and log chunks; hears orders on fa.control.<worker>.
+//	join (HTTP) -> connect (bus) -> sync -> pull -> claim -> source -> stages -> result -> outcome
+//	     ^                |                  ^                                                |
+//	     `-- away > 10 s -'                  `--------------------- next ---------------------'
 //
-// When something fails:
-//   - the gateway: joining is tried again for ever; connected workers do not need it but for source and result bytes
-//   - the bus: builds go on, lines wait in memory; after 10 s the worker joins again, in case the address has changed
-//   - the scheduler: finish and stages are asked again until they are answered; hand-outs go back to the queue
-//   - the lease: what runs is ended, and nothing more is said about it
-//   - the disk, a transfer, the executor: the attempt ends as infrastructure's fault and another worker tries
-//   - this process: its heartbeats expire and the build runs elsewhere; the next start ends what it left running
+// The worker owns what runs on its machine and the log lines of its builds. Which worker runs which build is the scheduler's decision: every
+// request carries build and attempt, so that a late one changes nothing.
 //
-// Stopping is not cancelling. When Run's context ends the worker takes nothing new and finishes what it has; after
-// DrainTimeout, or HandBack, it hands the builds back unharmed.
+// It sends requests to fa.scheduler.{sync,claim,stage,finish}.<worker> and fa.artifact.grant.<worker>, pulls hand-outs from BUILD_QUEUE,
+// publishes heartbeats, log chunks and telemetry, and gets orders on fa.control.<worker>.
+//
+// # Packages
+//
+// This package joins, connects, syncs, claims and drains. Below internal are farm (requests and messages over the bus), pull (the queue),
+// slots, pace (intervals of waiting workers), heartbeat, and attempt (one build) with transfer (its bytes), report (its stages and outcome)
+// and telemetry. Beside them are pipeline (which commands build a project), runtime and process (how commands run), and buildlog.
+//
+// # When something is unavailable
+//
+//   - gateway: joining is retried for ever; connected workers need the gateway only for bytes
+//   - bus: builds go on, and log lines wait in memory; after 10 s the worker joins again, in case the address has changed
+//   - scheduler: stages and outcomes are reported until they are answered; hand-outs go back to the queue
+//   - lease: its build is ended, and nothing more is reported about it
+//   - disk, transfers, executor: the attempt ends as an infrastructure failure and another worker tries
+//   - this process: its heartbeats expire and its builds run elsewhere; the next start ends what still runs
+//
+// # Stopping
+//
+// Stopping is not cancelling. When Run's context ends, the worker drains: it claims nothing new and finishes what runs. After DrainTimeout, or
+// Release, it releases the leases of unfinished builds, which is not counted as a failed attempt.
 package worker

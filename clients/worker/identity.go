@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// identity is who this worker is on the bus, kept from one start to the next.
+// identity is the worker's on the bus. It survives restarts.
 type identity struct {
 	WorkerID string `json:"worker_id"`
 	Secret   string `json:"secret"`

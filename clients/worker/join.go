@@ -8,34 +8,35 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
 const (
-	// joinWait bounds one try, joinPause the pause between two: a farm that comes back is to have its workers soon.
-	joinWait     = 15 * time.Second
-	joinPause    = 500 * time.Millisecond
-	joinPauseMax = 15 * time.Second
+	joinTimeout = 15 * time.Second
+	// The wait between two tries doubles from minJoinRetry to maxJoinRetry: a farm that comes back gets its workers soon.
+	minJoinRetry = 500 * time.Millisecond
+	maxJoinRetry = 15 * time.Second
 )
 
-// join makes the worker known and gives its identity and the address of the bus. It tries for ever, until ctx ends or back
-// says that it is not needed any more (then the answer is zero); only a refusal is an error.
-func (w *Worker) join(ctx context.Context, back func() bool) (api.JoinResponse, error) {
-	for wait := joinPause; ; wait = min(2*wait, joinPauseMax) {
+// join registers the worker and returns its identity and the address of the bus. It retries until ctx ends or isBack returns true; then the
+// answer is zero. Only a refusal is an error.
+func (w *Worker) join(ctx context.Context, isBack func() bool) (api.JoinResponse, error) {
+	for wait := minJoinRetry; ; wait = min(2*wait, maxJoinRetry) {
 		resp, err := w.joinOnce(ctx)
 		switch {
 		case err == nil:
 			return resp, nil
-		case final(err):
-			return resp, refusal(err)
+		case isPermanent(err):
+			return resp, refusedBy(err)
 		}
 		wait := wait/2 + rand.N(wait)
 		if ctx.Err() == nil {
-			w.log.WarnContext(ctx, "cannot join yet", "err", err, "again_in", wait.Round(time.Millisecond))
+			w.log.WarnContext(ctx, "join failed", "err", err, "retry_in", wait.Round(time.Millisecond))
 		}
-		if !pause(ctx, wait) || back() {
+		if !pace.Sleep(ctx, wait) || isBack() {
 			return api.JoinResponse{}, nil
 		}
 	}
@@ -46,7 +47,7 @@ func (w *Worker) joinOnce(ctx context.Context) (api.JoinResponse, error) {
 	if err != nil {
 		return api.JoinResponse{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinWait)
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	req := api.JoinRequest{
 		WorkerID: old.WorkerID, Secret: old.Secret, Name: w.cfg.Name, Pool: w.cfg.Pool, Slots: w.cfg.Slots, Version: version.Version,
@@ -54,7 +55,7 @@ func (w *Worker) joinOnce(ctx context.Context) (api.JoinResponse, error) {
 	for _, p := range w.cfg.Platforms {
 		req.Platforms = append(req.Platforms, string(p))
 	}
-	resp, err := w.deps.Gateway.JoinWorker(ctx, req)
+	resp, err := w.deps.Gateway.Workers.Join(ctx, req)
 	if err != nil {
 		return resp, fmt.Errorf("join: %w", err)
 	}
@@ -69,8 +70,8 @@ func (w *Worker) joinOnce(ctx context.Context) (api.JoinResponse, error) {
 	return resp, nil
 }
 
-// final errors do not go away by themselves.
-func final(err error) bool {
+// isPermanent reports whether joining again does not help.
+func isPermanent(err error) bool {
 	var refused *api.Error
 	if !errors.As(err, &refused) {
 		return false
@@ -82,7 +83,8 @@ func final(err error) bool {
 	return false
 }
 
-func refusal(err error) error {
+// refusedBy returns ErrRefused with what to do about it.
+func refusedBy(err error) error {
 	var refused *api.Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
 		return fmt.Errorf("%w: it does not accept the API key; give one of scope worker or admin (--key-file or FREEAGENT_API_KEY): %w", ErrRefused, err)

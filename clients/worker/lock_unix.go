@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// lockState makes the state directory this worker's alone until unlock is called or the process ends.
+// lockState locks the state directory until unlock is called or the process ends. It is ErrStateInUse if another worker has it.
 func lockState(dir string) (unlock func(), err error) {
 	if err := makeStateDir(dir); err != nil {
 		return nil, err

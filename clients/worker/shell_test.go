@@ -137,7 +137,7 @@ func TestHandingBackEndsTheProcessTree(t *testing.T) {
 	a := f.start(f.shell(dir), nil)
 	id := f.submit(script(t, stubborn))
 	pid := pidIn(f, dir)
-	a.HandBack()
+	a.Release()
 	if got := f.finished(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_HANDED_BACK {
 		t.Errorf("finish = %v, want handed back", got)
 	}

@@ -76,6 +76,6 @@ func TestDrainingWorkerSaysSo(t *testing.T) {
 			return false
 		}
 	})
-	a.HandBack()
+	a.Release()
 	must(t, <-a.ended)
 }

@@ -46,7 +46,7 @@ func TestABuildIsMeasured(t *testing.T) {
 		return s.GetStage() == "install" && s.GetTtlSeconds() == 8 && s.GetCpuPercent() > 5 && s.GetCpuPercent() < 6400 && s.GetProcesses() >= 1 &&
 			s.GetMemoryMb() > 0.1 && s.GetDiskPercent() > 0 && s.GetDiskPercent() <= 100
 	})
-	a.HandBack()
+	a.Release()
 }
 
 // timed is a project whose profile asks for timeouts.
@@ -91,7 +91,7 @@ func TestTheFarmsLimitsHold(t *testing.T) {
 		t.Errorf("told %v, want the limit of an hour", b.asked)
 	}
 	log := f.logOf(id)
-	for _, want := range []string{"a timeout of 100h is more than this farm allows: 1h", "100h of silence in stage install is more than this farm allows: 30s"} {
+	for _, want := range []string{"build timeout 100h is above this farm's limit; using 1h", "heartbeat timeout of stage install 100h is above this farm's limit; using 30s"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("log = %q, want %q in it", log, want)
 		}

@@ -9,34 +9,40 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/attempt"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/heartbeat"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/slots"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	pausedetector "github.com/expo-free-agent/freeagent/shared/pause"
 )
 
-// Worker is one agent. Many may live in a process.
+// Worker is one agent. Many may live in a process. Make it with New.
 type Worker struct {
-	cfg   Config
-	deps  Deps
-	log   *slog.Logger
-	link  link
-	slots *slots
-	held  holding
-	pace  atomic.Pointer[pace]
-	awake awake
-	// resync asks for a sync soon; a second ask while one waits is the same.
-	resync chan struct{}
-	// ready is closed after the first sync: claims before it could be taken for forgotten ones.
-	ready     chan struct{}
-	readyOnce sync.Once
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
 
-	// draining: it takes no further build, and says so.
+	farm     *farm.Client
+	presence *heartbeat.Presence
+	builds   *attempt.Runner
+	slots    *slots.Slots
+	pace     pace.Current
+	pauses   *pauseGuard
+	// syncNow asks for a sync soon; a second request while one waits changes nothing.
+	syncNow chan struct{}
+	// synced is closed after the first sync. Claims before it could count as forgotten ones.
+	synced     chan struct{}
+	syncedOnce sync.Once
+
+	// draining: the worker claims nothing more. leaving: the process ends.
 	draining, leaving atomic.Bool
 
-	drained, handedBack         chan struct{}
-	drainedOnce, handedBackOnce sync.Once
+	drain, release         chan struct{}
+	drainOnce, releaseOnce sync.Once
 }
 
-// New checks the configuration; nothing runs yet.
+// New checks the configuration and returns a worker; it starts nothing. A faulty configuration is ErrConfig.
 func New(cfg Config, deps Deps) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -46,28 +52,31 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	}
 	cfg = cfg.withDefaults()
 	w := &Worker{
-		cfg: cfg, deps: deps, log: deps.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots),
-		resync: make(chan struct{}, 1), ready: make(chan struct{}),
-		drained: make(chan struct{}), handedBack: make(chan struct{}),
+		cfg: cfg, deps: deps, log: deps.Log.With("worker", cfg.Name), slots: slots.New(cfg.Slots),
+		syncNow: make(chan struct{}, 1), synced: make(chan struct{}), drain: make(chan struct{}), release: make(chan struct{}),
 	}
-	if w.awake.pauses = deps.Pauses; w.awake.pauses == nil {
-		w.awake.pauses = pausedetector.New(awakeTick)
-	}
-	w.pace.Store(paceFrom(nil))
+	w.pauses = newPauseGuard(deps.Pauses, w.requestSync, w.log)
+	w.farm = farm.NewClient(w.pauses.check)
+	heartbeats := &heartbeat.Sender{Farm: w.farm, Log: w.log}
+	w.presence = &heartbeat.Presence{Sender: heartbeats, Pace: &w.pace, Missed: w.requestSync}
+	w.builds = attempt.NewRunner(attempt.Config{
+		Gateway: deps.Gateway, Executor: deps.Executor, Farm: w.farm, Heartbeats: heartbeats, WatchPauses: w.pauses.watch,
+		LogBuffer: cfg.LogBuffer, LogLimits: cfg.LogLimits, TelemetryInterval: cfg.TelemetryEvery, Log: w.log,
+	})
 	return w, nil
 }
 
-// Drain makes Run take no further build, finish what runs and return. It does not wait and may be called twice.
-func (w *Worker) Drain() { w.drainedOnce.Do(func() { close(w.drained) }) }
+// Drain makes Run claim nothing more, finish what runs and return. It does not wait and may be called twice.
+func (w *Worker) Drain() { w.drainOnce.Do(func() { close(w.drain) }) }
 
-// HandBack makes a draining Run hand back what still runs now, and drains first if need be.
-func (w *Worker) HandBack() {
-	w.handedBackOnce.Do(func() { close(w.handedBack) })
+// Release makes Run release the leases of running builds now; another worker begins them again. It drains first if need be.
+func (w *Worker) Release() {
+	w.releaseOnce.Do(func() { close(w.release) })
 	w.Drain()
 }
 
-// Run works until ctx ends or Drain is called, drains, and returns nil. Before that it returns only if the server refuses
-// the worker for good (ErrRefused) or it cannot begin (ErrStateInUse, an unwritable disk). It runs once.
+// Run works until ctx ends or Drain is called, drains, and returns nil. Before that it returns only if the server refuses the worker for
+// good (ErrRefused) or it cannot start (ErrStateInUse, an unwritable disk). It runs once.
 func (w *Worker) Run(ctx context.Context) error {
 	unlock, err := lockState(w.cfg.StateDir)
 	if err != nil {
@@ -75,7 +84,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer unlock()
 	if err := w.deps.Executor.Sweep(ctx); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("end earlier builds: %w", err)
 	}
 	// life outlasts ctx: a draining worker is alive.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -87,101 +96,89 @@ func (w *Worker) Run(ctx context.Context) error {
 	select {
 	case err := <-connection:
 		stop()
-		w.held.dropAll(err)
-		w.slots.close(context.Background())
+		w.builds.AbandonAll(err)
+		w.slots.Close(context.Background())
 		return err
 	case <-ctx.Done():
-	case <-w.drained:
+	case <-w.drain:
 	}
 	stop()
 	w.draining.Store(true)
-	w.askSync()
-	w.drain(life)
+	w.requestSync()
+	w.finish(life)
 	w.leave(life)
 	end()
 	return <-connection
 }
 
-// leaveWait bounds how long a worker that ends tries to tell so. Without it the worker's heartbeat expires instead.
-const leaveWait = 2 * time.Second
+// leaveTimeout bounds the last sync. Without it the worker's heartbeat expires.
+const leaveTimeout = 2 * time.Second
 
-// leave tells the scheduler that this process ends, so that nobody counts on its slots.
+// leave tells the scheduler that this process ends, so that it does not count on the worker's slots.
 func (w *Worker) leave(ctx context.Context) {
-	w.leaving.Store(true) // a sync under way must not bring it back
-	if c := w.link.get(); c == nil || !c.nc.IsConnected() {
+	w.leaving.Store(true) // a sync in progress must not bring it back
+	if !w.farm.Connected() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaveWait)
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	if _, err := w.sync(ctx); err != nil {
-		w.log.InfoContext(ctx, "the scheduler did not hear that this worker stops", "err", err)
+		w.log.InfoContext(ctx, "sign-off not answered", "err", err)
 	}
 }
 
-// handBackWait bounds how long a stopping worker tries to say what it hands back. After it the leases expire instead.
-const handBackWait = 15 * time.Second
+// releaseTimeout bounds how long a stopping worker reports what it releases. After it the leases expire.
+const releaseTimeout = 15 * time.Second
 
-// drain waits for running builds, hands back what is left, and returns when nothing runs any more.
-func (w *Worker) drain(ctx context.Context) {
-	if n := w.held.count(); n > 0 {
-		w.log.InfoContext(ctx, "draining: no new builds, finishing those that run", "builds", n, "timeout", w.cfg.DrainTimeout)
+// finish waits for running builds, releases those that are left, and returns when nothing runs any more.
+func (w *Worker) finish(ctx context.Context) {
+	if n := w.builds.Count(); n > 0 {
+		w.log.InfoContext(ctx, "draining", "builds", n, "timeout", w.cfg.DrainTimeout)
 	}
 	if w.finishRunning(ctx) {
 		return
 	}
-	w.log.WarnContext(ctx, "handing back what still runs", "builds", w.held.count())
-	w.held.stopAll(errHandBack)
-	brief, cancel := context.WithTimeout(ctx, handBackWait)
+	w.log.WarnContext(ctx, "releasing unfinished builds", "builds", w.builds.Count())
+	w.builds.StopAll(attempt.ErrReleased)
+	reporting, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	if w.slots.close(brief) {
+	if w.slots.Close(reporting) {
 		return
 	}
-	w.held.dropAll(errGaveUp)
-	w.slots.close(ctx)
+	w.builds.AbandonAll(attempt.ErrUnreported)
+	w.slots.Close(ctx)
 }
 
-// finishRunning waits for running builds until DrainTimeout or HandBack; false if some still run.
+// finishRunning waits for running builds until DrainTimeout or Release. It returns false if some still run.
 func (w *Worker) finishRunning(ctx context.Context) bool {
-	patient, cancel := context.WithTimeout(ctx, w.cfg.DrainTimeout)
+	waiting, cancel := context.WithTimeout(ctx, w.cfg.DrainTimeout)
 	defer cancel()
 	done := make(chan struct{})
 	defer func() { <-done }()
 	go func() {
 		defer close(done)
 		select {
-		case <-w.handedBack:
+		case <-w.release:
 			cancel()
-		case <-patient.Done():
+		case <-waiting.Done():
 		}
 	}()
 	defer cancel()
-	return w.slots.close(patient)
+	return w.slots.Close(waiting)
 }
 
-// askSync makes the worker compare what it holds with the scheduler soon.
-func (w *Worker) askSync() {
+// requestSync makes the worker compare its leases with the scheduler's soon.
+func (w *Worker) requestSync() {
 	select {
-	case w.resync <- struct{}{}:
+	case w.syncNow <- struct{}{}:
 	default:
 	}
 }
 
-// makeStateDir makes the directory for the worker's eyes only.
+// makeStateDir creates the state directory, which only the worker's user can read.
 func makeStateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	return nil
-}
-
-// pause waits for d and says whether ctx is still alive.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -103,7 +103,7 @@ func TestHeartbeatsCarryTheTTLOfTheStage(t *testing.T) {
 		m, err := s.GetLastMsgForSubject(t.Context(), bus.KeySubject(bus.LeaseKey(holder, id, 1)))
 		return err == nil && m.Sequence > first.Sequence
 	})
-	a.HandBack()
+	a.Release()
 }
 
 func TestAnIdleWorkerIsQuick(t *testing.T) {
@@ -150,7 +150,7 @@ func TestDrain(t *testing.T) {
 		"finishes what runs": {"slow=500ms", time.Minute, func(_ *farm, a *agent, _ string) { a.stop() }, completed},
 		"ordered":            {"slow=500ms", time.Minute, func(f *farm, _ *agent, h string) { f.control(h, &eventsv1.Control{Order: &eventsv1.Control_Drain{}}) }, completed},
 		"hands back in time": {"hang,stage=install", 100 * time.Millisecond, func(_ *farm, a *agent, _ string) { a.stop() }, back},
-		"hands back at once": {"hang,stage=install", time.Hour, func(_ *farm, a *agent, _ string) { a.stop(); a.HandBack() }, back},
+		"hands back at once": {"hang,stage=install", time.Hour, func(_ *farm, a *agent, _ string) { a.stop(); a.Release() }, back},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +217,7 @@ func TestJoiningWaitsForTheServer(t *testing.T) {
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	err := worker.Config{Pool: "a.b", Platforms: []build.Platform{"web"}, Slots: 65, StateDir: "x", DrainTimeout: -1}.Validate()
-	for _, want := range []string{"name", "pool", "web", "65 slots", "state directory", "negative"} {
+	for _, want := range []string{"name", "pool", "web", "got 65", "state directory", "negative"} {
 		if err == nil || !errors.Is(err, worker.ErrConfig) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q in it", err, want)
 		}

@@ -20,7 +20,7 @@ import (
 // everyBuild reads all builds there are.
 func everyBuild(ctx context.Context, c *api.Client) (all []api.Build, err error) {
 	for before := ""; ; {
-		page, err := c.Builds(ctx, api.ListOptions{Limit: 1000, Before: before})
+		page, err := c.Builds.List(ctx, api.ListOptions{Limit: 1000, Before: before})
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +37,7 @@ func settle(ctx context.Context, c *api.Client, watch *idle.Watch) (left int) {
 	for {
 		all, err := everyBuild(ctx, c)
 		if err == nil {
-			if list, err := c.Workers(ctx); err == nil {
+			if list, err := c.Workers.List(ctx); err == nil {
 				watch.Look(time.Now(), all, list.Workers)
 			}
 			left = 0
@@ -79,18 +79,18 @@ func gather(ctx context.Context, cl *cluster.Cluster, c *api.Client, calls []Cal
 }
 
 func lookAt(ctx context.Context, c *api.Client, id string) (b Build, err error) {
-	if b.Build, err = c.Build(ctx, id); err != nil {
+	if b.Build, err = c.Builds.Get(ctx, id); err != nil {
 		return b, err
 	}
 	if b.Status == "completed" {
 		var data bytes.Buffer
-		if err := c.Download(ctx, b.Build, &data, 0, nil, nil); err != nil { // it compares the SHA-256
+		if err := c.Builds.DownloadResult(ctx, b.Build, &data, 0, nil, nil); err != nil { // it compares the SHA-256
 			b.Broken = "download: " + err.Error()
 		} else if b.Made, err = madeBy(&data); err != nil {
 			b.Broken = "result: " + err.Error()
 		}
 	}
-	err = c.Logs(ctx, id, func(l api.LogLine) error {
+	err = c.Builds.ReadLog(ctx, id, func(l api.LogLine) error {
 		b.Log = append(b.Log, l)
 		return nil
 	})

@@ -38,7 +38,7 @@ func (h *hook) run(ctx context.Context, log *slog.Logger) error {
 // register asks the farm to send every end of a build.
 func (h *hook) register(ctx context.Context, c *api.Client) error {
 	url, events := "http://"+h.l.Addr().String(), []string{"build.completed", "build.failed", "build.cancelled"}
-	if _, err := c.AddWebhook(ctx, api.NewWebhook{URL: &url, Events: &events}); err != nil {
+	if _, err := c.Webhooks.Create(ctx, api.NewWebhook{URL: &url, Events: &events}); err != nil {
 		return fmt.Errorf("register a webhook: %w", err)
 	}
 	return nil

@@ -31,7 +31,7 @@ func probeNames() (names []string) {
 // orderProbe submits builds of several projects to a farm at rest whose pool is limited, and returns the projects in the order of
 // their starts. It records its submits as any client.
 func orderProbe(ctx context.Context, c *api.Client, h *history, rng *rand.Rand) ([]string, error) {
-	if _, err := c.SetPoolRule(ctx, build.DefaultPool, api.PoolRule{MaxRunning: probeRunning}); err != nil {
+	if _, err := c.Rules.SetPool(ctx, build.DefaultPool, api.PoolRule{MaxRunning: probeRunning}); err != nil {
 		return nil, fmt.Errorf("limit the pool: %w", err)
 	}
 	// Other schedulers follow within two seconds.
@@ -52,7 +52,7 @@ func orderProbe(ctx context.Context, c *api.Client, h *history, rng *rand.Rand) 
 		}
 	}
 	order, err := startsOf(ctx, c, ids)
-	if _, rerr := c.SetPoolRule(ctx, build.DefaultPool, api.PoolRule{}); err == nil {
+	if _, rerr := c.Rules.SetPool(ctx, build.DefaultPool, api.PoolRule{}); err == nil {
 		err = rerr
 	}
 	return order, err
@@ -64,7 +64,7 @@ func startsOf(ctx context.Context, c *api.Client, ids map[string]string) ([]stri
 	var starts []start
 	for id, project := range ids {
 		for {
-			b, err := c.Build(ctx, id)
+			b, err := c.Builds.Get(ctx, id)
 			if err != nil {
 				return nil, err
 			}

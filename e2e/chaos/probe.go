@@ -29,7 +29,7 @@ func (p *probe) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		try, end := context.WithTimeout(ctx, probeTimeout)
-		_, err := p.client.Builds(try, api.ListOptions{Limit: 1})
+		_, err := p.client.Builds.List(try, api.ListOptions{Limit: 1})
 		end()
 		switch {
 		case err != nil && since.IsZero():

@@ -187,7 +187,7 @@ func (plan Plan) gatherFarm(ctx context.Context, c *cluster.Cluster, client *api
 // clientConfig is that of all clients of a cluster.
 func clientConfig(c *cluster.Cluster) (api.Config, error) {
 	transport, err := tlsfiles.HTTP(c.CAFile())
-	return api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, Stall: 10 * time.Second, Patience: patience}, err
+	return api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, StallTimeout: 10 * time.Second, RetryFor: patience}, err
 }
 
 // storm has clients work and the nemesis strike, until both have done what they should.

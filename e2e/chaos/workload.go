@@ -84,7 +84,7 @@ func (w *workload) submit(ctx context.Context, c *api.Client, rng *rand.Rand, so
 func (w *workload) submitTo(ctx context.Context, c *api.Client, platform build.Platform, project string, source []byte) (id string) {
 	sum := sha256.Sum256(source)
 	call := Call{Kind: submit, Begin: time.Now(), Source: hex.EncodeToString(sum[:]), Size: len(source)}
-	sub, err := c.Submit(ctx, api.Submit{
+	sub, err := c.Builds.Submit(ctx, api.Submit{
 		Platform: string(platform), Project: project, Source: bytes.NewReader(source), SourceName: "app.zip",
 	})
 	call.End, call.Build, call.Acknowledged = time.Now(), sub.ID, err == nil
@@ -104,7 +104,7 @@ func (w *workload) cancel(ctx context.Context, c *api.Client, id string, wait ti
 	case <-t.C:
 	}
 	call := Call{Kind: cancel, Build: id, Begin: time.Now()}
-	_, err := c.Cancel(ctx, id)
+	_, err := c.Builds.Cancel(ctx, id)
 	call.End, call.Acknowledged, call.Refused = time.Now(), err == nil, errors.Is(err, build.ErrFinished)
 	if err != nil {
 		call.Error = err.Error()

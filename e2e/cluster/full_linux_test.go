@@ -168,14 +168,14 @@ func TestFullDisksOfTheBus(t *testing.T) {
 	b, patient := newBrowser(t, c), client(t, c, 2*time.Minute)
 	var ids []string
 	for range 10 {
-		sub, err := patient.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
+		sub, err := patient.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, sub.ID)
 	}
 	eventually(t, "a build runs", func() bool {
-		v, err := patient.Build(t.Context(), ids[0])
+		v, err := patient.Builds.Get(t.Context(), ids[0])
 		return err == nil && v.Status == "building"
 	})
 	for _, disk := range disks {
@@ -196,7 +196,7 @@ func TestFullDisksOfTheBus(t *testing.T) {
 	restartAll(t, c, full)
 	restarted := time.Now()
 	eventually(t, "no problem is left", func() bool { return b.problems() == "" })
-	sub, err := patient.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
+	sub, err := patient.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func logsKept(t *testing.T, c *api.Client, ids []string) {
 		var b api.Build
 		eventually(t, "build "+id+" ends", func() bool {
 			var err error
-			b, err = c.Build(t.Context(), id)
+			b, err = c.Builds.Get(t.Context(), id)
 			return err == nil && b.Final()
 		})
 		if b.Status != "completed" && !strings.Contains(b.Error, "lost") {
@@ -280,7 +280,7 @@ func logsKept(t *testing.T, c *api.Client, ids []string) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		lines := 0
-		_, err := c.FollowLog(ctx, id, func(api.LogLine) error { lines++; return nil })
+		_, err := c.Builds.FollowLog(ctx, id, func(api.LogLine) error { lines++; return nil })
 		cancel()
 		if err != nil || lines < 200 && b.Status == "completed" {
 			t.Errorf("log of %s: %d lines, %v", id, lines, err)
@@ -288,7 +288,7 @@ func logsKept(t *testing.T, c *api.Client, ids []string) {
 	}
 	for _, id := range ids {
 		eventually(t, "the log of "+id+" is archived", func() bool {
-			b, err := c.Build(t.Context(), id)
+			b, err := c.Builds.Get(t.Context(), id)
 			return err == nil && b.Log != nil && b.Log.ArchivedAt != ""
 		})
 	}

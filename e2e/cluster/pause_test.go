@@ -20,7 +20,7 @@ func building(t *testing.T, c *api.Client, n int) []string {
 	t.Helper()
 	ids := make([]string, n)
 	for i := range ids {
-		sub, err := c.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
+		sub, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: source(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func building(t *testing.T, c *api.Client, n int) []string {
 	}
 	for _, id := range ids {
 		eventually(t, id+" is being built", func() bool {
-			b, err := c.Build(t.Context(), id)
+			b, err := c.Builds.Get(t.Context(), id)
 			return err == nil && b.Status == "building"
 		})
 	}
@@ -42,7 +42,7 @@ func oneAttempt(t *testing.T, c *api.Client, ids []string) {
 		var b api.Build
 		eventually(t, id+" ends", func() bool {
 			var err error
-			b, err = c.Build(t.Context(), id)
+			b, err = c.Builds.Get(t.Context(), id)
 			return err == nil && b.Final()
 		})
 		if b.Status != "completed" || len(b.Attempts) != 1 {

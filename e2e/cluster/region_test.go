@@ -23,7 +23,7 @@ func TestRegionOutlivesItsLine(t *testing.T) {
 	cl := client(t, c, time.Minute)
 	submit := func() string {
 		t.Helper()
-		sub, err := cl.Submit(t.Context(), api.Submit{Platform: "ios", Pool: "berlin", Source: source(t)})
+		sub, err := cl.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Pool: "berlin", Source: source(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func TestRegionOutlivesItsLine(t *testing.T) {
 	cutAt := time.Now()
 	// Longer than the build takes: whatever it has to say, it says into a dead line.
 	await(t, cl, first, func(b api.Build) bool { return b.Final() || time.Since(cutAt) > 15*time.Second })
-	if b, err := cl.Build(t.Context(), first); err != nil || b.Final() {
+	if b, err := cl.Builds.Get(t.Context(), first); err != nil || b.Final() {
 		t.Fatalf("build = %s, %v, want it unfinished as far as the farm knows", b.Status, err)
 	}
 	r.Heal()
@@ -44,7 +44,7 @@ func TestRegionOutlivesItsLine(t *testing.T) {
 		if b.Status != "completed" || len(b.Attempts) != 1 {
 			t.Fatalf("build = %s %q, attempts %+v, want it completed by the first", b.Status, b.Error, b.Attempts)
 		}
-		if err := cl.Download(t.Context(), b, io.Discard, 0, nil, nil); err != nil {
+		if err := cl.Builds.DownloadResult(t.Context(), b, io.Discard, 0, nil, nil); err != nil {
 			t.Error(err)
 		}
 		if got := steps(t, cl, id); got != 2*40 {
@@ -61,7 +61,7 @@ func await(t *testing.T, cl *api.Client, id string, want func(api.Build) bool) (
 	defer tick.Stop()
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-tick.C {
 		var err error
-		if b, err = cl.Build(t.Context(), id); err == nil && want(b) {
+		if b, err = cl.Builds.Get(t.Context(), id); err == nil && want(b) {
 			return b
 		}
 	}
@@ -72,7 +72,7 @@ func await(t *testing.T, cl *api.Client, id string, want func(api.Build) bool) (
 // steps counts the lines that the fake executor numbers.
 func steps(t *testing.T, cl *api.Client, id string) (n int) {
 	t.Helper()
-	err := cl.Logs(t.Context(), id, func(l api.LogLine) error {
+	err := cl.Builds.ReadLog(t.Context(), id, func(l api.LogLine) error {
 		if strings.HasPrefix(l.Text, "fake ") && strings.Contains(l.Text, ": step ") {
 			n++
 		}

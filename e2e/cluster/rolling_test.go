@@ -78,7 +78,7 @@ func (u *users) called(ctx context.Context, what string, err error) bool {
 // build submits, follows and downloads, again and again.
 func (u *users) build(ctx context.Context) {
 	for ctx.Err() == nil {
-		sub, err := u.client.Submit(ctx, api.Submit{Platform: "android", Project: "rolling", Source: source(u.t)})
+		sub, err := u.client.Builds.Submit(ctx, api.Submit{Platform: "android", Project: "rolling", Source: source(u.t)})
 		if !u.called(ctx, "submit", err) {
 			continue
 		}
@@ -86,8 +86,8 @@ func (u *users) build(ctx context.Context) {
 		u.ids = append(u.ids, sub.ID)
 		u.mu.Unlock()
 		if b, ok := u.await(ctx, sub.ID); ok {
-			u.called(ctx, "download", u.client.Download(ctx, b, io.Discard, 0, nil, nil))
-			u.called(ctx, "logs", u.client.Logs(ctx, b.ID, func(api.LogLine) error { return nil }))
+			u.called(ctx, "download", u.client.Builds.DownloadResult(ctx, b, io.Discard, 0, nil, nil))
+			u.called(ctx, "logs", u.client.Builds.ReadLog(ctx, b.ID, func(api.LogLine) error { return nil }))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (u *users) await(ctx context.Context, id string) (api.Build, bool) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		b, err := u.client.Build(ctx, id)
+		b, err := u.client.Builds.Get(ctx, id)
 		if u.called(ctx, "status", err) && b.Final() {
 			return b, true
 		}
@@ -113,7 +113,7 @@ func (u *users) look(ctx context.Context) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		_, err := u.client.Builds(ctx, api.ListOptions{Limit: 20})
+		_, err := u.client.Builds.List(ctx, api.ListOptions{Limit: 20})
 		u.called(ctx, "list", err)
 		<-tick.C
 	}

@@ -57,7 +57,7 @@ func client(t *testing.T, c *cluster.Cluster, patience time.Duration) *api.Clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := api.New(api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, Stall: 20 * time.Second, Patience: patience})
+	cl, err := api.New(api.Config{BaseURL: c.URL(), Key: c.Key(), Transport: transport, StallTimeout: 20 * time.Second, RetryFor: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

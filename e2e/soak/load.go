@@ -90,7 +90,7 @@ func (l *load) submit(ctx context.Context, platform string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	project := fmt.Sprintf("app-%d", rand.IntN(20))
-	sub, err := l.client.Submit(ctx, api.Submit{Platform: platform, Project: project, Source: bytes.NewReader(l.source), SourceName: "app.zip"})
+	sub, err := l.client.Builds.Submit(ctx, api.Submit{Platform: platform, Project: project, Source: bytes.NewReader(l.source), SourceName: "app.zip"})
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
@@ -122,7 +122,7 @@ func (l *load) tailLoop(ctx context.Context) {
 			continue
 		}
 		stay, leave := context.WithTimeout(ctx, rand.N(l.plan.Stay)+time.Millisecond)
-		_, err := l.client.FollowLog(stay, id, func(api.LogLine) error { l.lines.Add(1); return nil })
+		_, err := l.client.Builds.FollowLog(stay, id, func(api.LogLine) error { l.lines.Add(1); return nil })
 		l.failure(stay, err)
 		leave()
 		l.tails.Add(1)
@@ -151,9 +151,9 @@ func (l *load) settle(ctx context.Context, patience time.Duration) (lost []strin
 	watching.Go(func() { l.watch(watched, &watch) })
 	defer func() { end(); watching.Wait(); stuck = watch.Stuck() }()
 	for _, id := range l.builds {
-		b, e := l.client.Build(ctx, id)
+		b, e := l.client.Builds.Get(ctx, id)
 		for e == nil && !b.Final() && pause(ctx, 200*time.Millisecond) {
-			b, e = l.client.Build(ctx, id)
+			b, e = l.client.Builds.Get(ctx, id)
 		}
 		if e != nil || b.Status != "completed" {
 			lost, err = append(lost, id+" "+b.Status), errors.Join(err, e)
@@ -165,11 +165,11 @@ func (l *load) settle(ctx context.Context, patience time.Duration) (lost []strin
 // watch looks each second for builds that wait beside idle workers.
 func (l *load) watch(ctx context.Context, w *idle.Watch) {
 	for pause(ctx, time.Second) {
-		page, err := l.client.Builds(ctx, api.ListOptions{Limit: 1000, Status: []string{"pending", "queued"}})
+		page, err := l.client.Builds.List(ctx, api.ListOptions{Limit: 1000, Status: []string{"pending", "queued"}})
 		if err != nil {
 			continue
 		}
-		if list, err := l.client.Workers(ctx); err == nil {
+		if list, err := l.client.Workers.List(ctx); err == nil {
 			w.Look(time.Now(), page.Builds, list.Workers)
 		}
 	}

@@ -6,13 +6,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 )
 
-// Secret is a key that does not show itself in logs or messages.
+// Secret is a key that is hidden in logs and messages.
 type Secret []byte
 
 // Format hides the key from every verb of package fmt.
@@ -37,15 +39,15 @@ type Config struct {
 	StagedTTL time.Duration
 	// StallTimeout ends a transfer that moves no byte for so long; default 1 min.
 	StallTimeout time.Duration
-	// StaleUploadAge is when the S3 uploads of a crashed process are removed; no honest upload may last longer, which is
-	// enforced. Default 6 h: 1 GiB at 400 kbit/s.
+	// StaleUploadAge is the age at which the S3 uploads of a crashed process are removed; no upload may last longer. Default 6 h: 1 GiB
+	// at 400 kbit/s.
 	StaleUploadAge time.Duration
 	// JanitorInterval is how often expired objects are looked for; default 1 min.
 	JanitorInterval time.Duration `env:"FREEAGENT_OBJECT_SWEEP_INTERVAL" help:"interval between sweeps of expired objects"`
 	// DrainTimeout is how long Run waits for transfers after its context has ended; then they are cut. Default 30 s.
 	DrainTimeout time.Duration
 
-	// WatchStore is how often the object store is asked whether it answers; 0: never, for one that is in this process. Default 5 s.
+	// WatchStore is how often the object store is probed; 0: never, for one in this process. Default 5 s.
 	WatchStore time.Duration
 
 	// AcceptEmpty starts although the object store has none of the objects that the database names.
@@ -58,7 +60,7 @@ type Config struct {
 	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_MB" unit:"MB" help:"size limit of a result in MB"`
 	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
 	MaxUploads int
-	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0 is none.
+	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0: none.
 	ReserveBytes int64
 	// MaxLogBytes is the largest archive of a log, compressed; default 1 GiB.
 	MaxLogBytes int64
@@ -75,17 +77,13 @@ type Config struct {
 	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
 	LogParallel int `env:"FREEAGENT_LOG_ARCHIVE_CONCURRENCY" help:"number of logs archived at once, 8 MB of memory each"`
-	// ExpiredMark is how long after a build was let go a late copy of its log is still refused; default 24 h. Copies take
-	// minutes.
+	// ExpiredMark is how long after a build expired a late copy of its log is still refused; default 24 h. Copies take minutes.
 	ExpiredMark time.Duration
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
 	Unpack archive.Limits
 }
 
-// maxCertsMemory bounds MaxCertsBytes, since certs are encrypted in memory.
-const maxCertsMemory = 64 << 20
-
-// DefaultConfig is everything but the keys.
+// DefaultConfig returns the defaults of everything but the keys.
 func DefaultConfig() Config {
 	return Config{
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
@@ -97,7 +95,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate names every fault at once.
+// Validate returns all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(bad bool, format string, args ...any) {
@@ -127,7 +125,7 @@ func (c Config) Validate() error {
 	} {
 		fault(n.value <= 0, "%s must be positive (got %d)", n.name, n.value)
 	}
-	fault(c.MaxCertsBytes > maxCertsMemory, "max certificate bytes must be at most %d, which fit in memory (got %d)", maxCertsMemory, c.MaxCertsBytes)
+	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "max certificate bytes must be at most %d, which fit in memory (got %d)", catalog.MaxCertsBytes, c.MaxCertsBytes)
 	fault(c.ReserveBytes < 0, "reserved bytes must not be negative (got %d)", c.ReserveBytes)
 	fault(c.WatchStore < 0, "interval of store checks must not be negative (got %s)", c.WatchStore)
 	fault(c.LogRetention < 0, "log retention must not be negative (got %s)", c.LogRetention)
@@ -136,4 +134,21 @@ func (c Config) Validate() error {
 		c.TicketTTL, c.StagedTTL)
 	fault(c.StallTimeout >= c.StaleUploadAge, "stall timeout must be shorter than the age of stale uploads, %s (got %s)", c.StaleUploadAge, c.StallTimeout)
 	return errors.Join(errs...)
+}
+
+// logRetry is the pause after a log was not archived.
+const logRetry = 5 * time.Second
+
+func (c Config) catalog() catalog.Config {
+	return catalog.Config{
+		StagedTTL: c.StagedTTL, ReserveBytes: c.ReserveBytes, Unpack: c.Unpack,
+		Limits: catalog.Limits{Source: c.MaxSourceBytes, Certs: c.MaxCertsBytes, Result: c.MaxResultBytes, Log: c.MaxLogBytes},
+	}
+}
+
+func (c Config) logs() logs.Config {
+	return logs.Config{
+		Settle: c.LogSettle, Grace: c.LogGrace, Retention: c.LogRetention, Sweep: c.LogSweep, Lease: c.LogLease,
+		Retry: logRetry, Turn: min(time.Second, c.JanitorInterval), Parallel: c.LogParallel,
+	}
 }

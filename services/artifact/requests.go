@@ -9,22 +9,36 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/grant"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/janitor"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/legacy"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
 // requests implements artifactv1.ArtifactServiceServer and artifactv1.ArtifactWorkerServiceServer.
-type requests struct{ *Service }
+type requests struct {
+	*grant.Grants
+	catalog.Requests
+	*logs.Archivist
+	*janitor.Janitor
+	legacyRequests
+}
 
-// serveRequests answers every subject that the service hears.
-func (s *Service) serveRequests() (*rpc.Service, error) {
-	r, err := rpc.NewService(s.conn, "artifact", version.Version, s.log)
+type legacyRequests = legacy.Requests
+
+// serveRequests answers all subjects of the service.
+func (s *Service) serveRequests(server requests) (*rpc.Service, error) {
+	r, err := rpc.NewService(s.deps.Conn, "artifact", version.Version, s.deps.Log)
 	if err != nil {
 		return nil, err
 	}
 	err = errors.Join(
-		artifactv1.RegisterArtifactServiceServer(translated{r}, requests{s}),
-		artifactv1.RegisterArtifactWorkerServiceServer(translated{r}, requests{s}),
+		artifactv1.RegisterArtifactServiceServer(translated{r}, server),
+		artifactv1.RegisterArtifactWorkerServiceServer(translated{r}, server),
 	)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
@@ -34,13 +48,13 @@ func (s *Service) serveRequests() (*rpc.Service, error) {
 	return r, nil
 }
 
-// translated makes the errors of handlers fit for those who ask.
+// translated makes refusals of the errors of handlers.
 type translated struct{ natsrpc.Registrar }
 
 // Handle implements natsrpc.Registrar.
 func (t translated) Handle(m natsrpc.Method, h natsrpc.Handler) error {
 	return t.Registrar.Handle(m, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 		resp, err := h(ctx, workerID, decode)
-		return resp, translate(err)
+		return resp, problem.Translate(err)
 	})
 }

@@ -7,18 +7,26 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/grant"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/janitor"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/meter"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/transfer"
+	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
-// Deps is what the service works with; all but FreeSpace are required and stay the caller's to close.
+// Deps are what the service works with. All but FreeSpace are required. The caller closes them.
 type Deps struct {
 	DB    *database.DB
 	Store objects.Store
@@ -31,26 +39,16 @@ type Deps struct {
 
 // Service is one replica. Make it with New; Run and Handler belong together.
 type Service struct {
-	cfg     Config
-	rows    *store.SQL
-	objects objects.Store
-	conn    *nats.Conn
-	db      *database.DB
-	log     *slog.Logger
-	tickets *ticket.Signer
-	box     *seal.Box
-	space   *space
-	slots   chan struct{} // one an upload
-	meter   *meter
-	now     func() time.Time
-
-	// logLease is Config.LogLease, logRetry the constant of this name; logFault breaks off after a step. Tests set them.
-	logLease, logRetry time.Duration
-	logFault           func(step string) error
+	cfg       Config
+	deps      Deps
+	store     *store.Store
+	catalog   *catalog.Catalog
+	tickets   *ticket.Signer
+	transfers *transfer.Transfers
+	logs      logs.Config
 
 	ready     chan struct{}
 	readyOnce sync.Once
-	transfers *gate
 }
 
 // New checks cfg and deps; it sends nothing.
@@ -66,17 +64,18 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	meter, err := newMeter()
+	counters, err := meter.New()
 	if err != nil {
 		return nil, err
 	}
-	return &Service{
-		cfg: cfg, rows: store.New(deps.DB), objects: deps.Store, conn: deps.Conn, db: deps.DB, log: deps.Log,
-		tickets: tickets, box: box, meter: meter, now: time.Now,
-		space: &space{free: deps.FreeSpace, reserve: cfg.ReserveBytes}, slots: make(chan struct{}, cfg.MaxUploads),
-		logLease: cfg.LogLease, logRetry: logRetry, logFault: func(string) error { return nil },
-		ready: make(chan struct{}), transfers: newGate(),
-	}, nil
+	s := &Service{cfg: cfg, deps: deps, store: store.New(deps.DB), tickets: tickets, logs: cfg.logs(), ready: make(chan struct{})}
+	s.catalog = catalog.New(cfg.catalog(), catalog.Deps{
+		Rows: s.store.Objects, Objects: deps.Store, Box: box, FreeSpace: deps.FreeSpace, Meter: counters, Log: deps.Log,
+	})
+	s.transfers = transfer.New(transfer.Config{
+		StallTimeout: cfg.StallTimeout, StaleUploadAge: cfg.StaleUploadAge, MaxUploads: cfg.MaxUploads,
+	}, s.catalog, tickets)
+	return s, nil
 }
 
 func (d Deps) validate() error {
@@ -91,59 +90,78 @@ func (d Deps) validate() error {
 	return errors.Join(errs...)
 }
 
-// Run migrates the table, makes the bucket and serves requests until ctx ends. Then it takes no new transfers or requests,
-// waits for those under way up to Config.DrainTimeout, cuts the rest and returns nil. It may be called once. An object store that lacks what the
-// database names is ErrNotIntact.
+// Run migrates the tables, makes the bucket and serves requests until ctx ends. Then it accepts no new transfers or requests,
+// waits for those under way up to Config.DrainTimeout, cuts the rest and returns nil. Call it once. It returns ErrNotIntact if the
+// object store lacks what the database names.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.rows.Migrate(ctx); err != nil {
+	if err := s.store.Migrate(ctx); err != nil {
 		return err
 	}
 	if err := s.checkIntact(ctx); err != nil {
 		return err
 	}
-	if err := s.objects.EnsureBucket(ctx); err != nil {
+	if err := s.deps.Store.EnsureBucket(ctx); err != nil {
 		return fmt.Errorf("prepare the object store: %w", err)
 	}
-	requests, err := s.serveRequests()
+	js, err := bus.JetStream(s.deps.Conn)
 	if err != nil {
 		return err
 	}
-	archivist, err := newArchivist(s)
+	// Each request is bounded by rpc.DefaultTimeout.
+	scheduler := schedulerv1.NewSchedulerServiceClient(rpc.Client{Conn: s.deps.Conn, Timeout: rpc.DefaultTimeout})
+	archivist := logs.New(s.logs, logs.Deps{
+		Catalog: s.catalog, Logs: s.store.Logs, JetStream: js, Scheduler: scheduler, Log: s.deps.Log,
+	})
+	sweeper := janitor.New(janitor.Config{
+		Interval: s.cfg.JanitorInterval, StaleUploadAge: s.cfg.StaleUploadAge, ExpiredMark: s.cfg.ExpiredMark,
+	}, janitor.Deps{Catalog: s.catalog, Logs: s.store.Logs, Scheduler: scheduler, PurgeLines: archivist.Purge})
+	grants := grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler)
+	requests, err := s.serveRequests(requests{
+		Grants: grants, Requests: catalog.Requests{Catalog: s.catalog}, Archivist: archivist, Janitor: sweeper,
+		legacyRequests: legacyRequests{Catalog: s.catalog, Logs: s.store.Logs, Grants: grants},
+	})
 	if err != nil {
 		return err
 	}
-	watched, archived := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		s.watchStore(ctx)
-	}()
-	go func() {
-		defer close(archived)
-		if err := archivist.run(ctx); err != nil { // its parts end with ctx only
-			s.log.ErrorContext(ctx, "logs are not archived any more", "err", err)
-		}
-	}()
-	s.readyOnce.Do(func() { close(s.ready) })
-	s.log.InfoContext(ctx, "artifact service is ready")
-	s.sweepUntil(ctx)
-	<-archived
-	<-watched
+	s.work(ctx, archivist, sweeper)
 	return s.drain(requests)
+}
+
+// work runs the loops until ctx ends.
+func (s *Service) work(ctx context.Context, archivist *logs.Archivist, sweeper *janitor.Janitor) {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.watchStore(ctx) })
+	loops.Go(func() {
+		if err := archivist.Run(ctx); err != nil { // its loops end with ctx only
+			s.deps.Log.ErrorContext(ctx, "archiving of logs stopped", "err", err)
+		}
+	})
+	s.transfers.Open()
+	s.readyOnce.Do(func() { close(s.ready) })
+	s.deps.Log.InfoContext(ctx, "artifact service is ready")
+	sweeper.Run(ctx)
+	loops.Wait()
 }
 
 // Ready is closed once requests and transfers are served.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
-func (s *Service) drain(requests interface{ Stop(context.Context) error }) error {
+func (s *Service) drain(requests *rpc.Service) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
-	left := s.transfers.drain(ctx)
-	if left > 0 {
-		s.log.Warn("transfers were cut to stop in time", "transfers", left)
+	if cut := s.transfers.Drain(ctx); cut > 0 {
+		s.deps.Log.Warn("transfers were cut to stop in time", "transfers", cut)
 	}
 	return requests.Stop(ctx)
 }
 
-// Handler serves the data plane at api.ObjectsPath, /livez and /readyz. The server around it should set no read or write
+// Handler serves the data plane at api.ObjectsPath, /livez, /readyz and /health. The server around it should set no read or write
 // timeout on bodies: each transfer has a stall timeout of its own.
-func (s *Service) Handler() http.Handler { return s.routes() }
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.transfers.Routes(mux)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", probe(s.CanServe))
+	mux.HandleFunc("GET /health", probe(s.Check))
+	return mux
+}

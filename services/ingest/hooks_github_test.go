@@ -103,7 +103,7 @@ func TestATrialAtGitHub(t *testing.T) {
 func TestATokenStaysWhereItWasMeantFor(t *testing.T) {
 	t.Parallel()
 	f := setupOn(t, onSQLite, hooked)
-	var made api.WebhookMade
+	var made api.CreatedWebhook
 	r := f.postJSON("/api/v2/webhooks", `{"format":"github","token":"`+gitHubToken+`"}`).want(t, 201)
 	if err := json.Unmarshal(r.body, &made); err != nil || made.URL != "https://api.github.com" || strings.Contains(string(r.body), gitHubToken) {
 		t.Errorf("made %s, %v", r.body, err)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest"
 	"github.com/expo-free-agent/freeagent/shared/api"
@@ -102,7 +104,7 @@ func (f *farm) awaitHooks() {
 	})
 }
 
-func (f *farm) addHook(url string, more map[string]any) api.WebhookMade {
+func (f *farm) addHook(url string, more map[string]any) api.CreatedWebhook {
 	f.t.Helper()
 	body := map[string]any{"url": url}
 	for k, v := range more {
@@ -112,7 +114,7 @@ func (f *farm) addHook(url string, more map[string]any) api.WebhookMade {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	var made api.WebhookMade
+	var made api.CreatedWebhook
 	if err := json.Unmarshal(f.postJSON("/api/v2/webhooks", string(text)).want(f.t, 201).body, &made); err != nil {
 		f.t.Fatal(err)
 	}
@@ -164,7 +166,14 @@ func TestADelivery(t *testing.T) {
 		if len(all) != 4 {
 			t.Fatalf("%d requests, want 4", len(all))
 		}
+		standard, err := standardwebhooks.NewWebhook(hook.Secret)
+		if err != nil {
+			t.Fatalf("the secret is not one of Standard Webhooks: %v", err)
+		}
 		for _, got := range all {
+			if err := standard.Verify([]byte(got.body), got.header); err != nil || got.header.Get("Webhook-Id") != got.id {
+				t.Errorf("a receiver with a library of Standard Webhooks: %v", err)
+			}
 			if got.id != all[0].id || got.body != all[0].body || got.event != "build.failed" || !strings.HasPrefix(got.contentType, "application/cloudevents+json") {
 				t.Errorf("received %+v", got)
 			}

@@ -82,7 +82,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
 		return nil, err
 	}
-	if g.webhooks, err = webhook.New(cfg.webhooks(), webhook.Deps{Store: st, JS: js, Log: g.log, Build: g.buildNow}); err != nil {
+	if g.webhooks, err = webhook.New(cfg.webhooks(), webhook.Deps{Store: st.WebhookStore, JS: js, Log: g.log, Build: g.buildNow}); err != nil {
 		return nil, err
 	}
 	if err := g.newAPIs(js); err != nil {
@@ -99,10 +99,10 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	guard := auth.New(g.store, g.cfg.TokenKey, responder)
+	guard := auth.New(g.store.AccessStore, g.cfg.TokenKey, responder)
 	certs := submit.NewCertsMemory(g.cfg.MaxCertsAtOnce, g.cfg.MaxCertsBytes)
 	g.submits = submit.New(submit.Config{MaxUploadBytes: g.cfg.MaxUploadBytes, RepeatWindow: g.cfg.RepeatWindow}, submit.Deps{
-		Farm: g.farm, Store: g.store, Objects: transfers, Storage: g.storage, Retained: g.retained, Certs: certs, Sole: g.deps.Sole, Log: g.log,
+		Farm: g.farm, Store: g.store.SubmitStore, Objects: transfers, Storage: g.storage, Retained: g.retained, Certs: certs, Sole: g.deps.Sole, Log: g.log,
 	})
 	reader, err := logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.farm.ArchivedLog, transfers.Archive)
 	if err != nil {

@@ -49,7 +49,7 @@ func benchDrain(b *testing.B, db *database.DB, replicas int) {
 	b.ResetTimer()
 	for range 50 {
 		id := build.NewID()
-		_, err := s.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{WorkerId: id, Name: id, Slots: 1})
+		_, err := s.registry.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{WorkerId: id, Name: id, Slots: 1})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -3,11 +3,21 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/handout"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/bus"
 )
+
+// RetentionConfig says how retention works; the policies themselves are set at run time.
+type RetentionConfig = retention.Config
+
+// RetentionPolicy says how long ended builds are kept.
+type RetentionPolicy = retention.Policy
 
 // Config of a scheduler. Start from DefaultConfig; Validate names every fault.
 type Config struct {
@@ -72,10 +82,39 @@ func (c Config) Validate() error {
 	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "max heartbeat timeout must be 1s to 1h (got %s)", c.MaxStageTTL)
 	need(c.WaitAlert >= 0, "wait alert must not be negative (got %s)", c.WaitAlert)
 	need(c.AgeEvery >= 0, "priority aging interval must not be negative (got %s)", c.AgeEvery)
-	need(c.MaxPriority >= -maxPriority && c.MaxPriority <= maxPriority, "max priority must be -100 to 100 (got %d)", c.MaxPriority)
+	need(c.MaxPriority >= -rules.MaxPriority && c.MaxPriority <= rules.MaxPriority, "max priority must be -100 to 100 (got %d)", c.MaxPriority)
 	need(c.ReconcileEvery > 0, "reconcile interval must be positive (got %s)", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "stream replicas must be 1, 3 or 5 (got %d)", c.Replicas)
 	need(c.Replicas == 1 || !c.AsyncTelemetry, "asynchronous telemetry needs 1 stream replica (got %d)", c.Replicas)
 	faults = append(faults, c.Retention.Validate(), c.validStreams(), c.StageTTLs.Validate())
 	return errors.Join(faults...)
+}
+
+// validStreams names what is wrong with the limits of streams.
+func (c Config) validStreams() error {
+	if c.StreamStorage < 0 {
+		return fmt.Errorf("the storage of streams must be 0 (found out) or more bytes (got %d)", c.StreamStorage)
+	}
+	for name, limit := range c.StreamLimits {
+		if !slices.Contains(bus.LimitedStreams(), name) {
+			return fmt.Errorf("no such stream %q; the streams are %v", name, bus.LimitedStreams())
+		}
+		if limit <= 0 {
+			return fmt.Errorf("the limit of %s must be positive (got %d bytes)", name, limit)
+		}
+	}
+	return nil
+}
+
+func (c Config) queue() handout.Config {
+	return handout.Config{
+		Every: c.ReconcileEvery, Replicas: c.Replicas, AsyncTelemetry: c.AsyncTelemetry, StreamStorage: c.StreamStorage, StreamLimits: c.StreamLimits,
+	}
+}
+
+func (c Config) rules() rules.Config {
+	return rules.Config{
+		AgeEvery: c.AgeEvery, MaxPriority: c.MaxPriority, BuildTimeout: c.BuildTimeout, MaxBuildTimeout: c.MaxBuildTimeout,
+		MaxStageTTL: c.MaxStageTTL, StageTTLs: c.StageTTLs, WaitAlert: c.WaitAlert,
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
@@ -89,7 +90,7 @@ func TestFaultsEndTheAttempt(t *testing.T) {
 					tries := 0
 					var err error
 					for err = tt.say(b, worker, v.GetId(), attempt); err != nil && !errors.Is(err, build.ErrLeaseLost); err = tt.say(b, worker, v.GetId(), attempt) {
-						if tries++; tries > 2*maxFaults {
+						if tries++; tries > 2*faults.Max {
 							t.Fatalf("attempt %d goes on after %d tries: %v", attempt, tries, err)
 						}
 					}
@@ -150,7 +151,7 @@ func TestFaultyBuildDoesNotBlockOffers(t *testing.T) {
 		broken, sound := b.submit("poison", "ios", 5), b.submit("app", "ios", 0)
 		b.worker(2, "ios")
 		b.state(sound.GetId(), build.Queued)
-		b.failsByFault(broken.GetId(), b.wake)
+		b.failsByFault(broken.GetId(), b.machine.Signal.Changed)
 	})
 }
 

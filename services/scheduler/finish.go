@@ -8,14 +8,15 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/view"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// Finish ends an attempt on its holder's word. A completed build's result is looked up at the artifact service first, so
-// that nothing is acknowledged before its bytes are durable. A repeat of the finish that ended the build is answered like
-// the first; from anybody else it is build.ErrLeaseLost and changes nothing.
+// Finish ends an attempt as its holder says. It looks up the result of a completed build at the artifact service first, so that nothing
+// is acknowledged before its bytes are durable. A repeat of the finish that ended the build gets the same response; anybody but the
+// holder gets build.ErrLeaseLost and changes nothing.
 func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.FinishRequest) (*schedulerv1.FinishResponse, error) {
 	var result *eventsv1.ObjectRef
 	if r.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_COMPLETED {
@@ -24,12 +25,12 @@ func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.
 			return nil, err
 		}
 	}
-	b, err := s.update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (store.Build, error) {
+	b, err := s.machine.Update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (store.Build, error) {
 		if repeated(b, workerID, r) {
 			return b, nil
 		}
 		if !b.HeldBy(workerID, r.GetAttempt()) {
-			return b, leaseLost(b, r.GetAttempt())
+			return b, transition.LeaseLost(b, r.GetAttempt())
 		}
 		return s.end(ctx, tx, b, r, result)
 	})
@@ -39,8 +40,8 @@ func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.
 	if result != nil {
 		s.retained.MarkRetained(b.Result.GetObjectId())
 	}
-	s.flush(ctx, "finish", b.ID)
-	return &schedulerv1.FinishResponse{Build: view(b)}, nil
+	s.machine.Flush(ctx, "finish", b.ID)
+	return &schedulerv1.FinishResponse{Build: view.Build(b)}, nil
 }
 
 // repeated recognises the finish that ended this build already: its answer was lost on the way.
@@ -60,7 +61,7 @@ func repeated(b store.Build, workerID string, r *schedulerv1.FinishRequest) bool
 
 // storedResult asks the owner of objects what is stored: the worker's word is not enough.
 func (s *Scheduler) storedResult(ctx context.Context, r *schedulerv1.FinishRequest) (*eventsv1.ObjectRef, error) {
-	stat, err := s.services.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: r.GetResultObjectId()})
+	stat, err := s.artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: r.GetResultObjectId()})
 	if err != nil {
 		return nil, fmt.Errorf("look up the result of %s: %w", r.GetBuildId(), err)
 	}
@@ -76,13 +77,13 @@ func (s *Scheduler) end(
 ) (store.Build, error) {
 	switch r.GetOutcome() {
 	case schedulerv1.FinishRequest_OUTCOME_COMPLETED:
-		return s.complete(ctx, tx, b, result)
+		return s.machine.Complete(ctx, tx, b, result)
 	case schedulerv1.FinishRequest_OUTCOME_FAILED:
-		return s.fail(ctx, tx, b, build.Fail, store.Failed, sentence(r.GetError(), "Build failed"))
+		return s.machine.Fail(ctx, tx, b, sentence(r.GetError(), "Build failed"))
 	case schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE:
-		return s.lose(ctx, tx, b, sentence(r.GetError(), "the worker could not go on"))
+		return s.machine.Lose(ctx, tx, b, sentence(r.GetError(), "the worker could not go on"))
 	case schedulerv1.FinishRequest_OUTCOME_HANDED_BACK:
-		return s.handBack(ctx, tx, b, sentence(r.GetError(), "the worker stops"))
+		return s.machine.Return(ctx, tx, b, sentence(r.GetError(), "the worker stops"))
 	default:
 		return b, fmt.Errorf("%w: outcome %v", build.ErrInvalid, r.GetOutcome())
 	}
@@ -96,39 +97,4 @@ func sentence(said, otherwise string) string {
 		return otherwise
 	}
 	return text.Shorten(said, maxError)
-}
-
-func (s *Scheduler) complete(ctx context.Context, tx *store.Tx, b store.Build, result *eventsv1.ObjectRef) (store.Build, error) {
-	return s.step(ctx, tx, b, build.Complete, func(c *change) error {
-		c.now.Result, c.now.FinishedAt = result, c.at
-		if err := tx.SaveAttempt(ctx, c.now, store.Completed, c.at.UnixMilli(), ""); err != nil {
-			return err
-		}
-		if err := c.tell(ctx, bus.Completed, &eventsv1.BuildCompleted{
-			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Result: result, FinishedAtMs: c.at.UnixMilli(),
-			Life: life(b),
-		}); err != nil {
-			return err
-		}
-		return c.say(ctx, "info", "Build completed successfully")
-	})
-}
-
-// fail ends a build for good: by its own fault (build.Fail) or because its attempts are used up (build.Exhaust).
-func (s *Scheduler) fail(
-	ctx context.Context, tx *store.Tx, b store.Build, cmd build.Command, o store.Outcome, why string,
-) (store.Build, error) {
-	return s.step(ctx, tx, b, cmd, func(c *change) error {
-		c.now.Error, c.now.FinishedAt = why, c.at
-		if err := tx.SaveAttempt(ctx, c.now, o, c.at.UnixMilli(), why); err != nil {
-			return err
-		}
-		if err := c.tell(ctx, bus.Failed, &eventsv1.BuildFailed{
-			BuildId: b.ID, Attempt: b.Attempt, WorkerId: b.WorkerID, Error: why, FinishedAtMs: c.at.UnixMilli(),
-			Life: life(b),
-		}); err != nil {
-			return err
-		}
-		return c.say(ctx, "error", why)
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/handout"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -61,7 +62,7 @@ func TestUnclaimedHandOutIsOfferedAgain(t *testing.T) {
 		}
 		first := b.handOuts(id)[0]
 
-		b.skew.Store(int64(offerAgainAfter + time.Second))
+		b.skew.Store(int64(handout.OfferAgainAfter + time.Second))
 		b.await("the first hand-out is replaced by a second", func() bool {
 			now := b.handOuts(id)
 			return len(now) == 1 && now[0] > first
@@ -110,7 +111,7 @@ func TestPatienceDoubles(t *testing.T) {
 		b.skew.Add(int64(d))
 		b.await("offered again", func() bool { return offers() >= want })
 		for range 3 {
-			if err := b.reconcile(t.Context()); err != nil {
+			if err := b.queue.Reconcile(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -137,7 +138,7 @@ func TestBusyLaneIsLeftAlone(t *testing.T) {
 	b.state(id, build.Queued)
 	b.skew.Store(int64(time.Hour))
 	for range 3 {
-		if err := b.reconcile(t.Context()); err != nil {
+		if err := b.queue.Reconcile(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

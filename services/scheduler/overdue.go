@@ -7,24 +7,33 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 // Workers enforce the build timeout themselves; the scheduler steps in when one does not, this much later.
 const overdueGrace = time.Minute
 
-// overdueLoop fails builds that outlive their timeout. A worker whose build ended in time may have been
-// unable to report it: while this process was down or paused, or while the bus was away. So after each
-// of these the loop waits for the grace before it judges.
-func (s *Scheduler) overdueLoop(ctx context.Context) error {
-	tick := time.NewTicker(min(30*time.Second, s.cfg.BuildTimeout))
+// overdue fails builds that outlive their timeout.
+type overdue struct {
+	*Scheduler
+
+	// since is when workers could report without a break; reconnects are those of the bus until then.
+	since      time.Time
+	reconnects uint64
+}
+
+// run judges until ctx ends. A worker whose build ended in time may have been unable to report it while this process was down or paused,
+// or while the bus was away. So after each of these it waits for the grace first.
+func (o *overdue) run(ctx context.Context) error {
+	tick := time.NewTicker(min(30*time.Second, o.cfg.BuildTimeout))
 	defer tick.Stop()
-	reach := reachable{since: s.now()}
+	o.since = o.now()
 	for {
-		now := s.now() // before the question: a pause after it is not counted
-		if s.couldReport(&reach) {
-			if err := s.failOverdue(ctx, now); err != nil && ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "overdue builds not ended, the next round tries again", "err", err)
+		now := o.now() // before the question: a pause after it is not counted
+		if o.couldReport() {
+			if err := o.failOverdue(ctx, now); err != nil && ctx.Err() == nil {
+				o.log.ErrorContext(ctx, "end overdue builds failed; the next round tries again", "err", err)
 			}
 		}
 		select {
@@ -35,41 +44,33 @@ func (s *Scheduler) overdueLoop(ctx context.Context) error {
 	}
 }
 
-// reachable is since when workers could report without a break, and the reconnections of the bus until
-// then.
-type reachable struct {
-	since      time.Time
-	reconnects uint64
-}
-
 // couldReport says whether workers could report during the whole grace.
-func (s *Scheduler) couldReport(r *reachable) bool {
-	if n := s.nc.Stats().Reconnects; n != r.reconnects || !s.nc.IsConnected() {
-		r.since, r.reconnects = s.now(), n
+func (o *overdue) couldReport() bool {
+	if n := o.nc.Stats().Reconnects; n != o.reconnects || !o.nc.IsConnected() {
+		o.since, o.reconnects = o.now(), n
 	}
-	if at := s.pauses.Last(); at.After(r.since) {
-		r.since = at
+	if at := o.pauses.Last(); at.After(o.since) {
+		o.since = at
 	}
-	return s.now().Sub(r.since) >= min(overdueGrace, s.cfg.BuildTimeout)
+	return o.now().Sub(o.since) >= min(overdueGrace, o.cfg.BuildTimeout)
 }
 
-func (s *Scheduler) failOverdue(ctx context.Context, now time.Time) error {
-	least := s.timeouts.least(s.cfg.BuildTimeout, func(t store.Timeouts) time.Duration { return t.Build })
-	overdue, err := s.store.Overdue(ctx, now, now.Add(-least-overdueGrace), overdueGrace)
+func (o *overdue) failOverdue(ctx context.Context, now time.Time) error {
+	overdue, err := o.store.Overdue(ctx, now, now.Add(-o.rules.LeastTimeout()-overdueGrace), overdueGrace)
 	if err != nil {
 		return err
 	}
 	var errs []error // one build that cannot be ended does not keep the others
 	for _, old := range overdue {
-		if now.Sub(old.AssignedAt) < s.timeout(old)+overdueGrace {
+		if now.Sub(old.AssignedAt) < o.rules.Timeout(old)+overdueGrace {
 			continue
 		}
 		holder := old.WorkerID
-		b, err := s.update(ctx, old.ID, func(tx *store.Tx, b store.Build) (store.Build, error) {
+		b, err := o.machine.Update(ctx, old.ID, func(tx *store.Tx, b store.Build) (store.Build, error) {
 			if !b.HeldBy(old.WorkerID, old.Attempt) {
-				return b, leaseLost(b, old.Attempt)
+				return b, transition.LeaseLost(b, old.Attempt)
 			}
-			return s.fail(ctx, tx, b, build.Fail, store.Failed, fmt.Sprintf("Build timed out after %s", s.timeout(b)))
+			return o.machine.Fail(ctx, tx, b, fmt.Sprintf("Build timed out after %s", o.rules.Timeout(b)))
 		})
 		if errors.Is(err, build.ErrLeaseLost) {
 			continue
@@ -78,7 +79,7 @@ func (s *Scheduler) failOverdue(ctx context.Context, now time.Time) error {
 			errs = append(errs, fmt.Errorf("build %s: %w", old.ID, err))
 			continue
 		}
-		s.order(ctx, holder, b, "the build timed out")
+		o.stopWorker(ctx, holder, b, "the build timed out")
 	}
 	return errors.Join(errs...)
 }

@@ -49,10 +49,10 @@ func TestNobodyIsOverdueAfterAPause(t *testing.T) {
 		cfg: testConfig(), nc: srv.Connect("scheduler"), now: func() time.Time { return time.Now().Add(skew) },
 		pauses: pause.NewWithClocks(func() pause.Reading { return reading }),
 	}
-	reach := reachable{since: s.now().Add(-time.Hour)}
+	o := &overdue{Scheduler: s, since: s.now().Add(-time.Hour)}
 	judges := func(what string, want bool) {
 		t.Helper()
-		if got := s.couldReport(&reach); got != want {
+		if got := o.couldReport(); got != want {
 			t.Errorf("%s: it judges = %v, want %v", what, got, want)
 		}
 	}

@@ -167,7 +167,7 @@ func TestPollersAreNotOfferedBuildsOnTheBus(t *testing.T) {
 	b := setup(t, sqlite)
 	w := b.poller("ios")
 	v := b.submit("app", "ios", 0)
-	if err := b.round(t.Context()); err != nil {
+	if err := b.dispatch.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.state(v.GetId(), build.Pending); got.GetWaitingFor() != "a worker is about to take it" {
@@ -277,7 +277,7 @@ func TestWorkersOfOneNameMerge(t *testing.T) {
 		old, older, online := b.poller(), b.poller(), b.worker(1)
 		for _, w := range []string{older, old} {
 			b.skew.Add(int64(time.Minute))
-			if err := b.workerOffline(t.Context(), w, b.now()); err != nil {
+			if err := b.registry.Offline(t.Context(), w, b.now()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -119,8 +119,8 @@ func (w *chaos) command() func() error {
 			return err
 		},
 		"stalled":   func() error { return w.loseLease(ctx, id, attempt, "silent") },
-		"release":   func() error { return w.round(ctx) },
-		"reconcile": func() error { return w.reconcile(ctx) },
+		"release":   func() error { return w.dispatch.Round(ctx) },
+		"reconcile": func() error { return w.queue.Reconcile(ctx) },
 		"restart": func() error {
 			_, err := w.Sync(ctx, worker, &schedulerv1.SyncRequest{Fresh: true})
 			return err

@@ -64,7 +64,7 @@ func BenchmarkPosition(b *testing.B) {
 		s := idleScheduler(b, db)
 		fillQueue(b, db, 10_000, 10, 10)
 		for b.Loop() {
-			if _, err := s.Get(b.Context(), &schedulerv1.GetRequest{BuildId: "build-9999"}); err != nil {
+			if _, err := (queries{s}).Get(b.Context(), &schedulerv1.GetRequest{BuildId: "build-9999"}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -80,12 +80,12 @@ func BenchmarkRound(b *testing.B) {
 				s := idleScheduler(b, db)
 				fillQueue(b, db, 10_000, 50, busy)
 				if name == "full farm" {
-					if err := s.round(b.Context()); err != nil { // fills the window
+					if err := s.dispatch.Round(b.Context()); err != nil { // fills the window
 						b.Fatal(err)
 					}
 				}
 				for b.Loop() {
-					if _, err := s.look(b.Context()); err != nil {
+					if err := s.dispatch.Round(b.Context()); err != nil {
 						b.Fatal(err)
 					}
 				}

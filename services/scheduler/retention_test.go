@@ -100,7 +100,7 @@ func (k *keepers) heard(who string) []string {
 
 func (b *bundle) sweep() {
 	b.t.Helper()
-	if err := b.retainer.sweeper.Round(b.t.Context()); err != nil {
+	if err := b.retention.Sweep(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/handout"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -260,14 +261,14 @@ func TestWipedQueueIsRebuilt(t *testing.T) {
 	b.worker(1, "ios")
 	v := b.submit("app", "ios", 0)
 	b.state(v.GetId(), build.Queued)
-	if err := b.relay.Flush(t.Context()); err != nil {
+	if err := b.machine.Relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.js.DeleteStream(t.Context(), bus.QueueStream); err != nil {
 		t.Fatal(err)
 	}
-	b.skew.Store(int64(settleTime))
-	if err := b.reconcile(t.Context()); err != nil {
+	b.skew.Store(int64(handout.SettleTime))
+	if err := b.queue.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var h schedulerv1.HandOut
@@ -286,10 +287,10 @@ func TestStaleHandOutIsPurged(t *testing.T) {
 	if _, err := b.Cancel(t.Context(), &schedulerv1.CancelRequest{BuildId: v.GetId()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.relay.Flush(t.Context()); err != nil {
+	if err := b.machine.Relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.reconcile(t.Context()); err != nil {
+	if err := b.queue.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := b.js.Stream(t.Context(), bus.QueueStream)
@@ -308,7 +309,7 @@ func TestOverdueBuildFails(t *testing.T) {
 	v := b.submit("app", "ios", 0)
 	b.mustClaim(w, v.GetId())
 	b.skew.Store(int64(3 * time.Hour))
-	if err := b.failOverdue(t.Context(), b.now()); err != nil {
+	if err := (&overdue{Scheduler: b.Scheduler}).failOverdue(t.Context(), b.now()); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.state(v.GetId(), build.Failed); got.GetError() != "Build timed out after 2h0m0s" {

@@ -25,7 +25,7 @@ import (
 
 // bundle is a running scheduler with a real bus and database.
 type bundle struct {
-	*Scheduler
+	requests
 	t    *testing.T
 	srv  *bustest.Server
 	nc   *nats.Conn
@@ -55,12 +55,13 @@ func setup(t *testing.T, open databasetest.Opener) *bundle {
 func setupWith(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config) *bundle {
 	t.Helper()
 	nc := srv.Connect("scheduler")
-	s, err := New(t.Context(), cfg, Deps{DB: db, Conn: nc, Log: slog.New(slog.DiscardHandler)})
+	skew := new(atomic.Int64)
+	now := func() time.Time { return time.Now().UTC().Add(time.Duration(skew.Load())) }
+	s, err := New(t.Context(), cfg, Deps{DB: db, Conn: nc, Log: slog.New(slog.DiscardHandler), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{Scheduler: s, t: t, srv: srv, nc: srv.Connect("test"), skew: new(atomic.Int64)}
-	s.now = func() time.Time { return time.Now().UTC().Add(time.Duration(b.skew.Load())) }
+	b := &bundle{requests: s.requests(), t: t, srv: srv, nc: srv.Connect("test"), skew: skew}
 	b.js = srv.JetStream(b.nc)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -204,7 +205,7 @@ func (b *bundle) mustClaim(worker, id string) *schedulerv1.Build {
 // events returns the events of a build in the order of the stream, without its log.
 func (b *bundle) events(id string) []string {
 	b.t.Helper()
-	if err := b.relay.Flush(b.t.Context()); err != nil {
+	if err := b.machine.Relay.Flush(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
 	cons, err := b.js.OrderedConsumer(b.t.Context(), bus.EventsStream, jetstream.OrderedConsumerConfig{

@@ -16,7 +16,7 @@ type superseded struct {
 // supersedes says whether a submit replaces older builds: it asks for that, or its project's rule does. A retry brings an old
 // revision back, so the rule does not apply to it.
 func (s *Scheduler) supersedes(b store.Build, asked bool) bool {
-	return asked || b.RetryOf == "" && s.rules.project(b.Project).Supersede
+	return asked || b.RetryOf == "" && s.rules.Project(b.Project).Supersede
 }
 
 // supersede cancels the unfinished builds of another revision that b replaces.
@@ -32,7 +32,7 @@ func (s *Scheduler) supersede(ctx context.Context, tx *store.Tx, b store.Build) 
 			holder = o.WorkerID
 		}
 		why := fmt.Sprintf("Superseded by build %s (%.12s on %s)", b.ID, b.Origin.Commit, b.Origin.Branch)
-		cancelled, err := s.cancel(ctx, tx, o, why)
+		cancelled, err := s.machine.Cancel(ctx, tx, o, why)
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ import (
 // last reads the newest event of a kind of a build.
 func (b *bundle) last(id string, e bus.Event, into proto.Message) {
 	b.t.Helper()
-	if err := b.relay.Flush(b.t.Context()); err != nil {
+	if err := b.machine.Relay.Flush(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
 	s, err := b.js.Stream(b.t.Context(), bus.EventsStream)
@@ -141,7 +141,7 @@ func TestAProfilesTimeouts(t *testing.T) {
 			failed []*schedulerv1.Build
 		}{{time.Minute, nil}, {3 * time.Minute, []*schedulerv1.Build{quick}}, {3 * time.Hour, []*schedulerv1.Build{plain}}, {13 * time.Hour, []*schedulerv1.Build{slow}}} {
 			b.skew.Store(int64(step.after))
-			if err := b.failOverdue(t.Context(), b.now()); err != nil {
+			if err := (&overdue{Scheduler: b.Scheduler}).failOverdue(t.Context(), b.now()); err != nil {
 				t.Fatal(err)
 			}
 			for _, v := range step.failed {
@@ -174,7 +174,7 @@ func TestALongWaitIsToldOnce(t *testing.T) {
 		look := func(after time.Duration) {
 			t.Helper()
 			b.skew.Store(int64(after))
-			if err := b.tellWaiting(t.Context()); err != nil {
+			if err := (waitAlerts{b.Scheduler}).alert(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

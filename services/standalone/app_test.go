@@ -16,7 +16,7 @@ import (
 func TestSubmitIsThereAfterARestart(t *testing.T) {
 	cfg := config(t)
 	s := start(t, cfg)
-	sub, err := s.client().Submit(t.Context(), api.Submit{Platform: "android", Project: "hello", Source: project(t)})
+	sub, err := s.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Project: "hello", Source: project(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +30,12 @@ func TestSubmitIsThereAfterARestart(t *testing.T) {
 	if s.Key() != key {
 		t.Error("the admin key changed over a restart")
 	}
-	b, err := s.client().Build(t.Context(), sub.ID)
+	b, err := s.client().Builds.Get(t.Context(), sub.ID)
 	if err != nil || b.Status != "pending" || !strings.HasPrefix(b.WaitingFor, "No connected worker can build android") {
 		t.Errorf("build = %+v, %v", b, err)
 	}
 	var lines []api.LogLine
-	err = s.client().Logs(t.Context(), sub.ID, func(l api.LogLine) error { lines = append(lines, l); return nil })
+	err = s.client().Builds.ReadLog(t.Context(), sub.ID, func(l api.LogLine) error { lines = append(lines, l); return nil })
 	if err != nil || len(lines) != 2 || lines[0].Text != "Build submitted" {
 		t.Errorf("log = %+v, %v", lines, err)
 	}
@@ -43,10 +43,10 @@ func TestSubmitIsThereAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := byToken.Build(t.Context(), sub.ID); err != nil {
+	if _, err := byToken.Builds.Get(t.Context(), sub.ID); err != nil {
 		t.Errorf("with the build's token alone: %v", err)
 	}
-	if _, err := byToken.Cancel(t.Context(), sub.ID); err == nil {
+	if _, err := byToken.Builds.Cancel(t.Context(), sub.ID); err == nil {
 		t.Error("the build's token cancels")
 	}
 }
@@ -54,15 +54,15 @@ func TestSubmitIsThereAfterARestart(t *testing.T) {
 func TestFollowedLogEndsWithTheBuild(t *testing.T) {
 	s := start(t, config(t))
 	c := s.client()
-	sub, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: project(t)})
+	sub, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: project(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var texts []string
-	ended, err := c.FollowLog(t.Context(), sub.ID, func(l api.LogLine) error {
+	ended, err := c.Builds.FollowLog(t.Context(), sub.ID, func(l api.LogLine) error {
 		texts = append(texts, l.Text)
 		if len(texts) == 2 { // the follower is live: now end it
-			_, err := c.Cancel(t.Context(), sub.ID)
+			_, err := c.Builds.Cancel(t.Context(), sub.ID)
 			return err
 		}
 		return nil
@@ -71,7 +71,7 @@ func TestFollowedLogEndsWithTheBuild(t *testing.T) {
 		t.Errorf("FollowLog = %+v, %v; lines %q", ended, err, texts)
 	}
 	again := 0
-	if _, err := c.FollowLog(t.Context(), sub.ID, func(api.LogLine) error { again++; return nil }); err != nil || again != len(texts) {
+	if _, err := c.Builds.FollowLog(t.Context(), sub.ID, func(api.LogLine) error { again++; return nil }); err != nil || again != len(texts) {
 		t.Errorf("followed after its end: %d lines, %v, want %d", again, err, len(texts))
 	}
 }
@@ -89,12 +89,12 @@ func TestBadSubmits(t *testing.T) {
 		"no platform": {api.Submit{Platform: "windows", Source: project(t)}, build.ErrInvalid, "neither ios nor android"},
 		"traversal":   {api.Submit{Platform: "ios", Source: evilArchive(t)}, build.ErrBadArchive, ".."},
 	} {
-		_, err := c.Submit(t.Context(), tt.sub)
+		_, err := c.Builds.Submit(t.Context(), tt.sub)
 		if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: Submit = %v, want %v saying %q", name, err, tt.want, tt.says)
 		}
 	}
-	if list, err := c.Builds(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 {
+	if list, err := c.Builds.List(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 {
 		t.Errorf("builds = %+v, %v, want none", list, err)
 	}
 	if left := storedObjects(t, s); len(left) != 0 {
@@ -139,7 +139,7 @@ func TestAdminKeyIsPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wrong.Builds(t.Context(), api.ListOptions{}); err == nil || err.Error() != "Invalid API key" {
+	if _, err := wrong.Builds.List(t.Context(), api.ListOptions{}); err == nil || err.Error() != "Invalid API key" {
 		t.Errorf("a wrong key: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ type intruder struct {
 
 func (f *farm) intruder() *intruder {
 	f.t.Helper()
-	joined, err := f.client().JoinWorker(f.t.Context(), api.JoinRequest{Name: "intruder", Platforms: []string{"ios"}})
+	joined, err := f.client().Workers.Join(f.t.Context(), api.JoinRequest{Name: "intruder", Platforms: []string{"ios"}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ func TestBackupOfARunningServer(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_, _ = f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(nil)}) // refused: an empty source
-				_, _ = f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+				_, _ = f.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(nil)}) // refused: an empty source
+				_, _ = f.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
 			}
 		}
 	}()
@@ -53,11 +53,11 @@ func TestBackupOfARunningServer(t *testing.T) {
 	for _, id := range before { // a build that ran begins again, when its silence has been noticed
 		b := f.becomes(id, "build "+id+" completes", api.Build.Final)
 		var got bytes.Buffer
-		if err := f.client().Download(t.Context(), b, &got, 0, nil, nil); err != nil || b.Status != "completed" {
+		if err := f.client().Builds.DownloadResult(t.Context(), b, &got, 0, nil, nil); err != nil || b.Status != "completed" {
 			t.Errorf("build = %+v, %v, want it completed and its result whole", b, err)
 		}
 	}
-	if again, err := f.client().Retry(t.Context(), before[0]); err != nil { // its source is in the copy
+	if again, err := f.client().Builds.Retry(t.Context(), before[0]); err != nil { // its source is in the copy
 		t.Errorf("retry: %v", err)
 	} else {
 		f.completedOnce(again.ID)
@@ -84,7 +84,7 @@ func (f *farm) submitLarge() string {
 	if err := z.Close(); err != nil {
 		f.t.Fatal(err)
 	}
-	sub, err := f.client().Submit(f.t.Context(), api.Submit{Platform: "android", Source: &buf})
+	sub, err := f.client().Builds.Submit(f.t.Context(), api.Submit{Platform: "android", Source: &buf})
 	if err != nil {
 		f.t.Fatal(err)
 	}

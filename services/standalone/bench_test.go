@@ -38,12 +38,12 @@ func BenchmarkSubmitToClaim(b *testing.B) {
 func (s *server) submitAndFinish(tb testing.TB, source []byte) float64 {
 	tb.Helper()
 	c := s.client()
-	sub, err := c.Submit(tb.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
+	sub, err := c.Builds.Submit(tb.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
 	answered := time.Now()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	done, err := c.FollowLog(tb.Context(), sub.ID, func(api.LogLine) error { return nil })
+	done, err := c.Builds.FollowLog(tb.Context(), sub.ID, func(api.LogLine) error { return nil })
 	if err != nil || done.Status != "completed" {
 		tb.Fatalf("build = %+v, %v", done, err)
 	}
@@ -68,7 +68,7 @@ func BenchmarkUpload(b *testing.B) {
 				var uploads sync.WaitGroup
 				for range atOnce {
 					uploads.Go(func() {
-						if _, err := f.client().Submit(b.Context(), api.Submit{Platform: "ios", Source: bigZip(size)}); err != nil {
+						if _, err := f.client().Builds.Submit(b.Context(), api.Submit{Platform: "ios", Source: bigZip(size)}); err != nil {
 							b.Error(err)
 						}
 					})

@@ -63,7 +63,7 @@ func TestDamagedSourceFailsAtOnce(t *testing.T) {
 	ids := map[string]string{}
 	for what, damage := range damages(t) {
 		before := visibleObjects(t, f.dir)
-		sub, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: largeProject(t)})
+		sub, err := f.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: largeProject(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,11 +92,11 @@ func TestDamagedResultIsSaid(t *testing.T) {
 		before := visibleObjects(t, f.dir)
 		b := f.completedOnce(f.submit())
 		damage(f.newObject(before))
-		c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, Patience: time.Second})
+		c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, RetryFor: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.Download(t.Context(), b, &bytes.Buffer{}, 0, nil, nil)
+		err = c.Builds.DownloadResult(t.Context(), b, &bytes.Buffer{}, 0, nil, nil)
 		var refused *api.Error
 		if !errors.Is(err, build.ErrObjectCorrupt) || !errors.As(err, &refused) || refused.Status != 500 || refused.Code != "object_corrupt" {
 			t.Errorf("%s: Download = %v (%+v), want 500 object_corrupt", what, err, refused)

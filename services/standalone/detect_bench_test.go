@@ -79,7 +79,7 @@ func (w *deaths) death(b *testing.B, s *server) (d death) {
 	defer cancel()
 	p := run(b, []string{"FREEAGENT_API_KEY=" + s.Key()}, "worker", "--server", s.URL(), "--name", "doomed",
 		"--state-dir", filepath.Join(b.TempDir(), "doomed"), "--executor", "fake", "--fake", "hang,stage=install")
-	sub, err := s.client().Submit(ctx, api.Submit{Platform: "android", Source: project(b)})
+	sub, err := s.client().Builds.Submit(ctx, api.Submit{Platform: "android", Source: project(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func (w *deaths) death(b *testing.B, s *server) (d death) {
 	if !killed || d.stalled.IsZero() {
 		b.Fatalf("build %s: lost before its worker was killed: %+v", sub.ID, d)
 	}
-	if _, err := s.client().Cancel(ctx, sub.ID); err != nil { // not for the next one to die of
+	if _, err := s.client().Builds.Cancel(ctx, sub.ID); err != nil { // not for the next one to die of
 		b.Error(err)
 	}
 	return d

@@ -86,24 +86,24 @@ func (f *installation) submitAndCancel(url string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	sub, err := c.Submit(f.t.Context(), api.Submit{Platform: "android", Project: "hello", Source: project(f.t)})
+	sub, err := c.Builds.Submit(f.t.Context(), api.Submit{Platform: "android", Project: "hello", Source: project(f.t)})
 	if err != nil {
 		f.t.Fatalf("Submit: %v", err)
 	}
-	b, err := c.Build(f.t.Context(), sub.ID)
+	b, err := c.Builds.Get(f.t.Context(), sub.ID)
 	if err != nil || b.Status != "pending" {
 		f.t.Errorf("Build = %+v, %v, want it pending", b, err)
 	}
-	if _, err := c.Cancel(f.t.Context(), sub.ID); err != nil {
+	if _, err := c.Builds.Cancel(f.t.Context(), sub.ID); err != nil {
 		f.t.Errorf("Cancel: %v", err)
 	}
-	if b, err = c.Build(f.t.Context(), sub.ID); err != nil || b.Status != "cancelled" {
+	if b, err = c.Builds.Get(f.t.Context(), sub.ID); err != nil || b.Status != "cancelled" {
 		f.t.Errorf("Build = %+v, %v, want it cancelled", b, err)
 	}
 	// The log went over the bus from one process to another.
 	f.await("log of the build", func() bool {
 		last := ""
-		err := c.Logs(f.t.Context(), sub.ID, func(l api.LogLine) error { last = l.Text; return nil })
+		err := c.Builds.ReadLog(f.t.Context(), sub.ID, func(l api.LogLine) error { last = l.Text; return nil })
 		return err == nil && last == "Build cancelled"
 	})
 }
@@ -117,15 +117,15 @@ func (f *installation) submitAndBuild(url string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	sub, err := c.Submit(f.t.Context(), api.Submit{Platform: "ios", Source: project(f.t)})
+	sub, err := c.Builds.Submit(f.t.Context(), api.Submit{Platform: "ios", Source: project(f.t)})
 	if err != nil {
 		f.t.Fatalf("Submit: %v", err)
 	}
-	b, err := c.FollowLog(f.t.Context(), sub.ID, func(api.LogLine) error { return nil })
+	b, err := c.Builds.FollowLog(f.t.Context(), sub.ID, func(api.LogLine) error { return nil })
 	if err != nil || b.Status != "completed" || b.Result == nil {
 		f.t.Fatalf("build = %+v, %v, want it completed", b, err)
 	}
-	if err := c.Download(f.t.Context(), b, io.Discard, 0, nil, nil); err != nil {
+	if err := c.Builds.DownloadResult(f.t.Context(), b, io.Discard, 0, nil, nil); err != nil {
 		f.t.Errorf("Download: %v", err)
 	}
 	worker.stop()

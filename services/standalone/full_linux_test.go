@@ -44,11 +44,11 @@ func TestDiskFull(t *testing.T) {
 	disk := smallDisk(t, 700)
 	f := &farm{t: t, dir: disk, port: freePort(t)}
 	f.up()
-	_, err := f.client().Submit(t.Context(), api.Submit{Platform: "ios", Source: bigZip(400 << 20)})
+	_, err := f.client().Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: bigZip(400 << 20)})
 	if !errors.Is(err, build.ErrNoSpace) || !strings.Contains(err.Error(), "free") {
 		t.Errorf("submit to a full disk = %v, want no space, saying so", err)
 	}
-	if list, err := f.client().Builds(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 {
+	if list, err := f.client().Builds.List(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 {
 		t.Errorf("builds = %+v, %v, want none", list.Builds, err)
 	}
 	if found := visibleObjects(t, disk); len(found) != 0 {
@@ -116,11 +116,11 @@ func fullDisk(t *testing.T, end func(f *farm, free func())) {
 	}
 	var ids []string
 	submit := func() error {
-		c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, Patience: time.Millisecond})
+		c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, RetryFor: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub, err := c.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+		sub, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
 		if err == nil {
 			ids = append(ids, sub.ID)
 		}
@@ -177,7 +177,7 @@ func (f *farm) logsEnd(ids []string) {
 	for _, id := range ids {
 		done := make(chan error, 1)
 		go func() {
-			_, err := f.client().FollowLog(f.t.Context(), id, func(api.LogLine) error { return nil })
+			_, err := f.client().Builds.FollowLog(f.t.Context(), id, func(api.LogLine) error { return nil })
 			done <- err
 		}()
 		select {
@@ -220,7 +220,7 @@ func TestNoInodesIsAFullDisk(t *testing.T) {
 	disk := mountDisk(t, "size=900m,nr_inodes=400")
 	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t)}
 	f.up()
-	c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, Patience: time.Millisecond})
+	c, err := api.New(api.Config{BaseURL: f.url(), Key: farmKey, RetryFor: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestNoInodesIsAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, source := range []*bytes.Buffer{largeProject(t), project(t)} {
-		_, err = c.Submit(t.Context(), api.Submit{Platform: "ios", Source: source})
+		_, err = c.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: source})
 		if !errors.Is(err, build.ErrNoSpace) || !strings.Contains(err.Error(), "inodes") {
 			t.Errorf("submit without inodes = %v, want no space, saying why", err)
 		}
@@ -249,7 +249,7 @@ func TestNoInodesIsAFullDisk(t *testing.T) {
 	}
 	f.eventually("the server is ready again", func() bool { status, _ := f.get("/readyz"); return status == http.StatusOK })
 	f.eventually("no problem is left", func() bool { return len(f.problems()) == 0 })
-	if _, err := f.client().Submit(t.Context(), api.Submit{Platform: "ios", Source: largeProject(t)}); err != nil {
+	if _, err := f.client().Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: largeProject(t)}); err != nil {
 		t.Errorf("submit afterwards: %v", err)
 	}
 	f.stop()
@@ -267,16 +267,16 @@ func TestFullDiskIsSaid(t *testing.T) {
 	weight := 0
 	for what, change := range map[string]func() error{
 		"submit": func() error {
-			_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+			_, err := f.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
 			return err
 		},
 		"rules": func() error {
 			weight++
-			_, err := f.client().SetProjectRule(t.Context(), fmt.Sprintf("shop%d", weight), api.ProjectRule{Weight: 2})
+			_, err := f.client().Rules.SetProject(t.Context(), fmt.Sprintf("shop%d", weight), api.ProjectRule{Weight: 2})
 			return err
 		},
 		"pin": func() error {
-			_, err := f.client().Pin(t.Context(), id, strings.Repeat("note", 50))
+			_, err := f.client().Builds.Pin(t.Context(), id, strings.Repeat("note", 50))
 			return err
 		},
 	} {
@@ -294,7 +294,7 @@ func TestFullDiskIsSaid(t *testing.T) {
 	}
 	space.free()
 	f.eventually("a submit is taken again", func() bool {
-		_, err := f.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+		_, err := f.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
 		return err == nil
 	})
 	f.stop()

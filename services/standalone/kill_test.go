@@ -80,7 +80,7 @@ func TestServerKilledDuringASubmit(t *testing.T) {
 		t.Error("the cut submit was acknowledged")
 	}
 	f.up()
-	list, err := f.client().Builds(t.Context(), api.ListOptions{})
+	list, err := f.client().Builds.List(t.Context(), api.ListOptions{})
 	if err != nil || len(list.Builds) != 0 {
 		t.Errorf("builds = %+v, %v, want none", list.Builds, err)
 	}

@@ -153,7 +153,7 @@ func (f *archivingFarm) inStream(id string) (n int) {
 // archived says whether the log has an archive.
 func (f *archivingFarm) archived(id string) bool {
 	f.t.Helper()
-	b, err := f.client().Build(f.t.Context(), id)
+	b, err := f.client().Builds.Get(f.t.Context(), id)
 	return err == nil && b.Log != nil && b.Log.ArchivedAt != ""
 }
 
@@ -215,7 +215,7 @@ func (w *v1) long(id string) (texts []string) {
 func (f *archivingFarm) complete(when, id string, want []string) {
 	f.t.Helper()
 	next, number := 0, int64(0)
-	err := f.client().Logs(f.t.Context(), id, func(l api.LogLine) error {
+	err := f.client().Builds.ReadLog(f.t.Context(), id, func(l api.LogLine) error {
 		if number++; l.Line != number {
 			return fmt.Errorf("line %d has the number %d", number, l.Line)
 		}

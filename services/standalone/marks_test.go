@@ -26,7 +26,7 @@ func cloneDir(t *testing.T, dir string) string {
 // builds counts the builds that the server lists.
 func (f *farm) builds() int {
 	f.t.Helper()
-	list, err := f.client().Builds(f.t.Context(), api.ListOptions{Limit: 100})
+	list, err := f.client().Builds.List(f.t.Context(), api.ListOptions{Limit: 100})
 	if err != nil {
 		f.t.Fatal(err)
 	}

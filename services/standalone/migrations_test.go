@@ -213,7 +213,7 @@ func TestKeptDataDirectoriesOpen(t *testing.T) {
 			for _, b := range builds {
 				if b.Status == "queued" {
 					f.eventually("the build that waited completes", func() bool {
-						got, err := client.Build(t.Context(), b.ID)
+						got, err := client.Builds.Get(t.Context(), b.ID)
 						return err == nil && got.Status == "completed"
 					})
 				}
@@ -226,7 +226,7 @@ func TestKeptDataDirectoriesOpen(t *testing.T) {
 // reads checks a build, its log and its result against what is known of them.
 func (f *farm) reads(client *api.Client, want keptBuild) {
 	f.t.Helper()
-	got, err := client.Build(f.t.Context(), want.ID)
+	got, err := client.Builds.Get(f.t.Context(), want.ID)
 	if err != nil {
 		f.t.Errorf("build %s: %v", want.ID, err)
 		return
@@ -236,7 +236,7 @@ func (f *farm) reads(client *api.Client, want keptBuild) {
 	}
 	if want.Status != "queued" {
 		lines := 0
-		_, err := client.FollowLog(f.t.Context(), want.ID, func(api.LogLine) error { lines++; return nil })
+		_, err := client.Builds.FollowLog(f.t.Context(), want.ID, func(api.LogLine) error { lines++; return nil })
 		if err != nil || lines != want.LogLines {
 			f.t.Errorf("log of %s has %d lines, %v, want %d", want.ID, lines, err, want.LogLines)
 		}
@@ -245,7 +245,7 @@ func (f *farm) reads(client *api.Client, want keptBuild) {
 		return
 	}
 	var result bytes.Buffer
-	if err := client.Download(f.t.Context(), got, &result, 0, nil, nil); err != nil {
+	if err := client.Builds.DownloadResult(f.t.Context(), got, &result, 0, nil, nil); err != nil {
 		f.t.Errorf("result of %s: %v", want.ID, err)
 	}
 	if sum := sha256.Sum256(result.Bytes()); hex.EncodeToString(sum[:]) != want.SHA256 {

@@ -168,7 +168,7 @@ type answer struct {
 func (f *installation) submit(url string) (a answer) {
 	f.t.Helper()
 	began := time.Now()
-	c, err := api.New(api.Config{BaseURL: url, Key: distributedKey, Transport: recorder{&a}, Patience: 1})
+	c, err := api.New(api.Config{BaseURL: url, Key: distributedKey, Transport: recorder{&a}, RetryFor: 1})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func (f *installation) submit(url string) (a answer) {
 	defer cancel()
 	picture := make([]byte, 4*api.SmallObject) // more than is kept in the database
 	_, _ = rand.Read(picture)
-	_, a.err = c.Submit(ctx, api.Submit{Platform: "android", Project: "hello", Source: packed(f.t, map[string]string{"picture": string(picture)})})
+	_, a.err = c.Builds.Submit(ctx, api.Submit{Platform: "android", Project: "hello", Source: packed(f.t, map[string]string{"picture": string(picture)})})
 	var refused *api.Error
 	if errors.As(a.err, &refused) {
 		a.code = refused.Code

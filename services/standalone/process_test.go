@@ -228,7 +228,7 @@ func (f *farm) client() *api.Client {
 
 func (f *farm) submit() string {
 	f.t.Helper()
-	sub, err := f.client().Submit(f.t.Context(), api.Submit{Platform: "android", Source: project(f.t)})
+	sub, err := f.client().Builds.Submit(f.t.Context(), api.Submit{Platform: "android", Source: project(f.t)})
 	if err != nil {
 		f.t.Fatalf("submit: %v", err)
 	}
@@ -242,7 +242,7 @@ func (f *farm) becomes(id, what string, ok func(api.Build) bool) (b api.Build) {
 		ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
 		defer cancel()
 		var err error
-		b, err = f.client().Build(ctx, id)
+		b, err = f.client().Builds.Get(ctx, id)
 		return err == nil && ok(b)
 	})
 	return b
@@ -283,7 +283,7 @@ func (f *farm) completedOnce(id string) api.Build {
 	}
 	said := 0
 	// Followed, since the last line may come a moment after the state.
-	_, err := f.client().FollowLog(f.t.Context(), id, func(l api.LogLine) error {
+	_, err := f.client().Builds.FollowLog(f.t.Context(), id, func(l api.LogLine) error {
 		if l.Text == "Build completed successfully" {
 			said++
 		}
@@ -296,7 +296,7 @@ func (f *farm) completedOnce(id string) api.Build {
 		f.t.Errorf("%d attempts completed and the log says so %d times, want 1 and 1: %+v", completed, said, b.Attempts)
 	}
 	var got bytes.Buffer
-	if err := f.client().Download(f.t.Context(), b, &got, 0, nil, nil); err != nil {
+	if err := f.client().Builds.DownloadResult(f.t.Context(), b, &got, 0, nil, nil); err != nil {
 		f.t.Errorf("download: %v", err)
 	}
 	return b

@@ -48,7 +48,7 @@ func (k *kills) readLive(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	client := k.client()
-	before, err := client.Build(ctx, id)
+	before, err := client.Builds.Get(ctx, id)
 	if err != nil || !before.Final() || archivedLog(before) {
 		return
 	}
@@ -56,7 +56,7 @@ func (k *kills) readLive(ctx context.Context, id string) {
 	if err != nil || missing != "" {
 		return // killed, or its last line is on its way
 	}
-	if after, err := client.Build(ctx, id); err == nil && !archivedLog(after) {
+	if after, err := client.Builds.Get(ctx, id); err == nil && !archivedLog(after) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.live[id] = texts
@@ -70,7 +70,7 @@ func archivedLog(b api.Build) bool { return b.Log != nil && b.Log.ArchivedAt != 
 func (k *kills) readLog(ctx context.Context, client *api.Client, b api.Build) (texts []string, missing string, err error) {
 	k.t.Helper()
 	var lines []api.LogLine
-	if err := client.Logs(ctx, b.ID, func(l api.LogLine) error { lines = append(lines, l); return nil }); err != nil {
+	if err := client.Builds.ReadLog(ctx, b.ID, func(l api.LogLine) error { lines = append(lines, l); return nil }); err != nil {
 		return nil, "", err
 	}
 	got := map[string]int{}
@@ -145,7 +145,7 @@ func (k *kills) wholeLog(id string) (texts []string) {
 	defer tick.Stop()
 	for {
 		var missing string
-		b, err := client.Build(ctx, id)
+		b, err := client.Builds.Get(ctx, id)
 		if err == nil {
 			texts, missing, err = k.readLog(ctx, client, b)
 		}

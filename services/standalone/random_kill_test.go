@@ -102,7 +102,7 @@ func (k *kills) submitAll(t *testing.T, builds int) {
 func (k *kills) submitOnce(t *testing.T, client *api.Client, source []byte, i int) {
 	for try := 0; t.Context().Err() == nil; try++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		sub, err := client.Submit(ctx, api.Submit{
+		sub, err := client.Builds.Submit(ctx, api.Submit{
 			Platform: []string{"ios", "android"}[i%2], Project: fmt.Sprint("app-", i%3), Source: bytes.NewReader(source),
 		})
 		cancel()
@@ -138,7 +138,7 @@ func (k *kills) allComplete() {
 	client, moved := k.client(), time.Now()
 	for len(k.left) > 0 {
 		for id := range k.left {
-			b, err := client.Build(k.t.Context(), id)
+			b, err := client.Builds.Get(k.t.Context(), id)
 			if err != nil || !b.Final() {
 				continue
 			}
@@ -156,7 +156,7 @@ func (k *kills) allComplete() {
 	}
 	ctx, cancel := context.WithTimeout(k.t.Context(), 30*time.Second)
 	defer cancel()
-	list, err := client.Builds(ctx, api.ListOptions{Limit: 1000})
+	list, err := client.Builds.List(ctx, api.ListOptions{Limit: 1000})
 	if err != nil || len(list.Builds) != k.total {
 		k.t.Errorf("the list has %d builds, %v, want %d: none twice", len(list.Builds), err, k.total)
 	}
@@ -164,7 +164,7 @@ func (k *kills) allComplete() {
 
 func (k *kills) tellStuck(client *api.Client) {
 	for id := range k.left {
-		b, err := client.Build(k.t.Context(), id)
+		b, err := client.Builds.Get(k.t.Context(), id)
 		k.t.Errorf("stuck for %s: build %s is %s, attempt %d, %q, %v", standstill, id, b.Status, b.Attempt, b.WaitingFor, err)
 	}
 }

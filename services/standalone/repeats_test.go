@@ -20,7 +20,7 @@ func TestRepeatedLinesOfTheControlPlane(t *testing.T) {
 	cfg.Artifact.LogSettle = 3 * time.Second
 	s := start(t, cfg)
 	js := s.forgetful()
-	sub, err := s.client().Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
+	sub, err := s.client().Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: project(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestRepeatedLinesOfTheControlPlane(t *testing.T) {
 		numbers[l.Line] = l.Text
 		return nil
 	}
-	if b, err := s.client().FollowLog(t.Context(), sub.ID, add); err != nil || b.Status != "completed" {
+	if b, err := s.client().Builds.FollowLog(t.Context(), sub.ID, add); err != nil || b.Status != "completed" {
 		t.Fatalf("build = %+v, %v", b, err)
 	}
 	followed := inOrderOf(t, numbers)
@@ -47,7 +47,7 @@ func TestRepeatedLinesOfTheControlPlane(t *testing.T) {
 	s.repeat(js, all)
 	read := func() []string {
 		clear(numbers)
-		if err := s.client().Logs(t.Context(), sub.ID, add); err != nil {
+		if err := s.client().Builds.ReadLog(t.Context(), sub.ID, add); err != nil {
 			t.Fatal(err)
 		}
 		return inOrderOf(t, numbers)
@@ -56,7 +56,7 @@ func TestRepeatedLinesOfTheControlPlane(t *testing.T) {
 		t.Errorf("live: -followed +read\n%s", diff)
 	}
 	s.eventually("the log is archived", func() bool {
-		b, err := s.client().Build(t.Context(), sub.ID)
+		b, err := s.client().Builds.Get(t.Context(), sub.ID)
 		return err == nil && b.Log != nil && b.Log.ArchivedAt != ""
 	})
 	if diff := cmp.Diff(followed, read()); diff != "" {

@@ -48,7 +48,7 @@ func TestSweepIsKilled(t *testing.T) {
 	f.buildMany(60)
 	worker.stop()
 	objects := remainingObjects(t, f.dir)
-	if _, err := f.client().SetRetention(t.Context(), "", api.RetentionPolicy{MaxAgeSeconds: 1}); err != nil {
+	if _, err := f.client().Retention.Set(t.Context(), "", api.RetentionPolicy{MaxAgeSeconds: 1}); err != nil {
 		t.Fatal(err)
 	}
 	kills := 0
@@ -59,7 +59,7 @@ func TestSweepIsKilled(t *testing.T) {
 		f.up()
 	}
 	f.eventually("every trace is gone", func() bool {
-		got, err := f.client().Retention(t.Context())
+		got, err := f.client().Retention.Get(t.Context())
 		return err == nil && got.Expired == 0 && remainingObjects(t, f.dir) == 0
 	})
 	t.Logf("%d objects went in %d kills", objects, kills)
@@ -91,7 +91,7 @@ func (f *farm) buildMany(n int) {
 	var all sync.WaitGroup
 	for i := range ids {
 		all.Go(func() {
-			sub, err := f.client().Submit(f.t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
+			sub, err := f.client().Builds.Submit(f.t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
 			if err != nil {
 				f.t.Error(err)
 				return

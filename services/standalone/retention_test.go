@@ -140,7 +140,7 @@ func TestRetentionLeavesNothing(t *testing.T) {
 	t.Cleanup(receiver.Close)
 
 	s := start(t, cfg)
-	if _, err := s.client().AddWebhook(t.Context(), api.NewWebhook{URL: &receiver.URL}); err != nil {
+	if _, err := s.client().Webhooks.Create(t.Context(), api.NewWebhook{URL: &receiver.URL}); err != nil {
 		t.Fatal(err)
 	}
 	worker := s.joins(cfg)
@@ -153,13 +153,13 @@ func TestRetentionLeavesNothing(t *testing.T) {
 		service, _, _ := strings.Cut(table, ".")
 		s.eventually(table+" has rows", func() bool { return rowsOf(t, cfg.Dir, service)[table] > empty[table] })
 	}
-	if _, err := s.client().SetRetention(t.Context(), "", api.RetentionPolicy{MaxAgeSeconds: 1}); err != nil {
+	if _, err := s.client().Retention.Set(t.Context(), "", api.RetentionPolicy{MaxAgeSeconds: 1}); err != nil {
 		t.Fatal(err)
 	}
 	s.expired(ids)
 	worker.stop()
 	s.eventually("every trace is gone", func() bool {
-		got, err := s.client().Retention(t.Context())
+		got, err := s.client().Retention.Get(t.Context())
 		return err == nil && got.Expired == 0 && got.Cleaning == 0
 	})
 	s.eventually("the marks of logs are gone", func() bool { return rowsOf(t, cfg.Dir, "artifact")["artifact.build_logs"] == 0 })
@@ -181,7 +181,7 @@ func (s *server) joins(cfg standalone.Config) *process {
 	p := run(s.t, []string{"FREEAGENT_API_KEY=" + s.Key()}, "worker", "--server", s.URL(), "--name", "mac", "--slots", "4",
 		"--state-dir", filepath.Join(cfg.Dir, "worker"), "--executor", "fake", "--fake", "fail=0.3,size=200KiB,slow=300ms", "--telemetry-every", "100ms")
 	s.eventually("the worker has joined", func() bool {
-		list, err := s.client().Workers(s.t.Context())
+		list, err := s.client().Workers.List(s.t.Context())
 		return err == nil && len(list.Workers) == 1 && list.Workers[0].Online
 	})
 	return p
@@ -211,24 +211,24 @@ func (s *server) buildAll() (ids []string) {
 		if i%2 == 0 {
 			more["noise.bin"] = string(noise)
 		}
-		sub, err := s.client().Submit(s.t.Context(), api.Submit{Platform: "android", Project: fmt.Sprint("p", i%3), Source: packed(s.t, more)})
+		sub, err := s.client().Builds.Submit(s.t.Context(), api.Submit{Platform: "android", Project: fmt.Sprint("p", i%3), Source: packed(s.t, more)})
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		ids = append(ids, sub.ID)
 	}
 	s.measure(ids[0])
-	if _, err := s.client().Cancel(s.t.Context(), ids[7]); err != nil {
+	if _, err := s.client().Builds.Cancel(s.t.Context(), ids[7]); err != nil {
 		s.t.Fatal(err)
 	}
-	again, err := s.client().Retry(s.t.Context(), ids[0])
+	again, err := s.client().Builds.Retry(s.t.Context(), ids[0])
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	ids = append(ids, again.ID)
 	for _, id := range ids {
 		s.eventually("build "+id+" ends", func() bool {
-			b, err := s.client().Build(s.t.Context(), id)
+			b, err := s.client().Builds.Get(s.t.Context(), id)
 			return err == nil && b.Final()
 		})
 	}
@@ -239,7 +239,7 @@ func (s *server) buildAll() (ids []string) {
 func (s *server) measure(id string) {
 	s.t.Helper()
 	s.eventually("a sample is taken", func() bool {
-		b, err := s.client().Build(s.t.Context(), id)
+		b, err := s.client().Builds.Get(s.t.Context(), id)
 		if err != nil || b.Status != "building" {
 			return false
 		}
@@ -263,10 +263,10 @@ func (s *server) measure(id string) {
 func (s *server) expired(ids []string) {
 	s.t.Helper()
 	s.eventually("the builds have expired", func() bool {
-		list, err := s.client().Builds(s.t.Context(), api.ListOptions{})
+		list, err := s.client().Builds.List(s.t.Context(), api.ListOptions{})
 		return err == nil && len(list.Builds) == 0
 	})
-	_, err := s.client().Build(s.t.Context(), ids[0])
+	_, err := s.client().Builds.Get(s.t.Context(), ids[0])
 	if err == nil || !strings.Contains(err.Error(), "expired on") {
 		s.t.Errorf("a build that has expired: %v", err)
 	}

@@ -57,7 +57,7 @@ func (s *server) submitMany(n int) []string {
 	for range 16 {
 		senders.Go(func() {
 			for i := range next {
-				sub, err := s.client().Submit(s.t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
+				sub, err := s.client().Builds.Submit(s.t.Context(), api.Submit{Platform: "android", Source: bytes.NewReader(source)})
 				if err != nil {
 					s.t.Errorf("submit: %v", err)
 				}

@@ -41,7 +41,7 @@ func TestSettingsReachTheServices(t *testing.T) {
 	f.submit()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the client tries again
 	defer cancel()
-	if _, err := f.client().Submit(ctx, api.Submit{Platform: "android", Source: project(t)}); err == nil {
+	if _, err := f.client().Builds.Submit(ctx, api.Submit{Platform: "android", Source: project(t)}); err == nil {
 		t.Error("a second build waits, want at most one")
 	}
 	for _, want := range []string{`"level":"DEBUG"`, `"status":429`, `"old":"FREEAGENT_MAX_STAGE_TTL","new":"FREEAGENT_MAX_HEARTBEAT_TIMEOUT"`, `"setting":"FREEAGENT_NATS_URL","reason":"it embeds its bus"`} {

@@ -159,7 +159,7 @@ func TestSubmitsAreOneBuildOverKills(t *testing.T) {
 				close(up)
 				all.Wait()
 			}
-			list, err := f.client().Builds(t.Context(), api.ListOptions{Limit: 1000})
+			list, err := f.client().Builds.List(t.Context(), api.ListOptions{Limit: 1000})
 			if err != nil || len(list.Builds) != submits*rounds {
 				t.Errorf("%d builds, %v, want %d: one for each submit", len(list.Builds), err, submits*rounds)
 			}

@@ -73,7 +73,7 @@ func TestTakeOver(t *testing.T) {
 	s := start(t, config(t))
 	c := s.client()
 	dry := takeOver(t, c, in, takeover.Options{DryRun: true})
-	if list, err := c.Builds(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 || len(storedObjects(t, s)) != 0 {
+	if list, err := c.Builds.List(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 0 || len(storedObjects(t, s)) != 0 {
 		t.Fatalf("after a dry run there are builds %v, files %v, %v", list.Builds, storedObjects(t, s), err)
 	}
 	first := takeOver(t, c, in, takeover.Options{})
@@ -214,7 +214,7 @@ func TestTakeOverOfWhatIsOdd(t *testing.T) {
 			t.Errorf("%+v, want %d left out", row, left)
 		}
 	}
-	b, err := s.client().Build(t.Context(), formertest.BuildID(19))
+	b, err := s.client().Builds.Get(t.Context(), formertest.BuildID(19))
 	if err != nil || b.Status != "failed" || !strings.Contains(b.Error, "source") {
 		t.Errorf("the build that waited without a source = %+v, %v, want it failed", b, err)
 	}

@@ -32,12 +32,12 @@ func TestTLS(t *testing.T) {
 	run(t, []string{"FREEAGENT_API_KEY=" + farmKey, "FREEAGENT_CA_FILE=" + files.Cert}, "worker", "--server", "https://127.0.0.1:"+f.port,
 		"--name", "remote", "--pool", "remote", "--state-dir", filepath.Join(t.TempDir(), "remote"), "--executor", "fake")
 	for _, pool := range []string{"default", "remote"} {
-		sub, err := c.Submit(t.Context(), api.Submit{Platform: "android", Pool: pool, Source: project(t)})
+		sub, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "android", Pool: pool, Source: project(t)})
 		if err != nil {
 			t.Fatalf("submit for pool %s: %v", pool, err)
 		}
 		f.eventually("the build of pool "+pool+" is completed", func() bool {
-			b, err := c.Build(t.Context(), sub.ID)
+			b, err := c.Builds.Get(t.Context(), sub.ID)
 			return err == nil && b.Status == "completed"
 		})
 	}

@@ -30,7 +30,7 @@ func TestSubmitOutlivesTheServer(t *testing.T) {
 		f.kill()
 		f.up()
 	}()
-	sub, err := f.client().Submit(t.Context(), api.Submit{
+	sub, err := f.client().Builds.Submit(t.Context(), api.Submit{
 		Platform: "android", Source: source, Progress: func(n int) { sent.Add(int64(n)) },
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (f *farm) onlyBuild(id string) {
 	f.t.Helper()
 	f.worker("w", "size=1MiB") // large enough to be an object of its own
 	f.completedOnce(id)
-	list, err := f.client().Builds(f.t.Context(), api.ListOptions{})
+	list, err := f.client().Builds.List(f.t.Context(), api.ListOptions{})
 	if err != nil || len(list.Builds) != 1 {
 		f.t.Errorf("%d builds, %v, want 1", len(list.Builds), err)
 	}
@@ -77,12 +77,12 @@ func TestSubmitOverABadLine(t *testing.T) {
 	tries, transport := 0, &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections) // before the line waits for them
 	client, err := api.New(api.Config{
-		BaseURL: "http://" + line.addr, Key: farmKey, Retrying: func(error, time.Duration) { tries++ }, Transport: transport,
+		BaseURL: "http://" + line.addr, Key: farmKey, OnRetry: func(error, time.Duration) { tries++ }, Transport: transport,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub, err := client.Submit(t.Context(), api.Submit{Platform: "android", Source: bigZip(bigSource)})
+	sub, err := client.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: bigZip(bigSource)})
 	if err != nil {
 		t.Fatalf("Submit = %v", err)
 	}

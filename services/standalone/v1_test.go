@@ -126,7 +126,7 @@ func (w *v1) upload(id, success, result string, fileFirst bool) int {
 
 func (f *farm) logOf(id string) (lines []api.LogLine) {
 	f.t.Helper()
-	if err := f.client().Logs(f.t.Context(), id, func(l api.LogLine) error { lines = append(lines, l); return nil }); err != nil {
+	if err := f.client().Builds.ReadLog(f.t.Context(), id, func(l api.LogLine) error { lines = append(lines, l); return nil }); err != nil {
 		f.t.Fatal(err)
 	}
 	return lines
@@ -154,7 +154,7 @@ func TestV1AndNativeShareOneQueue(t *testing.T) {
 			}
 		}
 		return !slices.ContainsFunc(ids, func(id string) bool {
-			b, err := f.client().Build(t.Context(), id)
+			b, err := f.client().Builds.Get(t.Context(), id)
 			return err != nil || !b.Final()
 		})
 	})
@@ -219,7 +219,7 @@ func TestV1LifeKeepsTheBuild(t *testing.T) {
 			t.Fatalf("word %d = %d", i, code)
 		}
 	}
-	b, err := f.client().Build(t.Context(), id)
+	b, err := f.client().Builds.Get(t.Context(), id)
 	if err != nil || b.Attempt != 1 || b.Status != "building" || b.Stage != "pods" {
 		t.Errorf("build = %+v, %v, want attempt 1 building in stage pods", b, err)
 	}

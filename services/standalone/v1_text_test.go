@@ -43,7 +43,7 @@ func TestV1LongTextIsCut(t *testing.T) {
 		if code := w.fail(id, message); code != http.StatusOK {
 			t.Fatalf("%s: the failure = %d, want 200", name, code)
 		}
-		b, err := f.client().Build(t.Context(), id)
+		b, err := f.client().Builds.Get(t.Context(), id)
 		if err != nil || b.Status != "failed" || b.Attempt != 1 || b.Error == "" || !utf8.ValidString(b.Error) || strings.HasPrefix(message, "x") && b.Error[0] != 'x' {
 			t.Errorf("%s: build = %s, attempt %d, error %.40q, %v; want it failed in attempt 1 with the beginning of the message", name, b.Status, b.Attempt, b.Error, err)
 		}

@@ -121,7 +121,7 @@ func TestServerKilledDuringDeliveries(t *testing.T) {
 		if len(again) < 2 || again[1].id != first.id || again[1].body != first.body {
 			t.Errorf("cut off %+v, then %+v", first, again[1:])
 		}
-		d, err := f.client().Delivery(t.Context(), hook.ID, first.id)
+		d, err := f.client().Webhooks.GetDelivery(t.Context(), hook.ID, first.id)
 		if err != nil || d.Attempts < 2 || d.State != "delivered" || len(d.Log) >= d.Attempts {
 			t.Errorf("delivery = %+v, %v: want the try that was cut off to count, and to have no answer", d, err)
 		}
@@ -135,9 +135,9 @@ func signed(secret string, h heard) bool {
 	return sum == hex.EncodeToString(mac.Sum(nil))
 }
 
-func (f *farm) addWebhook(url string, events ...string) api.WebhookMade {
+func (f *farm) addWebhook(url string, events ...string) api.CreatedWebhook {
 	f.t.Helper()
-	made, err := f.client().AddWebhook(f.t.Context(), api.NewWebhook{URL: &url, Events: &events})
+	made, err := f.client().Webhooks.Create(f.t.Context(), api.NewWebhook{URL: &url, Events: &events})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func (f *farm) awaitWebhooks(hook string) {
 	last := probes[len(probes)-1:]
 	f.eventually("the last of them is delivered", func() bool { return len(f.deliveredOf(hook, last)) == 1 })
 	f.eventually("nothing is under way", func() bool {
-		list, err := f.client().Deliveries(f.t.Context(), hook, api.DeliveryOptions{State: "pending"})
+		list, err := f.client().Webhooks.ListDeliveries(f.t.Context(), hook, api.DeliveryOptions{State: "pending"})
 		return err == nil && len(list.Deliveries) == 0
 	})
 }
@@ -164,7 +164,7 @@ func (f *farm) awaitWebhooks(hook string) {
 // deliveredOf returns the delivered deliveries by build.
 func (f *farm) deliveredOf(hook string, builds []string) map[string]string {
 	f.t.Helper()
-	list, err := f.client().Deliveries(f.t.Context(), hook, api.DeliveryOptions{State: "delivered", Limit: 200})
+	list, err := f.client().Webhooks.ListDeliveries(f.t.Context(), hook, api.DeliveryOptions{State: "delivered", Limit: 200})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -2,10 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,23 +10,30 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
+// BuildsService submits, reads and ends builds.
+type BuildsService struct {
+	conn    *conn
+	objects *ObjectsService
+}
+
 func buildPath(id, tail string) string { return Path + "/builds/" + url.PathEscape(id) + tail }
 
-// Build reads one build with its attempts.
-func (c *Client) Build(ctx context.Context, id string) (b Build, err error) {
-	err = c.call(ctx, http.MethodGet, buildPath(id, ""), nil, &b)
+// Get reads a build with its attempts. It is build.ErrNotFound if there is none.
+func (s *BuildsService) Get(ctx context.Context, id string) (b Build, err error) {
+	err = s.conn.call(ctx, http.MethodGet, buildPath(id, ""), nil, &b)
 	return b, err
 }
 
 // ListOptions choose builds. The zero value is the newest page of all.
 type ListOptions struct {
-	Limit  int
+	Limit int
+	// Before is the Next of an earlier page.
 	Before string
 	Status []string
 }
 
-// Builds reads one page, newest first.
-func (c *Client) Builds(ctx context.Context, o ListOptions) (list BuildList, err error) {
+// List reads one page, newest first.
+func (s *BuildsService) List(ctx context.Context, o ListOptions) (list BuildList, err error) {
 	q := url.Values{"status": o.Status}
 	if o.Limit > 0 {
 		q.Set("limit", strconv.Itoa(o.Limit))
@@ -37,105 +41,52 @@ func (c *Client) Builds(ctx context.Context, o ListOptions) (list BuildList, err
 	if o.Before != "" {
 		q.Set("before", o.Before)
 	}
-	err = c.call(ctx, http.MethodGet, Path+"/builds?"+q.Encode(), nil, &list)
+	err = s.conn.call(ctx, http.MethodGet, Path+"/builds?"+q.Encode(), nil, &list)
 	return list, err
 }
 
-// Cancel ends a build; one that has ended already is build.ErrFinished. What breaks under way is tried again.
-func (c *Client) Cancel(ctx context.Context, id string) (b Build, err error) {
+// Cancel ends a build. It is build.ErrFinished if the build has ended already. Cancel retries what breaks on the way.
+func (s *BuildsService) Cancel(ctx context.Context, id string) (b Build, err error) {
 	tries := 0
-	err = c.persist(ctx, func() error {
+	err = s.conn.retry(ctx, func() error {
 		tries++
-		return c.order(ctx, tries, buildPath(id, "/cancel"), nil, &b)
+		return s.post(ctx, tries, buildPath(id, "/cancel"), nil, &b)
 	})
 	if tries > 1 && errors.Is(err, build.ErrFinished) { // perhaps by the try whose answer was lost
-		if now, unknown := c.Build(ctx, id); unknown == nil && now.Status == string(build.Cancelled) {
+		if now, unknown := s.Get(ctx, id); unknown == nil && now.Status == string(build.Cancelled) {
 			return now, nil
 		}
 	}
 	return b, err
 }
 
-// Retry submits a build's source anew. What breaks under way is tried again, and is one build all the same.
-func (c *Client) Retry(ctx context.Context, id string) (s Submitted, err error) {
-	tries, name := 0, http.Header{nameHeader: {build.NewID()}}
-	err = c.persist(ctx, func() error {
+// Retry submits a build's source again. It retries what breaks on the way, with an idempotency key: the result is one build.
+func (s *BuildsService) Retry(ctx context.Context, id string) (out Submitted, err error) {
+	tries, header := 0, http.Header{idempotencyHeader: {build.NewID()}}
+	err = s.conn.retry(ctx, func() error {
 		tries++
-		return c.order(ctx, tries, buildPath(id, "/retry"), name, &s)
+		return s.post(ctx, tries, buildPath(id, "/retry"), header, &out)
 	})
-	return s, err
+	return out, err
 }
 
-// order is one try of a POST without a body. If nobody is there for the first, the address may be wrong, and no other is worth it.
-func (c *Client) order(ctx context.Context, try int, path string, header http.Header, out any) error {
-	err := c.callWith(ctx, http.MethodPost, path, header, nil, out)
+// post is one try of a POST without a body. The first fails fast if nobody listens.
+func (s *BuildsService) post(ctx context.Context, try int, path string, header http.Header, out any) error {
+	err := s.conn.callWith(ctx, http.MethodPost, path, header, nil, out)
 	if try == 1 {
-		return unlessNobodyThere(err)
+		return failFastIfDown(err)
 	}
 	return err
 }
 
-// JoinWorker makes a worker known.
-func (c *Client) JoinWorker(ctx context.Context, r JoinRequest) (resp JoinResponse, err error) {
-	err = c.call(ctx, http.MethodPost, Path+"/workers", r, &resp)
-	return resp, err
+// Pin keeps a build from expiring. It is build.ErrNotFound if there is no such build, build.ErrExpired if it has expired.
+func (s *BuildsService) Pin(ctx context.Context, id, note string) (b Build, err error) {
+	err = s.conn.call(ctx, http.MethodPut, buildPath(id, "/pin"), NewPin{Note: note}, &b)
+	return b, err
 }
 
-// Health is nil if the server takes builds. One that is up and not ready is build.ErrUnavailable.
-func (c *Client) Health(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
-	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, "/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.do(req)
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
-}
-
-// Logs gives every line of a build's log as it is now to f, as they arrive. An error of f ends it.
-func (c *Client) Logs(ctx context.Context, id string, f func(LogLine) error) error {
-	ctx, moved, stop := c.stall(ctx)
-	defer stop()
-	req, err := c.request(ctx, http.MethodGet, buildPath(id, "/logs"), nil)
-	if err != nil {
-		return err
-	}
-	c.authorize(req)
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	dec := json.NewDecoder(movingReader{resp.Body, func(int) { moved() }})
-	if _, err := dec.Token(); err != nil { // the opening bracket
-		return c.brokenLog(ctx, err)
-	}
-	for dec.More() {
-		var l LogLine
-		if err := dec.Decode(&l); err != nil {
-			return c.brokenLog(ctx, err)
-		}
-		if err := f(l); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.Token(); err != nil { // the closing one: without it the log is not whole
-		return c.brokenLog(ctx, err)
-	}
-	return nil
-}
-
-func (c *Client) brokenLog(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return c.unreachable(ctx, err)
-	}
-	if err == io.EOF { //nolint:errorlint // a decoder gives it bare
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("the log broke off: %w", err)
+// Unpin lets a build expire again. A build that is not pinned is no error.
+func (s *BuildsService) Unpin(ctx context.Context, id string) (b Build, err error) {
+	err = s.conn.call(ctx, http.MethodDelete, buildPath(id, "/pin"), nil, &b)
+	return b, err
 }

@@ -23,7 +23,7 @@ import (
 func setup(t *testing.T, configs ...func(*api.Config)) (*apitest.Server, *api.Client) {
 	t.Helper()
 	s := apitest.New(t)
-	cfg := api.Config{BaseURL: s.URL, Key: apitest.Key, Patience: 10 * time.Second}
+	cfg := api.Config{BaseURL: s.URL, Key: apitest.Key, RetryFor: 10 * time.Second}
 	for _, f := range configs {
 		f(&cfg)
 	}
@@ -48,7 +48,7 @@ func TestLifeOfABuild(t *testing.T) {
 	s, c := setup(t)
 	ctx := t.Context()
 	moved := 0
-	sub, err := c.Submit(ctx, api.Submit{
+	sub, err := c.Builds.Submit(ctx, api.Submit{
 		Platform: "ios", Project: "hello", Profile: "preview", Pool: "macs", Priority: -3,
 		Source: bytes.NewReader(noise(300_000)), SourceName: "/home/me/app.zip", Certs: strings.NewReader("certs"),
 		Progress: func(n int) { moved += n },
@@ -67,19 +67,19 @@ func TestLifeOfABuild(t *testing.T) {
 	if moved != 300_000 {
 		t.Errorf("progress = %d bytes, want %d", moved, 300_000)
 	}
-	if b, err := c.Build(ctx, sub.ID); err != nil || b.Status != "pending" {
+	if b, err := c.Builds.Get(ctx, sub.ID); err != nil || b.Status != "pending" {
 		t.Errorf("Build = %+v, %v", b, err)
 	}
-	if b, err := c.Cancel(ctx, sub.ID); err != nil || b.Status != "cancelled" {
+	if b, err := c.Builds.Cancel(ctx, sub.ID); err != nil || b.Status != "cancelled" {
 		t.Errorf("Cancel = %+v, %v", b, err)
 	}
-	if _, err := c.Cancel(ctx, sub.ID); !errors.Is(err, build.ErrFinished) {
+	if _, err := c.Builds.Cancel(ctx, sub.ID); !errors.Is(err, build.ErrFinished) {
 		t.Errorf("Cancel of a finished build = %v, want %v", err, build.ErrFinished)
 	}
-	if again, err := c.Retry(ctx, sub.ID); err != nil || again.RetryOf != sub.ID || again.ID == sub.ID {
+	if again, err := c.Builds.Retry(ctx, sub.ID); err != nil || again.RetryOf != sub.ID || again.ID == sub.ID {
 		t.Errorf("Retry = %+v, %v", again, err)
 	}
-	if w, err := c.JoinWorker(ctx, api.JoinRequest{Name: "mac", Pool: "macs"}); err != nil || w.Pool != "macs" || w.Secret == "" {
+	if w, err := c.Workers.Join(ctx, api.JoinRequest{Name: "mac", Pool: "macs"}); err != nil || w.Pool != "macs" || w.Secret == "" {
 		t.Errorf("JoinWorker = %+v, %v", w, err)
 	}
 	if err := c.Health(ctx); err != nil {
@@ -95,22 +95,22 @@ func TestOrdersWhoseAnswerIsLost(t *testing.T) {
 		s.Add(api.Build{ID: "b1", Status: "building"}, nil)
 		fault.Path = "/cancel"
 		s.Break(fault)
-		if b, err := c.Cancel(t.Context(), "b1"); err != nil || b.Status != "cancelled" {
+		if b, err := c.Builds.Cancel(t.Context(), "b1"); err != nil || b.Status != "cancelled" {
 			t.Errorf("%s: Cancel = %+v, %v", name, b, err)
 		}
 		fault.Path = "/retry"
 		s.Break(fault)
-		again, err := c.Retry(t.Context(), "b1")
+		again, err := c.Builds.Retry(t.Context(), "b1")
 		if err != nil || again.RetryOf != "b1" {
 			t.Errorf("%s: Retry = %+v, %v", name, again, err)
 		}
-		if list, err := c.Builds(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 2 {
+		if list, err := c.Builds.List(t.Context(), api.ListOptions{}); err != nil || len(list.Builds) != 2 {
 			t.Errorf("%s: %d builds after one retry, %v", name, len(list.Builds), err)
 		}
 		s.Add(api.Build{ID: "b2", Status: "completed"}, nil)
 		fault.Path = "/cancel"
 		s.Break(fault)
-		if _, err := c.Cancel(t.Context(), "b2"); !errors.Is(err, build.ErrFinished) {
+		if _, err := c.Builds.Cancel(t.Context(), "b2"); !errors.Is(err, build.ErrFinished) {
 			t.Errorf("%s: Cancel of a build that completed = %v, want %v", name, err, build.ErrFinished)
 		}
 	}
@@ -124,7 +124,7 @@ func TestPages(t *testing.T) {
 	}
 	var ids []string
 	for o := (api.ListOptions{Limit: 2}); ; {
-		page, err := c.Builds(t.Context(), o)
+		page, err := c.Builds.List(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestPages(t *testing.T) {
 	if diff := cmp.Diff([]string{"b4", "b3", "b2", "b1", "b0"}, ids); diff != "" {
 		t.Errorf("pages differ (-want +got):\n%s", diff)
 	}
-	page, err := c.Builds(t.Context(), api.ListOptions{Status: []string{"failed"}})
+	page, err := c.Builds.List(t.Context(), api.ListOptions{Status: []string{"failed"}})
 	if err != nil || len(page.Builds) != 2 || page.Builds[0].ID != "b3" {
 		t.Errorf("Builds(failed) = %+v, %v", page, err)
 	}
@@ -169,7 +169,7 @@ func TestRefusals(t *testing.T) {
 			t.Parallel()
 			s, c := setup(t)
 			s.Break(tt.fault)
-			_, err := c.Build(t.Context(), "b1")
+			_, err := c.Builds.Get(t.Context(), "b1")
 			var refused *api.Error
 			if !errors.As(err, &refused) || err.Error() != tt.text || refused.RetryAfter != tt.after {
 				t.Fatalf("Build = %#v, want %q and %s", err, tt.text, tt.after)
@@ -199,7 +199,7 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Build(t.Context(), "b1")
+	_, err = c.Builds.Get(t.Context(), "b1")
 	if !errors.Is(err, api.ErrUnreachable) {
 		t.Fatalf("Build = %v, want %v", err, api.ErrUnreachable)
 	}
@@ -217,13 +217,13 @@ func TestNotOurServer(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
 	s.Break(apitest.Fault{Handler: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }})
-	_, err := c.Build(t.Context(), "b1")
+	_, err := c.Builds.Get(t.Context(), "b1")
 	if !errors.Is(err, api.ErrUnreachable) || !strings.Contains(err.Error(), "not a Free Agent server") {
 		t.Errorf("Build = %v", err)
 	}
 	s.Add(api.Build{ID: "b1", Status: "pending"}, nil)
 	s.Break(apitest.Fault{CutAfter: 10})
-	if _, err := c.Build(t.Context(), "b1"); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "cut") {
+	if _, err := c.Builds.Get(t.Context(), "b1"); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "cut") {
 		t.Errorf("Build with a cut answer = %v", err)
 	}
 }
@@ -242,10 +242,10 @@ func TestRedirectsKeepTheKey(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusMovedPermanently)
 	}
 	s.Break(apitest.Fault{Handler: to, Times: 2})
-	if b, err := c.Build(t.Context(), "b1"); err != nil || b.ID != "elsewhere" || leaked != "" {
+	if b, err := c.Builds.Get(t.Context(), "b1"); err != nil || b.ID != "elsewhere" || leaked != "" {
 		t.Errorf("Build = %+v, %v; the other host saw the key %q", b, err, leaked)
 	}
-	if _, err := c.Cancel(t.Context(), "b1"); err == nil || !strings.Contains(err.Error(), "redirects to "+other.URL) {
+	if _, err := c.Builds.Cancel(t.Context(), "b1"); err == nil || !strings.Contains(err.Error(), "redirects to "+other.URL) {
 		t.Errorf("Cancel = %v, want the address that the server redirects to", err)
 	}
 }
@@ -254,15 +254,15 @@ func TestBuildTokenIsEnough(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t, func(cfg *api.Config) { cfg.Key, cfg.BuildToken = "", apitest.Token })
 	s.Add(api.Build{ID: "b1", Status: "completed"}, []byte("result"), "a line")
-	b, err := c.Build(t.Context(), "b1")
+	b, err := c.Builds.Get(t.Context(), "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := c.Download(t.Context(), b, &out, 0, nil, nil); err != nil || out.String() != "result" {
+	if err := c.Builds.DownloadResult(t.Context(), b, &out, 0, nil, nil); err != nil || out.String() != "result" {
 		t.Errorf("Download = %q, %v", out.String(), err)
 	}
-	if _, err := c.Builds(t.Context(), api.ListOptions{}); !errors.Is(err, build.ErrUnauthorized) {
+	if _, err := c.Builds.List(t.Context(), api.ListOptions{}); !errors.Is(err, build.ErrUnauthorized) {
 		t.Errorf("Builds = %v, want %v", err, build.ErrUnauthorized)
 	}
 }
@@ -272,7 +272,7 @@ func TestWrongKeyCostsNoUpload(t *testing.T) {
 	t.Parallel()
 	_, c := setup(t, func(cfg *api.Config) { cfg.Key = "wrong" })
 	read := 0
-	_, err := c.Submit(t.Context(), api.Submit{
+	_, err := c.Builds.Submit(t.Context(), api.Submit{
 		Platform: "ios", Source: io.LimitReader(zeros{}, 1<<30), Progress: func(n int) { read += n },
 	})
 	if err == nil || err.Error() != "Invalid API key" || read > 1<<20 {
@@ -303,7 +303,7 @@ func TestSubmitTellsOfABrokenSource(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
 	cause := errors.New("the disk is on fire")
-	_, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: &breaking{n: 1 << 20, err: cause}})
+	_, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: &breaking{n: 1 << 20, err: cause}})
 	if !errors.Is(err, cause) {
 		t.Errorf("Submit = %v, want %v", err, cause)
 	}
@@ -317,7 +317,7 @@ func TestSubmitEndsWithItsContext(t *testing.T) {
 	s, c := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := c.Submit(ctx, api.Submit{
+	_, err := c.Builds.Submit(ctx, api.Submit{
 		Platform: "ios", Source: io.LimitReader(zeros{}, 1<<40), Progress: func(int) { cancel() },
 	})
 	if !errors.Is(err, context.Canceled) || len(s.Submissions()) != 0 {
@@ -327,9 +327,9 @@ func TestSubmitEndsWithItsContext(t *testing.T) {
 
 func TestSubmitStalls(t *testing.T) {
 	t.Parallel()
-	s, c := setup(t, func(cfg *api.Config) { cfg.Stall = 100 * time.Millisecond })
+	s, c := setup(t, func(cfg *api.Config) { cfg.StallTimeout = 100 * time.Millisecond })
 	s.Break(apitest.Fault{Path: "/objects", Silent: true, Times: 100})
-	_, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, 1<<40)})
+	_, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, 1<<40)})
 	if !errors.Is(err, api.ErrStalled) {
 		t.Errorf("Submit = %v, want %v", err, api.ErrStalled)
 	}
@@ -343,7 +343,7 @@ func TestSubmitHoldsLittleInMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	peak, sent := uint64(0), 0
-	_, err := c.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, size), Progress: func(n int) {
+	_, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: io.LimitReader(zeros{}, size), Progress: func(n int) {
 		if sent += n; sent>>24 != (sent-n)>>24 { // every 16 MiB
 			runtime.GC() // what is garbage counts for nothing
 			runtime.ReadMemStats(&now)

@@ -123,6 +123,9 @@ type Expired struct {
 	Policy string `json:"policy"`
 }
 
+// RetentionService reads and sets what expires when.
+type RetentionService struct{ conn *conn }
+
 func retentionPath(tail, project string, more url.Values) string {
 	q := url.Values{}
 	for name, values := range more {
@@ -138,38 +141,38 @@ func retentionPath(tail, project string, more url.Values) string {
 	return path
 }
 
-// Retention reads the policies and what the last sweep did.
-func (c *Client) Retention(ctx context.Context) (r Retention, err error) {
-	err = c.call(ctx, http.MethodGet, retentionPath("", "", nil), nil, &r)
+// Get reads the policies and what the last sweep did.
+func (s *RetentionService) Get(ctx context.Context) (r Retention, err error) {
+	err = s.conn.call(ctx, http.MethodGet, retentionPath("", "", nil), nil, &r)
 	return r, err
 }
 
-// SetRetention replaces a project's policy, or the farm's if project is empty.
-func (c *Client) SetRetention(ctx context.Context, project string, p RetentionPolicy) (r Retention, err error) {
-	err = c.call(ctx, http.MethodPut, retentionPath("", project, nil), p, &r)
+// Set replaces a project's policy, or the farm's if project is empty.
+func (s *RetentionService) Set(ctx context.Context, project string, p RetentionPolicy) (r Retention, err error) {
+	err = s.conn.call(ctx, http.MethodPut, retentionPath("", project, nil), p, &r)
 	return r, err
 }
 
-// RemoveRetention removes a policy: a project has the farm's then, and the farm keeps everything.
-func (c *Client) RemoveRetention(ctx context.Context, project string) (r Retention, err error) {
-	err = c.call(ctx, http.MethodDelete, retentionPath("", project, nil), nil, &r)
+// Delete removes a policy. A project without one has the farm's; a farm without one keeps everything.
+func (s *RetentionService) Delete(ctx context.Context, project string) (r Retention, err error) {
+	err = s.conn.call(ctx, http.MethodDelete, retentionPath("", project, nil), nil, &r)
 	return r, err
 }
 
-// PlanRetention reads what would expire, and at most limit builds of it (0: the server's default).
-func (c *Client) PlanRetention(ctx context.Context, limit int) (p RetentionPlan, err error) {
-	err = c.call(ctx, http.MethodGet, retentionPath("/plan", "", limitOf(limit)), nil, &p)
+// Plan reads what would expire and lists at most limit builds of it (0: the server's default).
+func (s *RetentionService) Plan(ctx context.Context, limit int) (p RetentionPlan, err error) {
+	err = s.conn.call(ctx, http.MethodGet, retentionPath("/plan", "", limitOf(limit)), nil, &p)
 	return p, err
 }
 
-// TryRetention reads what would expire if a policy were replaced or, if p is nil, removed.
-func (c *Client) TryRetention(ctx context.Context, project string, p *RetentionPolicy, limit int) (plan RetentionPlan, err error) {
+// PlanWith reads what would expire if a policy were replaced or, if p is nil, removed.
+func (s *RetentionService) PlanWith(ctx context.Context, project string, p *RetentionPolicy, limit int) (plan RetentionPlan, err error) {
 	q, body := limitOf(limit), any(p)
 	if p == nil {
 		q.Set("remove", "true")
 		body = RetentionPolicy{}
 	}
-	err = c.call(ctx, http.MethodPost, retentionPath("/plan", project, q), body, &plan)
+	err = s.conn.call(ctx, http.MethodPost, retentionPath("/plan", project, q), body, &plan)
 	return plan, err
 }
 
@@ -179,16 +182,4 @@ func limitOf(n int) url.Values {
 		q.Set("limit", strconv.Itoa(n))
 	}
 	return q
-}
-
-// Pin keeps a build; build.ErrNotFound if there is none, build.ErrExpired if it has expired.
-func (c *Client) Pin(ctx context.Context, id, note string) (b Build, err error) {
-	err = c.call(ctx, http.MethodPut, buildPath(id, "/pin"), NewPin{Note: note}, &b)
-	return b, err
-}
-
-// Unpin ends that. A build that is not pinned is no error.
-func (c *Client) Unpin(ctx context.Context, id string) (b Build, err error) {
-	err = c.call(ctx, http.MethodDelete, buildPath(id, "/pin"), nil, &b)
-	return b, err
 }

@@ -38,22 +38,25 @@ type PoolRule struct {
 	MaxRunning int32 `json:"max_running,omitempty" minimum:"0" maximum:"100000"`
 }
 
-// Rules reads the rules of the queue.
-func (c *Client) Rules(ctx context.Context) (r Rules, err error) {
-	err = c.call(ctx, http.MethodGet, Path+"/rules", nil, &r)
+// RulesService reads and sets the dispatch rules of projects and pools.
+type RulesService struct{ conn *conn }
+
+// Get reads all dispatch rules.
+func (s *RulesService) Get(ctx context.Context) (r Rules, err error) {
+	err = s.conn.call(ctx, http.MethodGet, Path+"/rules", nil, &r)
 	return r, err
 }
 
-// SetProjectRule replaces a project's rule; an empty one removes it. build.ErrInvalid if it is out of range.
-func (c *Client) SetProjectRule(ctx context.Context, project string, r ProjectRule) (out ProjectRule, err error) {
+// SetProject replaces a project's rule; an empty one removes it. It is build.ErrInvalid if a value is out of range.
+func (s *RulesService) SetProject(ctx context.Context, project string, r ProjectRule) (out ProjectRule, err error) {
 	r.Name = ""
-	err = c.call(ctx, http.MethodPut, Path+"/rules/project?project="+url.QueryEscape(project), r, &out)
+	err = s.conn.call(ctx, http.MethodPut, Path+"/rules/project?project="+url.QueryEscape(project), r, &out)
 	return out, err
 }
 
-// SetPoolRule replaces a pool's rule; an empty one removes it. build.ErrInvalid if it is out of range.
-func (c *Client) SetPoolRule(ctx context.Context, pool string, r PoolRule) (out PoolRule, err error) {
+// SetPool replaces a pool's rule; an empty one removes it. It is build.ErrInvalid if a value is out of range.
+func (s *RulesService) SetPool(ctx context.Context, pool string, r PoolRule) (out PoolRule, err error) {
 	r.Name = ""
-	err = c.call(ctx, http.MethodPut, Path+"/rules/pool?pool="+url.QueryEscape(pool), r, &out)
+	err = s.conn.call(ctx, http.MethodPut, Path+"/rules/pool?pool="+url.QueryEscape(pool), r, &out)
 	return out, err
 }

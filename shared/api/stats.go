@@ -1,6 +1,26 @@
 package api
 
-import "encoding/json"
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+)
+
+// StatsOptions choose days (2026-11-26, UTC, both included) and a project. The zero value is the last thirty days of all projects.
+type StatsOptions struct{ From, To, Project string }
+
+// Stats reads the figures of days.
+func (c *Client) Stats(ctx context.Context, o StatsOptions) (s Stats, err error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"from": o.From, "to": o.To, "project": o.Project} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	err = c.conn.call(ctx, http.MethodGet, Path+"/stats?"+q.Encode(), nil, &s)
+	return s, err
+}
 
 // Stats are the figures of whole days, UTC: GET /stats.
 type Stats struct {

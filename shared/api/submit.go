@@ -14,55 +14,55 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Submit is what a build is made of.
+// Submit describes a build to submit.
 type Submit struct {
 	Platform, Project, Profile, Pool string
 	Priority                         int
 	// Supersede cancels unfinished builds of another commit of the same project, branch, platform and profile.
 	Supersede bool
-	// Origin is what it is built of, as far as that is known.
+	// Origin is the revision that the source is of, as far as it is known.
 	build.Origin
-	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. If a Read hangs, it must end
+	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. A Read that blocks must end
 	// with the context.
 	Source, Certs io.Reader
 	// SourceName is shown to people; only its last element is sent.
 	SourceName string
-	// Progress hears of bytes of the source sent; nil for none.
+	// Progress is called with the number of bytes of the source that were sent; nil for none.
 	Progress func(n int)
 }
 
-// Submit sends a source as it is read: no more of it than two pieces is held in memory, and nothing written down. What
-// breaks under way is tried again, and is one build all the same, since an upload becomes one build only. If reading the source fails,
-// that error is returned.
-func (c *Client) Submit(ctx context.Context, s Submit) (Submitted, error) {
-	if _, err := build.ParsePlatform(s.Platform); err != nil { // before the bytes go
+// Submit sends the source as it is read and submits it as a build. No more than two chunks of the source are held in memory, and nothing
+// is written to disk. Submit retries what breaks on the way; the result is one build all the same, since an upload becomes one build
+// only. If reading the source fails, Submit returns that error.
+func (s *BuildsService) Submit(ctx context.Context, in Submit) (Submitted, error) {
+	if _, err := build.ParsePlatform(in.Platform); err != nil { // before the bytes go
 		return Submitted{}, err
 	}
-	certs, err := s.readCerts()
+	certs, err := in.readCerts()
 	if err != nil {
 		return Submitted{}, err
 	}
-	var place Upload
-	err = c.persist(ctx, func() error { // one that is forgotten expires
-		return unlessNobodyThere(c.call(ctx, http.MethodPost, Path+"/uploads", NewUpload{Name: s.name(), Project: s.Project}, &place))
+	var up Upload
+	err = s.conn.retry(ctx, func() error { // one whose answer is lost expires
+		return failFastIfDown(s.conn.call(ctx, http.MethodPost, Path+"/uploads", NewUpload{Name: in.name(), Project: in.Project}, &up))
 	})
 	if err != nil {
 		return Submitted{}, err
 	}
-	grant := Grant{URL: place.URL, Headers: place.Headers}
-	if _, err := c.Upload(ctx, grant, &source{r: s.Source, field: "source"}, s.Progress); err != nil {
+	grant := Grant{URL: up.URL, Headers: up.Headers}
+	if _, err := s.objects.Upload(ctx, grant, &source{r: in.Source, field: "source"}, in.Progress); err != nil {
 		return Submitted{}, err
 	}
-	form, contentType, err := s.form(place.ID, certs)
+	form, contentType, err := in.form(up.ID, certs)
 	if err != nil {
 		return Submitted{}, err
 	}
 	var out Submitted
-	err = c.persist(ctx, func() error { return c.submit(ctx, form, contentType, &out) })
+	err = s.conn.retry(ctx, func() error { return s.postForm(ctx, form, contentType, &out) })
 	return out, err
 }
 
-// maxCerts bounds what is read of certs, in bytes; the server's limit is lower and has a sentence of its own.
+// maxCerts bounds the bytes of certificates that are read. The server's limit is lower and has its own message.
 const maxCerts = 64 << 20
 
 func (s Submit) readCerts() ([]byte, error) {
@@ -79,35 +79,23 @@ func (s Submit) name() string {
 	return filepath.Base(s.SourceName)
 }
 
-// persist repeats what may be repeated while it breaks.
-func (c *Client) persist(ctx context.Context, f func() error) error {
-	for again := c.again(); ; {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		if err := again.after(ctx, err); err != nil {
-			return err
-		}
-	}
-}
-
-func (c *Client) submit(ctx context.Context, form []byte, contentType string, out *Submitted) error {
-	ctx, moved, stop := c.stall(ctx)
+// postForm is one try to submit the form. It has no deadline but the stall timeout: certificates may take long to send.
+func (s *BuildsService) postForm(ctx context.Context, form []byte, contentType string, out *Submitted) error {
+	ctx, touch, stop := s.conn.withStallTimeout(ctx)
 	defer stop()
-	req, err := c.request(ctx, http.MethodPost, Path+"/builds", movingReader{bytes.NewReader(form), func(int) { moved() }})
+	req, err := s.conn.newRequest(ctx, http.MethodPost, Path+"/builds", progressReader{bytes.NewReader(form), func(int) { touch() }})
 	if err != nil {
 		return err
 	}
-	c.authorize(req)
+	s.conn.authorize(req)
 	req.ContentLength = int64(len(form))
 	req.Header.Set("Content-Type", contentType)
-	resp, err := c.do(req)
+	resp, err := s.conn.do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return c.decode(ctx, resp, out)
+	return s.conn.decode(ctx, resp, out)
 }
 
 func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string, err error) {
@@ -142,7 +130,7 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 	return buf.Bytes(), form.FormDataContentType(), nil
 }
 
-// source marks the errors of reading, to tell them from those of the line. Its own text stays: it is for the user.
+// source marks errors of reading, to tell them from those of the connection. Their text stays: it is for the user.
 type source struct {
 	r     io.Reader
 	field string

@@ -23,11 +23,11 @@ func TestDownloadGoesOnWhereItBroke(t *testing.T) {
 	t.Parallel()
 	var broke []string
 	s, c := setup(t, func(cfg *api.Config) {
-		cfg.Retrying = func(err error, _ time.Duration) { broke = append(broke, err.Error()) }
+		cfg.OnRetry = func(err error, _ time.Duration) { broke = append(broke, err.Error()) }
 	})
 	data := noise(1 << 20)
 	s.Add(api.Build{ID: "b1", Status: "completed"}, data)
-	b, err := c.Build(t.Context(), "b1")
+	b, err := c.Builds.Get(t.Context(), "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestDownloadGoesOnWhereItBroke(t *testing.T) {
 	s.Break(apitest.Fault{Path: "/result", Status: 503, Code: "unavailable", Detail: "try again"})
 	var out bytes.Buffer
 	moved := 0
-	if err := c.Download(t.Context(), b, &out, 0, nil, func(n int) { moved += n }); err != nil {
+	if err := c.Builds.DownloadResult(t.Context(), b, &out, 0, nil, func(n int) { moved += n }); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out.Bytes(), data) || moved != len(data) || len(broke) != 4 {
@@ -54,7 +54,7 @@ func TestDownloadFromAnOffset(t *testing.T) {
 	s, c := setup(t)
 	data := noise(100_000)
 	s.Add(api.Build{ID: "b1", Status: "completed"}, data)
-	b, err := c.Build(t.Context(), "b1")
+	b, err := c.Builds.Get(t.Context(), "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestDownloadFromAnOffset(t *testing.T) {
 	}{{"right", data[:40_000], nil}, {"wrong", noise(50_000)[10_000:], api.ErrCorrupt}, {"whole", data, nil}} {
 		out, seen := bytes.NewBuffer(slices.Clone(tt.part)), sha256.New()
 		seen.Write(tt.part)
-		if err := c.Download(t.Context(), b, out, int64(len(tt.part)), seen, nil); !errors.Is(err, tt.want) {
+		if err := c.Builds.DownloadResult(t.Context(), b, out, int64(len(tt.part)), seen, nil); !errors.Is(err, tt.want) {
 			t.Errorf("%s: Download = %v, want %v", tt.name, err, tt.want)
 		}
 		if tt.want == nil && !bytes.Equal(out.Bytes(), data) {
@@ -96,14 +96,14 @@ func TestServersThatAnswerRangesOtherwise(t *testing.T) {
 			t.Parallel()
 			s, c := setup(t)
 			s.Add(api.Build{ID: "b1", Status: "completed"}, data)
-			b, err := c.Build(t.Context(), "b1")
+			b, err := c.Builds.Get(t.Context(), "b1")
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.Break(apitest.Fault{Path: "/result", CutAfter: 50_000})
 			s.Break(apitest.Fault{Path: "/result", Handler: tt.handler})
 			var out bytes.Buffer
-			err = c.Download(t.Context(), b, &out, 0, nil, nil)
+			err = c.Builds.DownloadResult(t.Context(), b, &out, 0, nil, nil)
 			if !errors.Is(err, tt.want) || tt.want == nil && !bytes.Equal(out.Bytes(), data) {
 				t.Errorf("Download = %v, %d bytes; want %v", err, out.Len(), tt.want)
 			}
@@ -120,9 +120,9 @@ var errFull = errors.New("no space left on device")
 func TestDownloadGivesUp(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T, fault *apitest.Fault) (*apitest.Server, *api.Client, api.Build) {
-		s, c := setup(t, func(cfg *api.Config) { cfg.Stall, cfg.Patience = 100*time.Millisecond, 300*time.Millisecond })
+		s, c := setup(t, func(cfg *api.Config) { cfg.StallTimeout, cfg.RetryFor = 100*time.Millisecond, 300*time.Millisecond })
 		s.Add(api.Build{ID: "b1", Status: "completed"}, noise(1000))
-		b, err := c.Build(t.Context(), "b1")
+		b, err := c.Builds.Get(t.Context(), "b1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,35 +134,35 @@ func TestDownloadGivesUp(t *testing.T) {
 	t.Run("disk full", func(t *testing.T) {
 		t.Parallel()
 		s, c, b := setup(t, nil)
-		if err := c.Download(t.Context(), b, fullDisk{}, 0, nil, nil); !errors.Is(err, errFull) || len(s.Requests()) != 2 {
+		if err := c.Builds.DownloadResult(t.Context(), b, fullDisk{}, 0, nil, nil); !errors.Is(err, errFull) || len(s.Requests()) != 2 {
 			t.Errorf("Download = %v after %q, want %v at once", err, s.Requests(), errFull)
 		}
 	})
 	t.Run("silence", func(t *testing.T) {
 		t.Parallel()
 		_, c, b := setup(t, &apitest.Fault{Path: "/result", Silent: true, Times: 100})
-		if err := c.Download(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, api.ErrStalled) {
+		if err := c.Builds.DownloadResult(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, api.ErrStalled) {
 			t.Errorf("Download = %v, want %v", err, api.ErrStalled)
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
 		s, c, b := setup(t, &apitest.Fault{Path: "/result", Status: 404, Code: "object_not_found", Detail: "gone"})
-		if err := c.Download(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, build.ErrObjectNotFound) || len(s.Requests()) != 2 {
+		if err := c.Builds.DownloadResult(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, build.ErrObjectNotFound) || len(s.Requests()) != 2 {
 			t.Errorf("Download = %v after %q, want %v at once", err, s.Requests(), build.ErrObjectNotFound)
 		}
 	})
 	t.Run("busy for too long", func(t *testing.T) {
 		t.Parallel()
 		_, c, b := setup(t, &apitest.Fault{Path: "/result", Status: 503, Code: "unavailable", Detail: "later", RetryAfter: 60})
-		if err := c.Download(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, build.ErrUnavailable) {
+		if err := c.Builds.DownloadResult(t.Context(), b, io.Discard, 0, nil, nil); !errors.Is(err, build.ErrUnavailable) {
 			t.Errorf("Download = %v, want %v", err, build.ErrUnavailable)
 		}
 	})
 	t.Run("no result", func(t *testing.T) {
 		t.Parallel()
 		_, c, _ := setup(t, nil)
-		if err := c.Download(t.Context(), api.Build{ID: "b2"}, io.Discard, 0, nil, nil); !errors.Is(err, api.ErrNoResult) {
+		if err := c.Builds.DownloadResult(t.Context(), api.Build{ID: "b2"}, io.Discard, 0, nil, nil); !errors.Is(err, api.ErrNoResult) {
 			t.Errorf("Download = %v, want %v", err, api.ErrNoResult)
 		}
 	})
@@ -177,14 +177,14 @@ func TestGrants(t *testing.T) {
 		t.Parallel()
 		g := s.Grant(data)
 		var out bytes.Buffer
-		if err := c.Get(t.Context(), g, &out, object.Size, object.SHA256); err != nil || !bytes.Equal(out.Bytes(), data) {
+		if err := c.Objects.Download(t.Context(), g, &out, object.Size, object.SHA256); err != nil || !bytes.Equal(out.Bytes(), data) {
 			t.Errorf("Get = %v, %d bytes", err, out.Len())
 		}
 		g.URL = s.URL + g.URL // as a presigned one would be
-		if err := c.Get(t.Context(), g, io.Discard, 0, ""); err != nil {
+		if err := c.Objects.Download(t.Context(), g, io.Discard, 0, ""); err != nil {
 			t.Errorf("Get from an absolute address = %v", err)
 		}
-		if err := c.Get(t.Context(), g, io.Discard, object.Size, strings.Repeat("0", 64)); !errors.Is(err, api.ErrCorrupt) {
+		if err := c.Objects.Download(t.Context(), g, io.Discard, object.Size, strings.Repeat("0", 64)); !errors.Is(err, api.ErrCorrupt) {
 			t.Errorf("Get with another sum = %v, want %v", err, api.ErrCorrupt)
 		}
 	})
@@ -192,17 +192,17 @@ func TestGrants(t *testing.T) {
 		t.Parallel()
 		g := s.PutGrant()
 		want := api.Uploaded{ObjectID: g.Headers[api.TicketHeader], Size: object.Size, SHA256: object.SHA256}
-		up, err := c.Upload(t.Context(), g, bytes.NewReader(data), nil)
+		up, err := c.Objects.Upload(t.Context(), g, bytes.NewReader(data), nil)
 		if diff := cmp.Diff(want, up); err != nil || diff != "" || !bytes.Equal(s.Stored(g), data) {
 			t.Errorf("Upload = %v, differs (-want +got):\n%s", err, diff)
 		}
-		if up, err := c.Upload(t.Context(), s.PutGrant(), bytes.NewReader(nil), nil); err != nil || up.Size != 0 {
+		if up, err := c.Objects.Upload(t.Context(), s.PutGrant(), bytes.NewReader(nil), nil); err != nil || up.Size != 0 {
 			t.Errorf("Upload of nothing = %+v, %v", up, err)
 		}
 	})
 	t.Run("a ticket that is not valid", func(t *testing.T) {
 		t.Parallel()
-		_, err := c.Upload(t.Context(), api.Grant{URL: api.ObjectsPath}, bytes.NewReader(data), nil)
+		_, err := c.Objects.Upload(t.Context(), api.Grant{URL: api.ObjectsPath}, bytes.NewReader(data), nil)
 		if !errors.Is(err, build.ErrUnauthorized) {
 			t.Errorf("Upload = %v, want %v", err, build.ErrUnauthorized)
 		}
@@ -213,13 +213,13 @@ func TestDownloadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
 	s.Add(api.Build{ID: "b1", Status: "completed"}, noise(1<<20))
-	b, err := c.Build(t.Context(), "b1")
+	b, err := c.Builds.Get(t.Context(), "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := c.Download(ctx, b, io.Discard, 0, nil, func(int) { cancel() }); !errors.Is(err, context.Canceled) {
+	if err := c.Builds.DownloadResult(ctx, b, io.Discard, 0, nil, func(int) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Download = %v, want %v", err, context.Canceled)
 	}
 }

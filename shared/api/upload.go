@@ -12,99 +12,101 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"github.com/expo-free-agent/freeagent/shared/api/internal/readahead"
 )
 
-// pieceTries bounds how often a piece is sent while the server confirms nothing of it.
-const pieceTries = 10
+// chunkTries bounds how often a chunk is sent while the server confirms nothing of it.
+const chunkTries = 10
 
-// Upload sends all of body with a grant, in pieces of AppendBytes: when the line breaks, it goes on after what the server has.
-// Two pieces are held in memory. If what was stored has not the SHA-256 of what was sent, it is ErrCorrupt. progress hears of
-// bytes sent for the first time; nil for none. A body whose Read hangs must end with ctx.
-func (c *Client) Upload(ctx context.Context, g Grant, body io.Reader, progress func(n int)) (Uploaded, error) {
+// Upload sends all of body with a grant, in chunks of AppendBytes. When the connection breaks, it resumes after what the server has.
+// Two chunks are held in memory. Upload returns ErrCorrupt if the SHA-256 of what was stored is not that of what was sent. progress is
+// called with the number of bytes that were sent for the first time; nil for none. A Read of the body that blocks must end with ctx.
+func (s *ObjectsService) Upload(ctx context.Context, g Grant, body io.Reader, progress func(n int)) (Uploaded, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	pieces := cutUp(ctx, body)
-	defer pieces.wait()
+	chunks := readahead.Start(ctx, body, AppendBytes)
+	defer chunks.Wait()
 	defer cancel()
-	u := &outgoing{client: c, grant: g, hash: sha256.New(), progress: progress}
+	u := &uploadSession{conn: s.conn, grant: g, hash: sha256.New(), progress: progress}
 	for {
-		p, err := pieces.next(ctx)
+		c, err := chunks.Next(ctx)
 		if err != nil {
 			return Uploaded{}, err
 		}
-		up, err := u.send(ctx, p)
-		if err != nil || p.last {
+		up, err := u.send(ctx, c)
+		if err != nil || c.Last {
 			return up, err
 		}
-		pieces.free <- p.data[:cap(p.data)]
+		chunks.Recycle(c)
 	}
 }
 
-// outgoing is an upload under way.
-type outgoing struct {
-	client   *Client
-	grant    Grant
-	hash     hash.Hash
-	at       int64 // confirmed by the server
-	told     int64 // to progress
-	progress func(int)
+// uploadSession is an upload in progress.
+type uploadSession struct {
+	conn  *conn
+	grant Grant
+	hash  hash.Hash
+	// offset is what the server has confirmed, reported what progress was called with.
+	offset, reported int64
+	progress         func(int)
 }
 
-// send brings one piece over.
-func (u *outgoing) send(ctx context.Context, p piece) (up Uploaded, err error) {
-	u.hash.Write(p.data)
-	start, whole := u.at, u.at == 0 && p.last
-	end := start + int64(len(p.data))
-	again := u.client.again()
+// send sends one chunk until the server has confirmed all of it.
+func (u *uploadSession) send(ctx context.Context, c readahead.Chunk) (up Uploaded, err error) {
+	u.hash.Write(c.Data)
+	start, whole := u.offset, u.offset == 0 && c.Last
+	end := start + int64(len(c.Data))
+	retrier := u.conn.newRetrier()
 	for try := 1; ; try++ {
-		before := u.at
-		if up, err = u.once(ctx, p, start, whole, again.progress); err == nil && u.at == end {
-			return up, u.verify(up, p.last)
+		before := u.offset
+		if up, err = u.request(ctx, c, start, whole, retrier.progress); err == nil && u.offset == end {
+			return up, u.verify(up, c.Last)
 		}
 		if err == nil {
-			err = fmt.Errorf("%w: the server kept %d of %d bytes", ErrUnreachable, u.at-start, end-start)
+			err = fmt.Errorf("%w: the server kept %d of %d bytes", ErrUnreachable, u.offset-start, end-start)
 		}
-		if try == pieceTries {
+		if try == chunkTries {
 			return up, err
 		}
-		if stop := again.after(ctx, err); stop != nil {
+		if stop := retrier.next(ctx, err); stop != nil {
 			return up, stop
 		}
 		if whole {
 			continue
 		}
-		if err := u.ask(ctx); err != nil && !worthAnotherTry(ctx, err) {
+		if err := u.readOffset(ctx); err != nil && !retryable(ctx, err) {
 			return up, err
 		}
-		if u.at < start || u.at > end {
-			return up, fmt.Errorf("%w: the server has %d bytes of the upload, and had confirmed %d", ErrCorrupt, u.at, start)
+		if u.offset < start || u.offset > end {
+			return up, fmt.Errorf("%w: the server has %d bytes of the upload, and had confirmed %d", ErrCorrupt, u.offset, start)
 		}
-		if u.at == end && !p.last { // only the answer was lost
+		if u.offset == end && !c.Last { // only the answer was lost
 			return up, nil
 		}
-		if u.at > before {
+		if u.offset > before {
 			try = 0
 		}
 	}
 }
 
-// once makes one request with what is missing of a piece that begins at start.
-func (u *outgoing) once(ctx context.Context, p piece, start int64, whole bool, progress func()) (up Uploaded, err error) {
-	ctx, moved, stop := u.client.stall(ctx)
+// request is one try to send what is missing of a chunk that begins at start.
+func (u *uploadSession) request(ctx context.Context, c readahead.Chunk, start int64, whole bool, progress func()) (up Uploaded, err error) {
+	ctx, touch, stop := u.conn.withStallTimeout(ctx)
 	defer stop()
-	data := p.data[u.at-start:]
-	at := u.at
-	body := &lent{r: movingReader{bytes.NewReader(data), func(n int) {
-		moved()
+	data := c.Data[u.offset-start:]
+	sent := u.offset
+	body := &revocableReader{r: progressReader{bytes.NewReader(data), func(n int) {
+		touch()
 		progress()
-		at += int64(n)
-		u.tell(at)
+		sent += int64(n)
+		u.report(sent)
 	}}}
-	defer body.takeBack()
+	defer body.revoke()
 	method := http.MethodPatch
 	if whole {
 		method = http.MethodPut
 	}
-	req, err := u.request(ctx, method, body)
+	req, err := u.newRequest(ctx, method, body)
 	if err != nil {
 		return up, err
 	}
@@ -112,60 +114,60 @@ func (u *outgoing) once(ctx context.Context, p piece, start int64, whole bool, p
 		req.Body = http.NoBody // else net/http would not know that there is nothing
 	}
 	if !whole {
-		req.Header.Set(OffsetHeader, strconv.FormatInt(u.at, 10))
-		req.Header.Set(CompleteHeader, map[bool]string{true: Complete, false: Incomplete}[p.last])
+		req.Header.Set(OffsetHeader, strconv.FormatInt(u.offset, 10))
+		req.Header.Set(CompleteHeader, map[bool]string{true: Complete, false: Incomplete}[c.Last])
 	}
-	resp, err := u.client.do(req)
+	resp, err := u.conn.do(req)
 	if err != nil {
 		return up, err
 	}
 	defer resp.Body.Close()
-	if !p.last {
-		u.at, err = offsetOf(resp)
+	if !c.Last {
+		u.offset, err = offsetOf(resp)
 		return up, err
 	}
-	if err := u.client.decode(ctx, resp, &up); err != nil {
+	if err := u.conn.decode(ctx, resp, &up); err != nil {
 		return up, err
 	}
-	u.at += int64(len(data))
+	u.offset += int64(len(data))
 	return up, nil
 }
 
-// tell counts each byte once, however often it is sent.
-func (u *outgoing) tell(at int64) {
-	if n := at - u.told; n > 0 && u.progress != nil {
-		u.told = at
+// report counts each byte once, however often it is sent.
+func (u *uploadSession) report(sent int64) {
+	if n := sent - u.reported; n > 0 && u.progress != nil {
+		u.reported = sent
 		u.progress(int(n))
 	}
 }
 
-// ask asks the server how far the upload is.
-func (u *outgoing) ask(ctx context.Context) error {
-	ctx, _, stop := u.client.stall(ctx)
+// readOffset asks the server how much of the upload it has.
+func (u *uploadSession) readOffset(ctx context.Context) error {
+	ctx, _, stop := u.conn.withStallTimeout(ctx)
 	defer stop()
-	req, err := u.request(ctx, http.MethodHead, nil)
+	req, err := u.newRequest(ctx, http.MethodHead, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := u.client.do(req)
+	resp, err := u.conn.do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	u.at, err = offsetOf(resp)
+	u.offset, err = offsetOf(resp)
 	return err
 }
 
 func offsetOf(resp *http.Response) (int64, error) {
-	at, err := strconv.ParseInt(resp.Header.Get(OffsetHeader), 10, 64)
+	offset, err := strconv.ParseInt(resp.Header.Get(OffsetHeader), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%w: the server does not say how much of the upload it has", ErrUnreachable)
 	}
-	return at, nil
+	return offset, nil
 }
 
-func (u *outgoing) request(ctx context.Context, method string, body io.Reader) (*http.Request, error) {
-	req, err := u.client.request(ctx, method, u.grant.URL, body)
+func (u *uploadSession) newRequest(ctx context.Context, method string, body io.Reader) (*http.Request, error) {
+	req, err := u.conn.newRequest(ctx, method, u.grant.URL, body)
 	if err != nil {
 		return nil, err
 	}
@@ -176,35 +178,34 @@ func (u *outgoing) request(ctx context.Context, method string, body io.Reader) (
 }
 
 // verify compares what was stored with what was sent.
-func (u *outgoing) verify(up Uploaded, last bool) error {
+func (u *uploadSession) verify(up Uploaded, last bool) error {
 	sum := hex.EncodeToString(u.hash.Sum(nil))
-	if last && (up.Size != u.at || up.SHA256 != sum) {
-		return fmt.Errorf("%w: sent %d bytes, SHA-256 %s; stored %d, %s", ErrCorrupt, u.at, sum, up.Size, up.SHA256)
+	if last && (up.Size != u.offset || up.SHA256 != sum) {
+		return fmt.Errorf("%w: sent %d bytes, SHA-256 %s; stored %d, %s", ErrCorrupt, u.offset, sum, up.Size, up.SHA256)
 	}
 	return nil
 }
 
-// errOver: the request is over, its body is not read any more.
-var errOver = errors.New("the request is over")
+var errRevoked = errors.New("the request has ended")
 
-// lent is a body that can be taken back from net/http, which may still read when the answer is there.
-type lent struct {
+// revocableReader is a body that can be revoked from net/http, which may still read it when the answer is there.
+type revocableReader struct {
 	mu sync.Mutex
 	r  io.Reader
 }
 
-func (l *lent) Read(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.r == nil {
-		return 0, errOver
+func (b *revocableReader) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.r == nil {
+		return 0, errRevoked
 	}
-	return l.r.Read(p)
+	return b.r.Read(p)
 }
 
-// takeBack waits for a read under way.
-func (l *lent) takeBack() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.r = nil
+// revoke waits for a read in progress and fails those that follow.
+func (b *revocableReader) revoke() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r = nil
 }

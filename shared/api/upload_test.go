@@ -53,7 +53,7 @@ func TestUploadGoesOnWhereItBroke(t *testing.T) {
 				s.Break(f)
 			}
 			g, sent := s.PutGrant(), 0
-			up, err := c.Upload(t.Context(), g, iotest.HalfReader(bytes.NewReader(data)), func(n int) { sent += n })
+			up, err := c.Objects.Upload(t.Context(), g, iotest.HalfReader(bytes.NewReader(data)), func(n int) { sent += n })
 			if err != nil || up.Size != int64(len(data)) || !bytes.Equal(s.Stored(g), data) || sent != len(data) {
 				t.Fatalf("Upload = %+v, %v, with %d bytes of progress", up, err, sent)
 			}
@@ -66,9 +66,9 @@ func TestUploadGoesOnWhereItBroke(t *testing.T) {
 
 func TestUploadGivesUp(t *testing.T) {
 	t.Parallel()
-	s, c := setup(t, func(cfg *api.Config) { cfg.Patience = time.Second })
+	s, c := setup(t, func(cfg *api.Config) { cfg.RetryFor = time.Second })
 	s.Break(apitest.Fault{Path: "/objects", Handler: half, Times: 100})
-	if _, err := c.Upload(t.Context(), s.PutGrant(), bytes.NewReader(noise(3<<20)), nil); err == nil || len(s.Requests()) > 10 {
+	if _, err := c.Objects.Upload(t.Context(), s.PutGrant(), bytes.NewReader(noise(3<<20)), nil); err == nil || len(s.Requests()) > 10 {
 		t.Errorf("Upload = %v after %d tries, want an error after at most 10", err, len(s.Requests()))
 	}
 }
@@ -80,7 +80,7 @@ func TestUploadNoticesWhatWasStored(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, `{"object_id":"x","size":3,"sha256":"00"}`)
 	}})
-	if _, err := c.Upload(t.Context(), s.PutGrant(), strings.NewReader("abc"), nil); !errors.Is(err, api.ErrCorrupt) {
+	if _, err := c.Objects.Upload(t.Context(), s.PutGrant(), strings.NewReader("abc"), nil); !errors.Is(err, api.ErrCorrupt) {
 		t.Errorf("Upload = %v, want %v", err, api.ErrCorrupt)
 	}
 }
@@ -95,7 +95,7 @@ func TestUploadNoticesAServerThatForgets(t *testing.T) {
 		w.Header().Set(api.OffsetHeader, "0")
 		w.WriteHeader(http.StatusNoContent)
 	}})
-	_, err := c.Upload(t.Context(), s.PutGrant(), bytes.NewReader(noise(2*api.AppendBytes)), nil)
+	_, err := c.Objects.Upload(t.Context(), s.PutGrant(), bytes.NewReader(noise(2*api.AppendBytes)), nil)
 	if !errors.Is(err, api.ErrCorrupt) {
 		t.Errorf("Upload = %v, want %v", err, api.ErrCorrupt)
 	}
@@ -106,7 +106,7 @@ func TestUploadOfWhatCannotBeRead(t *testing.T) {
 	s, c := setup(t)
 	cause := errors.New("input/output error")
 	for _, n := range []int{1000, api.AppendBytes + 1} {
-		if _, err := c.Upload(t.Context(), s.PutGrant(), &breaking{n: n, err: cause}, nil); !errors.Is(err, cause) {
+		if _, err := c.Objects.Upload(t.Context(), s.PutGrant(), &breaking{n: n, err: cause}, nil); !errors.Is(err, cause) {
 			t.Errorf("Upload = %v, want %v", err, cause)
 		}
 	}
@@ -120,7 +120,7 @@ func TestUploadEndsWithItsContext(t *testing.T) {
 	s, c := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := c.Upload(ctx, s.PutGrant(), io.LimitReader(zeros{}, 1<<40), func(int) { cancel() })
+	_, err := c.Objects.Upload(ctx, s.PutGrant(), io.LimitReader(zeros{}, 1<<40), func(int) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Upload = %v, want %v", err, context.Canceled)
 	}
@@ -133,11 +133,11 @@ func TestSubmitSurvivesLostAnswers(t *testing.T) {
 	for _, path := range []string{"/uploads", "/objects", "/builds"} {
 		s.Break(apitest.Fault{Path: path, Lost: true})
 	}
-	sub, err := c.Submit(t.Context(), api.Submit{Platform: "android", Source: strings.NewReader("x"), Certs: strings.NewReader("c")})
+	sub, err := c.Builds.Submit(t.Context(), api.Submit{Platform: "android", Source: strings.NewReader("x"), Certs: strings.NewReader("c")})
 	if err != nil || len(s.Submissions()) != 1 {
 		t.Fatalf("Submit = %v with %d submitted, want 1", err, len(s.Submissions()))
 	}
-	if b, err := c.Build(t.Context(), sub.ID); err != nil || b.Platform != "android" {
+	if b, err := c.Builds.Get(t.Context(), sub.ID); err != nil || b.Platform != "android" {
 		t.Errorf("Build = %+v, %v", b, err)
 	}
 	posts := slices.DeleteFunc(s.Requests(), func(r string) bool { return r != "POST /api/v2/builds" })

@@ -1,6 +1,12 @@
 package api
 
-import "encoding/json"
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+)
 
 // NewWebhook is the body of POST /webhooks and PATCH /webhooks/{id}. What is left out has its default, or stays.
 type NewWebhook struct {
@@ -38,8 +44,8 @@ type Webhook struct {
 	SucceededAt  string `json:"succeeded_at,omitempty"`
 }
 
-// WebhookMade is the answer to POST /webhooks, the only one with the secret.
-type WebhookMade struct {
+// CreatedWebhook is the answer to POST /webhooks, the only one with the secret.
+type CreatedWebhook struct {
 	Webhook
 	Secret string `json:"secret"`
 }
@@ -89,4 +95,83 @@ type DeliveryList struct {
 // Replayed says how many deliveries are sent again.
 type Replayed struct {
 	Deliveries int64 `json:"deliveries"`
+}
+
+// WebhooksService manages webhooks and their deliveries.
+type WebhooksService struct{ conn *conn }
+
+func webhookPath(id, tail string) string { return Path + "/webhooks/" + url.PathEscape(id) + tail }
+
+// Create adds a webhook. Its secret is in this answer and in no other.
+func (s *WebhooksService) Create(ctx context.Context, w NewWebhook) (made CreatedWebhook, err error) {
+	err = s.conn.call(ctx, http.MethodPost, Path+"/webhooks", w, &made)
+	return made, err
+}
+
+// List reads all webhooks, oldest first.
+func (s *WebhooksService) List(ctx context.Context) (list WebhookList, err error) {
+	err = s.conn.call(ctx, http.MethodGet, Path+"/webhooks", nil, &list)
+	return list, err
+}
+
+// Update changes the fields of a webhook that are not nil.
+func (s *WebhooksService) Update(ctx context.Context, id string, w NewWebhook) (changed Webhook, err error) {
+	err = s.conn.call(ctx, http.MethodPatch, webhookPath(id, ""), w, &changed)
+	return changed, err
+}
+
+// Delete removes a webhook with its deliveries.
+func (s *WebhooksService) Delete(ctx context.Context, id string) (gone Webhook, err error) {
+	err = s.conn.call(ctx, http.MethodDelete, webhookPath(id, ""), nil, &gone)
+	return gone, err
+}
+
+// Test begins the delivery of a ping event and returns it as it is then.
+func (s *WebhooksService) Test(ctx context.Context, id string) (d Delivery, err error) {
+	err = s.conn.call(ctx, http.MethodPost, webhookPath(id, "/test"), nil, &d)
+	return d, err
+}
+
+// DeliveryOptions filter deliveries; empty fields do not filter. From and To are RFC 3339.
+type DeliveryOptions struct {
+	State, From, To string
+	Limit           int
+	Before          string
+}
+
+func (o DeliveryOptions) query() string {
+	q := url.Values{}
+	for name, value := range map[string]string{"state": o.State, "from": o.From, "to": o.To, "before": o.Before} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if o.Limit > 0 {
+		q.Set("limit", strconv.Itoa(o.Limit))
+	}
+	return "?" + q.Encode()
+}
+
+// ListDeliveries reads a page of a webhook's deliveries, newest first.
+func (s *WebhooksService) ListDeliveries(ctx context.Context, hook string, o DeliveryOptions) (list DeliveryList, err error) {
+	err = s.conn.call(ctx, http.MethodGet, webhookPath(hook, "/deliveries")+o.query(), nil, &list)
+	return list, err
+}
+
+// GetDelivery reads a delivery with its attempts and its body.
+func (s *WebhooksService) GetDelivery(ctx context.Context, hook, id string) (d Delivery, err error) {
+	err = s.conn.call(ctx, http.MethodGet, webhookPath(hook, "/deliveries/"+url.PathEscape(id)), nil, &d)
+	return d, err
+}
+
+// Replay sends a delivery again.
+func (s *WebhooksService) Replay(ctx context.Context, hook, id string) (r Replayed, err error) {
+	err = s.conn.call(ctx, http.MethodPost, webhookPath(hook, "/deliveries/"+url.PathEscape(id)+"/replay"), nil, &r)
+	return r, err
+}
+
+// ReplayAll sends all deliveries again that the options choose. Limit and Before are ignored.
+func (s *WebhooksService) ReplayAll(ctx context.Context, hook string, o DeliveryOptions) (r Replayed, err error) {
+	err = s.conn.call(ctx, http.MethodPost, webhookPath(hook, "/replay")+DeliveryOptions{State: o.State, From: o.From, To: o.To}.query(), nil, &r)
+	return r, err
 }

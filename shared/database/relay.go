@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 )
 
 // Publisher sends messages in order.
@@ -66,7 +68,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		if err := term(ctx); err != nil && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "outbox relay starts again", "err", err)
-			wait(ctx, relayPoll/2+rand.N(relayPoll))
+			lifecycle.Wait(ctx, relayPoll/2+rand.N(relayPoll))
 		}
 	}
 	return nil
@@ -88,7 +90,7 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 				r.log.Log(ctx, level, "events wait in the outbox: the bus does not take them", "err", far.cause)
 				level = slog.LevelDebug
 			}
-			wait(ctx, retry/2+rand.N(retry))
+			lifecycle.Wait(ctx, retry/2+rand.N(retry))
 			retry = min(2*retry, maxRetry)
 			continue
 		case err != nil:
@@ -236,13 +238,4 @@ func (r *Relay) publish(ctx context.Context, msgs []Message) (done int, err erro
 		return done, &publishError{done: done, cause: err}
 	}
 	return done, nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

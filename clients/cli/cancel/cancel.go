@@ -41,7 +41,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	b, err := client.Cancel(ctx, o.id)
+	b, err := client.Builds.Cancel(ctx, o.id)
 	if err != nil {
 		return fmt.Errorf("cancel %s: %w", o.id, err)
 	}

@@ -53,7 +53,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	b, err := client.Build(ctx, o.id)
+	b, err := client.Builds.Get(ctx, o.id)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", o.id, err)
 	}
@@ -119,7 +119,7 @@ func fetch(ctx context.Context, s session.IO, client *api.Client, b api.Build, p
 		return err
 	}
 	p := show.NewProgress(s, "downloading", b.Result.Size-offset)
-	err = client.Download(ctx, b, f, offset, seen, p.Add)
+	err = client.Builds.DownloadResult(ctx, b, f, offset, seen, p.Add)
 	p.Done()
 	switch {
 	case errors.Is(err, api.ErrCorrupt):

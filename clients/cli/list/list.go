@@ -51,7 +51,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	page, err := client.Builds(ctx, o.ListOptions)
+	page, err := client.Builds.List(ctx, o.ListOptions)
 	if err != nil {
 		return fmt.Errorf("list builds: %w", err)
 	}

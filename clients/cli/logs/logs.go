@@ -52,7 +52,7 @@ func run(ctx context.Context, o *options) error {
 		}
 		return show.Outcome(b)
 	}
-	err = client.Logs(ctx, o.id, func(l api.LogLine) error { return printLine(o.io, l, o.json) })
+	err = client.Builds.ReadLog(ctx, o.id, func(l api.LogLine) error { return printLine(o.io, l, o.json) })
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", o.id, err)
 	}
@@ -73,7 +73,7 @@ func Follow(ctx context.Context, s session.IO, client *api.Client, id string) (a
 }
 
 func follow(ctx context.Context, s session.IO, client *api.Client, id string, asJSON bool) (api.Build, error) {
-	b, err := client.FollowLog(ctx, id, func(l api.LogLine) error { return printLine(s, l, asJSON) })
+	b, err := client.Builds.FollowLog(ctx, id, func(l api.LogLine) error { return printLine(s, l, asJSON) })
 	if ctx.Err() != nil {
 		fmt.Fprintf(s.Err, "\nStopped following; build %s goes on.\nFollow it again: freeagent logs -f %s\nCancel it:       freeagent cancel %s\n", id, id, id)
 		return b, &session.ExitError{Code: session.ExitInterrupted}

@@ -47,7 +47,7 @@ func (o *planOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := client.PlanRetention(ctx, o.limit)
+	p, err := client.Retention.Plan(ctx, o.limit)
 	if err != nil {
 		return fmt.Errorf("read the retention plan: %w", err)
 	}

@@ -92,10 +92,10 @@ func (o *setOptions) run(ctx context.Context) error {
 		return err
 	}
 	if !o.yes {
-		plan, err := client.TryRetention(ctx, o.project, &p, defaultLimit)
+		plan, err := client.Retention.PlanWith(ctx, o.project, &p, defaultLimit)
 		return o.tried(plan, err)
 	}
-	r, err := client.SetRetention(ctx, o.project, p)
+	r, err := client.Retention.Set(ctx, o.project, p)
 	return o.set(r, err)
 }
 
@@ -153,9 +153,9 @@ func (o *setOptions) unset(ctx context.Context) error {
 		return err
 	}
 	if !o.yes {
-		plan, err := client.TryRetention(ctx, o.project, nil, defaultLimit)
+		plan, err := client.Retention.PlanWith(ctx, o.project, nil, defaultLimit)
 		return o.tried(plan, err)
 	}
-	r, err := client.RemoveRetention(ctx, o.project)
+	r, err := client.Retention.Delete(ctx, o.project)
 	return o.set(r, err)
 }

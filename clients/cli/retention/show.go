@@ -39,7 +39,7 @@ func (o *showOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := client.Retention(ctx)
+	r, err := client.Retention.Get(ctx)
 	if err != nil {
 		return fmt.Errorf("read the retention policies: %w", err)
 	}

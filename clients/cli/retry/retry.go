@@ -41,7 +41,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	sub, err := client.Retry(ctx, o.id)
+	sub, err := client.Builds.Retry(ctx, o.id)
 	if err != nil {
 		return fmt.Errorf("retry %s: %w", o.id, err)
 	}

@@ -83,7 +83,7 @@ func newProject(o *options) *cobra.Command {
 			}
 			mergeProject(cmd, &merged, rule, maxPriority)
 		}
-		out, err := client.SetProjectRule(cmd.Context(), args[0], merged)
+		out, err := client.Rules.SetProject(cmd.Context(), args[0], merged)
 		if err != nil {
 			return fmt.Errorf("set rule: %w", err)
 		}
@@ -96,7 +96,7 @@ func newProject(o *options) *cobra.Command {
 }
 
 func currentRule(ctx context.Context, client *api.Client, project string) (api.ProjectRule, error) {
-	rules, err := client.Rules(ctx)
+	rules, err := client.Rules.Get(ctx)
 	if err != nil {
 		return api.ProjectRule{}, fmt.Errorf("read rules: %w", err)
 	}
@@ -146,7 +146,7 @@ func newPool(o *options) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out, err := client.SetPoolRule(cmd.Context(), args[0], rule)
+		out, err := client.Rules.SetPool(cmd.Context(), args[0], rule)
 		if err != nil {
 			return fmt.Errorf("set rule: %w", err)
 		}
@@ -167,7 +167,7 @@ func (o *options) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules, err := client.Rules(ctx)
+	rules, err := client.Rules.Get(ctx)
 	if err != nil {
 		return fmt.Errorf("read rules: %w", err)
 	}

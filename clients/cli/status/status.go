@@ -49,7 +49,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	shown := ""
 	for {
-		b, err := client.Build(ctx, o.id)
+		b, err := client.Builds.Get(ctx, o.id)
 		if err != nil {
 			return fmt.Errorf("build %s: %w", o.id, err)
 		}

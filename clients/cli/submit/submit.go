@@ -136,7 +136,7 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 	}
 	p := show.NewProgress(o.io, "uploading", 0)
 	o.Source, o.SourceName, o.Progress = source, name, p.Add
-	sub, err := client.Submit(ctx, o.Submit)
+	sub, err := client.Builds.Submit(ctx, o.Submit)
 	p.Done()
 	if ctx.Err() != nil {
 		return sub, &session.ExitError{Code: session.ExitInterrupted, Err: errors.New("interrupted while uploading; nothing was submitted")}

@@ -69,7 +69,7 @@ func (o *addOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := client.AddWebhook(ctx, w)
+	made, err := client.Webhooks.Create(ctx, w)
 	if err != nil {
 		return fmt.Errorf("add the webhook: %w", err)
 	}

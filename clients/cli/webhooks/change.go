@@ -24,7 +24,7 @@ type changeOptions struct {
 // NewRemove returns `freeagent webhooks remove`.
 func NewRemove(streams session.IO) *cobra.Command {
 	return newChange(streams, &changeOptions{change: func(ctx context.Context, c *api.Client, id string) (api.Webhook, error) {
-		return c.RemoveWebhook(ctx, id)
+		return c.Webhooks.Delete(ctx, id)
 	}, said: "is removed, with its deliveries"}, cobra.Command{
 		Use: "remove WEBHOOK", Aliases: []string{"rm"}, Short: "Remove a webhook with its deliveries", Example: `  freeagent webhooks remove 7rqd2c`,
 	})
@@ -33,7 +33,7 @@ func NewRemove(streams session.IO) *cobra.Command {
 // NewEnable returns `freeagent webhooks enable` or disable.
 func NewEnable(streams session.IO, on bool) *cobra.Command {
 	o := &changeOptions{change: func(ctx context.Context, c *api.Client, id string) (api.Webhook, error) {
-		return c.ChangeWebhook(ctx, id, api.NewWebhook{Enabled: &on})
+		return c.Webhooks.Update(ctx, id, api.NewWebhook{Enabled: &on})
 	}}
 	if on {
 		o.said = "is enabled; what waited is sent"

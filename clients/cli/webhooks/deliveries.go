@@ -58,7 +58,7 @@ func (o *deliveriesOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.one != "" {
-		d, err := client.Delivery(ctx, o.id, o.one)
+		d, err := client.Webhooks.GetDelivery(ctx, o.id, o.one)
 		switch {
 		case err != nil:
 			return about(o.id, err)
@@ -67,7 +67,7 @@ func (o *deliveriesOptions) run(ctx context.Context) error {
 		}
 		return o.delivery(d)
 	}
-	list, err := client.Deliveries(ctx, o.id, o.DeliveryOptions)
+	list, err := client.Webhooks.ListDeliveries(ctx, o.id, o.DeliveryOptions)
 	switch {
 	case err != nil:
 		return about(o.id, err)

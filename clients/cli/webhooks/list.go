@@ -42,7 +42,7 @@ func (o *listOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := client.Webhooks(ctx)
+	list, err := client.Webhooks.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list webhooks: %w", err)
 	}

@@ -78,10 +78,10 @@ func (o *replayOptions) run(ctx context.Context) error {
 
 func (o *replayOptions) replay(ctx context.Context, client *api.Client) (sum api.Replayed, err error) {
 	if len(o.some) == 0 {
-		return client.ReplayDeliveries(ctx, o.id, o.DeliveryOptions)
+		return client.Webhooks.ReplayAll(ctx, o.id, o.DeliveryOptions)
 	}
 	for _, id := range o.some {
-		r, err := client.ReplayDelivery(ctx, o.id, id)
+		r, err := client.Webhooks.Replay(ctx, o.id, id)
 		if err != nil {
 			return sum, fmt.Errorf("delivery %s (%d before it are sent again): %w", id, sum.Deliveries, err)
 		}

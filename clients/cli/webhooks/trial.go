@@ -46,7 +46,7 @@ func (o *testOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := client.TestWebhook(ctx, o.id)
+	d, err := client.Webhooks.Test(ctx, o.id)
 	if err == nil {
 		d, err = o.answered(ctx, client, d)
 	}
@@ -68,7 +68,7 @@ const lookEvery = 200 * time.Millisecond
 func (o *testOptions) answered(ctx context.Context, client *api.Client, d api.Delivery) (api.Delivery, error) {
 	deadline := time.After(o.wait)
 	for {
-		now, err := client.Delivery(ctx, o.id, d.ID)
+		now, err := client.Webhooks.GetDelivery(ctx, o.id, d.ID)
 		if err != nil || len(now.Log) > 0 {
 			return now, err
 		}

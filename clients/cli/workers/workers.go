@@ -57,7 +57,7 @@ func (o *options) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := client.Workers(ctx)
+	list, err := client.Workers.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list workers: %w", err)
 	}
@@ -117,14 +117,14 @@ func (o *options) one(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	w, err := client.Worker(ctx, id)
+	w, err := client.Workers.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", id, err)
 	}
 	if o.json {
 		return show.JSON(o.io.Out, w)
 	}
-	reports, err := client.Reports(ctx, id)
+	reports, err := client.Workers.ListReports(ctx, id)
 	if err != nil {
 		return fmt.Errorf("reports of worker %s: %w", id, err)
 	}

@@ -1,7 +1,12 @@
-// Package buildlog carries a build's output to the bus: bytes become lines (Lines), lines lose their secrets (Mask), and
-// gapless numbered chunks of them go to BUILD_LOGS in order (Shipper).
+// Package buildlog sends a build's output to the bus: Lines cuts bytes into lines, Mask removes secrets from them, and Shipper sends them to
+// BUILD_LOGS in numbered chunks without a gap.
 //
-// While the bus is away lines wait in memory, up to a bound; then the build's own pipes stop being read and the build waits.
-// A chunk is sent until it is acknowledged, always with the same message id, so a repeat is stored once (within the
-// stream's window for duplicates; later a reader drops lines whose numbers it has seen).
+// # When the bus is unavailable
+//
+// Lines wait in memory, up to a limit. Beyond it the build's pipes are not read any more, and the build waits.
+//
+// # No line is stored twice
+//
+// A chunk is sent until it is acknowledged, always with the same message id, so a repeat within the stream's window for duplicates is stored
+// once. Readers drop lines whose numbers they have seen.
 package buildlog

@@ -7,7 +7,7 @@ import (
 	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
 )
 
-// Limits of one attempt's log. The end of a log says why a build failed, so the last lines are sent whatever came before.
+// Limits of one attempt's log. Its end says why a build failed, so the last lines are always sent.
 type Limits struct {
 	// Lines and Bytes are how much is sent as it comes; 0 means the default.
 	Lines, Bytes int64
@@ -48,8 +48,8 @@ type budget struct {
 	dropped, droppedBytes int64
 }
 
-// take says whether a line is sent as it comes. Else it is held, and the first time there is a notice to send instead.
-func (b *budget) take(l *eventsv1.LogLine) (send bool, notice *eventsv1.LogLine) {
+// admit reports whether a line is sent now. Otherwise it is held back, and the first time admit returns a notice to send instead.
+func (b *budget) admit(l *eventsv1.LogLine) (send bool, notice *eventsv1.LogLine) {
 	if !b.over {
 		b.lines++
 		b.bytes += int64(len(l.GetText()))
@@ -80,7 +80,7 @@ func (b *budget) hold(l *eventsv1.LogLine) {
 	}
 }
 
-// release returns the last lines, and before them the mark that says how much is missing.
+// release returns the lines held back, after a line that says how many are missing.
 func (b *budget) release() []*eventsv1.LogLine {
 	lines := b.last[b.head:]
 	if len(lines) > 0 && b.dropped > 0 {

@@ -22,7 +22,7 @@ const (
 	// maxLines and maxBytes bound a chunk when there is a backlog; the bus takes messages up to 1 MiB.
 	maxLines = 1000
 	maxBytes = 256 << 10
-	// ackWait bounds the wait for one acknowledgement: one that was under way when the bus went never comes, and a repeat is
+	// ackWait bounds the wait for one acknowledgement: one that was on its way when the bus went away never comes, and a repeat is
 	// recognised by its id. retryMax bounds the pause between two tries.
 	ackWait  = 2 * time.Second
 	retryMax = 2 * time.Second
@@ -100,7 +100,7 @@ func (s *Shipper) add(line *eventsv1.LogLine) (full bool, changed <-chan struct{
 	if len(s.lines) > 0 && s.bytes+cost(line) > s.cfg.Buffer {
 		return true, s.changed
 	}
-	send, notice := s.budget.take(line)
+	send, notice := s.budget.admit(line)
 	if notice != nil {
 		s.push(notice)
 	}
@@ -186,7 +186,7 @@ func (s *Shipper) next() *eventsv1.LogChunk {
 func (s *Shipper) send(ctx context.Context, chunk *eventsv1.LogChunk) bool {
 	msg, err := s.message(chunk)
 	if err != nil {
-		s.cfg.Log.ErrorContext(ctx, "log lines cannot be packed", "build_id", s.cfg.BuildID, "err", err)
+		s.cfg.Log.ErrorContext(ctx, "encode log lines failed", "build_id", s.cfg.BuildID, "err", err)
 		return true
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, retryMax) {
@@ -229,23 +229,24 @@ func (s *Shipper) sent(n int) {
 	clear(s.lines[:n]) // so that the array behind, reused while it has room, holds on to nothing
 	s.lines = s.lines[n:]
 	s.first += int64(n)
-	s.tell()
+	s.notify()
 }
 
 func (s *Shipper) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
-	s.tell()
+	s.notify()
 }
 
-func (s *Shipper) tell() {
+// notify wakes who waits for lines to leave. It is called with mu held.
+func (s *Shipper) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// Flush waits until every line that was added before is stored, the last ones beyond the limits too. It returns the cause of ctx if that ends first, and nil
-// after Run's end.
+// Flush waits until every line that was added before is stored, those kept beyond the limits too. It returns the cause of ctx if that ends
+// first, and nil after Run's end.
 func (s *Shipper) Flush(ctx context.Context) error {
 	s.release()
 	for {
@@ -263,7 +264,7 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	}
 }
 
-// release sends what was held back by the limits.
+// release sends the lines that the limits held back.
 func (s *Shipper) release() {
 	s.mu.Lock()
 	if !s.stopped {

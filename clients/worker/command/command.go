@@ -19,17 +19,17 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
-const long = `Takes builds from a Free Agent server and runs them on this machine, until it is stopped.
+const long = `Runs builds of a Free Agent server on this machine until it is stopped.
 
-It needs the server's address and, to join, an API key of scope worker or admin. The identity that it gets is kept in
-the state directory and used again at the next start.
+To join, it needs the server's address and an API key of scope worker or admin. It keeps its identity in the state
+directory and is the same worker after a restart.
 
-The shell executor runs a project's commands as the user that this command runs as: give it a user of its own. Builds see a
-scrubbed environment (%d variables such as PATH and proxies, npm_config_* without credentials, and what --pass-env names),
+The shell executor runs a project's commands as the user that runs this command: give it a user of its own. Builds get a
+clean environment (%d variables such as PATH and proxies, npm_config_* without credentials, and the variables of --pass-env),
 never the worker's own keys, and a home directory that is removed afterwards.
 
-SIGTERM or Ctrl-C drains: nothing new is taken, running builds may finish. After --drain-timeout, or a second signal, they
-are released to other workers.
+SIGTERM or Ctrl-C drains: the worker claims no new builds and finishes those that run. After --drain-timeout, or a second
+signal, it returns unfinished builds to the queue, and other workers start them again.
 
 %s`
 
@@ -39,13 +39,13 @@ const example = `  # on a build machine
   # two builds at once, Android only, in a pool of its own
   freeagent worker --platforms android --pool linux --slots 2
 
-  # builds may read the Sentry token (and its value is masked in logs)
+  # give builds the Sentry token (its value is masked in logs)
   SENTRY_AUTH_TOKEN=... freeagent worker --pass-env SENTRY_AUTH_TOKEN
 
-  # try the farm without an app: slow builds of which one in ten fails
+  # try the farm without an app: slow builds, one in ten of which fails
   freeagent worker --executor fake --fake slow=2s,fail=0.1,lines=20`
 
-// IO is what the command takes from its process.
+// IO is what the command uses of its process.
 type IO struct {
 	// Environ is os.Environ().
 	Environ []string
@@ -118,7 +118,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	return untilSignalled(ctx, w)
 }
 
-// untilSignalled drains at the first signal and hands back at the second.
+// untilSignalled drains at the first signal and releases unfinished builds at the second.
 func untilSignalled(ctx context.Context, w *worker.Worker) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -133,7 +133,7 @@ func untilSignalled(ctx context.Context, w *worker.Worker) error {
 			if n == 0 {
 				w.Drain()
 			} else {
-				w.HandBack()
+				w.Release()
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		want string
 	}{
 		"no key":         {without("FREEAGENT_API_KEY"), nil, "API key is needed"},
-		"no server":      {without("FREEAGENT_URL"), nil, "a server is needed"},
+		"no server":      {without("FREEAGENT_URL"), nil, "no server given"},
 		"no state":       {without("HOME"), nil, "--state-dir"},
 		"empty key":      {env, []string{"--key-file", empty}, "is empty"},
 		"no such file":   {env, []string{"--key-file", "/no/such/file"}, "--key-file: open /no/such/file"},
@@ -75,7 +75,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"slots":          {env, []string{"--slots", "0"}, "slots must be positive (got 0)"},
 		"platform":       {env, []string{"--platforms", "android,web"}, "web"},
 		"executor":       {env, []string{"--executor", "vm"}, "executor must be shell or fake"},
-		"fake knob":      {env, []string{"--executor", "fake", "--fake", "quick"}, "no such knob"},
+		"fake option":    {env, []string{"--executor", "fake", "--fake", "quick"}, "no such option"},
 		"fake and shell": {env, []string{"--fake", "slow=1s"}, "need --executor fake"},
 		"pass-env":       {env, []string{"--pass-env", "FREEAGENT_API_KEY"}, "belongs to the worker"},
 		"pool":           {env, []string{"--pool", "a.b"}, "pool"},

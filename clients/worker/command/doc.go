@@ -1,2 +1,2 @@
-// Package command is "freeagent worker": flags and variables become a worker's configuration, signals its draining.
+// Package command is "freeagent worker". It turns flags and variables into a worker's configuration, and signals into drain and release.
 package command

@@ -23,24 +23,24 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
-// errUsage means that the command was called in a way that cannot work.
+// errUsage means that the command line or the environment is invalid.
 var errUsage error = usageError{errors.New("usage")}
 
-// usageError makes the program end with the exit code of a wrong call, which it recognises by WrongUsage.
+// usageError makes the program exit with the code of a usage error, which it recognises by WrongUsage.
 type usageError struct{ error }
 
-// WrongUsage reports that the call was wrong.
+// WrongUsage marks a usage error.
 func (usageError) WrongUsage() bool { return true }
 
 // Building are the settings of how a worker builds; the worker inside of `freeagent up` has them, too.
 type Building struct {
-	Executor  string        `env:"FREEAGENT_WORKER_EXECUTOR" flag:"executor" help:"executor of builds: shell (processes of this machine) or fake (for trying out)"`
+	Executor  string        `env:"FREEAGENT_WORKER_EXECUTOR" flag:"executor" help:"executor of builds: shell (processes of this machine) or fake (simulated)"`
 	Fake      string        `env:"FREEAGENT_WORKER_FAKE" flag:"fake" help:"options of the fake executor, such as slow=2s,fail=0.1,lines=20,size=4KiB..20MiB; see docs/worker.md"`
 	Slots     int           `env:"FREEAGENT_WORKER_SLOTS" flag:"slots" help:"number of builds at once, 1 to 64"`
-	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time that running builds have to finish after SIGTERM before they are released to other workers"`
+	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time for running builds to finish after SIGTERM before they return to the queue"`
 	Grace     time.Duration `env:"FREEAGENT_CANCEL_GRACE_PERIOD" help:"time between SIGTERM and SIGKILL for the processes of a cancelled build"`
-	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of environment variables that builds get besides the usual ones, by comma"`
-	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval between measurements of a build's CPU, memory and disk; never if 0"`
+	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma"`
+	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
 	LogLimit  loglimit.Limit
 }
 
@@ -97,10 +97,10 @@ type options struct {
 	APIKey    string   `env:"FREEAGENT_API_KEY" secret:"true" help:"API key to join with if FREEAGENT_WORKER_KEY is not set"`
 	CA        string   `env:"FREEAGENT_CA_FILE" help:"CA certificates that verify the server and the bus, instead of the system's"`
 	BusURL    string   `env:"FREEAGENT_BUS_URL" help:"address of the bus, such as that of a region's leaf node, instead of the one that the server gives"`
-	Name      string   `env:"FREEAGENT_WORKER_NAME" flag:"name" help:"name of this worker for people; the host's name if empty"`
-	Pool      string   `env:"FREEAGENT_WORKER_POOL" flag:"pool" help:"pool whose builds this worker takes"`
+	Name      string   `env:"FREEAGENT_WORKER_NAME" flag:"name" help:"name of this worker in lists and logs; the host's name if empty"`
+	Pool      string   `env:"FREEAGENT_WORKER_POOL" flag:"pool" help:"pool whose builds it runs"`
 	Platforms []string `env:"FREEAGENT_WORKER_PLATFORMS" flag:"platforms" help:"platforms that this worker builds, by comma: ios, android; both if empty"`
-	StateDir  string   `env:"FREEAGENT_WORKER_STATE_DIR" flag:"state-dir" help:"directory of identity, builds and caches, of one worker alone; the user's state directory if empty"`
+	StateDir  string   `env:"FREEAGENT_WORKER_STATE_DIR" flag:"state-dir" help:"directory of identity, builds and caches, used by one worker; the user's state directory if empty"`
 	Building  Building
 	Log       observe.LogSettings
 }
@@ -119,10 +119,10 @@ func (o *options) complete(getenv func(string) string) {
 func (o options) check() error {
 	var faults []error
 	if o.key() == "" {
-		faults = append(faults, errors.New("an API key is needed to join: give --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY"))
+		faults = append(faults, errors.New("an API key is needed to join. Set --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY"))
 	}
 	if o.Server == "" {
-		faults = append(faults, errors.New("a server is needed: give --server or FREEAGENT_URL"))
+		faults = append(faults, errors.New("no server given. Set --server or FREEAGENT_URL"))
 	}
 	_, err := o.config()
 	return errors.Join(append(faults, err, o.Building.Validate(), o.Log.Check())...)
@@ -133,7 +133,7 @@ func (o options) key() string { return cmp.Or(o.WorkerKey, o.APIKey) }
 func (o options) config() (worker.Config, error) {
 	dir, err := filepath.Abs(o.StateDir)
 	if err != nil || o.StateDir == "" {
-		return worker.Config{}, errors.New("a state directory is needed: give --state-dir")
+		return worker.Config{}, errors.New("no state directory given. Set --state-dir")
 	}
 	cfg := o.Building.Config()
 	cfg.Name, cfg.Pool, cfg.StateDir, cfg.BusURL = o.Name, o.Pool, dir, o.BusURL
@@ -155,7 +155,7 @@ func hostName() string {
 	return name
 }
 
-// defaultStateDir is where the system wants a user's state to be; empty if it does not say.
+// defaultStateDir returns the system's directory for state, empty if there is none.
 func defaultStateDir(getenv func(string) string) string {
 	home := getenv("HOME")
 	switch {

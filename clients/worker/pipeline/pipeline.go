@@ -26,9 +26,9 @@ type Plan struct {
 	Result string
 	// Name is the result's file name without an extension.
 	Name string
-	// Timeout and Silences are what the profile asks for: of the build, and of silence by stage; 0 and none if nothing.
-	Timeout  time.Duration
-	Silences map[string]time.Duration
+	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.
+	Timeout           time.Duration
+	HeartbeatTimeouts map[string]time.Duration
 	// Warnings for the build's log.
 	Warnings []string
 }
@@ -83,10 +83,10 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 	plan.Profile, plan.Env, plan.Stages, plan.Result = name, p.Env, p.Stages, p.Result
 	plan.Timeout = time.Duration(p.Timeouts.Build)
 	for stage, d := range p.Timeouts.Silence {
-		if plan.Silences == nil {
-			plan.Silences = map[string]time.Duration{}
+		if plan.HeartbeatTimeouts == nil {
+			plan.HeartbeatTimeouts = map[string]time.Duration{}
 		}
-		plan.Silences[stage] = time.Duration(d)
+		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
 		plan.Warnings = append(plan.Warnings, pipelineWarnings(plan)...)

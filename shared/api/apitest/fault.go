@@ -9,9 +9,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// Fault is what happens to requests for a path. The first that fits and is not used up counts.
+// Fault is what happens to requests for a path. The first that matches and is not used up counts.
 type Fault struct {
-	// Path is the end of the requests' paths, such as /result. Empty fits all.
+	// Path is the end of the requests' paths, such as /result. Empty matches all.
 	Path string
 	// Times is how often; 0 is once.
 	Times int
@@ -29,12 +29,12 @@ type Fault struct {
 }
 
 // Break adds a fault.
-func (s *Server) Break(f Fault) {
+func (s *state) Break(f Fault) {
 	f.Times = max(f.Times, 1)
 	s.change(func() { s.faults = append(s.faults, &f) })
 }
 
-func (s *Server) withFaults(next http.Handler) http.Handler {
+func (s *state) withFaults(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := s.note(r)
 		switch {
@@ -61,11 +61,11 @@ func (s *Server) withFaults(next http.Handler) http.Handler {
 	})
 }
 
-// note remembers a request and gives the fault that meets it.
-func (s *Server) note(r *http.Request) *Fault {
+// note records a request and returns its fault, if any.
+func (s *state) note(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Last-Event-ID")+r.Header.Get("Range")+r.Header.Get(api.OffsetHeader)))
+	s.requests = append(s.requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Last-Event-ID")+r.Header.Get("Range")+r.Header.Get(api.OffsetHeader)))
 	for i, f := range s.faults {
 		if !strings.HasSuffix(r.URL.Path, f.Path) {
 			continue

@@ -10,7 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-func (s *Server) logs(w http.ResponseWriter, r *http.Request, b *record) {
+func (s builds) logs(w http.ResponseWriter, r *http.Request, b *record) {
 	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		s.follow(w, r, b)
 		return
@@ -22,7 +22,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, b *record) {
 }
 
 // follow sends events as the gateway does: ids are message.line, each message here one line.
-func (s *Server) follow(w http.ResponseWriter, r *http.Request, b *record) {
+func (s builds) follow(w http.ResponseWriter, r *http.Request, b *record) {
 	sent := 0
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		_, _ = fmt.Sscanf(id, "%d.", &sent) // what is no position of ours is the beginning

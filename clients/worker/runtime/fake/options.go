@@ -26,7 +26,7 @@ type Options struct {
 // ErrOption says that --fake has something that cannot be; the text says what.
 var ErrOption = errors.New("fake executor")
 
-// Help describes the knobs for people.
+// Help describes the options for --help.
 const Help = `slow=2s (each stage takes that long), fail, hang, die (or a share of builds: fail=0.1),
 stage=install|export (where they do so; default export), lines=20 (log lines in each stage), size=1MiB (of the result),
 or size=4KiB..20MiB (drawn for each attempt)`
@@ -81,7 +81,7 @@ func (o *Options) set(key, value string, given bool) (err error) {
 			o.MaxSize, err = parseSize(most)
 		}
 	default:
-		err = fmt.Errorf("no such knob; there are %s", Help)
+		err = fmt.Errorf("no such option; there are %s", Help)
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func share(value string, given bool) (float64, error) {
 	}
 	p, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(p >= 0 && p <= 1) {
-		return 0, errors.New("want a share of builds from 0 to 1")
+		return 0, errors.New("must be a share of builds from 0 to 1")
 	}
 	return p, nil
 }

@@ -10,6 +10,7 @@
 package eventsv1
 
 import (
+	_ "github.com/expo-free-agent/freeagent/proto-events/freeagent/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -1177,21 +1178,23 @@ var File_freeagent_events_v1_build_proto protoreflect.FileDescriptor
 
 const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffreeagent/events/v1/build.proto\x12\x13freeagent.events.v1\"\xb8\x01\n" +
+	"\x1ffreeagent/events/v1/build.proto\x12\x13freeagent.events.v1\x1a\"freeagent/options/v1/options.proto\"\x85\x02\n" +
 	"\x0eBuildSubmitted\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
 	"\bplatform\x18\x03 \x01(\tR\bplatform\x12\x12\n" +
 	"\x04pool\x18\x04 \x01(\tR\x04pool\x12&\n" +
 	"\x0fsubmitted_at_ms\x18\x05 \x01(\x03R\rsubmittedAtMs\x12\x19\n" +
-	"\bretry_of\x18\x06 \x01(\tR\aretryOf\"\x94\x01\n" +
+	"\bretry_of\x18\x06 \x01(\tR\aretryOf:K\xba\xeb\x18G\n" +
+	"\x1bfa.builds.{build}.submitted\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\amonitor\"\xd5\x01\n" +
 	"\vBuildQueued\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bplatform\x18\x04 \x01(\tR\bplatform\x12 \n" +
 	"\fqueued_at_ms\x18\x05 \x01(\x03R\n" +
-	"queuedAtMs\"\xea\x01\n" +
+	"queuedAtMs:?\xba\xeb\x18;\n" +
+	"\x18fa.builds.{build}.queued\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\xb6\x02\n" +
 	"\rBuildAssigned\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
@@ -1200,12 +1203,14 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\aproject\x18\x14 \x01(\tR\aproject\x12&\n" +
 	"\x0fsubmitted_at_ms\x18\x15 \x01(\x03R\rsubmittedAtMs\x12\x1f\n" +
 	"\vttl_seconds\x18\x16 \x01(\x05R\n" +
-	"ttlSeconds\"\x84\x01\n" +
+	"ttlSeconds:J\xba\xeb\x18F\n" +
+	"\x1afa.builds.{build}.assigned\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\amonitor\"\xc6\x01\n" +
 	"\fBuildStarted\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\"\n" +
-	"\rstarted_at_ms\x18\x04 \x01(\x03R\vstartedAtMs\"\x97\x02\n" +
+	"\rstarted_at_ms\x18\x04 \x01(\x03R\vstartedAtMs:@\xba\xeb\x18<\n" +
+	"\x19fa.builds.{build}.started\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\xe0\x02\n" +
 	"\x11BuildStageChanged\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
@@ -1217,7 +1222,8 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"ttlSeconds\x12\x1f\n" +
 	"\vended_stage\x18\x16 \x01(\tR\n" +
 	"endedStage\x12)\n" +
-	"\x11ended_stage_at_ms\x18\x17 \x01(\x03R\x0eendedStageAtMs\"\x92\x02\n" +
+	"\x11ended_stage_at_ms\x18\x17 \x01(\x03R\x0eendedStageAtMs:G\xba\xeb\x18C\n" +
+	"\x17fa.builds.{build}.stage\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\amonitor\"\x92\x02\n" +
 	"\x04Life\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x12\n" +
@@ -1227,33 +1233,37 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\x0eassigned_at_ms\x18\x06 \x01(\x03R\fassignedAtMs\x12\"\n" +
 	"\rstarted_at_ms\x18\a \x01(\x03R\vstartedAtMs\x12\x14\n" +
 	"\x05stage\x18\b \x01(\tR\x05stage\x12\x1e\n" +
-	"\vstage_at_ms\x18\t \x01(\x03R\tstageAtMs\"\xef\x01\n" +
+	"\vstage_at_ms\x18\t \x01(\x03R\tstageAtMs\"\xc6\x02\n" +
 	"\x0eBuildCompleted\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x126\n" +
 	"\x06result\x18\x04 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06result\x12$\n" +
 	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\x12-\n" +
-	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\xca\x01\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life:U\xba\xeb\x18Q\n" +
+	"\x1bfa.builds.{build}.completed\x12\fBUILD_EVENTS\x1a\tscheduler\"\bartifact\"\x06ingest\"\amonitor\"\x9e\x02\n" +
 	"\vBuildFailed\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12$\n" +
 	"\x0efinished_at_ms\x18\x05 \x01(\x03R\ffinishedAtMs\x12-\n" +
-	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\xb7\x01\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life:R\xba\xeb\x18N\n" +
+	"\x18fa.builds.{build}.failed\x12\fBUILD_EVENTS\x1a\tscheduler\"\bartifact\"\x06ingest\"\amonitor\"\x8e\x02\n" +
 	"\x0eBuildCancelled\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12$\n" +
 	"\x0efinished_at_ms\x18\x04 \x01(\x03R\ffinishedAtMs\x12-\n" +
-	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life\"\x9e\x01\n" +
+	"\x04life\x18\x14 \x01(\v2\x19.freeagent.events.v1.LifeR\x04life:U\xba\xeb\x18Q\n" +
+	"\x1bfa.builds.{build}.cancelled\x12\fBUILD_EVENTS\x1a\tscheduler\"\bartifact\"\x06ingest\"\amonitor\"\xe9\x01\n" +
 	"\fBuildStalled\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12&\n" +
-	"\x0fsilent_since_ms\x18\x05 \x01(\x03R\rsilentSinceMs\"\xf9\x01\n" +
+	"\x0fsilent_since_ms\x18\x05 \x01(\x03R\rsilentSinceMs:I\xba\xeb\x18E\n" +
+	"\x19fa.builds.{build}.stalled\x12\fBUILD_EVENTS\x1a\amonitor\"\x06ingest\"\tscheduler\"\xc4\x02\n" +
 	"\fBuildRetried\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12!\n" +
 	"\flost_attempt\x18\x02 \x01(\x05R\vlostAttempt\x12!\n" +
@@ -1262,7 +1272,8 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x13\n" +
 	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x18\n" +
 	"\aproject\x18\x14 \x01(\tR\aproject\x12$\n" +
-	"\x0eassigned_at_ms\x18\x15 \x01(\x03R\fassignedAtMs\"\xc8\x01\n" +
+	"\x0eassigned_at_ms\x18\x15 \x01(\x03R\fassignedAtMs:I\xba\xeb\x18E\n" +
+	"\x19fa.builds.{build}.retried\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\amonitor\"\x8a\x02\n" +
 	"\fBuildWaiting\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -1270,7 +1281,8 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\x04pool\x18\x04 \x01(\tR\x04pool\x12&\n" +
 	"\x0fsubmitted_at_ms\x18\x05 \x01(\x03R\rsubmittedAtMs\x12\x13\n" +
 	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"\x8b\x01\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason:@\xba\xeb\x18<\n" +
+	"\x19fa.builds.{build}.waiting\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\x8b\x01\n" +
 	"\tObjectRef\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +

@@ -7,6 +7,7 @@
 package eventsv1
 
 import (
+	_ "github.com/expo-free-agent/freeagent/proto-events/freeagent/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -162,7 +163,7 @@ var File_freeagent_events_v1_telemetry_proto protoreflect.FileDescriptor
 
 const file_freeagent_events_v1_telemetry_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/events/v1/telemetry.proto\x12\x13freeagent.events.v1\"\xcd\x03\n" +
+	"#freeagent/events/v1/telemetry.proto\x12\x13freeagent.events.v1\x1a\"freeagent/options/v1/options.proto\"\x9c\x04\n" +
 	"\tTelemetry\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
@@ -178,7 +179,8 @@ const file_freeagent_events_v1_telemetry_proto_rawDesc = "" +
 	" \x01(\x03H\x03R\tprocesses\x88\x01\x01\x12%\n" +
 	"\x0euptime_seconds\x18\v \x01(\x03R\ruptimeSeconds\x12\x1f\n" +
 	"\vttl_seconds\x18\x14 \x01(\x05R\n" +
-	"ttlSecondsB\x0e\n" +
+	"ttlSeconds:M\xba\xeb\x18I\n" +
+	"\x1dfa.telemetry.{worker}.{build}\x12\x0fBUILD_TELEMETRY\x1a\x06ingest\x1a\x06worker\"\amonitorB\x0e\n" +
 	"\f_cpu_percentB\f\n" +
 	"\n" +
 	"_memory_mbB\x0f\n" +

@@ -7,6 +7,7 @@
 package eventsv1
 
 import (
+	_ "github.com/expo-free-agent/freeagent/proto-events/freeagent/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -639,24 +640,64 @@ func (*Drain) Descriptor() ([]byte, []int) {
 	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
+// Wake: hand-outs lie unclaimed in this lane. Workers that were turned away at its full queue pull again.
+type Wake struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wake) Reset() {
+	*x = Wake{}
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wake) ProtoMessage() {}
+
+func (x *Wake) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wake.ProtoReflect.Descriptor instead.
+func (*Wake) Descriptor() ([]byte, []int) {
+	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{9}
+}
+
 var File_freeagent_events_v1_worker_proto protoreflect.FileDescriptor
 
 const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" freeagent/events/v1/worker.proto\x12\x13freeagent.events.v1\"\xa0\x01\n" +
+	" freeagent/events/v1/worker.proto\x12\x13freeagent.events.v1\x1a\"freeagent/options/v1/options.proto\"\xe7\x01\n" +
 	"\x10WorkerRegistered\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1c\n" +
 	"\tplatforms\x18\x04 \x03(\tR\tplatforms\x12\x14\n" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"@\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs:E\xba\xeb\x18A\n" +
+	"\x1efa.workers.{worker}.registered\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\x8c\x01\n" +
 	"\fWorkerOnline\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"A\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs:J\xba\xeb\x18F\n" +
+	"\x1afa.workers.{worker}.online\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\amonitor\"\x8e\x01\n" +
 	"\rWorkerOffline\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xc8\x01\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs:K\xba\xeb\x18G\n" +
+	"\x1bfa.workers.{worker}.offline\x12\fBUILD_EVENTS\x1a\amonitor\"\x06ingest\"\tscheduler\"\x8c\x02\n" +
 	"\tHeartbeat\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
@@ -666,28 +707,34 @@ const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"ttlSeconds\x12\x13\n" +
 	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
-	"silence_ms\x18\x14 \x01(\x03R\tsilenceMs\"\xa6\x01\n" +
+	"silence_ms\x18\x14 \x01(\x03R\tsilenceMs:B\xba\xeb\x18>\n" +
+	"\x14$KV.heartbeats.{key}\x12\rKV_heartbeats\x1a\x06ingest\x1a\x06worker\"\amonitor\"\x89\x02\n" +
 	"\bLogChunk\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1d\n" +
 	"\n" +
 	"first_line\x18\x03 \x01(\x03R\tfirstLine\x122\n" +
 	"\x05lines\x18\x04 \x03(\v2\x1c.freeagent.events.v1.LogLineR\x05lines\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\bR\x04last\"^\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last:a\xba\xeb\x18]\n" +
+	"\"fa.logs.{worker}.{build}.{attempt}\x12\n" +
+	"BUILD_LOGS\x1a\x06ingest\x1a\tscheduler\x1a\x06worker\"\bartifact\"\x06ingest\"^\n" +
 	"\aLogLine\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\tR\x05level\x12\x14\n" +
 	"\x05stage\x18\x03 \x01(\tR\x05stage\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\x82\x01\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xb0\x01\n" +
 	"\aControl\x12:\n" +
 	"\x06cancel\x18\x01 \x01(\v2 .freeagent.events.v1.CancelBuildH\x00R\x06cancel\x122\n" +
-	"\x05drain\x18\x02 \x01(\v2\x1a.freeagent.events.v1.DrainH\x00R\x05drainB\a\n" +
+	"\x05drain\x18\x02 \x01(\v2\x1a.freeagent.events.v1.DrainH\x00R\x05drain:,\xba\xeb\x18(\n" +
+	"\x13fa.control.{worker}\x1a\tscheduler\"\x06workerB\a\n" +
 	"\x05order\"Z\n" +
 	"\vCancelBuild\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\a\n" +
-	"\x05DrainBPZNgithub.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1;eventsv1b\x06proto3"
+	"\x05Drain\":\n" +
+	"\x04Wake:2\xba\xeb\x18.\n" +
+	"\x19fa.wake.{pool}.{platform}\x1a\tscheduler\"\x06workerBPZNgithub.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1;eventsv1b\x06proto3"
 
 var (
 	file_freeagent_events_v1_worker_proto_rawDescOnce sync.Once
@@ -701,7 +748,7 @@ func file_freeagent_events_v1_worker_proto_rawDescGZIP() []byte {
 	return file_freeagent_events_v1_worker_proto_rawDescData
 }
 
-var file_freeagent_events_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_freeagent_events_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_freeagent_events_v1_worker_proto_goTypes = []any{
 	(*WorkerRegistered)(nil), // 0: freeagent.events.v1.WorkerRegistered
 	(*WorkerOnline)(nil),     // 1: freeagent.events.v1.WorkerOnline
@@ -712,6 +759,7 @@ var file_freeagent_events_v1_worker_proto_goTypes = []any{
 	(*Control)(nil),          // 6: freeagent.events.v1.Control
 	(*CancelBuild)(nil),      // 7: freeagent.events.v1.CancelBuild
 	(*Drain)(nil),            // 8: freeagent.events.v1.Drain
+	(*Wake)(nil),             // 9: freeagent.events.v1.Wake
 }
 var file_freeagent_events_v1_worker_proto_depIdxs = []int32{
 	5, // 0: freeagent.events.v1.LogChunk.lines:type_name -> freeagent.events.v1.LogLine
@@ -739,7 +787,7 @@ func file_freeagent_events_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_events_v1_worker_proto_rawDesc), len(file_freeagent_events_v1_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

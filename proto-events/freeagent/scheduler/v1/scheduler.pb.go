@@ -12,6 +12,7 @@ package schedulerv1
 
 import (
 	v1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	_ "github.com/expo-free-agent/freeagent/proto-events/freeagent/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -2777,7 +2778,7 @@ func (x *CheckLeaseResponse) GetBuild() *Build {
 	return nil
 }
 
-// HandOut is the body of a message on BUILD_QUEUE: an invitation to claim, not the lease itself.
+// HandOut offers an attempt to workers. It is an invitation to claim the build, not the lease.
 type HandOut struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -3552,7 +3553,7 @@ var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -3781,12 +3782,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\"I\n" +
 	"\x12CheckLeaseResponse\x123\n" +
-	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\"n\n" +
+	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\"\xc2\x01\n" +
 	"\aHandOut\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x1a\n" +
-	"\bplatform\x18\x04 \x01(\tR\bplatform\"\xa2\x02\n" +
+	"\bplatform\x18\x04 \x01(\tR\bplatform:R\xba\xeb\x18N\n" +
+	",fa.queue.{pool}.{platform}.{build}.{attempt}\x12\vBUILD_QUEUE\x1a\tscheduler\"\x06worker\"\xa2\x02\n" +
 	"\bTimeouts\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12a\n" +
 	"\x11stage_ttl_seconds\x18\x02 \x03(\v25.freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntryR\x0fstageTtlSeconds\x12'\n" +

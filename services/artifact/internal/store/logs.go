@@ -26,29 +26,11 @@ type Log struct {
 	ExpiredAt time.Time
 }
 
-// Logs is the table of logs. Implementations are safe for concurrent use, also by several processes.
-type Logs interface {
-	// NoteEnded notes the end of a build whose log has to be looked at; it changes nothing if the build is known.
-	NoteEnded(ctx context.Context, buildID string, ended, due time.Time) error
-	// Log returns a row, or ErrNotFound.
-	Log(ctx context.Context, buildID string) (Log, error)
-	// DueLogs returns up to limit rows that are due, the longest due first.
-	DueLogs(ctx context.Context, now time.Time, limit int) ([]Log, error)
-	// Postpone moves the time of the next look (zero: never) if it is still as seen; false means that another one did.
-	Postpone(ctx context.Context, seen Log, due time.Time) (bool, error)
-	// SaveArchive makes an object the archive of l.BuildID, with what else is in l, and keeps it. The archive before it, which
-	// must be was, expires. False means that another archive was faster, or that the build was let go.
-	SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (bool, error)
-	// RemoveArchive forgets the archive if it is still as seen; its object expires.
-	RemoveArchive(ctx context.Context, seen Log, now time.Time) (bool, error)
-	// Overage makes rows due whose archive is of a build that ended before t, and says how many.
-	Overage(ctx context.Context, t, now time.Time) (int64, error)
-}
+// Logs is the table of logs.
+type Logs struct{ base }
 
-var _ Logs = (*SQL)(nil)
-
-// NoteEnded implements Logs.
-func (s *SQL) NoteEnded(ctx context.Context, buildID string, ended, due time.Time) error {
+// NoteEnded records the end of a build and when its log is due. It changes nothing if the build is known.
+func (s *Logs) NoteEnded(ctx context.Context, buildID string, ended, due time.Time) error {
 	_, err := s.change(ctx, "note the log of "+buildID, `INSERT INTO build_logs (build_id, ended_ms, due_ms) VALUES ($1, $2, $3)
 		ON CONFLICT DO NOTHING`, buildID, millis(ended), millis(due))
 	return err
@@ -56,8 +38,8 @@ func (s *SQL) NoteEnded(ctx context.Context, buildID string, ended, due time.Tim
 
 const logColumns = `SELECT build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms, removed_ms, expired_ms FROM build_logs `
 
-// Log implements Logs.
-func (s *SQL) Log(ctx context.Context, buildID string) (Log, error) {
+// Log returns a row, or ErrNotFound.
+func (s *Logs) Log(ctx context.Context, buildID string) (Log, error) {
 	l, err := scanLog(s.db.Read().QueryRowContext(ctx, logColumns+`WHERE build_id = $1`, buildID))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -68,8 +50,8 @@ func (s *SQL) Log(ctx context.Context, buildID string) (Log, error) {
 	return l, nil
 }
 
-// DueLogs implements Logs.
-func (s *SQL) DueLogs(ctx context.Context, now time.Time, limit int) (all []Log, err error) {
+// DueLogs returns up to limit rows that are due, the longest due first.
+func (s *Logs) DueLogs(ctx context.Context, now time.Time, limit int) (all []Log, err error) {
 	rows, err := s.db.Read().QueryContext(ctx, logColumns+`WHERE due_ms > 0 AND due_ms <= $1 ORDER BY due_ms, build_id LIMIT $2`,
 		millis(now), limit)
 	if err != nil {
@@ -98,16 +80,17 @@ func scanLog(row interface{ Scan(...any) error }) (l Log, err error) {
 	return l, err
 }
 
-// Postpone implements Logs.
-func (s *SQL) Postpone(ctx context.Context, seen Log, due time.Time) (bool, error) {
+// Postpone sets when a log is due next (zero: never). It returns false if the row is not as seen any more.
+func (s *Logs) Postpone(ctx context.Context, seen Log, due time.Time) (bool, error) {
 	n, err := s.change(ctx, "postpone the log of "+seen.BuildID,
 		`UPDATE build_logs SET due_ms = $1 WHERE build_id = $2 AND due_ms = $3 AND object_id = $4`,
 		millis(due), seen.BuildID, millis(seen.DueAt), seen.ObjectID)
 	return n == 1, err
 }
 
-// SaveArchive implements Logs.
-func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (won bool, err error) {
+// SaveArchive makes the object l.ObjectID the archive of l.BuildID and keeps it. The archive before it, which must be was, expires.
+// It returns false if another archive was faster, or the build has expired.
+func (s *Logs) SaveArchive(ctx context.Context, was string, l Log, expires time.Time) (won bool, err error) {
 	err = s.tx(ctx, "save the log of "+l.BuildID, func(tx *database.Tx) error {
 		n, err := affected(tx.ExecContext(ctx, `INSERT INTO build_logs
 			(build_id, ended_ms, due_ms, object_id, lines, through_seq, archived_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -128,8 +111,8 @@ func (s *SQL) SaveArchive(ctx context.Context, was string, l Log, expires time.T
 	return won, err
 }
 
-// RemoveArchive implements Logs.
-func (s *SQL) RemoveArchive(ctx context.Context, seen Log, now time.Time) (won bool, err error) {
+// RemoveArchive removes the archive from its row; its object expires. It returns false if the archive is not as seen any more.
+func (s *Logs) RemoveArchive(ctx context.Context, seen Log, now time.Time) (won bool, err error) {
 	err = s.tx(ctx, "remove the log of "+seen.BuildID, func(tx *database.Tx) error {
 		n, err := affected(tx.ExecContext(ctx, `UPDATE build_logs SET object_id = '', removed_ms = $1, due_ms = 0
 			WHERE build_id = $2 AND object_id = $3`, millis(now), seen.BuildID, seen.ObjectID))
@@ -150,15 +133,21 @@ func expire(ctx context.Context, tx *database.Tx, id string, at time.Time) error
 	return err
 }
 
-// Overage implements Logs.
-func (s *SQL) Overage(ctx context.Context, t, now time.Time) (int64, error) {
+// ScheduleOld makes the archives of builds that ended before t due now, and returns how many they are.
+func (s *Logs) ScheduleOld(ctx context.Context, t, now time.Time) (int64, error) {
 	return s.change(ctx, "look for old logs", `UPDATE build_logs SET due_ms = $1
 		WHERE object_id <> '' AND ended_ms < $2 AND (due_ms = 0 OR due_ms > $1)`, millis(now), millis(t))
 }
 
-func affected(r sql.Result, err error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
+// ExpireLog marks the log of a build as expired: no archive is saved from now on, and the log is never due.
+func (s *Logs) ExpireLog(ctx context.Context, buildID string, now time.Time) error {
+	_, err := s.change(ctx, "expire the log of "+buildID, `INSERT INTO build_logs (build_id, ended_ms, due_ms, expired_ms) VALUES ($1, $2, 0, $2)
+		ON CONFLICT (build_id) DO UPDATE SET due_ms = 0, object_id = '', expired_ms = excluded.expired_ms`, buildID, millis(now))
+	return err
+}
+
+// ForgetExpired deletes the marks of logs that expired before t.
+func (s *Logs) ForgetExpired(ctx context.Context, t time.Time) error {
+	_, err := s.change(ctx, "forget expired logs", `DELETE FROM build_logs WHERE expired_ms > 0 AND expired_ms < $1`, millis(t))
+	return err
 }

@@ -15,13 +15,13 @@ import (
 // TestLogs runs the suite of the logs' table over both databases.
 func TestLogs(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T, *store.SQL){
+	for name, test := range map[string]func(*testing.T, *store.Store){
 		"life":               testLogLife,
 		"due":                testLogDue,
 		"one postpones":      testLogOnePostpones,
 		"one archive wins":   testLogOneArchiveWins,
 		"without an object":  testLogWithoutObject,
-		"older than allowed": testLogOverage,
+		"older than allowed": testLogScheduleOld,
 		"expired":            testLogExpired,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,13 +35,13 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func noted(t *testing.T, s *store.SQL, id string, due time.Time) store.Log {
+func noted(t *testing.T, s *store.Store, id string, due time.Time) store.Log {
 	t.Helper()
 	ok(t, s.NoteEnded(t.Context(), id, start, due))
 	return logOf(t, s, id)
 }
 
-func logOf(t *testing.T, s *store.SQL, id string) store.Log {
+func logOf(t *testing.T, s *store.Store, id string) store.Log {
 	t.Helper()
 	l, err := s.Log(t.Context(), id)
 	ok(t, err)
@@ -53,14 +53,14 @@ func archived(l store.Log, object string) store.Log {
 	return l
 }
 
-func save(t *testing.T, s *store.SQL, was string, l store.Log) bool {
+func save(t *testing.T, s *store.Store, was string, l store.Log) bool {
 	t.Helper()
 	won, err := s.SaveArchive(t.Context(), was, l, later)
 	ok(t, err)
 	return won
 }
 
-func testLogLife(t *testing.T, s *store.SQL) {
+func testLogLife(t *testing.T, s *store.Store) {
 	_, err := s.Log(t.Context(), "b1")
 	want(t, err, store.ErrNotFound)
 	l := noted(t, s, "b1", later)
@@ -92,7 +92,7 @@ func testLogLife(t *testing.T, s *store.SQL) {
 	}
 }
 
-func testLogDue(t *testing.T, s *store.SQL) {
+func testLogDue(t *testing.T, s *store.Store) {
 	noted(t, s, "late", later)
 	noted(t, s, "first", start)
 	noted(t, s, "never", time.Time{})
@@ -113,7 +113,7 @@ func testLogDue(t *testing.T, s *store.SQL) {
 	}
 }
 
-func testLogOnePostpones(t *testing.T, s *store.SQL) {
+func testLogOnePostpones(t *testing.T, s *store.Store) {
 	seen := noted(t, s, "b1", start)
 	var won atomic.Int32
 	var all sync.WaitGroup
@@ -133,7 +133,7 @@ func testLogOnePostpones(t *testing.T, s *store.SQL) {
 	}
 }
 
-func testLogOneArchiveWins(t *testing.T, s *store.SQL) {
+func testLogOneArchiveWins(t *testing.T, s *store.Store) {
 	l := noted(t, s, "b1", start)
 	stored(t, s, "o1")
 	stored(t, s, "o2")
@@ -151,7 +151,7 @@ func testLogOneArchiveWins(t *testing.T, s *store.SQL) {
 	}
 }
 
-func testLogWithoutObject(t *testing.T, s *store.SQL) {
+func testLogWithoutObject(t *testing.T, s *store.Store) {
 	l := noted(t, s, "b1", start)
 	_, err := s.SaveArchive(t.Context(), "", archived(l, "none"), later)
 	want(t, err, store.ErrNotFound)
@@ -164,7 +164,7 @@ func testLogWithoutObject(t *testing.T, s *store.SQL) {
 	}
 }
 
-func testLogOverage(t *testing.T, s *store.SQL) {
+func testLogScheduleOld(t *testing.T, s *store.Store) {
 	stored(t, s, "o1")
 	save(t, s, "", archived(noted(t, s, "old", start), "o1"))
 	noted(t, s, "none", later)
@@ -172,7 +172,7 @@ func testLogOverage(t *testing.T, s *store.SQL) {
 		cut  time.Time
 		want int64
 	}{{start, 0}, {start.Add(time.Second), 1}, {start.Add(time.Second), 0}} {
-		if n, err := s.Overage(t.Context(), c.cut, start.Add(time.Second)); err != nil || n != c.want {
+		if n, err := s.ScheduleOld(t.Context(), c.cut, start.Add(time.Second)); err != nil || n != c.want {
 			t.Errorf("Overage = %d, %v; want %d", n, err, c.want)
 		}
 	}
@@ -182,7 +182,7 @@ func testLogOverage(t *testing.T, s *store.SQL) {
 }
 
 // testLogExpired: what comes late to a build that was let go is not kept, whether its log was known or not.
-func testLogExpired(t *testing.T, s *store.SQL) {
+func testLogExpired(t *testing.T, s *store.Store) {
 	noted(t, s, "b1", later)
 	for _, id := range []string{"b1", "b2"} {
 		ok(t, s.ExpireLog(t.Context(), id, start))

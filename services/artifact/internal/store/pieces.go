@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// BeginPieces implements Store.
-func (s *SQL) BeginPieces(ctx context.Context, id, key, uploadID string, expires time.Time) error {
+// BeginPieces records an upload in pieces and counts it like BeginUpload. It returns ErrMoved if there is one already, and
+// ErrNotStaged unless the row waits for bytes.
+func (s *Objects) BeginPieces(ctx context.Context, id, key, uploadID string, expires time.Time) error {
 	n, err := s.change(ctx, "begin pieces of "+id, `UPDATE objects SET uploads = uploads + 1, s3_key = $1, upload_id = $2,
 		expires_ms = $3 WHERE id = $4 AND state = 'staged' AND upload_id = ''`, key, uploadID, millis(expires), id)
 	if err != nil || n == 1 {
@@ -18,8 +19,8 @@ func (s *SQL) BeginPieces(ctx context.Context, id, key, uploadID string, expires
 	return s.movedOrGone(ctx, id)
 }
 
-// Advance implements Store.
-func (s *SQL) Advance(ctx context.Context, id string, p Pieces, was int64, expires time.Time) error {
+// Advance records what has arrived of an upload in pieces; ErrMoved unless the upload is at was bytes.
+func (s *Objects) Advance(ctx context.Context, id string, p Pieces, was int64, expires time.Time) error {
 	names, err := json.Marshal(p.Names)
 	if err != nil {
 		return fmt.Errorf("names of pieces: %w", err)
@@ -34,7 +35,7 @@ func (s *SQL) Advance(ctx context.Context, id string, p Pieces, was int64, expir
 }
 
 // movedOrGone says why a change of an upload in pieces found no row.
-func (s *SQL) movedOrGone(ctx context.Context, id string) error {
+func (s *Objects) movedOrGone(ctx context.Context, id string) error {
 	o, err := s.Get(ctx, id)
 	switch {
 	case err != nil:

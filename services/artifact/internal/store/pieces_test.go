@@ -8,7 +8,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 )
 
-func testPieces(t *testing.T, s store.Store) {
+func testPieces(t *testing.T, s *store.Store) {
 	staged(t, s, "o1")
 	want(t, s.Advance(t.Context(), "o1", store.Pieces{UploadID: "u1", Received: 5}, 0, later), store.ErrMoved)
 	ok(t, s.BeginPieces(t.Context(), "o1", "key", "u1", later))

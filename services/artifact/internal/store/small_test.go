@@ -7,7 +7,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 )
 
-func testSmall(t *testing.T, s store.Store) {
+func testSmall(t *testing.T, s *store.Store) {
 	o := store.Object{
 		ID: "o1", BuildID: "b1", Kind: 1, Name: "a.zip", State: store.Stored, CreatedAt: start, StoredAt: start, ExpiresAt: later,
 		Content: store.Content{Size: 3, SHA256: "ab", ContentType: "application/zip", Small: []byte{0, 255, 1}},
@@ -39,7 +39,7 @@ func testSmall(t *testing.T, s store.Store) {
 	gone(t, s, "o1")
 }
 
-func wantBytes(t *testing.T, s store.Store, id string, want []byte) {
+func wantBytes(t *testing.T, s *store.Store, id string, want []byte) {
 	t.Helper()
 	if got, err := s.Bytes(t.Context(), id); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("Bytes(%s) = %v, %v, want %v", id, got, err, want)

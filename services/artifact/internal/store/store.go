@@ -2,9 +2,18 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"embed"
 	"errors"
+	"fmt"
+	"io/fs"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
+
+//go:embed migrations
+var migrations embed.FS
 
 var (
 	// ErrNotFound says that no row has the id, or none in a state that the call can use.
@@ -68,47 +77,71 @@ type Pieces struct {
 // HasBytes says that the object can be read.
 func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
 
-// Store is the table. Implementations are safe for concurrent use, also by several processes.
-type Store interface {
-	// Migrate brings the table to this version.
-	Migrate(ctx context.Context) error
-	// Stage inserts rows that wait for bytes, each until its ExpiresAt: all or none.
-	Stage(ctx context.Context, o ...Object) error
-	// Put inserts a row with its bytes (Small) in one step; false if the id is there already, which changes nothing.
-	Put(ctx context.Context, o Object) (bool, error)
-	// Bytes reads those of a row that has no key; ErrNotFound if there are none.
-	Bytes(ctx context.Context, id string) ([]byte, error)
-	// Get returns any row, or ErrNotFound.
-	Get(ctx context.Context, id string) (Object, error)
-	// OfBuild returns a build's rows that have bytes, kept ones first, then the newest first.
-	OfBuild(ctx context.Context, buildID string) ([]Object, error)
-	// BeginUpload counts a long upload that begins and moves the row's expiry; ErrNotStaged unless it waits for bytes.
-	BeginUpload(ctx context.Context, id string, expires time.Time) error
-	// ExtendUpload moves the expiry of a row whose bytes are still arriving.
-	ExtendUpload(ctx context.Context, id string, expires time.Time) error
-	// BeginPieces notes an upload in pieces and counts it like BeginUpload; ErrMoved if there is one already, ErrNotStaged
-	// unless the row waits for bytes.
-	BeginPieces(ctx context.Context, id, key, uploadID string, expires time.Time) error
-	// Advance notes what has arrived of an upload in pieces; ErrMoved unless it stands at was bytes.
-	Advance(ctx context.Context, id string, p Pieces, was int64, expires time.Time) error
-	// EndUpload ends an upload that failed and may be tried again: the row stays until it expires. counted is as with GiveUp.
-	EndUpload(ctx context.Context, id string, counted bool) error
-	// GiveUp ends an upload that failed. counted says that BeginUpload counted it. The row goes once no counted upload is left,
-	// unless it has bytes by then.
-	GiveUp(ctx context.Context, id string, counted bool) error
-	// Commit makes a staged row stored, with the bytes under key or, if that is empty, those of c; ErrNotStaged if another upload was faster or the row is going or gone.
-	Commit(ctx context.Context, id, key string, c Content, now, expires time.Time) error
-	// Assign returns a row with bytes that is not kept to a build's attempt; false unless the row is a build's that was asked
-	// for as from, or has been given to that attempt already.
-	Assign(ctx context.Context, id, from, buildID string, attempt int32) (bool, error)
-	// Keep makes rows with bytes permanent, all or none: ErrNotFound if one has no bytes.
-	Keep(ctx context.Context, ids []string) error
-	// Condemn marks a row for deletion if it still is as seen; false means that it changed meanwhile.
-	Condemn(ctx context.Context, seen Object) (bool, error)
-	// Remove deletes a condemned row, with its bytes if they are in the table.
-	Remove(ctx context.Context, id string) error
-	// KeptSample returns the keys of up to n of the oldest and n of the newest kept objects whose bytes are in the object store.
-	KeptSample(ctx context.Context, n int) ([]string, error)
-	// Expired returns up to limit rows past their expiry or condemned, the oldest first.
-	Expired(ctx context.Context, now time.Time, limit int) ([]Object, error)
+// Store is the service's database, SQLite or PostgreSQL. It is safe for concurrent use, also by several processes.
+type Store struct {
+	*Objects
+	*Logs
+}
+
+// New returns the store of db. Call Migrate first.
+func New(db *database.DB) *Store { return &Store{&Objects{base{db}}, &Logs{base{db}}} }
+
+// Migrate brings the tables to this version.
+func (s *Store) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("open migrations: %w", err)
+	}
+	if err := s.Objects.db.Migrate(ctx, files); err != nil {
+		return fmt.Errorf("objects table: %w", err)
+	}
+	return nil
+}
+
+type base struct{ db *database.DB }
+
+// change runs one statement and returns how many rows it changed.
+func (b base) change(ctx context.Context, doing, q string, args ...any) (n int64, err error) {
+	err = b.tx(ctx, doing, func(tx *database.Tx) error {
+		n, err = affected(tx.ExecContext(ctx, q, args...))
+		return err
+	})
+	return n, err
+}
+
+func (b base) tx(ctx context.Context, doing string, f func(*database.Tx) error) error {
+	ctx, cancel := database.Bound(ctx)
+	defer cancel()
+	if err := b.db.WithTx(ctx, f); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+func affected(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func orElse(changed int64, err, nothing error) error {
+	if err == nil && changed == 0 {
+		return nothing
+	}
+	return err
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }

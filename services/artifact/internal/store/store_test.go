@@ -22,7 +22,7 @@ var (
 // TestStore runs the one suite over both databases.
 func TestStore(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T, store.Store){
+	for name, test := range map[string]func(*testing.T, *store.Store){
 		"life":              testLife,
 		"missing":           testMissing,
 		"one commit wins":   testOneCommitWins,
@@ -35,7 +35,7 @@ func TestStore(t *testing.T) {
 		"upload under way":  testUploadUnderWay,
 		"pieces":            testPieces,
 		"small":             testSmall,
-		"migrate once more": func(t *testing.T, s store.Store) { ok(t, s.Migrate(t.Context())) },
+		"migrate once more": func(t *testing.T, s *store.Store) { ok(t, s.Migrate(t.Context())) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func want(t *testing.T, err, sentinel error) {
 	}
 }
 
-func staged(t *testing.T, s store.Store, id string) store.Object {
+func staged(t *testing.T, s *store.Store, id string) store.Object {
 	t.Helper()
 	o := store.Object{
 		ID: id, BuildID: "b1", Attempt: 2, Kind: 1, Project: "shop", Name: "a.zip", Prefix: "shop/b1/2/source-" + id,
@@ -72,27 +72,27 @@ func staged(t *testing.T, s store.Store, id string) store.Object {
 	return o
 }
 
-func stored(t *testing.T, s store.Store, id string) store.Object {
+func stored(t *testing.T, s *store.Store, id string) store.Object {
 	t.Helper()
 	staged(t, s, id)
 	ok(t, s.Commit(t.Context(), id, "key-"+id, content, start, later))
 	return get(t, s, id)
 }
 
-func get(t *testing.T, s store.Store, id string) store.Object {
+func get(t *testing.T, s *store.Store, id string) store.Object {
 	t.Helper()
 	o, err := s.Get(t.Context(), id)
 	ok(t, err)
 	return o
 }
 
-func gone(t *testing.T, s store.Store, id string) {
+func gone(t *testing.T, s *store.Store, id string) {
 	t.Helper()
 	_, err := s.Get(t.Context(), id)
 	want(t, err, store.ErrNotFound)
 }
 
-func testLife(t *testing.T, s store.Store) {
+func testLife(t *testing.T, s *store.Store) {
 	o := staged(t, s, "o1")
 	if diff := cmp.Diff(o, get(t, s, "o1")); diff != "" {
 		t.Errorf("staged: -want +got\n%s", diff)
@@ -116,7 +116,7 @@ func testLife(t *testing.T, s store.Store) {
 	gone(t, s, "o1")
 }
 
-func testMissing(t *testing.T, s store.Store) {
+func testMissing(t *testing.T, s *store.Store) {
 	gone(t, s, "x")
 	want(t, s.BeginUpload(t.Context(), "x", later), store.ErrNotStaged)
 	want(t, s.Commit(t.Context(), "x", "k", content, start, later), store.ErrNotStaged)
@@ -126,7 +126,7 @@ func testMissing(t *testing.T, s store.Store) {
 	ok(t, s.Remove(t.Context(), "x"))
 }
 
-func testOneCommitWins(t *testing.T, s store.Store) {
+func testOneCommitWins(t *testing.T, s *store.Store) {
 	staged(t, s, "o1")
 	var won atomic.Int32
 	var all sync.WaitGroup
@@ -145,7 +145,7 @@ func testOneCommitWins(t *testing.T, s store.Store) {
 	}
 }
 
-func testGiveUp(t *testing.T, s store.Store) {
+func testGiveUp(t *testing.T, s *store.Store) {
 	staged(t, s, "o1")
 	ok(t, s.GiveUp(t.Context(), "o1", false))
 	gone(t, s, "o1")
@@ -154,7 +154,7 @@ func testGiveUp(t *testing.T, s store.Store) {
 	get(t, s, "o2")
 }
 
-func testGiveUpWithTwo(t *testing.T, s store.Store) {
+func testGiveUpWithTwo(t *testing.T, s *store.Store) {
 	staged(t, s, "o1")
 	ok(t, s.BeginUpload(t.Context(), "o1", later))
 	ok(t, s.BeginUpload(t.Context(), "o1", later))
@@ -165,7 +165,7 @@ func testGiveUpWithTwo(t *testing.T, s store.Store) {
 	gone(t, s, "o1")
 }
 
-func testKeepAllOrNone(t *testing.T, s store.Store) {
+func testKeepAllOrNone(t *testing.T, s *store.Store) {
 	stored(t, s, "o1")
 	staged(t, s, "o2")
 	want(t, s.Keep(t.Context(), []string{"o1", "o2"}), store.ErrNotFound)
@@ -175,7 +175,7 @@ func testKeepAllOrNone(t *testing.T, s store.Store) {
 	ok(t, s.Keep(t.Context(), nil))
 }
 
-func testCondemnAsSeen(t *testing.T, s store.Store) {
+func testCondemnAsSeen(t *testing.T, s *store.Store) {
 	seen := stored(t, s, "o1")
 	ok(t, s.Keep(t.Context(), []string{"o1"}))
 	if done, err := s.Condemn(t.Context(), seen); err != nil || done {
@@ -193,7 +193,7 @@ func testCondemnAsSeen(t *testing.T, s store.Store) {
 	want(t, s.Commit(t.Context(), "o2", "k", content, start, later), store.ErrNotStaged)
 }
 
-func testExpired(t *testing.T, s store.Store) {
+func testExpired(t *testing.T, s *store.Store) {
 	stored(t, s, "o1")
 	staged(t, s, "o2")
 	stored(t, s, "kept")
@@ -219,7 +219,7 @@ func testExpired(t *testing.T, s store.Store) {
 	}
 }
 
-func testOfBuild(t *testing.T, s store.Store) {
+func testOfBuild(t *testing.T, s *store.Store) {
 	staged(t, s, "staged")
 	stored(t, s, "o1")
 	stored(t, s, "kept")
@@ -234,7 +234,7 @@ func testOfBuild(t *testing.T, s store.Store) {
 	}
 }
 
-func testUploadUnderWay(t *testing.T, s store.Store) {
+func testUploadUnderWay(t *testing.T, s *store.Store) {
 	staged(t, s, "o1")
 	ok(t, s.BeginUpload(t.Context(), "o1", later.Add(time.Hour)))
 	ok(t, s.ExtendUpload(t.Context(), "o1", later)) // never backwards

@@ -71,13 +71,13 @@ func (g *Guard) RequireKeyOrToken(d httpapi.Dialect, need identity.Scope) func(h
 type Guard struct {
 	httpapi.Responder
 
-	store    *store.Store
+	store    *store.AccessStore
 	tokenKey []byte
 	keys     keyCache
 }
 
 // New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
-func New(st *store.Store, tokenKey []byte, p httpapi.Responder) *Guard {
+func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
 	return &Guard{Responder: p, store: st, tokenKey: tokenKey}
 }
 

@@ -13,7 +13,7 @@ type API struct {
 	httpapi.Responder
 
 	Farm  *farm.Farm
-	Store *store.Store
+	Store *store.AccessStore
 	// Token returns the access token of a build.
 	Token func(buildID string) string
 	// Download sends an object to the client.

@@ -12,7 +12,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -29,16 +29,16 @@ func handleExport[Resp any](a *API, page func(context.Context, string) (Resp, er
 	}
 }
 
-func (a *API) exportBuilds(ctx context.Context, after string) (api.ExportedBuilds, error) {
+func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
-		return api.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
+		return legacyapi.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
 	resp, err := a.Farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
-		return api.ExportedBuilds{}, err
+		return legacyapi.ExportedBuilds{}, err
 	}
-	page := api.ExportedBuilds{Builds: make([]api.ExportedBuild, len(resp.GetBuilds()))}
+	page := legacyapi.ExportedBuilds{Builds: make([]legacyapi.ExportedBuild, len(resp.GetBuilds()))}
 	for i, b := range resp.GetBuilds() {
 		page.Builds[i] = a.exportedBuild(b)
 	}
@@ -50,10 +50,10 @@ func (a *API) exportBuilds(ctx context.Context, after string) (api.ExportedBuild
 
 // exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had of it is not told: the former
 // controller begins it anew.
-func (a *API) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
+func (a *API) exportedBuild(r *schedulerv1.GetResponse) legacyapi.ExportedBuild {
 	b := r.GetBuild()
-	e := api.ExportedBuild{
-		FormerBuild: api.FormerBuild{
+	e := legacyapi.ExportedBuild{
+		Build: legacyapi.Build{
 			ID: b.GetId(), Platform: b.GetPlatform(), Status: farm.StatusV1(b), SubmittedAt: b.GetSubmittedAtMs(), RetryOf: b.GetRetryOf(),
 			Source: b.GetSource().GetSha256(), Certs: b.GetCerts().GetSha256(), Result: b.GetResult().GetSha256(),
 			SourceSize: b.GetSource().GetSize(), CertsSize: b.GetCerts().GetSize(), ResultSize: b.GetResult().GetSize(),
@@ -72,16 +72,16 @@ func (a *API) exportedBuild(r *schedulerv1.GetResponse) api.ExportedBuild {
 	return e
 }
 
-func (a *API) exportWorkers(ctx context.Context, after string) (api.ExportedWorkers, error) {
+func (a *API) exportWorkers(ctx context.Context, after string) (legacyapi.ExportedWorkers, error) {
 	resp, err := a.Farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
 	if err != nil {
-		return api.ExportedWorkers{}, err
+		return legacyapi.ExportedWorkers{}, err
 	}
-	page := api.ExportedWorkers{Workers: make([]api.ExportedWorker, len(resp.GetWorkers())), Next: resp.GetNextAfterId()}
+	page := legacyapi.ExportedWorkers{Workers: make([]legacyapi.ExportedWorker, len(resp.GetWorkers())), Next: resp.GetNextAfterId()}
 	for i, one := range resp.GetWorkers() {
 		w := one.GetWorker()
-		page.Workers[i] = api.ExportedWorker{
-			FormerWorker: api.FormerWorker{
+		page.Workers[i] = legacyapi.ExportedWorker{
+			Worker: legacyapi.Worker{
 				ID: w.GetId(), Name: w.GetName(), Platforms: w.GetPlatforms(), Slots: int(w.GetSlots()), Labels: w.GetLabels(),
 				RegisteredAt: w.GetRegisteredAtMs(), SeenAt: w.GetSeenAtMs(),
 			},
@@ -91,28 +91,28 @@ func (a *API) exportWorkers(ctx context.Context, after string) (api.ExportedWork
 	return page, nil
 }
 
-func (a *API) exportSnapshots(ctx context.Context, after string) (api.ExportedSnapshots, error) {
+func (a *API) exportSnapshots(ctx context.Context, after string) (legacyapi.ExportedSnapshots, error) {
 	resp, err := a.Farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
 	if err != nil {
-		return api.ExportedSnapshots{}, err
+		return legacyapi.ExportedSnapshots{}, err
 	}
-	page := api.ExportedSnapshots{Snapshots: make([]api.FormerSnapshot, len(resp.GetSnapshots())), Next: resp.GetNext()}
+	page := legacyapi.ExportedSnapshots{Snapshots: make([]legacyapi.Snapshot, len(resp.GetSnapshots())), Next: resp.GetNext()}
 	for i, s := range resp.GetSnapshots() {
-		page.Snapshots[i] = api.FormerSnapshot{
+		page.Snapshots[i] = legacyapi.Snapshot{
 			Number: s.GetNumber(), BuildID: s.GetBuildId(), At: s.GetAtMs(), CPUPercent: s.GetCpuPercent(), MemoryMB: s.GetMemoryMb(),
 		}
 	}
 	return page, nil
 }
 
-func (a *API) exportReports(ctx context.Context, after string) (api.ExportedReports, error) {
+func (a *API) exportReports(ctx context.Context, after string) (legacyapi.ExportedReports, error) {
 	resp, err := a.Farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
 	if err != nil {
-		return api.ExportedReports{}, err
+		return legacyapi.ExportedReports{}, err
 	}
-	page := api.ExportedReports{Reports: make([]api.FormerReport, len(resp.GetReports())), Next: resp.GetNextAfterId()}
+	page := legacyapi.ExportedReports{Reports: make([]legacyapi.Report, len(resp.GetReports())), Next: resp.GetNextAfterId()}
 	for i, r := range resp.GetReports() {
-		page.Reports[i] = api.FormerReport{
+		page.Reports[i] = legacyapi.Report{
 			ID: r.GetId(), WorkerID: r.GetWorkerId(), Status: r.GetStatus(), RunAt: r.GetRunAtMs(), DurationMs: r.GetDurationMs(),
 			AutoFixed: r.GetAutoFixed(), Checks: r.GetChecksJson(),
 		}

@@ -14,6 +14,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -60,7 +61,7 @@ func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
 	return artifactv1.Kind_KIND_UNSPECIFIED, 0
 }
 
-func formerFile(f api.FormerFile) (*artifactv1.File, error) {
+func formerFile(f legacyapi.File) (*artifactv1.File, error) {
 	kind, attempt := formerKind(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
 		return nil, httpapi.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
@@ -70,22 +71,22 @@ func formerFile(f api.FormerFile) (*artifactv1.File, error) {
 	}, nil
 }
 
-func (a *API) importFiles(ctx context.Context, req *api.FormerFiles) (api.FormerPlaces, error) {
+func (a *API) importFiles(ctx context.Context, req *legacyapi.Files) (legacyapi.Places, error) {
 	if len(req.Files) > maxFormerFiles {
-		return api.FormerPlaces{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+		return legacyapi.Places{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
 		var err error
 		if files[i], err = formerFile(f); err != nil {
-			return api.FormerPlaces{}, err
+			return legacyapi.Places{}, err
 		}
 	}
 	places, err := a.askPlaces(ctx, files, req.Check)
 	if err != nil {
-		return api.FormerPlaces{}, err
+		return legacyapi.Places{}, err
 	}
-	resp := api.FormerPlaces{Places: make([]api.FormerPlace, len(places))}
+	resp := legacyapi.Places{Places: make([]legacyapi.Place, len(places))}
 	for i, p := range places {
 		resp.Places[i].ObjectID, resp.Places[i].Removed = p.GetObject().GetObjectId(), p.GetRemoved()
 		if grant := p.GetGrant(); grant != nil {
@@ -108,50 +109,50 @@ func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check boo
 
 // importBuilds takes builds over whose files are here: files are kept and tokens known before a build is, so that a build that
 // is here is here whole.
-func (a *API) importBuilds(ctx context.Context, req *api.FormerBuilds) (api.FoundAll, error) {
+func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyapi.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
-		return api.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+		return legacyapi.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
 	}
 	batch, err := newFormerBatch(req.Builds)
 	if err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	if err := a.resolve(ctx, batch, req.Check); err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	if ids := batch.objects(); !req.Check && len(ids) > 0 {
 		if _, err := a.Farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
-			return api.FoundAll{}, err
+			return legacyapi.FoundAll{}, err
 		}
 	}
 	if err := a.recordLogs(ctx, batch, req.Check); err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	fresh, err := a.Store.PutFormerTokens(ctx, batch.tokens, req.Check)
 	if err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	resp, err := a.Farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
 	if err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	all := foundAll(resp.GetFound())
 	for i, f := range all.Found {
-		if f.Outcome == api.FormerPresent && fresh[req.Builds[i].ID] {
-			all.Found[i] = api.Found{Outcome: api.FormerAdded, Note: "its access token is new"}
+		if f.Outcome == legacyapi.Present && fresh[req.Builds[i].ID] {
+			all.Found[i] = legacyapi.Found{Outcome: legacyapi.Added, Note: "its access token is new"}
 		}
 	}
 	return all, nil
 }
 
-func foundAll(found []*schedulerv1.Found) api.FoundAll {
+func foundAll(found []*schedulerv1.Found) legacyapi.FoundAll {
 	words := map[schedulerv1.Found_Outcome]string{
-		schedulerv1.Found_OUTCOME_ADDED: api.FormerAdded, schedulerv1.Found_OUTCOME_PRESENT: api.FormerPresent,
-		schedulerv1.Found_OUTCOME_DIFFERS: api.FormerDiffers,
+		schedulerv1.Found_OUTCOME_ADDED: legacyapi.Added, schedulerv1.Found_OUTCOME_PRESENT: legacyapi.Present,
+		schedulerv1.Found_OUTCOME_DIFFERS: legacyapi.Differs,
 	}
-	all := api.FoundAll{Found: make([]api.Found, len(found))}
+	all := legacyapi.FoundAll{Found: make([]legacyapi.Found, len(found))}
 	for i, f := range found {
-		all.Found[i] = api.Found{Outcome: words[f.GetOutcome()], Note: f.GetNote()}
+		all.Found[i] = legacyapi.Found{Outcome: words[f.GetOutcome()], Note: f.GetNote()}
 	}
 	return all
 }
@@ -171,7 +172,7 @@ type formerBatch struct {
 
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
+func newFormerBatch(builds []legacyapi.Build) (*formerBatch, error) {
 	b := &formerBatch{tokens: map[string]string{}}
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
@@ -196,7 +197,7 @@ func newFormerBatch(builds []api.FormerBuild) (*formerBatch, error) {
 	return b, nil
 }
 
-func (b *formerBatch) name(word string, f api.FormerBuild, sum string, size int64, set func(*eventsv1.ObjectRef)) {
+func (b *formerBatch) name(word string, f legacyapi.Build, sum string, size int64, set func(*eventsv1.ObjectRef)) {
 	if sum == "" {
 		return
 	}
@@ -210,7 +211,7 @@ func (b *formerBatch) name(word string, f api.FormerBuild, sum string, size int6
 }
 
 // formerBuild puts it into the scheduler's words. The former controller called a cancelled build failed, with this message.
-func formerBuild(f api.FormerBuild) *schedulerv1.Build {
+func formerBuild(f legacyapi.Build) *schedulerv1.Build {
 	state := f.Status
 	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {
 		state = string(build.Cancelled)
@@ -221,7 +222,7 @@ func formerBuild(f api.FormerBuild) *schedulerv1.Build {
 	}
 }
 
-func formerLog(f api.FormerBuild) *eventsv1.LogChunk {
+func formerLog(f legacyapi.Build) *eventsv1.LogChunk {
 	c := &eventsv1.LogChunk{BuildId: f.ID, Attempt: formerAttempt}
 	for _, l := range f.Log {
 		c.Lines = append(c.Lines, &eventsv1.LogLine{AtMs: l.At, Level: l.Level, Text: l.Message})
@@ -293,7 +294,7 @@ func (a *API) recordLogs(ctx context.Context, b *formerBatch, check bool) error 
 	return group.Wait()
 }
 
-func (a *API) importWorkers(ctx context.Context, req *api.FormerWorkers) (api.FoundAll, error) {
+func (a *API) importWorkers(ctx context.Context, req *legacyapi.Workers) (legacyapi.FoundAll, error) {
 	ask := &schedulerv1.ImportWorkersRequest{Check: req.Check}
 	for _, w := range req.Workers {
 		ask.Workers = append(ask.Workers, &schedulerv1.Worker{
@@ -303,12 +304,12 @@ func (a *API) importWorkers(ctx context.Context, req *api.FormerWorkers) (api.Fo
 	}
 	resp, err := a.Farm.Scheduler.ImportWorkers(ctx, ask)
 	if err != nil {
-		return api.FoundAll{}, err
+		return legacyapi.FoundAll{}, err
 	}
 	return foundAll(resp.GetFound()), nil
 }
 
-func (a *API) importSnapshots(ctx context.Context, req *api.FormerSnapshots) (api.Tally, error) {
+func (a *API) importSnapshots(ctx context.Context, req *legacyapi.Snapshots) (legacyapi.Tally, error) {
 	ask := &monitorv1.ImportSnapshotsRequest{Check: req.Check}
 	for _, s := range req.Snapshots {
 		ask.Snapshots = append(ask.Snapshots, &monitorv1.Snapshot{
@@ -318,7 +319,7 @@ func (a *API) importSnapshots(ctx context.Context, req *api.FormerSnapshots) (ap
 	return tally(a.Farm.Monitor.ImportSnapshots(ctx, ask))
 }
 
-func (a *API) importReports(ctx context.Context, req *api.FormerReports) (api.Tally, error) {
+func (a *API) importReports(ctx context.Context, req *legacyapi.Reports) (legacyapi.Tally, error) {
 	ask := &monitorv1.ImportReportsRequest{Check: req.Check}
 	for _, r := range req.Reports {
 		ask.Reports = append(ask.Reports, &monitorv1.Report{
@@ -335,6 +336,6 @@ type tallied interface {
 	GetDiffer() int64
 }
 
-func tally[T tallied](resp T, err error) (api.Tally, error) {
-	return api.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, err
+func tally[T tallied](resp T, err error) (legacyapi.Tally, error) {
+	return legacyapi.Tally{Added: resp.GetAdded(), Present: resp.GetPresent(), Differ: resp.GetDiffer()}, err
 }

@@ -60,7 +60,7 @@ func scanDelivery(r row) (Delivery, error) {
 
 // AddDeliveries stores deliveries that are due at once, or skipped; those that are there already stay as they are. A webhook that was
 // deleted meanwhile gets none.
-func (s *Store) AddDeliveries(ctx context.Context, all []Delivery) error {
+func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, d := range all {
 			state, ended := Pending, int64(0)
@@ -87,7 +87,7 @@ func (s *Store) AddDeliveries(ctx context.Context, all []Delivery) error {
 }
 
 // DueWebhooks returns the enabled webhooks with something to deliver now.
-func (s *Store) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
+func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE enabled = 1 AND EXISTS (
 		SELECT 1 FROM webhook_deliveries d WHERE d.hook_id = webhooks.id AND d.state = 'pending' AND d.next_at <= $1)`, now.UnixMilli())
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Store) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, erro
 
 // TakeDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
 // died with them has not told what became of them. One waits for those of the same build that came before it.
-func (s *Store) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
+func (s *WebhookStore) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
 			return err
@@ -149,7 +149,7 @@ func dueDeliveries(ctx context.Context, tx *database.Tx, hookID string, now time
 
 // EndAttempt records a try that this caller took the delivery for, and what follows: state and, if it is pending, when it is due
 // again. It gives since when the webhook's deliveries fail, zero if this one did not.
-func (s *Store) EndAttempt(ctx context.Context, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time) (failing time.Time, err error) {
+func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time) (failing time.Time, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		ended := int64(0)
 		if state != Pending {
@@ -213,7 +213,7 @@ func (f DeliveryFilter) where(hookID string) (string, []any) {
 }
 
 // Deliveries gives those of a webhook, the newest first.
-func (s *Store) Deliveries(ctx context.Context, hookID string, f DeliveryFilter, limit int) ([]Delivery, error) {
+func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f DeliveryFilter, limit int) ([]Delivery, error) {
 	where, args := f.where(hookID)
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE `+where+
 		fmt.Sprintf(` ORDER BY created_at DESC, id DESC LIMIT $%d`, len(args)+1), append(args, limit)...)
@@ -233,7 +233,7 @@ func (s *Store) Deliveries(ctx context.Context, hookID string, f DeliveryFilter,
 }
 
 // Delivery returns one of a webhook's with its attempts, the oldest first.
-func (s *Store) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
+func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
 	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
 	if err != nil {
 		return d, nil, err
@@ -258,7 +258,7 @@ func (s *Store) Delivery(ctx context.Context, hookID, id string) (Delivery, []De
 
 // Replay makes the deliveries that the filter lets through due anew, with all their tries before them, and says how many. Those
 // that are pending are on their way and left alone; those that are skipped go nowhere.
-func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
+func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
 	where, args := f.where(hookID)
 	if id != "" {
 		args = append(args, id)
@@ -281,7 +281,7 @@ func (s *Store) Replay(ctx context.Context, hookID string, f DeliveryFilter, id 
 }
 
 // SweepDeliveries deletes what was delivered or skipped before delivered, and what died before dead.
-func (s *Store) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
+func (s *WebhookStore) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state IN ('delivered', 'skipped') AND ended_at < $1
 			OR state = 'dead' AND ended_at < $2`, delivered.UnixMilli(), dead.UnixMilli())

@@ -12,7 +12,7 @@ import (
 
 // PutFormerTokens stores the hashes of access tokens by build; one that is there stays. It gives the builds that had none. With
 // check nothing is stored.
-func (s *Store) PutFormerTokens(ctx context.Context, hashes map[string]string, check bool) (fresh map[string]bool, err error) {
+func (s *AccessStore) PutFormerTokens(ctx context.Context, hashes map[string]string, check bool) (fresh map[string]bool, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		fresh = map[string]bool{}
 		for id, hash := range hashes {
@@ -41,7 +41,7 @@ func (s *Store) PutFormerTokens(ctx context.Context, hashes map[string]string, c
 }
 
 // FormerToken says if the token is the one that another controller gave for the build.
-func (s *Store) FormerToken(ctx context.Context, buildID, token string) (bool, error) {
+func (s *AccessStore) FormerToken(ctx context.Context, buildID, token string) (bool, error) {
 	var hash string
 	err := s.db.Read().QueryRowContext(ctx, `SELECT hash FROM former_tokens WHERE build_id = $1`, buildID).Scan(&hash)
 	if errors.Is(err, sql.ErrNoRows) {

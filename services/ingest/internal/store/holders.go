@@ -11,13 +11,13 @@ import (
 )
 
 // Beat records that the process `holder` lives.
-func (s *Store) Beat(ctx context.Context, holder string, now time.Time) error {
-	return s.exec(ctx, "renew the lease of submits", `INSERT INTO submit_holders (id, beat, at_ms) VALUES ($1, 1, $2)
+func (s *SubmitStore) Beat(ctx context.Context, holder string, now time.Time) error {
+	return exec(ctx, s.db, "renew the lease of submits", `INSERT INTO submit_holders (id, beat, at_ms) VALUES ($1, 1, $2)
 		ON CONFLICT (id) DO UPDATE SET beat = submit_holders.beat + 1, at_ms = excluded.at_ms`, holder, now.UnixMilli())
 }
 
 // BeatOf returns how often the process has called Beat, 0 if never.
-func (s *Store) BeatOf(ctx context.Context, holder string) (beat int64, err error) {
+func (s *SubmitStore) BeatOf(ctx context.Context, holder string) (beat int64, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT beat FROM submit_holders WHERE id = $1`, holder).Scan(&beat)
@@ -28,8 +28,8 @@ func (s *Store) BeatOf(ctx context.Context, holder string) (beat int64, err erro
 }
 
 // SweepHolders deletes processes that have not called Beat since t.
-func (s *Store) SweepHolders(ctx context.Context, t time.Time) error {
-	return s.exec(ctx, "sweep leases of submits", `DELETE FROM submit_holders WHERE at_ms < $1`, t.UnixMilli())
+func (s *SubmitStore) SweepHolders(ctx context.Context, t time.Time) error {
+	return exec(ctx, s.db, "sweep leases of submits", `DELETE FROM submit_holders WHERE at_ms < $1`, t.UnixMilli())
 }
 
 // InFlight is a submit of API v1 whose answer has not been delivered.
@@ -39,8 +39,8 @@ type InFlight struct {
 }
 
 // PutInFlight records that the scheduler is about to be asked for the build.
-func (s *Store) PutInFlight(ctx context.Context, f InFlight, sub Submit) error {
-	return s.exec(ctx, "record a submit in flight", `INSERT INTO submits_in_flight
+func (s *SubmitStore) PutInFlight(ctx context.Context, f InFlight, sub Submit) error {
+	return exec(ctx, s.db, "record a submit in flight", `INSERT INTO submits_in_flight
 		(build_id, key_id, source_sha256, certs_sha256, platform, since, holder) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (build_id) DO UPDATE SET since = excluded.since, holder = excluded.holder`,
 		f.BuildID, sub.KeyID, sub.SourceSHA256, sub.CertsSHA256, sub.Platform, f.Since.UnixMilli(), f.Holder)
@@ -48,7 +48,7 @@ func (s *Store) PutInFlight(ctx context.Context, f InFlight, sub Submit) error {
 
 // FindInFlight returns equal submits that processes other than self have had in flight since `after` or later, the oldest
 // first and at most 20.
-func (s *Store) FindInFlight(ctx context.Context, sub Submit, self string, after time.Time) (found []InFlight, err error) {
+func (s *SubmitStore) FindInFlight(ctx context.Context, sub Submit, self string, after time.Time) (found []InFlight, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT build_id, holder, since FROM submits_in_flight
@@ -74,7 +74,7 @@ func (s *Store) FindInFlight(ctx context.Context, sub Submit, self string, after
 }
 
 // IsInFlight reports whether the row is there as it was.
-func (s *Store) IsInFlight(ctx context.Context, f InFlight) (there bool, err error) {
+func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM submits_in_flight WHERE build_id = $1 AND holder = $2`,
@@ -87,7 +87,7 @@ func (s *Store) IsInFlight(ctx context.Context, f InFlight) (there bool, err err
 
 // TakeInFlight makes holder the one that has f in flight, and reports whether f was still as given. The submit is no longer
 // unanswered then.
-func (s *Store) TakeInFlight(ctx context.Context, f InFlight, holder string, now time.Time) (taken bool, err error) {
+func (s *SubmitStore) TakeInFlight(ctx context.Context, f InFlight, holder string, now time.Time) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -110,12 +110,12 @@ func (s *Store) TakeInFlight(ctx context.Context, f InFlight, holder string, now
 }
 
 // ForgetInFlight deletes the row if holder has it.
-func (s *Store) ForgetInFlight(ctx context.Context, buildID, holder string) error {
-	return s.exec(ctx, "forget a submit in flight", `DELETE FROM submits_in_flight WHERE build_id = $1 AND holder = $2`, buildID, holder)
+func (s *SubmitStore) ForgetInFlight(ctx context.Context, buildID, holder string) error {
+	return exec(ctx, s.db, "forget a submit in flight", `DELETE FROM submits_in_flight WHERE build_id = $1 AND holder = $2`, buildID, holder)
 }
 
 // SweepInFlight deletes submits that have been in flight since before t. Their builds stay: nobody knows whether they were
 // answered.
-func (s *Store) SweepInFlight(ctx context.Context, t time.Time) error {
-	return s.exec(ctx, "sweep submits in flight", `DELETE FROM submits_in_flight WHERE since < $1`, t.UnixMilli())
+func (s *SubmitStore) SweepInFlight(ctx context.Context, t time.Time) error {
+	return exec(ctx, s.db, "sweep submits in flight", `DELETE FROM submits_in_flight WHERE since < $1`, t.UnixMilli())
 }

@@ -17,7 +17,7 @@ type Reservation struct {
 }
 
 // Reserve inserts r unless the key is in use, and returns the row that is stored afterwards.
-func (s *Store) Reserve(ctx context.Context, r Reservation) (stands Reservation, err error) {
+func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stands Reservation, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -41,7 +41,7 @@ func (s *Store) Reserve(ctx context.Context, r Reservation) (stands Reservation,
 
 // TakeOver makes holder the one that works on r, and reports whether r was still as given. The build's id stays, so that
 // whatever the former holder did or still does concerns the same build.
-func (s *Store) TakeOver(ctx context.Context, r Reservation, holder string) (taken bool, err error) {
+func (s *SubmitStore) TakeOver(ctx context.Context, r Reservation, holder string) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -62,26 +62,26 @@ func (s *Store) TakeOver(ctx context.Context, r Reservation, holder string) (tak
 }
 
 // Settle records that the submit has become its build. The first content that is recorded stays.
-func (s *Store) Settle(ctx context.Context, r Reservation, fingerprint string) error {
-	return s.exec(ctx, "settle an idempotency key", `UPDATE idempotency SET fingerprint = $1
+func (s *SubmitStore) Settle(ctx context.Context, r Reservation, fingerprint string) error {
+	return exec(ctx, s.db, "settle an idempotency key", `UPDATE idempotency SET fingerprint = $1
 		WHERE owner = $2 AND name = $3 AND build_id = $4 AND fingerprint = ''`, fingerprint, r.Owner, r.Name, r.BuildID)
 }
 
 // Release deletes a submit that became nothing, unless another process has taken it over.
-func (s *Store) Release(ctx context.Context, r Reservation) error {
-	return s.exec(ctx, "release an idempotency key", `DELETE FROM idempotency
+func (s *SubmitStore) Release(ctx context.Context, r Reservation) error {
+	return exec(ctx, s.db, "release an idempotency key", `DELETE FROM idempotency
 		WHERE owner = $1 AND name = $2 AND build_id = $3 AND fingerprint = '' AND holder = $4`, r.Owner, r.Name, r.BuildID, r.Holder)
 }
 
 // SweepReservations deletes those from before t.
-func (s *Store) SweepReservations(ctx context.Context, t time.Time) error {
-	return s.exec(ctx, "sweep idempotency keys", `DELETE FROM idempotency WHERE created_at < $1`, t.UnixMilli())
+func (s *SubmitStore) SweepReservations(ctx context.Context, t time.Time) error {
+	return exec(ctx, s.db, "sweep idempotency keys", `DELETE FROM idempotency WHERE created_at < $1`, t.UnixMilli())
 }
 
-func (s *Store) exec(ctx context.Context, doing, q string, args ...any) error {
+func exec(ctx context.Context, db *database.DB, doing, q string, args ...any) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
-	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+	err := db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, q, args...)
 		return err
 	})

@@ -16,7 +16,7 @@ import (
 const bootstrap = "bootstrap"
 
 // Bootstrap makes key the configured admin key; the one before it stops working.
-func (s *Store) Bootstrap(ctx context.Context, key string) error {
+func (s *AccessStore) Bootstrap(ctx context.Context, key string) error {
 	if err := s.PutKey(ctx, bootstrap, key, identity.Scopes{identity.ScopeAdmin}); err != nil {
 		return fmt.Errorf("store the admin key: %w", err)
 	}
@@ -24,7 +24,7 @@ func (s *Store) Bootstrap(ctx context.Context, key string) error {
 }
 
 // PutKey stores a key under an id; the key that had the id, and the id that had the key, are replaced.
-func (s *Store) PutKey(ctx context.Context, id, key string, scopes identity.Scopes) error {
+func (s *AccessStore) PutKey(ctx context.Context, id, key string, scopes identity.Scopes) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	hash := identity.Hash(key)
@@ -45,7 +45,7 @@ func (s *Store) PutKey(ctx context.Context, id, key string, scopes identity.Scop
 
 // Key finds what a key may do; build.ErrUnauthorized if there is none such. The search is by hash, so that its time tells
 // nothing of the key.
-func (s *Store) Key(ctx context.Context, key string) (identity.Scopes, error) {
+func (s *AccessStore) Key(ctx context.Context, key string) (identity.Scopes, error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	var words string

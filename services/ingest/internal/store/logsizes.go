@@ -27,5 +27,5 @@ func (s *Store) AddLogSize(ctx context.Context, buildID string, attempt int32, m
 
 // SweepLogSizes forgets logs that nothing was added to since t.
 func (s *Store) SweepLogSizes(ctx context.Context, t time.Time) error {
-	return s.exec(ctx, "sweep sizes of logs", `DELETE FROM log_sizes WHERE at_ms < $1`, t.UnixMilli())
+	return exec(ctx, s.db, "sweep sizes of logs", `DELETE FROM log_sizes WHERE at_ms < $1`, t.UnixMilli())
 }

@@ -18,17 +18,17 @@ type Session struct {
 }
 
 // NewSession stores a session under its secret, for the holder of an API key, or of a build's token if buildID is given.
-func (s *Store) NewSession(ctx context.Context, secret, key, buildID string, expires time.Time) error {
+func (s *AccessStore) NewSession(ctx context.Context, secret, key, buildID string, expires time.Time) error {
 	keyHash := ""
 	if buildID == "" {
 		keyHash = identity.Hash(key)
 	}
-	return s.exec(ctx, "begin a session", `INSERT INTO sessions (hash, key_hash, build_id, expires_ms) VALUES ($1, $2, $3, $4)`,
+	return exec(ctx, s.db, "begin a session", `INSERT INTO sessions (hash, key_hash, build_id, expires_ms) VALUES ($1, $2, $3, $4)`,
 		identity.Hash(secret), keyHash, buildID, expires.UnixMilli())
 }
 
 // Session finds a session that has not ended and whose key still holds; build.ErrUnauthorized if there is none such.
-func (s *Store) Session(ctx context.Context, secret string, now time.Time) (Session, error) {
+func (s *AccessStore) Session(ctx context.Context, secret string, now time.Time) (Session, error) {
 	var buildID string
 	var words sql.NullString
 	err := s.db.Read().QueryRowContext(ctx, `SELECT s.build_id, k.scopes FROM sessions s LEFT JOIN api_keys k ON k.hash = s.key_hash
@@ -47,11 +47,11 @@ func (s *Store) Session(ctx context.Context, secret string, now time.Time) (Sess
 }
 
 // EndSession forgets a session; one that is not there is no error.
-func (s *Store) EndSession(ctx context.Context, secret string) error {
-	return s.exec(ctx, "end a session", `DELETE FROM sessions WHERE hash = $1`, identity.Hash(secret))
+func (s *AccessStore) EndSession(ctx context.Context, secret string) error {
+	return exec(ctx, s.db, "end a session", `DELETE FROM sessions WHERE hash = $1`, identity.Hash(secret))
 }
 
 // SweepSessions forgets those that ended before t.
-func (s *Store) SweepSessions(ctx context.Context, t time.Time) error {
-	return s.exec(ctx, "sweep sessions", `DELETE FROM sessions WHERE expires_ms < $1`, t.UnixMilli())
+func (s *AccessStore) SweepSessions(ctx context.Context, t time.Time) error {
+	return exec(ctx, s.db, "sweep sessions", `DELETE FROM sessions WHERE expires_ms < $1`, t.UnixMilli())
 }

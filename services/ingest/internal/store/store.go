@@ -14,10 +14,23 @@ var migrations embed.FS
 
 // Store reads and writes the gateway's tables. It is safe for concurrent use.
 type Store struct {
+	*AccessStore
+	*SubmitStore
+	*WebhookStore
+
 	db *database.DB
 }
 
-// New migrates the gateway's schema in db and gives its store.
+// AccessStore has who may do what: keys, sessions, worker identities and tokens.
+type AccessStore struct{ db *database.DB }
+
+// SubmitStore has what a submit needs to be repeated safely: idempotency keys, submits in flight and unanswered ones.
+type SubmitStore struct{ db *database.DB }
+
+// WebhookStore has the webhooks and their deliveries.
+type WebhookStore struct{ db *database.DB }
+
+// New migrates the gateway's schema in db and returns its store.
 func New(ctx context.Context, db *database.DB) (*Store, error) {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -26,5 +39,5 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	if err := db.Migrate(ctx, sub); err != nil {
 		return nil, fmt.Errorf("migrate the gateway's schema: %w", err)
 	}
-	return &Store{db: db}, nil
+	return &Store{AccessStore: &AccessStore{db}, SubmitStore: &SubmitStore{db}, WebhookStore: &WebhookStore{db}, db: db}, nil
 }

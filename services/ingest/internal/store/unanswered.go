@@ -21,7 +21,7 @@ type Submit struct {
 }
 
 // KeyID finds the id of an API key; build.ErrUnauthorized if there is none such.
-func (s *Store) KeyID(ctx context.Context, key string) (id string, err error) {
+func (s *SubmitStore) KeyID(ctx context.Context, key string) (id string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT id FROM api_keys WHERE hash = $1`, identity.Hash(key)).Scan(&id)
@@ -35,7 +35,7 @@ func (s *Store) KeyID(ctx context.Context, key string) (id string, err error) {
 }
 
 // PutUnanswered remembers that the submitter of a build was not told of it.
-func (s *Store) PutUnanswered(ctx context.Context, buildID string, sub Submit, since time.Time) error {
+func (s *SubmitStore) PutUnanswered(ctx context.Context, buildID string, sub Submit, since time.Time) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -52,7 +52,7 @@ func (s *Store) PutUnanswered(ctx context.Context, buildID string, sub Submit, s
 
 // TakeUnanswered returns the build of an equal submit that was not answered, since `after` or later, to one caller alone; ""
 // if there is none. From then on holder has the submit in flight.
-func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, holder string, after time.Time) (buildID string, err error) {
+func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder string, after time.Time) (buildID string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	const equal = ` FROM unanswered_submits WHERE source_sha256 = $1 AND key_id = $2 AND certs_sha256 = $3 AND platform = $4
@@ -91,7 +91,7 @@ func (s *Store) TakeUnanswered(ctx context.Context, sub Submit, holder string, a
 
 // Overdue gives at most limit builds whose submitters were not told of them before `before` and did not come back; from now
 // on no repeat gets them. Those that were given before and not settled come again.
-func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
+func (s *SubmitStore) Overdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	found, err := s.overdue(ctx, before, limit)
@@ -119,7 +119,7 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, limit int) (build
 	return buildIDs, nil
 }
 
-func (s *Store) overdue(ctx context.Context, before time.Time, limit int) (ids []string, err error) {
+func (s *SubmitStore) overdue(ctx context.Context, before time.Time, limit int) (ids []string, err error) {
 	rows, err := s.db.Read().QueryContext(ctx,
 		`SELECT build_id FROM unanswered_submits WHERE since < $1 ORDER BY since LIMIT $2`, before.UnixMilli(), limit)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Store) overdue(ctx context.Context, before time.Time, limit int) (ids [
 }
 
 // ForgetUnanswered ends it for a build that was settled one way or the other; an unknown one is no error.
-func (s *Store) ForgetUnanswered(ctx context.Context, buildID string) error {
+func (s *SubmitStore) ForgetUnanswered(ctx context.Context, buildID string) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {

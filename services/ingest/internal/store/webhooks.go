@@ -68,7 +68,7 @@ func bit(b bool) int64 {
 
 // PutWebhook stores a webhook; the one of the same id is replaced, but for what became of its deliveries. Enabling it lets
 // bygones be bygones.
-func (s *Store) PutWebhook(ctx context.Context, w Webhook) error {
+func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, token, enabled, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -86,12 +86,12 @@ func (s *Store) PutWebhook(ctx context.Context, w Webhook) error {
 }
 
 // Webhook reads one.
-func (s *Store) Webhook(ctx context.Context, id string) (Webhook, error) {
+func (s *WebhookStore) Webhook(ctx context.Context, id string) (Webhook, error) {
 	return scanWebhook(s.db.Read().QueryRowContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE id = $1`, id))
 }
 
 // Webhooks reads all, the oldest first.
-func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
+func (s *WebhookStore) Webhooks(ctx context.Context) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks ORDER BY created_at, id`)
 	if err != nil {
 		return nil, fmt.Errorf("read webhooks: %w", err)
@@ -109,7 +109,7 @@ func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
 }
 
 // DeleteWebhook removes a webhook with its deliveries.
-func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
+func (s *WebhookStore) DeleteWebhook(ctx context.Context, id string) error {
 	var n int64
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM webhooks WHERE id = $1`, id)
@@ -129,7 +129,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
 }
 
 // DisableWebhook stops a webhook, with the reason for people.
-func (s *Store) DisableWebhook(ctx context.Context, id, reason string) error {
+func (s *WebhookStore) DisableWebhook(ctx context.Context, id, reason string) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE webhooks SET enabled = 0, disabled_reason = $1 WHERE id = $2 AND enabled = 1`, reason, id)
 		return err

@@ -14,7 +14,7 @@ import (
 )
 
 // PutWorker stores a worker's credentials and what it may build. A revocation stays.
-func (s *Store) PutWorker(ctx context.Context, w identity.Worker) error {
+func (s *AccessStore) PutWorker(ctx context.Context, w identity.Worker) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -31,7 +31,7 @@ func (s *Store) PutWorker(ctx context.Context, w identity.Worker) error {
 }
 
 // Worker finds a worker's credentials; build.ErrWorkerUnknown if there is none such.
-func (s *Store) Worker(ctx context.Context, id string) (identity.Worker, error) {
+func (s *AccessStore) Worker(ctx context.Context, id string) (identity.Worker, error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	w := identity.Worker{ID: id}
@@ -54,7 +54,7 @@ func (s *Store) Worker(ctx context.Context, id string) (identity.Worker, error) 
 }
 
 // Revoke shuts a worker out: its next connection to the bus and its next join are refused.
-func (s *Store) Revoke(ctx context.Context, id string) error {
+func (s *AccessStore) Revoke(ctx context.Context, id string) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {

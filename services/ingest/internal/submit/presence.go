@@ -30,7 +30,7 @@ type presence struct {
 	// id is new with each process.
 	id    string
 	sole  bool
-	store *store.Store
+	store *store.SubmitStore
 	log   *slog.Logger
 
 	mu sync.Mutex
@@ -38,7 +38,7 @@ type presence struct {
 	working map[string]int
 }
 
-func newPresence(st *store.Store, sole bool, log *slog.Logger) *presence {
+func newPresence(st *store.SubmitStore, sole bool, log *slog.Logger) *presence {
 	return &presence{id: build.NewID(), sole: sole, store: st, log: log, working: map[string]int{}}
 }
 

@@ -24,7 +24,7 @@ type Config struct {
 // Deps are what a Service works with.
 type Deps struct {
 	Farm    *farm.Farm
-	Store   *store.Store
+	Store   *store.SubmitStore
 	Objects *objects.Transfers
 	// Storage knows whether the bus can store.
 	Storage  *streamhealth.Watcher

@@ -5,7 +5,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/legacy"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -20,7 +20,7 @@ type (
 
 func (h *API) imports() *legacy.API {
 	return &legacy.API{
-		Responder: h.Responder, Farm: h.Farm, Store: h.Store, Token: h.Auth.Token,
+		Responder: h.Responder, Farm: h.Farm, Store: h.Store.AccessStore, Token: h.Auth.Token,
 		Download: func(w http.ResponseWriter, r *http.Request, id string) { h.Objects.Download(w, r, httpapi.V2, id, id) },
 	}
 }
@@ -44,15 +44,15 @@ func (h *API) formerOperations() []operation {
 		}
 	}
 	return []operation{
-		in("workers", "importWorkers", "Take over workers", "They may go on with the ids that they have.", api.FormerWorkers{}, api.FoundAll{}),
-		in("files", "importFiles", "Take over files of builds", "A file that is not here gets a place, as an upload has one.", api.FormerFiles{}, api.FormerPlaces{}),
-		in("builds", "importBuilds", "Take over builds", "Their files come first. What had not ended is queued here.", api.FormerBuilds{}, api.FoundAll{}),
-		in("snapshots", "importSnapshots", "Take over CPU and memory of builds", "They count into the public figures.", api.FormerSnapshots{}, api.Tally{}),
-		in("reports", "importReports", "Take over diagnostic reports", "Ids and times are kept.", api.FormerReports{}, api.Tally{}),
-		out("workers", "exportWorkers", "Read all workers, by id", "", api.ExportedWorkers{}),
-		out("builds", "exportBuilds", "Read all builds, oldest first", "With their access tokens.", api.ExportedBuilds{}),
-		out("snapshots", "exportSnapshots", "Read CPU and memory of builds", "", api.ExportedSnapshots{}),
-		out("reports", "exportReports", "Read all diagnostic reports, by id", "", api.ExportedReports{}),
+		in("workers", "importWorkers", "Take over workers", "They may go on with the ids that they have.", legacyapi.Workers{}, legacyapi.FoundAll{}),
+		in("files", "importFiles", "Take over files of builds", "A file that is not here gets a place, as an upload has one.", legacyapi.Files{}, legacyapi.Places{}),
+		in("builds", "importBuilds", "Take over builds", "Their files come first. What had not ended is queued here.", legacyapi.Builds{}, legacyapi.FoundAll{}),
+		in("snapshots", "importSnapshots", "Take over CPU and memory of builds", "They count into the public figures.", legacyapi.Snapshots{}, legacyapi.Tally{}),
+		in("reports", "importReports", "Take over diagnostic reports", "Ids and times are kept.", legacyapi.Reports{}, legacyapi.Tally{}),
+		out("workers", "exportWorkers", "Read all workers, by id", "", legacyapi.ExportedWorkers{}),
+		out("builds", "exportBuilds", "Read all builds, oldest first", "With their access tokens.", legacyapi.ExportedBuilds{}),
+		out("snapshots", "exportSnapshots", "Read CPU and memory of builds", "", legacyapi.ExportedSnapshots{}),
+		out("reports", "exportReports", "Read all diagnostic reports, by id", "", legacyapi.ExportedReports{}),
 		{
 			method: "GET", path: "/export/files/{id}", guard: admin, handle: old.ExportFile, id: "exportFile", summary: "Read a file of a build",
 			about: "Certificates too, unsealed. It is noted in the server's log.",

@@ -1,7 +1,6 @@
 package v2
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -62,8 +61,8 @@ func (h *API) hookOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: hooks{h}.addHook, id: "addWebhook", summary: "Add a webhook",
-			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; token is shown to it, url is its API, https://api.github.com unless it is an Enterprise server). Each delivery has the headers Freeagent-Delivery, the same however often it is sent, and Freeagent-Signature: t=<seconds>,v1=<hex>, the HMAC-SHA256 of \"<seconds>.<body>\" with the secret. An answer other than 2xx (3xx for EAS), or none, and it is sent again, with growing pauses. The secret is in this answer and never again, a token in none.",
-			who:   who, asks: newWebhook{}, gives: api.WebhookMade{}, status: http.StatusCreated, refusals: []int{400},
+			about: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; its token is sent to url, the API of GitHub, by default https://api.github.com). Deliveries are signed as https://www.standardwebhooks.com says: webhook-id (the same for each try), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A response other than 2xx (3xx for EAS), or none, is tried again with growing pauses. The response to this request shows the secret, once; no response shows a token.",
+			who:   who, asks: newWebhook{}, gives: api.CreatedWebhook{}, status: http.StatusCreated, refusals: []int{400},
 		},
 		{
 			method: "GET", path: "/webhooks", guard: admin, handle: hooks{h}.listHooks, id: "listWebhooks", summary: "List webhooks",
@@ -116,7 +115,7 @@ func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		if secret == "" {
-			secret = rand.Text()
+			secret = webhook.NewSecret()
 		}
 		hook.Secret = h.Webhooks.Seal(hook.ID, secret)
 		err = h.Store.PutWebhook(r.Context(), hook)
@@ -127,7 +126,7 @@ func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
 	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
-	httpapi.WriteJSON(w, http.StatusCreated, api.WebhookMade{Webhook: viewHook(hook), Secret: secret})
+	httpapi.WriteJSON(w, http.StatusCreated, api.CreatedWebhook{Webhook: viewHook(hook), Secret: secret})
 }
 
 func viewHook(w store.Webhook) api.Webhook {

@@ -6,38 +6,32 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"syscall"
 	"time"
+
+	"code.dny.dev/ssrf"
 )
 
-// ErrForbidden says that the address is not one that webhooks may be sent to.
+// ErrForbidden means that webhooks may not be sent to the address.
 var ErrForbidden = errors.New("the address is inside of a network that webhooks may not be sent to; an administrator can allow it")
 
-// inside are networks that are not the public internet, besides those that netip knows.
-var inside = []netip.Prefix{ //nolint:gochecknoglobals // a constant
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	// Addresses that carry an IPv4 address inside, where it is not looked at.
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
-	netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001:db8::/32"),
+// newGuardian allows the public internet, and some networks besides.
+func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
+	var v4, v6 []netip.Prefix
+	for _, p := range allow {
+		if p.Addr().Is4() {
+			v4 = append(v4, p)
+		} else {
+			v6 = append(v6, p)
+		}
+	}
+	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// Allowed says whether an address may be connected to: the public internet, and networks that are allowed besides.
-func Allowed(addr netip.Addr, allow []netip.Prefix) bool {
-	addr = addr.Unmap().WithZone("")
-	if slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-		return true
-	}
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
-		return false
-	}
-	return !slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
-// NewClient returns a client that connects only to where it may. Answers must come within timeout.
+// NewClient returns a client that connects to the public internet and to the networks that are allowed besides. Responses must arrive
+// within timeout.
 func NewClient(allow []netip.Prefix, timeout time.Duration) *http.Client {
+	guardian := newGuardian(allow)
 	dialer := &net.Dialer{
 		Timeout: timeout,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -45,7 +39,7 @@ func NewClient(allow []netip.Prefix, timeout time.Duration) *http.Client {
 			if err != nil {
 				return fmt.Errorf("%w: %s", ErrForbidden, address)
 			}
-			if !Allowed(host.Addr(), allow) {
+			if guardian.SafeAddr(host.Addr().Unmap().WithZone("")) != nil {
 				return ErrForbidden
 			}
 			return nil

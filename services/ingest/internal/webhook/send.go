@@ -173,7 +173,7 @@ func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (
 	if err != nil {
 		return 0, err
 	}
-	Sign(req.Header, f, secret, []byte(d.Body), time.Now())
+	Sign(req.Header, f, d.ID, secret, []byte(d.Body), time.Now())
 	resp, err := s.client.Do(req)
 	if err != nil {
 		var u *url.Error
@@ -211,7 +211,6 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 		req.Header.Set("Content-Type", f.ContentType())
 	}
 	req.Header.Set("User-Agent", "freeagent/"+version.Version)
-	req.Header.Set(DeliveryHeader, d.ID)
 	req.Header.Set(EventHeader, d.Event)
 	if f == GitHub {
 		token, err := s.unseal(ofToken(w.ID), w.Token)

@@ -40,7 +40,7 @@ type Config struct {
 
 // Deps are what a Service works with.
 type Deps struct {
-	Store *store.Store
+	Store *store.WebhookStore
 	JS    jetstream.JetStream
 	Log   *slog.Logger
 	// Build returns a build as it is now. It is build.ErrNotFound or build.ErrExpired if nobody knows it any more.
@@ -52,7 +52,7 @@ type Deps struct {
 type Service struct {
 	cfg    Config
 	deps   Deps
-	store  *store.Store
+	store  *store.WebhookStore
 	js     jetstream.JetStream
 	log    *slog.Logger
 	client *http.Client

@@ -1,36 +1,34 @@
-// Package dispatch decides the order in which waiting builds run. It does no I/O: the scheduler reads builds, workers and rules,
-// asks this package, and applies the answer as a compare-and-set.
+// Package dispatch hands builds out to workers.
 //
-// # The rule
+// # A hand-out, end to end
 //
-// Each pool and platform is a lane. Within a lane the next build is that of the project with
+//  1. A submit stores a pending build and signals it (transition.Signal). Run begins a round, at most one at a time.
+//  2. The round reads free slots, rules and the heads of the waiting builds (look), asks package order which builds go next, and releases
+//     them: in one transaction a build becomes queued and its hand-out is written to the outbox. At most the free slots and a quarter of
+//     all slots are on offer, so that the order is decided late and a worker that becomes free finds work at once.
+//  3. The outbox's relay publishes the hand-out to BUILD_QUEUE, under the subject of the build's lane (pool and platform).
+//  4. Each lane has one pull consumer. Idle workers wait there with one pull each; the server gives the hand-out to the one that has waited
+//     longest. 128 pulls may wait; workers beyond that are turned away, ask again now and then, and are woken (RunWake) when hand-outs
+//     lie unclaimed.
+//  5. The worker claims the build (package scheduler, Claim): the first claim that finds the build queued, the attempt current and a slot
+//     free gets the lease. The worker then acknowledges the message. A claim that is refused for the build's sake ends the message; one
+//     that is refused for the worker's sake returns it to the queue.
+//  6. A lost attempt, or one that a worker returned, is pending again and starts at 2, after its back-off.
 //
-//  1. the highest effective priority: its own, raised by one for each Rules.AgeEvery that it has waited, but never above the
-//     highest priority that anybody in the lane asked for. So a low priority cannot starve, and ageing changes nothing among equals;
-//  2. the smallest start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queuing", SIGCOMM 1996): each
-//     dispatched build advances its project's tag by its expected duration divided by the project's weight, and a project that was idle
-//     starts at the lane's virtual time, so that it neither saves up credit nor pays for its past. What a project's running builds take
-//     beyond their expected duration counts against it until they end;
-//  3. the fewest running or offered builds, divided by the weight;
-//  4. the oldest head.
+// Nothing depends on the message alone: if it is lost, package handout offers the build again.
 //
-// Within a project: the highest effective priority, then the oldest.
+// # Workers that poll
 //
-// While two projects wait, the slot time that they were given, divided by their weights, differs by at most one build of each. Counting
-// running builds alone would not do: with more projects than slots most of them tie at none.
-//
-// # Limits
-//
-// A project or pool at its limit of running builds is passed over.
-//
-// # Where the memory lives
-//
-// A build keeps the tags that it was dispatched with (columns vstart and vfinish). A project's tag is the largest vfinish of its builds,
-// a lane's virtual time the largest vstart. Nothing is shared that several schedulers would have to lock, and a restart forgets nothing.
-// Two schedulers that choose at the same moment may use the same tags: then the order is off by the builds of one round.
+// Workers of API v1 have no connection to the bus. The gateway polls for them, and Poll releases and assigns a build in one transaction.
+// Many workers poll at once, so one search serves all of a kind (pollCache), and each gets another candidate.
 //
 // # Forecast
 //
-// Simulate runs the same rule ahead over expected durations. Positions, expected starts and the reason why a build waits
-// come from there, so they cannot contradict what is dispatched.
+// Forecast runs the same rule ahead over expected durations (estimates). Positions, expected starts and the reasons why builds wait come
+// from there, so they cannot contradict what is dispatched.
+//
+// # When something is away
+//
+// SQL: rounds fail and are tried again each second. The bus: builds are released, and their hand-outs wait in the outbox. The monitor:
+// forecasts use the medians of whole builds instead of those of stages.
 package dispatch

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
@@ -76,7 +77,7 @@ func lockEnded(ctx context.Context, tx *database.Tx, id string) (t Trace, ok boo
 	if err != nil {
 		return t, false, fmt.Errorf("read build %s: %w", id, err)
 	}
-	t.SubmittedAt, t.AssignedAt, t.FinishedAt = fromMillis(submitted), fromMillis(assigned), fromMillis(finished)
+	t.SubmittedAt, t.AssignedAt, t.FinishedAt = store.FromMillis(submitted), store.FromMillis(assigned), store.FromMillis(finished)
 	var pins int
 	// A statement of its own: it must see a pin that was committed while this one waited for the lock.
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM build_pins WHERE build_id = $1`, id).Scan(&pins); err != nil {
@@ -91,8 +92,8 @@ func bury(ctx context.Context, tx *database.Tx, t Trace) error {
 			finished_at, expired_at, rule, policy, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state, finished_at = excluded.finished_at,
 			expired_at = excluded.expired_at, rule = excluded.rule, policy = excluded.policy, bytes = excluded.bytes, cleaned_at = 0`,
-		t.ID, t.Seq, t.Project, t.Platform, t.State, t.WorkerID, millis(t.SubmittedAt), millis(t.AssignedAt), millis(t.FinishedAt),
-		millis(t.ExpiredAt), t.Rule, t.Policy, t.Bytes)
+		t.ID, t.Seq, t.Project, t.Platform, t.State, t.WorkerID, store.Millis(t.SubmittedAt), store.Millis(t.AssignedAt), store.Millis(t.FinishedAt),
+		store.Millis(t.ExpiredAt), t.Rule, t.Policy, t.Bytes)
 	if err != nil {
 		return err
 	}
@@ -145,20 +146,20 @@ func (s *Store) HasTrace(ctx context.Context, ids []string) (map[string]bool, er
 func scanTrace(row interface{ Scan(...any) error }) (t Trace, err error) {
 	var at [4]int64
 	err = row.Scan(&t.ID, &t.Seq, &t.Project, &t.Platform, &t.State, &t.WorkerID, &at[0], &at[1], &at[2], &at[3], &t.Rule, &t.Policy, &t.Bytes)
-	t.SubmittedAt, t.AssignedAt, t.FinishedAt, t.ExpiredAt = fromMillis(at[0]), fromMillis(at[1]), fromMillis(at[2]), fromMillis(at[3])
+	t.SubmittedAt, t.AssignedAt, t.FinishedAt, t.ExpiredAt = store.FromMillis(at[0]), store.FromMillis(at[1]), store.FromMillis(at[2]), store.FromMillis(at[3])
 	return t, err
 }
 
 // Uncleaned returns traces of which other services may still hold something, in order, beginning after the one given.
 func (s *Store) Uncleaned(ctx context.Context, after Trace, limit int) ([]Trace, error) {
 	return s.traces(ctx, `WHERE cleaned_at = 0 AND (expired_at > $1 OR expired_at = $1 AND id > $2) ORDER BY expired_at, id LIMIT $3`,
-		millis(after.ExpiredAt), after.ID, limit)
+		store.Millis(after.ExpiredAt), after.ID, limit)
 }
 
 // Outlived returns clean traces of builds that expired before t, in order, beginning after the one given.
 func (s *Store) Outlived(ctx context.Context, t time.Time, after Trace, limit int) ([]Trace, error) {
 	return s.traces(ctx, `WHERE cleaned_at > 0 AND expired_at < $1 AND (expired_at > $2 OR expired_at = $2 AND id > $3)
-		ORDER BY expired_at, id LIMIT $4`, millis(t), millis(after.ExpiredAt), after.ID, limit)
+		ORDER BY expired_at, id LIMIT $4`, store.Millis(t), store.Millis(after.ExpiredAt), after.ID, limit)
 }
 
 func (s *Store) traces(ctx context.Context, which string, args ...any) (all []Trace, err error) {
@@ -183,7 +184,7 @@ func (s *Store) traces(ctx context.Context, which string, args ...any) (all []Tr
 // Cleaned notes that no other service holds anything of these builds.
 func (s *Store) Cleaned(ctx context.Context, ids []string, now time.Time) error {
 	return s.tx(ctx, "note clean builds", func(tx *database.Tx) error {
-		marks, args := list(ids, millis(now))
+		marks, args := list(ids, store.Millis(now))
 		_, err := tx.ExecContext(ctx, `UPDATE expired_builds SET cleaned_at = $1 WHERE cleaned_at = 0 AND id IN (`+marks+`)`, args...)
 		return err
 	})
@@ -231,7 +232,7 @@ func (s *Store) Ended(ctx context.Context, workerID string) (completed, failed i
 // CompletedSince counts expired builds that completed since t.
 func (s *Store) CompletedSince(ctx context.Context, t time.Time) (n int64, err error) {
 	err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM expired_builds WHERE state = 'completed' AND finished_at >= $1`,
-		millis(t)).Scan(&n)
+		store.Millis(t)).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count expired builds: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
@@ -18,24 +19,31 @@ type Pin struct {
 // Pin pins a build, or changes the note of its pin; build.ErrNotFound if there is no such build.
 func (s *Store) Pin(ctx context.Context, id string, p Pin) error {
 	return s.tx(ctx, "pin build "+id, func(tx *database.Tx) error {
-		var one int
-		// The lock keeps a sweep that runs now from taking the build away between the look and the pin.
-		err := tx.QueryRowContext(ctx, `SELECT 1 FROM builds WHERE id = $1`+tx.ForUpdate(), id).Scan(&one)
-		if missing(err) {
-			return build.ErrNotFound
-		}
-		if err != nil {
+		if err := lockBuild(ctx, tx, id); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO build_pins (build_id, pinned_at, note) VALUES ($1, $2, $3)
-			ON CONFLICT (build_id) DO UPDATE SET note = excluded.note`, id, millis(p.At), p.Note)
+		_, err := tx.ExecContext(ctx, `INSERT INTO build_pins (build_id, pinned_at, note) VALUES ($1, $2, $3)
+			ON CONFLICT (build_id) DO UPDATE SET note = excluded.note`, id, store.Millis(p.At), p.Note)
 		return err
 	})
 }
 
-// Unpin ends a pin; a build without one is no error.
+// lockBuild keeps a running sweep from removing the build until tx ends; build.ErrNotFound if there is no such build.
+func lockBuild(ctx context.Context, tx *database.Tx, id string) error {
+	var one int
+	err := tx.QueryRowContext(ctx, `SELECT 1 FROM builds WHERE id = $1`+tx.ForUpdate(), id).Scan(&one)
+	if missing(err) {
+		return build.ErrNotFound
+	}
+	return err
+}
+
+// Unpin ends a pin; a build without one is no error. It returns build.ErrNotFound if there is no such build.
 func (s *Store) Unpin(ctx context.Context, id string) error {
 	return s.tx(ctx, "unpin build "+id, func(tx *database.Tx) error {
+		if err := lockBuild(ctx, tx, id); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM build_pins WHERE build_id = $1`, id)
 		return err
 	})
@@ -51,6 +59,6 @@ func (s *Store) Pinned(ctx context.Context, id string) (p Pin, ok bool, err erro
 	if err != nil {
 		return p, false, fmt.Errorf("pin of build %s: %w", id, err)
 	}
-	p.At = fromMillis(at)
+	p.At = store.FromMillis(at)
 	return p, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
@@ -117,7 +118,7 @@ func (s *Store) Plan(ctx context.Context, ps Policies, now time.Time, minAge tim
 		if err := rows.Scan(&c.ID, &c.Project, &c.State, &finished, &c.Bytes, &c.Rule); err != nil {
 			return fmt.Errorf("plan what expires: %w", err)
 		}
-		c.FinishedAt = fromMillis(finished)
+		c.FinishedAt = store.FromMillis(finished)
 		if !take(c) {
 			return nil
 		}

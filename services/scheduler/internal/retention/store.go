@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
@@ -46,7 +47,7 @@ func policies(ctx context.Context, q querier) (all Policies, err error) {
 			return all, fmt.Errorf("read retention policies: %w", err)
 		}
 		p.MaxAge, p.KeepLastAge, p.WorkerAge = span(age), span(keepAge), span(workerAge)
-		p.SetAt, p.EffectiveAt = fromMillis(set), fromMillis(effective)
+		p.SetAt, p.EffectiveAt = store.FromMillis(set), store.FromMillis(effective)
 		if p.Project == "" {
 			all.Farm = p
 		} else {
@@ -62,11 +63,11 @@ func policies(ctx context.Context, q querier) (all Policies, err error) {
 // NextEffective returns when the next policy that waits takes effect; zero if none waits.
 func (s *Store) NextEffective(ctx context.Context, now time.Time) (time.Time, error) {
 	var next sql.NullInt64
-	err := s.db.Read().QueryRowContext(ctx, `SELECT min(effective_at) FROM retention_policies WHERE effective_at > $1`, millis(now)).Scan(&next)
+	err := s.db.Read().QueryRowContext(ctx, `SELECT min(effective_at) FROM retention_policies WHERE effective_at > $1`, store.Millis(now)).Scan(&next)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read retention policies: %w", err)
 	}
-	return fromMillis(next.Int64), nil
+	return store.FromMillis(next.Int64), nil
 }
 
 // SetPolicy replaces a project's policy, or the farm's. build.ErrInvalid if too many projects have one.
@@ -95,7 +96,7 @@ func putPolicy(ctx context.Context, tx *database.Tx, p Policy) error {
 			keep_last_age_ms = excluded.keep_last_age_ms, worker_age_ms = excluded.worker_age_ms, inherits = excluded.inherits,
 			set_at = excluded.set_at, effective_at = excluded.effective_at`,
 		p.Project, p.MaxAge.Milliseconds(), p.MaxBuilds, p.MaxBytes, p.FarmBytes, bit(p.KeepLast), p.KeepLastAge.Milliseconds(),
-		p.WorkerAge.Milliseconds(), bit(p.Inherits), millis(p.SetAt), millis(p.EffectiveAt))
+		p.WorkerAge.Milliseconds(), bit(p.Inherits), store.Millis(p.SetAt), store.Millis(p.EffectiveAt))
 	return err
 }
 
@@ -107,7 +108,7 @@ func (s *Store) RemovePolicy(ctx context.Context, project string, now, effective
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE retention_policies SET inherits = 1, set_at = $1, effective_at = $2
-			WHERE project = $3 AND inherits = 0`, millis(now), millis(effective), project)
+			WHERE project = $3 AND inherits = 0`, store.Millis(now), store.Millis(effective), project)
 		return err
 	})
 }
@@ -115,7 +116,7 @@ func (s *Store) RemovePolicy(ctx context.Context, project string, now, effective
 // Settle forgets the marks of removed policies whose time has come.
 func (s *Store) Settle(ctx context.Context, now time.Time) error {
 	return s.tx(ctx, "settle removed retention policies", func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM retention_policies WHERE inherits = 1 AND effective_at <= $1`, millis(now))
+		_, err := tx.ExecContext(ctx, `DELETE FROM retention_policies WHERE inherits = 1 AND effective_at <= $1`, store.Millis(now))
 		return err
 	})
 }
@@ -147,7 +148,7 @@ type Sweep struct {
 func (s *Store) Acquire(ctx context.Context, holder string, now, until time.Time) (won bool, err error) {
 	err = s.tx(ctx, "take the retention sweep", func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE retention_state SET holder = $1, held_until = $2
-			WHERE id = 1 AND (holder = $1 OR held_until < $3)`, holder, millis(until), millis(now))
+			WHERE id = 1 AND (holder = $1 OR held_until < $3)`, holder, store.Millis(until), store.Millis(now))
 		if err != nil {
 			return err
 		}
@@ -163,7 +164,7 @@ func (s *Store) Record(ctx context.Context, holder string, w Sweep, release bool
 	return s.tx(ctx, "record the retention sweep", func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE retention_state SET began_at = $1, ended_at = $2, builds = $3, bytes = $4, workers = $5,
 			error = $6, held_until = CASE WHEN $7 = 1 THEN 0 ELSE held_until END WHERE id = 1 AND holder = $8`,
-			millis(w.BeganAt), millis(w.EndedAt), w.Builds, w.Bytes, w.Workers, w.Error, bit(release), holder)
+			store.Millis(w.BeganAt), store.Millis(w.EndedAt), w.Builds, w.Bytes, w.Workers, w.Error, bit(release), holder)
 		return err
 	})
 }
@@ -185,7 +186,7 @@ func (s *Store) Status(ctx context.Context) (st Status, err error) {
 	if err != nil {
 		return st, fmt.Errorf("read the state of retention: %w", err)
 	}
-	st.Last.BeganAt, st.Last.EndedAt = fromMillis(began), fromMillis(ended)
+	st.Last.BeganAt, st.Last.EndedAt = store.FromMillis(began), store.FromMillis(ended)
 	return st, nil
 }
 
@@ -213,17 +214,3 @@ func bit(b bool) int64 {
 }
 
 func span(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
@@ -14,7 +15,7 @@ const absent = `online = 0 AND seen_at < $1 AND NOT EXISTS (SELECT 1 FROM builds
 
 // Absent returns the ids of workers that were not seen since t, the longest absent first.
 func (s *Store) Absent(ctx context.Context, t time.Time, limit int) (ids []string, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT id FROM workers WHERE `+absent+` ORDER BY seen_at, id LIMIT $2`, millis(t), limit)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT id FROM workers WHERE `+absent+` ORDER BY seen_at, id LIMIT $2`, store.Millis(t), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read absent workers: %w", err)
 	}
@@ -34,7 +35,7 @@ func (s *Store) Absent(ctx context.Context, t time.Time, limit int) (ids []strin
 
 // CountAbsent counts them.
 func (s *Store) CountAbsent(ctx context.Context, t time.Time) (n int64, err error) {
-	if err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE `+absent, millis(t)).Scan(&n); err != nil {
+	if err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE `+absent, store.Millis(t)).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count absent workers: %w", err)
 	}
 	return n, nil
@@ -43,7 +44,7 @@ func (s *Store) CountAbsent(ctx context.Context, t time.Time) (n int64, err erro
 // ForgetWorkers deletes the workers that are still absent since t.
 func (s *Store) ForgetWorkers(ctx context.Context, t time.Time, ids []string) (n int64, err error) {
 	err = s.tx(ctx, "forget workers", func(tx *database.Tx) error {
-		marks, args := list(ids, millis(t))
+		marks, args := list(ids, store.Millis(t))
 		res, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE `+absent+` AND id IN (`+marks+`)`, args...)
 		if err != nil {
 			return err

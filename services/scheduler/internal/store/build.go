@@ -40,10 +40,10 @@ func scanBuild(row scanner, more ...any) (Build, error) {
 	if err != nil {
 		return Build{}, fmt.Errorf("read a build: %w", err)
 	}
-	b.SubmittedAt, b.QueuedAt, b.AssignedAt = fromMillis(at[0]), fromMillis(at[1]), fromMillis(at[2])
-	b.StartedAt, b.FinishedAt, b.NotBefore = fromMillis(at[3]), fromMillis(at[4]), fromMillis(at[5])
-	b.Timeout, b.StageTTL, b.StageAt = time.Duration(timeout)*time.Millisecond, time.Duration(ttl)*time.Millisecond, fromMillis(at[6])
-	b.OfferedAt = fromMillis(at[7])
+	b.SubmittedAt, b.QueuedAt, b.AssignedAt = FromMillis(at[0]), FromMillis(at[1]), FromMillis(at[2])
+	b.StartedAt, b.FinishedAt, b.NotBefore = FromMillis(at[3]), FromMillis(at[4]), FromMillis(at[5])
+	b.Timeout, b.StageTTL, b.StageAt = time.Duration(timeout)*time.Millisecond, time.Duration(ttl)*time.Millisecond, FromMillis(at[6])
+	b.OfferedAt = FromMillis(at[7])
 	if b.Source, err = refOf(source); err != nil {
 		return Build{}, err
 	}
@@ -93,7 +93,7 @@ func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
 			commit_sha, branch)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING RETURNING seq`,
 		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
-		millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq)
+		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrConflict
 	}
@@ -118,10 +118,10 @@ func (t *Tx) SaveBuild(ctx context.Context, was, now Build) error {
 		error = $6, result = $7, queued_at = $8, assigned_at = $9, started_at = $10, finished_at = $11, not_before = $12,
 			timeout_ms = $13, stage_ttl_ms = $14, stage_at = $15, vstart = $16, vfinish = $17, offered_at = $18, offers = $19
 		WHERE id = $20 AND state = $21 AND attempt = $22`,
-		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, millis(now.QueuedAt),
-		millis(now.AssignedAt), millis(now.StartedAt), millis(now.FinishedAt), millis(now.NotBefore),
-		now.Timeout.Milliseconds(), now.StageTTL.Milliseconds(), millis(now.StageAt),
-		now.VStart, now.VFinish, millis(now.OfferedAt), now.Offers, was.ID, was.State, was.Attempt)
+		now.State, now.Attempt, now.Lost, now.WorkerID, now.Stage, now.Error, result, Millis(now.QueuedAt),
+		Millis(now.AssignedAt), Millis(now.StartedAt), Millis(now.FinishedAt), Millis(now.NotBefore),
+		now.Timeout.Milliseconds(), now.StageTTL.Milliseconds(), Millis(now.StageAt),
+		now.VStart, now.VFinish, Millis(now.OfferedAt), now.Offers, was.ID, was.State, was.Attempt)
 	if err := oneRow(res, err, "save build "+was.ID); err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func oneRow(res sql.Result, err error, doing string) error {
 // InsertAttempt records a hand-out.
 func (t *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO attempts (build_id, number, worker_id, worker_name, claimed_at, outcome)
-		VALUES ($1, $2, $3, $4, $5, $6)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, millis(a.ClaimedAt), a.Outcome)
+		VALUES ($1, $2, $3, $4, $5, $6)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, Millis(a.ClaimedAt), a.Outcome)
 	if err != nil {
 		return fmt.Errorf("insert attempt %d of %s: %w", a.Number, a.BuildID, err)
 	}
@@ -182,6 +182,6 @@ func (t *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
 func (t *Tx) SaveAttempt(ctx context.Context, b Build, o Outcome, ended int64, why string) error {
 	res, err := t.tx.ExecContext(ctx, `UPDATE attempts SET outcome = $1, started_at = $2, ended_at = $3, error = $4
 		WHERE build_id = $5 AND number = $6 AND outcome = $7`,
-		o, millis(b.StartedAt), ended, why, b.ID, b.Attempt, Running)
+		o, Millis(b.StartedAt), ended, why, b.ID, b.Attempt, Running)
 	return oneRow(res, err, fmt.Sprintf("save attempt %d of %s", b.Attempt, b.ID))
 }

@@ -36,7 +36,7 @@ func (t *Tx) InsertHistory(ctx context.Context, b Build) error {
 			submitted_at, assigned_at, started_at, finished_at, wait_told)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1)`,
 		b.Seq, b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.WorkerID, b.Error, b.Profile, refs[0], refs[1], refs[2],
-		b.RetryOf, millis(b.SubmittedAt), millis(b.AssignedAt), millis(b.StartedAt), millis(b.FinishedAt))
+		b.RetryOf, Millis(b.SubmittedAt), Millis(b.AssignedAt), Millis(b.StartedAt), Millis(b.FinishedAt))
 	if err != nil {
 		return fmt.Errorf("take over build %s: %w", b.ID, err)
 	}
@@ -69,8 +69,8 @@ func refTexts(b Build) (texts [3]string, err error) {
 func (t *Tx) InsertEnded(ctx context.Context, a Attempt) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO attempts
 		(build_id, number, worker_id, worker_name, claimed_at, started_at, ended_at, outcome, error)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, millis(a.ClaimedAt),
-		millis(a.StartedAt), millis(a.EndedAt), a.Outcome, a.Error)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, Millis(a.ClaimedAt),
+		Millis(a.StartedAt), Millis(a.EndedAt), a.Outcome, a.Error)
 	if err != nil {
 		return fmt.Errorf("take over attempt %d of %s: %w", a.Number, a.BuildID, err)
 	}
@@ -86,5 +86,5 @@ func (s *Store) After(ctx context.Context, seq int64, limit int32) ([]Build, err
 
 // WorkersAfter gives workers in the order of their id, beginning after the one given.
 func (s *Store) WorkersAfter(ctx context.Context, id string, limit int32) ([]Capacity, error) {
-	return s.capacities(ctx, `WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
+	return capacities(ctx, s.db, `WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
 }

@@ -81,7 +81,7 @@ func (s *Store) Figures(ctx context.Context, since time.Time) (f Figures, err er
 		(SELECT count(*) FROM builds`+hint+` WHERE state = 'completed' AND finished_at >= $1),
 		(SELECT coalesce(sum(ended), 0) FROM totals) + (SELECT coalesce(sum(ended), 0) FROM totals_shards),
 		(SELECT coalesce(sum(build_ms), 0) FROM totals) + (SELECT coalesce(sum(build_ms), 0) FROM totals_shards)`,
-		millis(since)).Scan(&f.Online, &f.Waiting, &f.Leased, &f.CompletedSince, &f.Ended, &ms)
+		Millis(since)).Scan(&f.Online, &f.Waiting, &f.Leased, &f.CompletedSince, &f.Ended, &ms)
 	if err != nil {
 		return Figures{}, fmt.Errorf("count the farm's figures: %w", err)
 	}
@@ -108,7 +108,7 @@ func (s *Store) Held(ctx context.Context, workerID string) ([]Build, error) {
 
 // Workers gives those online first, then the last seen, at most limit. Of those offline with one name, the last seen alone.
 func (s *Store) Workers(ctx context.Context, limit int32) ([]Capacity, error) {
-	return s.capacities(ctx, `WHERE id IN (SELECT id FROM (
+	return capacities(ctx, s.db, `WHERE id IN (SELECT id FROM (
 			SELECT id, online, row_number() OVER (PARTITION BY name, pool ORDER BY online DESC, seen_at DESC, id DESC) AS place FROM workers
 		) AS named WHERE online = 1 OR place = 1)
 		ORDER BY online DESC, seen_at DESC, id LIMIT $1`, limit)

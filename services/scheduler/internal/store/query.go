@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
 // Build reads one build outside a transaction.
@@ -30,7 +31,7 @@ func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error)
 		if err := rows.Scan(&a.BuildID, &a.Number, &a.WorkerID, &a.WorkerName, &claimed, &started, &ended, &a.Outcome, &a.Error); err != nil {
 			return nil, fmt.Errorf("attempts of %s: %w", buildID, err)
 		}
-		a.ClaimedAt, a.StartedAt, a.EndedAt = fromMillis(claimed), fromMillis(started), fromMillis(ended)
+		a.ClaimedAt, a.StartedAt, a.EndedAt = FromMillis(claimed), FromMillis(started), FromMillis(ended)
 		all = append(all, a)
 	}
 	return all, rows.Err()
@@ -42,45 +43,33 @@ func (s *Store) Queued(ctx context.Context) ([]Build, error) {
 	return collect(rows, err, "queued builds")
 }
 
-func (s *Store) count(ctx context.Context, q string, args ...any) (map[Lane]map[string]int, error) {
-	rows, err := s.db.Read().QueryContext(ctx, q, args...)
+// countByLane runs a query for pool, platform and count(*).
+func countByLane(ctx context.Context, db *database.DB, q string, args ...any) (map[Lane]int, error) {
+	rows, err := db.Read().QueryContext(ctx, q+` GROUP BY pool, platform`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count builds: %w", err)
 	}
 	defer rows.Close()
-	counts := map[Lane]map[string]int{}
+	counts := map[Lane]int{}
 	for rows.Next() {
 		var l Lane
-		var project string
 		var n int
-		if err := rows.Scan(&l.Pool, &l.Platform, &project, &n); err != nil {
+		if err := rows.Scan(&l.Pool, &l.Platform, &n); err != nil {
 			return nil, fmt.Errorf("count builds: %w", err)
 		}
-		if counts[l] == nil {
-			counts[l] = map[string]int{}
-		}
-		counts[l][project] = n
+		counts[l] = n
 	}
 	return counts, rows.Err()
 }
 
 // QueuedByLane counts the hand-outs on offer.
 func (s *Store) QueuedByLane(ctx context.Context) (map[Lane]int, error) {
-	byProject, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'queued' GROUP BY pool, platform`)
-	if err != nil {
-		return nil, err
-	}
-	counts := map[Lane]int{}
-	for l, m := range byProject {
-		counts[l] = m[""]
-	}
-	return counts, nil
+	return countByLane(ctx, s.db, `SELECT pool, platform, count(*) FROM builds WHERE state = 'queued'`)
 }
 
-// Untaken returns the lanes in which builds are on offer since before then.
-func (s *Store) Untaken(ctx context.Context, then time.Time) ([]Lane, error) {
-	counts, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'queued' AND queued_at <= $1
-		GROUP BY pool, platform`, millis(then))
+// Unclaimed returns the lanes in which builds have been on offer since before then.
+func (s *Store) Unclaimed(ctx context.Context, then time.Time) ([]Lane, error) {
+	counts, err := countByLane(ctx, s.db, `SELECT pool, platform, count(*) FROM builds WHERE state = 'queued' AND queued_at <= $1`, Millis(then))
 	return slices.Collect(maps.Keys(counts)), err
 }
 
@@ -99,8 +88,8 @@ type Capacity struct {
 	Held int32
 }
 
-func (s *Store) capacities(ctx context.Context, which string, args ...any) ([]Capacity, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+workerColumns+`, (SELECT count(*) FROM builds b
+func capacities(ctx context.Context, db *database.DB, which string, args ...any) ([]Capacity, error) {
+	rows, err := db.Read().QueryContext(ctx, `SELECT `+workerColumns+`, (SELECT count(*) FROM builds b
 			WHERE b.worker_id = workers.id AND b.state IN ('assigned', 'building'))
 		FROM workers `+which, args...)
 	if err != nil {

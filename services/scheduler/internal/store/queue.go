@@ -19,7 +19,7 @@ type Lane struct {
 // HasPending reports whether any build may be dispatched now.
 func (s *Store) HasPending(ctx context.Context, now time.Time) (has bool, err error) {
 	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM builds WHERE state = 'pending' AND not_before <= $1)`,
-		millis(now)).Scan(&has)
+		Millis(now)).Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("look for pending builds: %w", err)
 	}
@@ -28,8 +28,7 @@ func (s *Store) HasPending(ctx context.Context, now time.Time) (has bool, err er
 
 // PendingLanes returns the lanes with builds that may be dispatched now.
 func (s *Store) PendingLanes(ctx context.Context, now time.Time) ([]Lane, error) {
-	counts, err := s.count(ctx, `SELECT pool, platform, '', count(*) FROM builds WHERE state = 'pending' AND not_before <= $1
-		GROUP BY pool, platform`, millis(now))
+	counts, err := countByLane(ctx, s.db, `SELECT pool, platform, count(*) FROM builds WHERE state = 'pending' AND not_before <= $1`, Millis(now))
 	lanes := make([]Lane, 0, len(counts))
 	for l := range counts {
 		lanes = append(lanes, l)
@@ -67,7 +66,7 @@ func (s *Store) Heads(ctx context.Context, l Lane, now time.Time, n int) ([]Buil
 	if s.db.Dialect() == database.SQLite {
 		q = headsSQLite
 	}
-	rows, err := s.db.Read().QueryContext(ctx, q, l.Pool, l.Platform, millis(now), n)
+	rows, err := s.db.Read().QueryContext(ctx, q, l.Pool, l.Platform, Millis(now), n)
 	return collect(rows, err, "first pending builds")
 }
 
@@ -126,7 +125,7 @@ func (s *Store) Loads(ctx context.Context) ([]Load, error) {
 		if err := rows.Scan(&l.Pool, &l.Platform, &l.Project, &assigned); err != nil {
 			return nil, fmt.Errorf("read running builds: %w", err)
 		}
-		l.AssignedAt = fromMillis(assigned)
+		l.AssignedAt = FromMillis(assigned)
 		all = append(all, l)
 	}
 	return all, rows.Err()
@@ -201,7 +200,7 @@ func (s *Store) Groups(ctx context.Context, joinedSince time.Time) ([]Group, err
 			SELECT worker_id, count(*) AS n FROM builds WHERE state IN ('assigned', 'building') GROUP BY worker_id
 		) AS held ON held.worker_id = workers.id
 		WHERE draining = 0 AND (online = 1 OR registered_at > $1 AND seen_at = registered_at)
-		GROUP BY pool, platforms, polls ORDER BY pool, platforms, polls`, millis(joinedSince))
+		GROUP BY pool, platforms, polls ORDER BY pool, platforms, polls`, Millis(joinedSince))
 	if err != nil {
 		return nil, fmt.Errorf("count slots: %w", err)
 	}
@@ -218,13 +217,6 @@ func (s *Store) Groups(ctx context.Context, joinedSince time.Time) ([]Group, err
 		all = append(all, g)
 	}
 	return all, rows.Err()
-}
-
-// OfferedBefore returns the builds whose hand-out was last put on the queue before then, without their objects.
-func (s *Store) OfferedBefore(ctx context.Context, then time.Time) ([]Build, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds
-		WHERE state = 'queued' AND queued_at < $1 AND offered_at < $1 ORDER BY seq`, millis(then))
-	return collect(rows, err, "builds on offer for long")
 }
 
 // workerNames adds who held the current attempt to the columns of a build.

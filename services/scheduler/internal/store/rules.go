@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
 // ProjectRule is what the administrator set for a project; a field that is 0 or nil means the farm's default.
@@ -24,9 +26,29 @@ type PoolRule struct {
 	MaxRunning int32
 }
 
-// ProjectRules returns the rules of every project that has one, in the order of names.
-func (s *Store) ProjectRules(ctx context.Context) ([]ProjectRule, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT project, weight, max_running, max_priority, supersede FROM project_rules ORDER BY project`)
+// Rules is what administrators set.
+type Rules struct {
+	// Projects and Pools have the rules of those that have one, in the order of names.
+	Projects []ProjectRule
+	Pools    []PoolRule
+	// Timeouts are by project.
+	Timeouts map[string]Timeouts
+}
+
+// Rules reads all rules.
+func (s *Store) Rules(ctx context.Context) (r Rules, err error) {
+	if r.Projects, err = projectRules(ctx, s.db); err != nil {
+		return r, err
+	}
+	if r.Pools, err = poolRules(ctx, s.db); err != nil {
+		return r, err
+	}
+	r.Timeouts, err = timeouts(ctx, s.db)
+	return r, err
+}
+
+func projectRules(ctx context.Context, db *database.DB) ([]ProjectRule, error) {
+	rows, err := db.Read().QueryContext(ctx, `SELECT project, weight, max_running, max_priority, supersede FROM project_rules ORDER BY project`)
 	if err != nil {
 		return nil, fmt.Errorf("read project rules: %w", err)
 	}
@@ -68,9 +90,8 @@ func (t *Tx) DeleteProjectRule(ctx context.Context, project string) error {
 	return nil
 }
 
-// PoolRules returns the rules of every pool that has one, in the order of names.
-func (s *Store) PoolRules(ctx context.Context) ([]PoolRule, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT pool, max_running FROM pool_rules ORDER BY pool`)
+func poolRules(ctx context.Context, db *database.DB) ([]PoolRule, error) {
+	rows, err := db.Read().QueryContext(ctx, `SELECT pool, max_running FROM pool_rules ORDER BY pool`)
 	if err != nil {
 		return nil, fmt.Errorf("read pool rules: %w", err)
 	}

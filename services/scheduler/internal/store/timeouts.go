@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
 // Timeouts are what a project has instead of the configuration's; what is 0 or absent is the configuration's. A WaitAlert below 0
@@ -19,9 +20,8 @@ type Timeouts struct {
 // Empty says that there is nothing in it.
 func (t Timeouts) Empty() bool { return len(t.StageTTLs) == 0 && t.Build == 0 && t.WaitAlert == 0 }
 
-// Timeouts gives those of every project that has some.
-func (s *Store) Timeouts(ctx context.Context) (map[string]Timeouts, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT project, stage_ttls, timeout_s, wait_alert_s FROM project_timeouts`)
+func timeouts(ctx context.Context, db *database.DB) (map[string]Timeouts, error) {
+	rows, err := db.Read().QueryContext(ctx, `SELECT project, stage_ttls, timeout_s, wait_alert_s FROM project_timeouts`)
 	if err != nil {
 		return nil, fmt.Errorf("read timeouts: %w", err)
 	}
@@ -78,19 +78,19 @@ func (s *Store) Overdue(ctx context.Context, now, t time.Time, grace time.Durati
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
 		WHERE state IN ('assigned', 'building')
 			AND (timeout_ms = 0 AND assigned_at < $1 OR timeout_ms > 0 AND assigned_at < $2 - timeout_ms)
-		ORDER BY assigned_at LIMIT 5000`, millis(t), millis(now.Add(-grace)))
+		ORDER BY assigned_at LIMIT 5000`, Millis(t), Millis(now.Add(-grace)))
 	return collect(rows, err, "overdue builds")
 }
 
 // LongWaiting gives waiting builds that were submitted before t and of which that was not told, the oldest first.
 func (s *Store) LongWaiting(ctx context.Context, t time.Time) ([]Build, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+buildColumns+` FROM builds
-		WHERE state IN ('pending', 'queued') AND wait_told = 0 AND submitted_at < $1 ORDER BY seq LIMIT 1000`, millis(t))
+		WHERE state IN ('pending', 'queued') AND wait_told = 0 AND submitted_at < $1 ORDER BY seq LIMIT 1000`, Millis(t))
 	return collect(rows, err, "builds that wait")
 }
 
-// TellWaiting notes that a build's waiting was told; false if it was, or waits no more.
-func (t *Tx) TellWaiting(ctx context.Context, id string) (bool, error) {
+// MarkWaitAlert notes that a build's waiting was told; false if it was, or waits no more.
+func (t *Tx) MarkWaitAlert(ctx context.Context, id string) (bool, error) {
 	res, err := t.tx.ExecContext(ctx, `UPDATE builds SET wait_told = 1 WHERE id = $1 AND wait_told = 0 AND state IN ('pending', 'queued')`, id)
 	if err != nil {
 		return false, fmt.Errorf("note that %s waits: %w", id, err)

@@ -46,7 +46,7 @@ type Build struct {
 	// StageAt is when its present stage began.
 	StageAt time.Time
 
-	// VStart and VFinish are the tags of fair queueing that it was dispatched with (package dispatch); 0 before.
+	// VStart and VFinish are the tags of fair queueing that it was dispatched with (package order); 0 before.
 	VStart, VFinish float64
 	// OfferedAt is when its current hand-out was last put on the queue, Offers how often, in this attempt.
 	OfferedAt time.Time
@@ -133,14 +133,16 @@ func platformsOf(text string) []build.Platform {
 	return ps
 }
 
-func millis(t time.Time) int64 {
+// Millis returns t in Unix milliseconds, 0 for the zero time.
+func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMilli()
 }
 
-func fromMillis(ms int64) time.Time {
+// FromMillis is the inverse of Millis, in UTC.
+func FromMillis(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}

@@ -29,7 +29,7 @@ func scanWorker(row scanner, more ...any) (Worker, error) {
 		return Worker{}, fmt.Errorf("labels of worker %s: %w", w.ID, err)
 	}
 	w.Platforms, w.Online, w.Draining, w.Polls = platformsOf(platforms), online != 0, draining != 0, polls != 0
-	w.RegisteredAt, w.SeenAt = fromMillis(registered), fromMillis(seen)
+	w.RegisteredAt, w.SeenAt = FromMillis(registered), FromMillis(seen)
 	return w, nil
 }
 
@@ -51,7 +51,7 @@ func (t *Tx) PutWorker(ctx context.Context, w Worker) error {
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, pool = excluded.pool, platforms = excluded.platforms,
 			slots = excluded.slots, labels = excluded.labels, version = excluded.version,
 			polls = excluded.polls, draining = 0`,
-		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, millis(w.RegisteredAt), bit(w.Polls))
+		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, Millis(w.RegisteredAt), bit(w.Polls))
 	if err != nil {
 		return fmt.Errorf("put worker %s: %w", w.ID, err)
 	}
@@ -67,7 +67,7 @@ func (t *Tx) InsertWorker(ctx context.Context, w Worker) error {
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)`,
 		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, bit(w.Polls),
-		millis(w.RegisteredAt), millis(w.SeenAt))
+		Millis(w.RegisteredAt), Millis(w.SeenAt))
 	if err != nil {
 		return fmt.Errorf("take over worker %s: %w", w.ID, err)
 	}
@@ -90,7 +90,7 @@ func (t *Tx) Worker(ctx context.Context, id string) (Worker, error) {
 // SetOnline writes whether a worker speaks. slots of 0 leaves them.
 func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32, at time.Time) error {
 	_, err := t.tx.ExecContext(ctx, `UPDATE workers SET online = $1, seen_at = $2,
-		slots = CASE WHEN $3 > 0 THEN $3 ELSE slots END WHERE id = $4`, bit(online), millis(at), slots, id)
+		slots = CASE WHEN $3 > 0 THEN $3 ELSE slots END WHERE id = $4`, bit(online), Millis(at), slots, id)
 	if err != nil {
 		return fmt.Errorf("set worker %s online: %w", id, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 )
 
 // Whose certificates are written.
@@ -17,7 +18,7 @@ const (
 )
 
 func (r *run) writeBuilds(ctx context.Context) error {
-	return pages(ctx, r, "builds", func(ctx context.Context, p api.ExportedBuilds) (string, error) {
+	return pages(ctx, r, "builds", func(ctx context.Context, p legacyapi.ExportedBuilds) (string, error) {
 		for _, b := range p.Builds {
 			if err := r.writeBuild(ctx, b); err != nil {
 				return "", fmt.Errorf("build %s: %w", b.ID, err)
@@ -28,7 +29,7 @@ func (r *run) writeBuilds(ctx context.Context) error {
 }
 
 // writeBuild writes the files first, then the row with its log: a build that has a row is whole.
-func (r *run) writeBuild(ctx context.Context, b api.ExportedBuild) error {
+func (r *run) writeBuild(ctx context.Context, b legacyapi.ExportedBuild) error {
 	row := former.Build{
 		ID: b.ID, Status: b.Status, Platform: b.Platform, SubmittedAt: b.SubmittedAt, WorkerID: orNil(b.WorkerID),
 		StartedAt: orNil(b.StartedAt), CompletedAt: orNil(b.CompletedAt), ErrorMessage: orNil(b.Error), AccessToken: b.AccessToken,
@@ -72,7 +73,7 @@ func orNil[T comparable](v T) *T {
 }
 
 // knowWorker writes a row for a worker that is gone here: the build's row names it.
-func (r *run) knowWorker(ctx context.Context, batch *former.Batch, b api.ExportedBuild) error {
+func (r *run) knowWorker(ctx context.Context, batch *former.Batch, b legacyapi.ExportedBuild) error {
 	if b.WorkerID == "" || r.known[b.WorkerID] {
 		return nil
 	}
@@ -91,7 +92,7 @@ func (r *run) knowWorker(ctx context.Context, batch *former.Batch, b api.Exporte
 // writeLog adds what the log has beyond the lines that are there.
 func (r *run) writeLog(ctx context.Context, batch *former.Batch, id string, present int64) (written int64, err error) {
 	n := int64(0)
-	err = r.server.Logs(ctx, id, func(l api.LogLine) error {
+	err = r.server.Builds.ReadLog(ctx, id, func(l api.LogLine) error {
 		if n++; n <= present {
 			return nil
 		}
@@ -106,7 +107,7 @@ func (r *run) writeLog(ctx context.Context, batch *former.Batch, id string, pres
 }
 
 // writeFiles writes what the build has of files and puts their paths into the row.
-func (r *run) writeFiles(ctx context.Context, b api.ExportedBuild, row *former.Build) error {
+func (r *run) writeFiles(ctx context.Context, b legacyapi.ExportedBuild, row *former.Build) error {
 	row.SourcePath, row.NoSource, row.NoResult = r.stored("builds", b.ID+".zip"), b.SourceID == "", b.ResultID == ""
 	if err := r.writeFile(ctx, "sources", b, b.SourceID, b.Source, "builds", b.ID+".zip"); err != nil {
 		return err

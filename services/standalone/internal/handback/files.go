@@ -11,14 +11,14 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 )
 
 // errDamaged says that a file did not arrive as the server knows it.
 var errDamaged = errors.New("what came is not what the server has: SHA-256 differs")
 
 // writeFile writes a file of a build unless it is there with the same content. One that the server lacks is told.
-func (r *run) writeFile(ctx context.Context, kind string, b api.ExportedBuild, id, sum, folder, name string) error {
+func (r *run) writeFile(ctx context.Context, kind string, b legacyapi.ExportedBuild, id, sum, folder, name string) error {
 	if id == "" {
 		r.report.leave(kind, b.ID, "the server does not have the file")
 		return nil
@@ -69,7 +69,7 @@ func (r *run) fetch(ctx context.Context, id, sum, to string) (err error) {
 		}
 	}()
 	h := sha256.New()
-	_, err = r.server.ExportFile(ctx, id, io.MultiWriter(f, h))
+	_, err = legacyapi.New(r.server).ExportFile(ctx, id, io.MultiWriter(f, h))
 	if err == nil && hex.EncodeToString(h.Sum(nil)) != sum {
 		err = errDamaged
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 )
 
 // Options of an export.
@@ -119,7 +120,7 @@ func Run(ctx context.Context, server *api.Client, to *former.Writer, opts Option
 func pages[P any](ctx context.Context, r *run, kind string, use func(context.Context, P) (next string, err error)) error {
 	for after := ""; ; {
 		var p P
-		if err := r.server.Export(ctx, kind, after, &p); err != nil {
+		if err := legacyapi.New(r.server).Export(ctx, kind, after, &p); err != nil {
 			return err
 		}
 		next, err := use(ctx, p)
@@ -131,7 +132,7 @@ func pages[P any](ctx context.Context, r *run, kind string, use func(context.Con
 }
 
 func (r *run) writeWorkers(ctx context.Context) error {
-	return pages(ctx, r, "workers", func(ctx context.Context, p api.ExportedWorkers) (string, error) {
+	return pages(ctx, r, "workers", func(ctx context.Context, p legacyapi.ExportedWorkers) (string, error) {
 		return p.Next, r.to.Write(ctx, func(b *former.Batch) error {
 			for _, w := range p.Workers {
 				fresh, err := b.PutWorker(ctx, worker(w))
@@ -146,7 +147,7 @@ func (r *run) writeWorkers(ctx context.Context) error {
 	})
 }
 
-func worker(w api.ExportedWorker) former.Worker {
+func worker(w legacyapi.ExportedWorker) former.Worker {
 	return former.Worker{ // idle: what it holds becomes pending there, and whether it is there shows at its next poll
 		ID: w.ID, Name: w.Name, Status: "idle", Capabilities: capabilities(w), RegisteredAt: w.RegisteredAt, SeenAt: w.SeenAt,
 		Completed: w.Completed, Failed: w.Failed,
@@ -154,7 +155,7 @@ func worker(w api.ExportedWorker) former.Worker {
 }
 
 // capabilities are what the worker said there, or what is known of it here in the same words.
-func capabilities(w api.ExportedWorker) string {
+func capabilities(w legacyapi.ExportedWorker) string {
 	if said := w.Labels[former.CapabilitiesLabel]; said != "" {
 		return said
 	}
@@ -173,7 +174,7 @@ func capabilities(w api.ExportedWorker) string {
 }
 
 func (r *run) writeSnapshots(ctx context.Context) error {
-	return pages(ctx, r, "snapshots", func(ctx context.Context, p api.ExportedSnapshots) (string, error) {
+	return pages(ctx, r, "snapshots", func(ctx context.Context, p legacyapi.ExportedSnapshots) (string, error) {
 		return p.Next, r.to.Write(ctx, func(b *former.Batch) error {
 			for _, s := range p.Snapshots {
 				fresh, err := b.PutSnapshot(ctx, former.Snapshot{
@@ -190,7 +191,7 @@ func (r *run) writeSnapshots(ctx context.Context) error {
 }
 
 func (r *run) writeReports(ctx context.Context) error {
-	return pages(ctx, r, "reports", func(ctx context.Context, p api.ExportedReports) (string, error) {
+	return pages(ctx, r, "reports", func(ctx context.Context, p legacyapi.ExportedReports) (string, error) {
 		return p.Next, r.to.Write(ctx, func(b *former.Batch) error {
 			for _, d := range p.Reports {
 				if !r.known[d.WorkerID] {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 	"github.com/expo-free-agent/freeagent/shared/text"
@@ -30,7 +30,7 @@ const (
 // item is a build on its way.
 type item struct {
 	row   former.Build
-	to    api.FormerBuild
+	to    legacyapi.Build
 	files []*file
 	lines int64
 }
@@ -103,7 +103,7 @@ func (r *run) bringBuilds(ctx context.Context, rows []former.Build) error {
 }
 
 // ask has builds taken over, or only looked at, in as many requests as their logs and messages need.
-func (r *run) ask(ctx context.Context, items []*item, check bool) (found []api.Found, err error) {
+func (r *run) ask(ctx context.Context, items []*item, check bool) (found []legacyapi.Found, err error) {
 	for len(items) > 0 {
 		n, size := 0, 0
 		for n < len(items) && (n == 0 || size+items[n].weight() <= askBytes) {
@@ -129,13 +129,13 @@ func (i *item) weight() int {
 	return n
 }
 
-func (r *run) askSome(ctx context.Context, items []*item, check bool) ([]api.Found, error) {
-	req := api.FormerBuilds{Check: check}
+func (r *run) askSome(ctx context.Context, items []*item, check bool) ([]legacyapi.Found, error) {
+	req := legacyapi.Builds{Check: check}
 	for _, i := range items {
 		req.Builds = append(req.Builds, i.to)
 	}
-	var resp api.FoundAll
-	if err := r.server.Import(ctx, "builds", req, &resp); err != nil {
+	var resp legacyapi.FoundAll
+	if err := legacyapi.New(r.server).Import(ctx, "builds", req, &resp); err != nil {
 		return nil, err
 	}
 	if len(resp.Found) != len(items) {
@@ -147,7 +147,7 @@ func (r *run) askSome(ctx context.Context, items []*item, check bool) ([]api.Fou
 // errShort says that an answer does not fit its question.
 var errShort = errors.New("the server answered for another number of things than it was asked")
 
-func eachFound(resp api.FoundAll, n int, f func(int, api.Found)) error {
+func eachFound(resp legacyapi.FoundAll, n int, f func(int, legacyapi.Found)) error {
 	if len(resp.Found) != n {
 		return errShort
 	}
@@ -247,8 +247,8 @@ func (r *run) leaveWhole(ctx context.Context, i *item, why string) error {
 	return err
 }
 
-func toServer(row former.Build) api.FormerBuild {
-	to := api.FormerBuild{
+func toServer(row former.Build) legacyapi.Build {
+	to := legacyapi.Build{
 		ID: row.ID, Platform: row.Platform, Status: row.Status, SubmittedAt: row.SubmittedAt, WorkerID: orZero(row.WorkerID),
 		StartedAt: orZero(row.StartedAt), CompletedAt: orZero(row.CompletedAt), Error: text.Shorten(orZero(row.ErrorMessage), maxError),
 	}

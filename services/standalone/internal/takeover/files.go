@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // file is what goes up of a build.
 type file struct {
-	api.FormerFile
+	legacyapi.File
 
 	// counts is the kind that it is counted as, and things how many it holds: lines of a log.
 	counts string
@@ -79,8 +80,8 @@ func (r *run) prepareFile(i *item, kind, counts, stored string, sum *string, siz
 	r.bytes += n
 	r.report.Of(counts).Bytes += n
 	i.files = append(i.files, &file{
-		FormerFile: api.FormerFile{BuildID: i.row.ID, Kind: kind, Name: path.Base(stored), Size: n, SHA256: hash},
-		counts:     counts, things: 1, drop: func() {},
+		File:   legacyapi.File{BuildID: i.row.ID, Kind: kind, Name: path.Base(stored), Size: n, SHA256: hash},
+		counts: counts, things: 1, drop: func() {},
 		open: func() (io.ReadCloser, error) { return r.from.File(stored) },
 	})
 	return nil
@@ -116,12 +117,12 @@ func (r *run) bringFiles(ctx context.Context, items []*item) error {
 }
 
 func (r *run) bringSome(ctx context.Context, files []*file) error {
-	req := api.FormerFiles{Check: r.check}
+	req := legacyapi.Files{Check: r.check}
 	for _, f := range files {
-		req.Files = append(req.Files, f.FormerFile)
+		req.Files = append(req.Files, f.File)
 	}
-	var resp api.FormerPlaces
-	if err := r.server.Import(ctx, "files", req, &resp); err != nil {
+	var resp legacyapi.Places
+	if err := legacyapi.New(r.server).Import(ctx, "files", req, &resp); err != nil {
 		return err
 	}
 	if len(resp.Places) != len(files) {
@@ -167,7 +168,7 @@ func (r *run) upload(ctx context.Context, f *file, to *api.Upload) error {
 		return err
 	}
 	defer body.Close()
-	_, err = r.server.Upload(ctx, api.Grant{URL: to.URL, Headers: to.Headers}, sized{body, f.Size}, nil)
+	_, err = r.server.Objects.Upload(ctx, api.Grant{URL: to.URL, Headers: to.Headers}, sized{body, f.Size}, nil)
 	if err != nil {
 		return fmt.Errorf("the %s of build %s: %w", f.Kind, f.BuildID, err)
 	}

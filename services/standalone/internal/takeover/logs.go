@@ -12,7 +12,7 @@ import (
 	"os"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -44,8 +44,8 @@ func (r *run) prepareLog(ctx context.Context, i *item) error {
 	}
 	i.to.LogSum, i.to.LogSize, i.to.LogLines = hex.EncodeToString(s.hash.Sum(nil)), s.size, i.lines
 	i.files = append(i.files, &file{
-		FormerFile: api.FormerFile{BuildID: i.row.ID, Kind: "log", Name: "log.zst", Size: s.size, SHA256: i.to.LogSum, Lines: i.lines},
-		counts:     Lines, things: i.lines, open: s.open, drop: func() { _ = s.close() },
+		File:   legacyapi.File{BuildID: i.row.ID, Kind: "log", Name: "log.zst", Size: s.size, SHA256: i.to.LogSum, Lines: i.lines},
+		counts: Lines, things: i.lines, open: s.open, drop: func() { _ = s.close() },
 	})
 	return nil
 }
@@ -62,7 +62,7 @@ func (r *run) openLog(ctx context.Context, i *item) error {
 			left++
 			return nil
 		}
-		i.to.Log = append(i.to.Log, api.FormerLine{At: l.At, Level: levelOf(l.Level), Message: message})
+		i.to.Log = append(i.to.Log, legacyapi.Line{At: l.At, Level: levelOf(l.Level), Message: message})
 		return nil
 	})
 	r.report.leave(Lines, i.row.ID, fmt.Sprintf("its build goes on here, and of what was logged before only %d KB are kept", maxOpenLog>>10), left)

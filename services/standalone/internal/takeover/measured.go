@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -27,7 +27,7 @@ func (r *run) snapshots(ctx context.Context) error {
 			return err
 		}
 		after, done = rows[len(rows)-1].ID, done+int64(len(rows))
-		req := api.FormerSnapshots{Check: r.check}
+		req := legacyapi.Snapshots{Check: r.check}
 		for _, s := range rows {
 			if why, err := r.badSnapshot(ctx, s); err != nil {
 				return err
@@ -35,7 +35,7 @@ func (r *run) snapshots(ctx context.Context) error {
 				r.report.leave(Snapshots, s.BuildID, why, 1)
 				continue
 			}
-			req.Snapshots = append(req.Snapshots, api.FormerSnapshot{
+			req.Snapshots = append(req.Snapshots, legacyapi.Snapshot{
 				Number: s.ID, BuildID: s.BuildID, At: s.At, CPUPercent: s.CPUPercent, MemoryMB: s.MemoryMB,
 			})
 		}
@@ -65,8 +65,8 @@ func (r *run) tally(ctx context.Context, what, kind string, req any, n int) erro
 	if n == 0 {
 		return nil
 	}
-	var t api.Tally
-	if err := r.server.Import(ctx, what, req, &t); err != nil {
+	var t legacyapi.Tally
+	if err := legacyapi.New(r.server).Import(ctx, what, req, &t); err != nil {
 		return err
 	}
 	if t.Added+t.Present+t.Differ != int64(n) {
@@ -94,7 +94,7 @@ func (r *run) reports(ctx context.Context) error {
 }
 
 func (r *run) bringReports(ctx context.Context, rows []former.Report) error {
-	req, size := api.FormerReports{Check: r.check}, 0
+	req, size := legacyapi.Reports{Check: r.check}, 0
 	send := func() error {
 		err := r.tally(ctx, "reports", Reports, req, len(req.Reports))
 		req.Reports, size = nil, 0
@@ -111,7 +111,7 @@ func (r *run) bringReports(ctx context.Context, rows []former.Report) error {
 			}
 			size = len(d.Checks)
 		}
-		req.Reports = append(req.Reports, api.FormerReport{
+		req.Reports = append(req.Reports, legacyapi.Report{
 			ID: d.ID, WorkerID: d.WorkerID, Status: d.Status, RunAt: d.RunAt, DurationMs: d.DurationMs, AutoFixed: d.AutoFixed,
 			Checks: json.RawMessage(d.Checks),
 		})

@@ -8,13 +8,14 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 )
 
 // The server's words for what became of a thing.
 const (
-	added   = api.FormerAdded
-	present = api.FormerPresent
-	differs = api.FormerDiffers
+	added   = legacyapi.Added
+	present = legacyapi.Present
+	differs = legacyapi.Differs
 )
 
 // Options of a run.

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/former"
-	"github.com/expo-free-agent/freeagent/shared/api"
+	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -34,7 +34,7 @@ func (r *run) workers(ctx context.Context) error {
 }
 
 func (r *run) bringWorkers(ctx context.Context, rows []former.Worker) error {
-	req := api.FormerWorkers{Check: r.check}
+	req := legacyapi.Workers{Check: r.check}
 	for _, w := range rows {
 		if !build.ValidID(w.ID) {
 			r.report.leave(Workers, w.ID, "its id cannot be used", 1)
@@ -42,11 +42,11 @@ func (r *run) bringWorkers(ctx context.Context, rows []former.Worker) error {
 		}
 		req.Workers = append(req.Workers, worker(w))
 	}
-	var resp api.FoundAll
-	if err := r.server.Import(ctx, "workers", req, &resp); err != nil {
+	var resp legacyapi.FoundAll
+	if err := legacyapi.New(r.server).Import(ctx, "workers", req, &resp); err != nil {
 		return err
 	}
-	return eachFound(resp, len(req.Workers), func(i int, f api.Found) {
+	return eachFound(resp, len(req.Workers), func(i int, f legacyapi.Found) {
 		if f.Outcome == differs {
 			r.report.differ(Workers, req.Workers[i].ID, f.Note, 1)
 			return
@@ -58,14 +58,14 @@ func (r *run) bringWorkers(ctx context.Context, rows []former.Worker) error {
 // capabilitiesLabel keeps what a worker said of itself, as it said it.
 const capabilitiesLabel = former.CapabilitiesLabel
 
-func worker(w former.Worker) api.FormerWorker {
+func worker(w former.Worker) legacyapi.Worker {
 	var can struct {
 		Platforms []string `json:"platforms"`
 		Slots     float64  `json:"maxConcurrentBuilds"`
 		Xcode     string   `json:"xcode_version"`
 	}
 	_ = json.Unmarshal([]byte(w.Capabilities), &can) // what is no JSON says nothing
-	f := api.FormerWorker{
+	f := legacyapi.Worker{
 		ID: w.ID, Name: text.Cut(text.Line(w.Name), maxWorkerName), Slots: int(min(max(can.Slots, 1), maxSlots)),
 		Labels: map[string]string{capabilitiesLabel: text.Clean(w.Capabilities)}, RegisteredAt: w.RegisteredAt, SeenAt: w.SeenAt,
 	}

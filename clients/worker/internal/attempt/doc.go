@@ -1,0 +1,19 @@
+// Package attempt runs claimed builds on this machine.
+//
+// # Overview
+//
+//	source -> plan -> stages -> result -> outcome
+//
+// A Runner runs attempts and knows which of them run. Around the work of an attempt its lease is renewed, its log is sent and its stages are
+// reported.
+//
+// # How an attempt ends
+//
+// The work of an attempt ends by itself, by the build's timeout or since the worker stops; then its outcome is reported. When the lease is lost
+// or the build is cancelled, the attempt is abandoned: its processes are killed and nothing more is reported.
+//
+// # Whose fault it is
+//
+// A failed stage, a faulty project and a damaged source are the build's: another worker would fail too. Everything else is an infrastructure
+// failure, and another worker tries.
+package attempt

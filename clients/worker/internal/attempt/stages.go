@@ -1,0 +1,121 @@
+package attempt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// build turns the source into the uploaded result and returns its object id.
+func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID string, err error) {
+	err = a.runStage(ctx, string(build.StagePrepare), "source", func() error { return a.transfers.FetchSource(ctx, ws, a.source) })
+	if err != nil {
+		return "", err
+	}
+	plan, err := ws.Plan(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, warning := range plan.Warnings {
+		a.logLine(ctx, "warn", warning)
+	}
+	a.applyTimeouts(ctx, plan)
+	a.mask = buildlog.NewMask(append(slices.Clone(a.runner.Executor.Secrets()), secretsOf(plan.Env)...))
+	for _, s := range plan.Stages {
+		if err := a.runStage(ctx, s.Name, s.Run, func() error { return a.runCommand(ctx, ws, plan, s) }); err != nil {
+			return "", err
+		}
+	}
+	err = a.runStage(ctx, string(build.StageUpload), plan.Result, func() error {
+		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
+		return err
+	})
+	return resultID, err
+}
+
+func secretsOf(env map[string]string) []string {
+	var secrets []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if buildlog.SecretName(name) {
+			secrets = append(secrets, env[name])
+		}
+	}
+	return secrets
+}
+
+// runStage runs f as a stage: heartbeats carry it, the scheduler and the log are told of it.
+func (a *attempt) runStage(ctx context.Context, stage, what string, f func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.stage = stage
+	a.renewer.EnterStage(stage)
+	a.stages.Report(ctx, stage, a.renewer.ProfileTimeout(stage))
+	began := time.Now()
+	a.logLine(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, a.mask.Text(what)))
+	err := f()
+	took := roundDuration(time.Since(began))
+	if err != nil {
+		a.logLine(ctx, "error", fmt.Sprintf("✗ %s failed after %s", stage, took))
+		return err
+	}
+	a.logLine(ctx, "info", fmt.Sprintf("✓ %s in %s", stage, took))
+	return nil
+}
+
+// roundDuration returns a duration with at most three digits.
+func roundDuration(d time.Duration) time.Duration {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second)
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond)
+	default:
+		return d.Round(time.Millisecond)
+	}
+}
+
+// stageError is a command that failed, with the line of its output that most likely says why.
+type stageError struct {
+	stage string
+	exit  *process.ExitError
+	line  string
+}
+
+func (e *stageError) Error() string {
+	text := fmt.Sprintf("%s failed with exit code %d", e.stage, e.exit.Code)
+	if e.exit.Signal != "" {
+		text = fmt.Sprintf("%s was ended by a signal (%s)", e.stage, e.exit.Signal)
+	}
+	if e.line != "" {
+		text += ": " + e.line
+	}
+	return text
+}
+
+func (e *stageError) Unwrap() error { return e.exit }
+
+func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage) error {
+	var reason errorLine
+	lines := buildlog.NewLines(a.mask, func(text string) {
+		level := buildlog.Level(text)
+		reason.add(level, text)
+		a.lines.Line(ctx, level, s.Name, text)
+	})
+	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.Root, Env: plan.Env, Output: lines})
+	lines.Close()
+	var exit *process.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return &stageError{stage: s.Name, exit: exit, line: reason.text()}
+	}
+	return err
+}

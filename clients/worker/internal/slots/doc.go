@@ -1,0 +1,2 @@
+// Package slots counts the builds that a worker may still start.
+package slots

@@ -1,0 +1,124 @@
+package transfer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/shared/archive"
+)
+
+// result is the file that a build delivers.
+type result struct {
+	file   *os.File
+	name   string
+	size   int64
+	sha256 string
+}
+
+// ErrResult means that the stages succeeded and there is nothing to deliver; the text says what was looked for.
+var ErrResult = errors.New("result")
+
+// DeliverResult finds the plan's result, packs it if need be, uploads it and returns its object id.
+func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (string, error) {
+	r, err := collect(ctx, ws, plan)
+	if err != nil {
+		return "", err
+	}
+	defer r.file.Close()
+	id, err := t.upload(ctx, r)
+	if err == nil {
+		t.Log(ctx, "info", fmt.Sprintf("result: %s, %s, SHA-256 %s", r.name, formatBytes(r.size), r.sha256))
+	}
+	return id, err
+}
+
+// collect finds the result. A single file is delivered as it is; anything else is packed into one archive.
+func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
+	found, err := pipeline.Match(plan.Root, plan.Result)
+	if err != nil {
+		return result{}, err
+	}
+	if len(found) == 0 {
+		return result{}, fmt.Errorf("the stages ended well, but the %w %q is not there", ErrResult, plan.Result)
+	}
+	if len(found) > 1 {
+		return pack(ctx, ws, plan.Root, plan.Name, only(found))
+	}
+	// The root's own view of links: nothing outside is delivered.
+	root, err := os.OpenRoot(plan.Root)
+	if err != nil {
+		return result{}, fmt.Errorf("collect the result: %w", err)
+	}
+	defer root.Close()
+	f, err := root.Open(found[0])
+	if err != nil {
+		return result{}, fmt.Errorf("collect the %w: %w", ErrResult, err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		f.Close()
+		return pack(ctx, ws, filepath.Join(plan.Root, filepath.FromSlash(found[0])), plan.Name, nil)
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		err = fmt.Errorf("the %w %q is empty or no file", ErrResult, found[0])
+	default:
+		return measure(f, path.Base(found[0]))
+	}
+	f.Close()
+	return result{}, err
+}
+
+// only returns a filter of the given paths, what is below them, and the directories above.
+func only(paths []string) func(string, fs.DirEntry) bool {
+	return func(rel string, _ fs.DirEntry) bool {
+		for _, p := range paths {
+			if rel == p || strings.HasPrefix(rel, p+"/") || strings.HasPrefix(p, rel+"/") {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func pack(ctx context.Context, ws runtime.Workspace, dir, name string, filter func(string, fs.DirEntry) bool) (result, error) {
+	f, err := os.OpenFile(filepath.Join(ws.Scratch(), "result.tar.gz"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return result{}, fmt.Errorf("pack the result: %w", err)
+	}
+	sum, err := archive.PackTarGz(ctx, f, dir, archive.PackOptions{Filter: filter})
+	if err == nil && sum.Files == 0 {
+		err = fmt.Errorf("the directory has no files: %w", ErrResult)
+	}
+	if err != nil {
+		f.Close()
+		return result{}, fmt.Errorf("pack the result: %w", err)
+	}
+	return measure(f, name+".tar.gz")
+}
+
+// measure returns the file with its size and SHA-256. It closes the file after an error.
+func measure(f *os.File, name string) (result, error) {
+	h := sha256.New()
+	_, err := f.Seek(0, io.SeekStart)
+	var size int64
+	if err == nil {
+		size, err = io.Copy(h, f)
+	}
+	if err != nil {
+		f.Close()
+		return result{}, fmt.Errorf("read the result: %w", err)
+	}
+	return result{file: f, name: name, size: size, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+}

@@ -1,0 +1,168 @@
+package grant
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// Grants answers requests for transfers, and signs their tickets.
+type Grants struct {
+	catalog   *catalog.Catalog
+	tickets   *ticket.Signer
+	ttl       time.Duration
+	scheduler schedulerv1.SchedulerServiceClient
+}
+
+// New returns grants whose transfers must begin within ttl.
+func New(c *catalog.Catalog, tickets *ticket.Signer, ttl time.Duration, scheduler schedulerv1.SchedulerServiceClient) *Grants {
+	return &Grants{catalog: c, tickets: tickets, ttl: ttl, scheduler: scheduler}
+}
+
+// Upload stages an object and returns the grant to send it. A repeat stages another one; the one that gets no bytes expires.
+func (g *Grants) Upload(ctx context.Context, req *artifactv1.UploadRequest) (*artifactv1.UploadResponse, error) {
+	if err := catalog.ValidTarget(req.GetBuildId(), req.GetKind()); err != nil {
+		return nil, err
+	}
+	if req.GetAttempt() < 0 || req.GetAttempt() > 0 && req.GetKind() != artifactv1.Kind_KIND_RESULT {
+		return nil, problem.Refuse(build.ErrInvalid, "only a result has an attempt (got attempt %d)", req.GetAttempt())
+	}
+	o := store.Object{
+		BuildID: req.GetBuildId(), Attempt: req.GetAttempt(), Kind: int32(req.GetKind()), Project: req.GetProject(), Name: req.GetName(),
+	}
+	out, err := g.put(ctx, o, ticket.Ticket{MaxBytes: g.catalog.Limits.Of(req.GetKind()), Size: -1})
+	if err != nil {
+		return nil, err
+	}
+	return &artifactv1.UploadResponse{Grant: out}, nil
+}
+
+func (g *Grants) put(ctx context.Context, o store.Object, t ticket.Ticket) (*artifactv1.Grant, error) {
+	o, err := g.catalog.Stage(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	t.Op = ticket.Put
+	return g.Sign(o, t)
+}
+
+// Sign returns a grant for an object that t allows to move.
+func (g *Grants) Sign(o store.Object, t ticket.Ticket) (*artifactv1.Grant, error) {
+	t.ObjectID, t.ExpiresMS = o.ID, time.Now().Add(g.ttl).UnixMilli()
+	secret, err := g.tickets.Sign(t)
+	if err != nil {
+		return nil, err
+	}
+	out := &artifactv1.Grant{
+		Method: string(t.Op), Url: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: secret},
+		ExpiresAtMs: t.ExpiresMS, ObjectId: o.ID, MaxBytes: t.MaxBytes,
+	}
+	if o.HasBytes() {
+		out.Object = catalog.Ref(o)
+	}
+	return out, nil
+}
+
+// Download returns the grant to read an object.
+func (g *Grants) Download(ctx context.Context, req *artifactv1.DownloadRequest) (*artifactv1.DownloadResponse, error) {
+	out, err := g.get(ctx, req.GetObjectId(), "")
+	if err != nil {
+		return nil, err
+	}
+	return &artifactv1.DownloadResponse{Grant: out}, nil
+}
+
+// get grants the reading of an object. Unless buildID is empty, the object must belong to it.
+func (g *Grants) get(ctx context.Context, id, buildID string) (*artifactv1.Grant, error) {
+	o, err := g.catalog.Readable(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if buildID != "" && o.BuildID != buildID {
+		return nil, problem.Refuse(build.ErrObjectNotFound, "the build has no such object")
+	}
+	return g.Sign(o, ticket.Ticket{Op: ticket.Get, Size: o.Size, SHA256: o.SHA256})
+}
+
+// Grant serves the holder of a lease and no other worker.
+func (g *Grants) Grant(
+	ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest,
+) (*artifactv1.WorkerGrantResponse, error) {
+	if err := g.validGrant(worker, req); err != nil {
+		return nil, err
+	}
+	b, err := g.checkLease(ctx, worker, req)
+	if err != nil {
+		return nil, err
+	}
+	var out *artifactv1.Grant
+	if req.GetKind() == artifactv1.Kind_KIND_SOURCE {
+		out, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
+	} else {
+		out, err = g.grantResult(ctx, b, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &artifactv1.WorkerGrantResponse{Grant: out}, nil
+}
+
+func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) error {
+	if err := catalog.ValidTarget(req.GetBuildId(), req.GetKind()); err != nil {
+		return err
+	}
+	switch {
+	case req.GetWorkerId() != "" && req.GetWorkerId() != worker:
+		return problem.Refuse(build.ErrInvalid, "worker %s asks for another worker", worker)
+	case req.GetKind() == artifactv1.Kind_KIND_CERTS:
+		return problem.Refuse(build.ErrInvalid, "workers cannot read certs yet")
+	case req.GetKind() == artifactv1.Kind_KIND_LOG:
+		return problem.Refuse(build.ErrInvalid, "workers send logs over the bus")
+	case req.GetKind() == artifactv1.Kind_KIND_SOURCE:
+		return nil
+	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):
+		return problem.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")
+	case req.GetSize() > g.catalog.Limits.Result:
+		return catalog.TooLarge(artifactv1.Kind_KIND_RESULT, g.catalog.Limits.Result)
+	}
+	return nil
+}
+
+// ValidSHA256 reports whether a text is a SHA-256 in lower-case hexadecimal.
+func ValidSHA256(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == 32 && text == strings.ToLower(text)
+}
+
+func (g *Grants) checkLease(
+	ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest,
+) (*schedulerv1.Build, error) {
+	resp, err := g.scheduler.CheckLease(ctx, &schedulerv1.CheckLeaseRequest{
+		WorkerId: worker, BuildId: req.GetBuildId(), Attempt: req.GetAttempt(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("check the lease: %w", err)
+	}
+	return resp.GetBuild(), nil
+}
+
+func (g *Grants) grantResult(
+	ctx context.Context, b *schedulerv1.Build, req *artifactv1.WorkerGrantRequest,
+) (*artifactv1.Grant, error) {
+	o := store.Object{
+		BuildID: req.GetBuildId(), Attempt: req.GetAttempt(), Kind: int32(req.GetKind()),
+		Project: b.GetProject(), Name: req.GetName(),
+	}
+	return g.put(ctx, o, ticket.Ticket{MaxBytes: req.GetSize(), Size: req.GetSize(), SHA256: req.GetSha256()})
+}

@@ -1,0 +1,2 @@
+// Package meter has the service's counters.
+package meter

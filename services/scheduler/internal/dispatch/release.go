@@ -1,0 +1,213 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/order"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/build"
+)
+
+// roundEvery is the safety net under the wake-up signal: it also brings back builds whose back-off has passed.
+const roundEvery = time.Second
+
+// restShare of a round's own time passes before the next one, which all changes meanwhile share: however many builds wait, rounds take
+// at most half of one processor. On an idle farm a round takes a millisecond.
+const restShare = 1
+
+// Run releases builds whenever something has changed, until ctx ends.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	tick := time.NewTicker(roundEvery)
+	defer tick.Stop()
+	for {
+		began := time.Now()
+		if err := d.Round(ctx); err != nil && ctx.Err() == nil {
+			d.machine.Log.ErrorContext(ctx, "release builds failed; the next round tries again", "err", err)
+		}
+		rest := time.NewTimer(restShare * time.Since(began))
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.machine.Signal.Woken():
+		case <-tick.C:
+		}
+	}
+}
+
+// Round releases what may run now.
+func (d *Dispatcher) Round(ctx context.Context) error {
+	w, err := d.look(ctx)
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(order.Choose(w), releaseBatch) {
+		if err := d.release(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseBatch bounds one transaction: it holds what it releases until it is done.
+const releaseBatch = 64
+
+// look reads the world. Each step runs only if the one before leaves something to choose. What is read of the waiting builds grows with
+// the free slots, not with the builds that wait.
+func (d *Dispatcher) look(ctx context.Context) (w order.World, err error) {
+	if err := d.waiting.Refresh(ctx, roundEvery); err != nil {
+		return w, err
+	}
+	now := d.machine.Now()
+	if due, err := d.machine.Store.HasPending(ctx, now); err != nil || !due {
+		return w, err
+	}
+	groups, err := d.machine.Store.Groups(ctx, now.Add(-joining))
+	if err != nil {
+		return w, err
+	}
+	// Nothing is put on offer for workers that poll.
+	groups = slices.DeleteFunc(groups, func(g store.Group) bool { return g.Polls })
+	if len(groups) == 0 {
+		return w, nil
+	}
+	if w.Queued, err = d.machine.Store.QueuedByLane(ctx); err != nil {
+		return w, err
+	}
+	w.Workers = groups
+	lanes, err := d.machine.Store.PendingLanes(ctx, now)
+	if err != nil {
+		return w, err
+	}
+	rooms := map[store.Lane]int{}
+	for _, l := range lanes {
+		if room := w.Room(l); room > 0 {
+			rooms[l] = room
+		}
+	}
+	err = d.readLanes(ctx, &w, now, rooms)
+	return w, err
+}
+
+// readLanes reads what is needed to choose up to so many builds of each lane.
+func (d *Dispatcher) readLanes(ctx context.Context, w *order.World, now time.Time, rooms map[store.Lane]int) (err error) {
+	if len(rooms) == 0 {
+		return nil
+	}
+	w.Now, w.Rules, w.Cost = now, d.rules.Order(), d.estimates.cost
+	w.Pending, w.Tags = map[store.Lane][]store.Build{}, map[store.Lane]order.Tags{}
+	if err := d.readLoads(ctx, w); err != nil {
+		return err
+	}
+	for l, room := range rooms {
+		heads, err := d.machine.Store.Heads(ctx, l, now, room)
+		if err != nil {
+			return err
+		}
+		if w.Tags[l], err = d.tags(ctx, l, heads); err != nil {
+			return err
+		}
+		w.Pending[l] = heads
+		d.estimates.prepare(ctx, heads)
+	}
+	return nil
+}
+
+// readLoads reads what projects have of the farm now: their builds that run or are on offer, and how much longer than expected those
+// that run have taken.
+func (d *Dispatcher) readLoads(ctx context.Context, w *order.World) error {
+	loads, err := d.machine.Store.Loads(ctx)
+	if err != nil {
+		return err
+	}
+	w.Live, w.Overrun = map[store.Lane]map[string]int{}, map[store.Lane]map[string]time.Duration{}
+	for _, l := range loads {
+		if w.Live[l.Lane] == nil {
+			w.Live[l.Lane], w.Overrun[l.Lane] = map[string]int{}, map[string]time.Duration{}
+		}
+		w.Live[l.Lane][l.Project]++
+		if l.AssignedAt.IsZero() {
+			continue
+		}
+		b := store.Build{Pool: l.Pool, Platform: l.Platform, Project: l.Project}
+		d.estimates.prepare(ctx, []store.Build{b})
+		w.Overrun[l.Lane][l.Project] += max(0, w.Now.Sub(l.AssignedAt)-d.estimates.cost(b))
+	}
+	return nil
+}
+
+// tags reads the memory of fair queueing for the projects of some builds.
+func (d *Dispatcher) tags(ctx context.Context, l store.Lane, builds []store.Build) (t order.Tags, err error) {
+	if t.Virtual, err = d.machine.Store.VirtualTime(ctx, l); err != nil {
+		return t, err
+	}
+	t.Finish = map[string]float64{}
+	for _, b := range builds {
+		if _, known := t.Finish[b.Project]; known {
+			continue
+		}
+		if t.Finish[b.Project], err = d.machine.Store.FinishTag(ctx, l, b.Project); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// release puts attempts on offer, in one transaction. It is no error if another scheduler has done so, or somebody cancelled. All
+// schedulers lock builds in the same order, so that none waits for the other.
+func (d *Dispatcher) release(ctx context.Context, batch []store.Build) error {
+	bySeq := slices.SortedFunc(slices.Values(batch), func(a, b store.Build) int { return cmp.Compare(a.Seq, b.Seq) })
+	err := d.machine.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, b := range bySeq {
+			if err := d.releaseOne(ctx, tx, b); err != nil && !errors.Is(err, store.ErrConflict) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && faults.Is(err) {
+		return d.releaseApart(ctx, bySeq)
+	}
+	return err
+}
+
+// releaseApart releases each attempt in a transaction of its own, because one of them broke the batch. That one is counted, and ended
+// at last; it does not delay the others.
+func (d *Dispatcher) releaseApart(ctx context.Context, batch []store.Build) error {
+	for _, b := range batch {
+		err := d.machine.Store.Update(ctx, func(tx *store.Tx) error { return d.releaseOne(ctx, tx, b) })
+		if err == nil || errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if !faults.Is(err) {
+			return err
+		}
+		d.faults.Count(ctx, "", faults.Key{BuildID: b.ID, Attempt: b.Attempt}, fmt.Sprintf("it could not be offered to workers (%d tries)", faults.Max), err)
+	}
+	return nil
+}
+
+func (d *Dispatcher) releaseOne(ctx context.Context, tx *store.Tx, b store.Build) error {
+	fresh, err := tx.Build(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	if fresh.State != build.Pending || fresh.Attempt != b.Attempt {
+		return store.ErrConflict
+	}
+	if err := d.rules.WithinLimits(ctx, tx, fresh); err != nil {
+		return err
+	}
+	_, err = d.machine.Offer(ctx, tx, fresh, b)
+	return err
+}
