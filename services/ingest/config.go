@@ -101,7 +101,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if err := identity.ValidKey(c.BootstrapKey); err != nil {
-		faults = append(faults, fmt.Errorf("admin API key: %w", err))
+		faults = append(faults, fmt.Errorf("admin %w", err))
 	}
 	need(len(c.TokenKey) >= 32, "token key must have at least 32 bytes (got %d)", len(c.TokenKey))
 	need(c.MaxUploadBytes > 0, "max upload bytes must be positive (got %d)", c.MaxUploadBytes)

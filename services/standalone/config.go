@@ -81,7 +81,7 @@ func (c Config) check() error {
 	}
 	if c.Key != "" {
 		if err := identity.ValidKey(c.Key); err != nil {
-			faults = append(faults, fmt.Errorf("admin API key: %w", err))
+			faults = append(faults, fmt.Errorf("admin %w", err))
 		}
 	}
 	_, err := tlsfiles.Server(c.TLSCert, c.TLSKey)

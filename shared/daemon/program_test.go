@@ -138,7 +138,7 @@ func TestWrongSourcesAreNamed(t *testing.T) {
 	}{
 		"no file":         {[]string{"--config", "/no/such"}, nil, []string{"/no/such"}},
 		"unknown in file": {[]string{"--config", file(t, "T_LISTN=x\nFREEAGENT_WHATEVER_IT_IS=1")}, nil, []string{"T_LISTN is not a setting; did you mean T_LISTEN?", "FREEAGENT_WHATEVER_IT_IS is not a setting of any"}},
-		"no setting":      {[]string{"--config", file(t, "T_LISTEN=x\nhush hush\nT_LISTEN=y\n")}, nil, []string{"line 2: want NAME=value", "line 3: T_LISTEN is set a second time"}},
+		"no setting":      {[]string{"--config", file(t, "T_LISTEN=x\nhush hush\nT_LISTEN=y\n")}, nil, []string{"line 2: a line must be NAME=value", "line 3: T_LISTEN is set a second time"}},
 		"long":            {[]string{"--config", file(t, strings.Repeat("# hush\n", 20000))}, nil, []string{"longer than"}},
 		"misspelled":      {nil, []string{"FREEAGENT_LOG_LEVELS=debug"}, []string{"did you mean FREEAGENT_LOG_LEVEL?"}},
 		"link":            {nil, []string{"FREEAGENT_INGEST_SERVICE_HOST=10.0.0.1"}, []string{"FREEAGENT_INGEST_SERVICE_HOST"}},

@@ -217,7 +217,7 @@ func readConfig(path string) (map[string]string, error) {
 		switch {
 		case !ok || name == "":
 			// The line may hold a secret.
-			faults = append(faults, fmt.Errorf("%s, line %d: want NAME=value", path, n))
+			faults = append(faults, fmt.Errorf("%s, line %d: a line must be NAME=value", path, n))
 		case twice:
 			faults = append(faults, fmt.Errorf("%s, line %d: %s is set a second time", path, n, name))
 		default:
