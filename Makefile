@@ -4,7 +4,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PREFIX  := github.com/expo-free-agent/freeagent
 LDFLAGS := -s -w -X $(PREFIX)/shared/version.Version=$(VERSION)
-GOBUILD  = CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD  = GOWORK=off go build -ldflags '$(LDFLAGS)'
 TOOLS   := .bin/.tools
 HELPERS := .bin/.helpers
 
@@ -26,11 +26,18 @@ export S3
 IMAGES   ?= freeagent
 PUSH     ?=
 REPORT   ?=
+# Of `make test`.
+PKG      ?=
+RUN      ?=
 
 GOTOOLCHAIN ?= local
 export GOTOOLCHAIN
+# One set of flags for programs and tests (see scripts/lib.sh).
+CGO_ENABLED ?= 0
+GOFLAGS     ?= -trimpath
+export CGO_ENABLED GOFLAGS
 
-.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test tests-ci race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -41,8 +48,11 @@ check: $(TOOLS) ## format, lint, import rules, generated code unchanged, each mo
 fmt: $(TOOLS) ## format what is ours
 	@scripts/each.sh format
 
-test: $(HELPERS) ## every test over real parts, with a summary; fetches PostgreSQL if it is missing
-	@scripts/test.sh
+test: $(HELPERS) ## every test over real parts; PKG=./services/scheduler RUN=TestX tests one package, or one test of it
+	@$(if $(PKG)$(RUN),scripts/test-one.sh "$(PKG)" "$(RUN)",scripts/test.sh)
+
+test-deployments: $(HELPERS) ## check chart, compose files, images and units with the libraries of Helm, Compose and BuildKit
+	@TEST_MODULES=deployments TEST_OUT=.cache/test-deployments scripts/test.sh
 
 race: $(HELPERS) ## the same with the race detector (needs a C compiler)
 	@scripts/test.sh -race
@@ -107,7 +117,7 @@ chaos-selftest: ## show that the checker catches a scheduler that is broken on p
 	@scripts/chaos.sh selftest
 
 soak: dist/freeagent ## a standalone server under a steady mixed load for FOR (30m): memory, goroutines and files stay flat (Linux); REPORT=file
-	@mkdir -p .bin/cluster && cd e2e && CGO_ENABLED=0 GOWORK=off go build -trimpath -o ../.bin/cluster/ ./cmd/freeagent-soak
+	@mkdir -p .bin/cluster && cd e2e && GOWORK=off go build -o ../.bin/cluster/ ./cmd/freeagent-soak
 	@.bin/cluster/freeagent-soak -bin dist/freeagent -for $(if $(filter command line environment,$(origin FOR)),$(FOR),30m) \
 		$(if $(REPORT),-report $(REPORT)) $(ARGS)
 

@@ -76,7 +76,7 @@ case ${1:-} in
     cp -R "${2:?the directory of the suite}/." "$suite" # it may be read-only
     # shellcheck disable=SC2016 # for the inner shell
     "$BIN/freeagent-cluster" -bin "$BIN" -port 0 -workers 0 -s3 "${S3:-versitygw}" sh -c \
-      'cd "$0" && BASE_URL=$FREEAGENT_URL API_KEY=$FREEAGENT_API_KEY STRICT=1 GOWORK=off GOFLAGS=-mod=mod go test -json -count=1 ./...' "$suite" |
+      'cd "$0" && BASE_URL=$FREEAGENT_URL API_KEY=$FREEAGENT_API_KEY STRICT=1 GOWORK=off GOFLAGS="-trimpath -mod=mod" go test -json -count=1 ./...' "$suite" |
       "$ROOT/.bin/testsum"
     ;;
   test)

@@ -75,7 +75,7 @@ conformance() (
   export BASE_URL API_KEY STRICT=1
   # A copy: the suite's folder may be read-only.
   cp -R "$CONFORMANCE_DIR" "$work/suite"
-  (cd "$work/suite" && { GOWORK=off GOFLAGS=-mod=mod go test -json -count=1 ./... || printf '{"Action":"module-fail","Package":"conformance"}\n'; }) |
+  (cd "$work/suite" && { GOWORK=off GOFLAGS="-trimpath -mod=mod" go test -json -count=1 ./... || printf '{"Action":"module-fail","Package":"conformance"}\n'; }) |
     .bin/testsum -totals "$OUT/conformance"
 )
 
@@ -88,7 +88,7 @@ conformance_distributed() (
 
 # closing adds the totals up and prints the last line.
 closing() {
-  cat .cache/test/totals .cache/test/e2e "$OUT/conformance" 2>/dev/null |
+  cat .cache/test/totals .cache/test-deployments/totals .cache/test/e2e "$OUT/conformance" 2>/dev/null |
     awk -v more="$steps_failed" '
       { for (i = 1; i < NF; i++) { n = $i; what = $(i + 1); sub(/,/, "", what); sum[what] += n } }
       END {
@@ -99,10 +99,11 @@ closing() {
       }'
 }
 
-rm -f .cache/test/totals .cache/test/e2e
+rm -f .cache/test/totals .cache/test-deployments/totals .cache/test/e2e
 must "what this machine needs" prepare
 must "make check" make --no-print-directory check
 step "tests, with race detector and coverage" tests || [ -s .cache/test/totals ] || steps_failed=$((steps_failed + 1))
+step "chart, compose files, images and units" make --no-print-directory test-deployments || [ -s .cache/test-deployments/totals ] || steps_failed=$((steps_failed + 1))
 step "e2e: a cluster of processes, a rolling restart, a region, a storm" scripts/chaos.sh test || [ -s .cache/test/e2e ] || steps_failed=$((steps_failed + 1))
 must "the checker of the storm catches a broken scheduler" make --no-print-directory chaos-selftest
 must "make demo EXECUTOR=fake" make --no-print-directory demo EXECUTOR=fake

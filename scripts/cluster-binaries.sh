@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 need_go
 postgres=$("$ROOT/scripts/need-postgres.sh")
-export GOWORK=off CGO_ENABLED=0
+export GOWORK=off
 to=${1:-$ROOT/.bin/cluster}
 mkdir -p "$to" && to=$(cd "$to" && pwd)
 
@@ -26,7 +26,7 @@ isolation() {
 build() {
   local module=$1 tags=$2
   shift 2
-  (cd "$ROOT/$module" && go build -trimpath -tags "$tags" -o "$to/" "$@")
+  (cd "$ROOT/$module" && go build -tags "$tags" -o "$to/" "$@")
 }
 
 isolation >&2
@@ -36,6 +36,6 @@ build services/standalone "" ./cmd/freeagent
 build e2e "" ./cmd/... github.com/nats-io/nats-server/v2 github.com/versity/versitygw/cmd/versitygw
 if [ "${S3:-}" = minio ] && [ ! -x "$to/minio" ]; then
   echo "building MinIO (once; several minutes)" >&2
-  GOBIN=$to go install -trimpath "github.com/minio/minio@$MINIO"
+  GOBIN=$to go install "github.com/minio/minio@$MINIO"
 fi
 echo "$postgres"

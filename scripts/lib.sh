@@ -4,6 +4,11 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export GOTOOLCHAIN=${GOTOOLCHAIN:-local}
 
+# One set of flags for everything that is built, so that tests and programs share their packages in Go's cache. The race detector alone
+# needs a C compiler (test.sh -race).
+export CGO_ENABLED=${CGO_ENABLED:-0}
+case " ${GOFLAGS:-} " in *" -trimpath "*) ;; *) export GOFLAGS="-trimpath${GOFLAGS:+ $GOFLAGS}" ;; esac
+
 # die ends the script with one sentence.
 die() {
   echo "$*" >&2

@@ -202,7 +202,7 @@ func (f *installation) build(services ...string) {
 	for _, s := range services {
 		cmd := exec.CommandContext(f.t.Context(), "go", "build", "-o", f.bin, "./cmd/"+s)
 		cmd.Dir = filepath.Join(root, "services", s)
-		cmd.Env = append(os.Environ(), "GOWORK=off")
+		cmd.Env = append(os.Environ(), buildFlags()...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			f.t.Fatalf("build %s: %v\n%s", s, err, out)
 		}

@@ -32,11 +32,15 @@ var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(dir, "freeagent")
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/freeagent")
 	cmd.Dir = filepath.Join(root, "services", "standalone")
+	cmd.Env = append(os.Environ(), buildFlags()...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, out)
 	}
 	return path, nil
 })
+
+// buildFlags are those of the Makefile, so that what it has built is not compiled again.
+func buildFlags() []string { return []string{"GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=-trimpath"} }
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(fleetVariable); text != "" {

@@ -36,7 +36,7 @@ var serviceBinaries = sync.OnceValues(func() (string, error) {
 	for _, s := range programs()[2:] {
 		cmd := exec.Command("go", "build", "-o", dir, "./cmd/"+s)
 		cmd.Dir = filepath.Join(repository, "services", s)
-		cmd.Env = append(os.Environ(), "GOWORK=off")
+		cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as the Makefile
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("build %s: %w\n%s", s, err, out)
 		}
