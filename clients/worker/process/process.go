@@ -13,14 +13,14 @@ const Marker = "FREEAGENT_BUILD_ATTEMPT"
 // back.
 const DefaultGrace = 10 * time.Second
 
-// GraceSetting reads FREEAGENT_CANCEL_GRACE; empty is DefaultGrace.
+// GraceSetting parses FREEAGENT_CANCEL_GRACE; empty means DefaultGrace.
 func GraceSetting(value string) (time.Duration, error) {
 	if value == "" {
 		return DefaultGrace, nil
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("FREEAGENT_CANCEL_GRACE=%s: want a duration such as 10s, at least 0", value)
+		return 0, fmt.Errorf("FREEAGENT_CANCEL_GRACE must be a duration such as 10s, not negative (got %q)", value)
 	}
 	return d, nil
 }
