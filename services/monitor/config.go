@@ -5,27 +5,28 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Config of a monitor. Start from DefaultConfig; Validate names every fault.
+// Config of a monitor. Start from DefaultConfig.
 type Config struct {
-	// Grace between an expiry and the verdict: longer than a worker's reconnect wait and one beat on a good network.
+	// Grace between an expiry and the verdict: longer than a worker needs to reconnect and send a heartbeat on a good network.
 	Grace time.Duration
-	// Tick is how often leases that are due are looked for.
+	// Tick is how often leases that are due are read.
 	Tick time.Duration
-	// WorkerTTL is the silence forgiven to a worker's own key.
+	// WorkerTTL is the heartbeat timeout of workers.
 	WorkerTTL time.Duration
-	// StageTTLs is the silence forgiven by stage, until a heartbeat names its own.
+	// StageTTLs are the heartbeat timeouts by stage, until a heartbeat names its own.
 	StageTTLs map[build.Stage]time.Duration
 	// ReconcileEvery compares what is watched with the scheduler's leases, besides at start and after a reconnection.
 	ReconcileEvery time.Duration
-	// KeepSamples is how long samples of telemetry are kept as they came, KeepMinutes how long their sums by the minute are,
-	// KeepReports how long diagnostic reports are.
+	// KeepSamples is how long samples of telemetry are kept, KeepMinutes how long their sums by the minute, KeepReports how long
+	// diagnostic reports.
 	KeepSamples, KeepMinutes, KeepReports time.Duration
 }
 
-// DefaultConfig detects a dead worker its stage's TTL and less than a second after its last beat.
+// DefaultConfig finds a dead worker less than a second after the heartbeat timeout of its stage.
 func DefaultConfig() Config {
 	return Config{
 		Grace: 500 * time.Millisecond, Tick: 100 * time.Millisecond, WorkerTTL: 15 * time.Second,
@@ -36,7 +37,7 @@ func DefaultConfig() Config {
 
 const day = 24 * time.Hour
 
-// Validate names every fault at once.
+// Validate returns all faults at once.
 func (c Config) Validate() error {
 	var faults []error
 	for name, d := range map[string]time.Duration{
@@ -48,8 +49,8 @@ func (c Config) Validate() error {
 		}
 	}
 	for stage, ttl := range c.StageTTLs {
-		if ttl < time.Second || ttl > maxTTL {
-			faults = append(faults, fmt.Errorf("TTL of stage %s = %s, want 1s to %s", stage, ttl, maxTTL))
+		if ttl < time.Second || ttl > store.MaxTTL {
+			faults = append(faults, fmt.Errorf("TTL of stage %s = %s, want 1s to %s", stage, ttl, store.MaxTTL))
 		}
 	}
 	if c.KeepMinutes < c.KeepSamples {

@@ -14,7 +14,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -48,7 +50,7 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	}
 	for _, c := range []byte(name) {
 		if c < ' ' || c > '~' || len(name) > maxKey {
-			return httpapi.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
+			return httpx.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
 		}
 	}
 	owner, err := v.ownerOf(r)
@@ -84,9 +86,9 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it to get its answer", KeyHeader)
+					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it to get its answer", KeyHeader)
 				}
-				if err := sleep(ctx, pollInterval); err != nil {
+				if err := backoff.Sleep(ctx, pollInterval); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
 				}
 				continue
@@ -142,7 +144,7 @@ func (s *submission) replay() (*schedulerv1.Build, error) {
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.reserved.Fingerprint
 	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.reserved.original) {
-		return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+		return nil, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 	}
 	return s.reserved.original, nil
 }

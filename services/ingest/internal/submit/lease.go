@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -70,20 +71,12 @@ func (p *processLease) holdsAny() bool {
 
 // renewLoop renews the lease while submits are held, until ctx ends.
 func (p *processLease) renewLoop(ctx context.Context) error {
-	tick := time.NewTicker(renewInterval)
-	defer tick.Stop()
-	for {
-		if p.holdsAny() {
-			if err := p.store.Beat(ctx, p.id, time.Now()); err != nil && ctx.Err() == nil {
-				p.log.WarnContext(ctx, "renew lease of submits failed", "err", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
+	return backoff.Loop{Doing: "renew lease of submits", Every: renewInterval, AtOnce: true, Log: p.log}.Run(ctx, func(ctx context.Context) error {
+		if !p.holdsAny() {
 			return nil
-		case <-tick.C:
 		}
-	}
+		return p.store.Beat(ctx, p.id, time.Now())
+	})
 }
 
 // holderWatch judges whether the holder of a submit lives.
@@ -118,16 +111,4 @@ func (w *holderWatch) isAlive(ctx context.Context) (bool, error) {
 		w.beat, w.seenAt = beat, now
 	}
 	return time.Since(w.seenAt) < leaseTTL, nil
-}
-
-// sleep waits for d. It returns the cause of ctx if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -19,18 +20,7 @@ const (
 
 // rollBackLoop cancels unanswered builds whose submitters did not repeat the submit, until ctx ends. Every replica may do so.
 func (u *Unanswered) rollBackLoop(ctx context.Context) error {
-	tick := time.NewTicker(max(u.window/8, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := u.rollBackOverdue(ctx); err != nil && ctx.Err() == nil {
-			u.log.WarnContext(ctx, "roll back unanswered submits failed", "err", err)
-		}
-	}
+	return backoff.Loop{Doing: "roll back unanswered submits", Every: max(u.window/8, time.Millisecond), Log: u.log}.Run(ctx, u.rollBackOverdue)
 }
 
 func (u *Unanswered) rollBackOverdue(ctx context.Context) error {

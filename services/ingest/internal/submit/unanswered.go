@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -94,7 +95,7 @@ func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID str
 				}
 				break // answered or taken meanwhile
 			}
-			if err := sleep(ctx, pollInterval/5); err != nil {
+			if err := backoff.Sleep(ctx, pollInterval/5); err != nil {
 				return "", err
 			}
 			if there, err := u.store.IsInFlight(ctx, f); err != nil || !there {

@@ -10,21 +10,22 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler recognises a repeat.
 func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
 	if s.reserved != nil {
-		return httpapi.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
+		return httpx.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
 	}
 	if !build.ValidID(id) {
-		return httpapi.Refuse(build.ErrInvalid, "No such upload: %.80q", id)
+		return httpx.Refuse(build.ErrInvalid, "No such upload: %.80q", id)
 	}
 	stat, err := v.Farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return httpapi.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
 	case err != nil:
 		return err
 	}
@@ -36,7 +37,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 func (s *submission) replayUpload(b *schedulerv1.Build) error {
 	if !s.sameSettings(b) {
 		s.Asked = false // b has its own files: what this submit has stored belongs to none
-		return httpapi.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+		return httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
 	}
 	s.replayed = true
 	return nil
