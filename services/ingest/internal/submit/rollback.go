@@ -20,7 +20,8 @@ const (
 
 // rollBackLoop cancels unanswered builds whose submitters did not repeat the submit, until ctx ends. Every replica may do so.
 func (u *Unanswered) rollBackLoop(ctx context.Context) error {
-	return backoff.Loop{Doing: "roll back unanswered submits", Every: max(u.window/8, time.Millisecond), Log: u.log}.Run(ctx, u.rollBackOverdue)
+	loop := backoff.Loop{Doing: "roll back unanswered submits", Every: max(u.window/8, time.Millisecond), Log: u.log}
+	return loop.Run(ctx, u.rollBackOverdue)
 }
 
 func (u *Unanswered) rollBackOverdue(ctx context.Context) error {
