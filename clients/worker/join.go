@@ -35,9 +35,8 @@ func (w *Worker) join(ctx context.Context, isBack func() bool) (api.JoinResponse
 		if ctx.Err() == nil {
 			w.log.WarnContext(ctx, "join failed", "err", err, "retry_in", wait.Round(time.Millisecond))
 		}
-		_ = backoff.Sleep(ctx, wait) // its error is that of ctx
-		if ctx.Err() != nil || isBack() {
-			return api.JoinResponse{}, nil
+		if backoff.Sleep(ctx, wait) != nil || isBack() {
+			return api.JoinResponse{}, nil //nolint:nilerr // the end of ctx is no refusal
 		}
 	}
 }
