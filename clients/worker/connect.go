@@ -10,8 +10,8 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/attempt"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
-	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/pull"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -73,7 +73,7 @@ func (w *Worker) connect(ctx context.Context, old *farm.Conn) (*farm.Conn, error
 	}, w.log)
 	if err != nil {
 		w.log.WarnContext(ctx, "connect to bus failed", "bus", cmp.Or(w.cfg.BusURL, resp.BusURL), "err", err)
-		pace.Sleep(ctx, connectRetry)
+		_ = backoff.Sleep(ctx, connectRetry) // the caller notices the end of ctx
 		return nil, nil
 	}
 	js, err := bus.JetStream(nc)

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
@@ -24,7 +23,7 @@ const (
 // join registers the worker and returns its identity and the address of the bus. It retries until ctx ends or isBack returns true; then the
 // answer is zero. Only a refusal is an error.
 func (w *Worker) join(ctx context.Context, isBack func() bool) (api.JoinResponse, error) {
-	for wait := minJoinRetry; ; wait = min(2*wait, maxJoinRetry) {
+	for retries := (backoff.Retries{First: minJoinRetry, Most: maxJoinRetry}); ; {
 		resp, err := w.joinOnce(ctx)
 		switch {
 		case err == nil:
@@ -32,12 +31,12 @@ func (w *Worker) join(ctx context.Context, isBack func() bool) (api.JoinResponse
 		case isPermanent(err):
 			return resp, refusedBy(err)
 		}
-		wait := wait/2 + rand.N(wait)
+		wait := retries.Next()
 		if ctx.Err() == nil {
 			w.log.WarnContext(ctx, "join failed", "err", err, "retry_in", wait.Round(time.Millisecond))
 		}
-		if !pace.Sleep(ctx, wait) || isBack() {
-			return api.JoinResponse{}, nil
+		if backoff.Sleep(ctx, wait) != nil || isBack() {
+			return api.JoinResponse{}, nil //nolint:nilerr // the end of ctx is no refusal
 		}
 	}
 }

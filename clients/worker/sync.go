@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -61,7 +62,7 @@ func (w *Worker) watch(ctx context.Context, c *farm.Conn, status <-chan nats.Sta
 		next, err := w.sync(ctx)
 		if errors.Is(err, build.ErrWorkerUnknown) {
 			w.log.WarnContext(ctx, "unknown to the scheduler; joining again")
-			pace.Sleep(ctx, syncRetry)
+			_ = backoff.Sleep(ctx, syncRetry) // the caller notices the end of ctx
 			return false
 		}
 		last, idle = time.Now(), min(idleGrowth*idle, w.pace.Load().Sync)

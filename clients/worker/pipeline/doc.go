@@ -1,4 +1,7 @@
-// Package pipeline says which commands build a project: those of its freeagent.json, or the built-in ones for an Expo app.
+// Package pipeline decides which commands build a project: those of its freeagent.json, or the built-in ones for an Expo app. It reads files and
+// runs nothing.
+//
+// # freeagent.json
 //
 //	{"profiles": {
 //	   "production": {"env": {"APP_ENV": "prod"}},
@@ -6,9 +9,8 @@
 //	           "stages": [{"name": "install", "run": "npm ci"}, {"name": "export", "run": "npx expo export --platform web"}]}
 //	}}
 //
-// The built-in pipeline installs by the lock file and runs "expo export" (Metro and Hermes). Where an Android SDK or Xcode
-// is present it goes on to the native build instead; those commands are data in native.go. They follow the tools'
-// documentation and could not be run on the machine where this was developed.
+// # The built-in pipeline
 //
-// It reads files and decides; it runs nothing.
+// It installs by the lock file and runs "expo export" (Metro and Hermes). With an Android SDK or Xcode it runs the native build instead. Those
+// commands, in native.go, follow the tools' documentation and have not been run where this was developed.
 package pipeline

@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// builtIn is the pipeline of an Expo app that says nothing itself.
+// builtIn returns the pipeline of an Expo app without stages of its own.
 func builtIn(plan Plan, platform build.Platform, tools Toolchain) (Plan, error) {
 	plan.Shell = BashIfPresent
 	pkg, err := readPackage(plan.Root)
@@ -38,7 +38,7 @@ func builtIn(plan Plan, platform build.Platform, tools Toolchain) (Plan, error) 
 	return plan, nil
 }
 
-// packageJSON is what we need of it; the rest is the tools' business.
+// packageJSON is the part of package.json that we need.
 type packageJSON struct {
 	Name            string            `json:"name"`
 	Dependencies    map[string]string `json:"dependencies"`
@@ -93,7 +93,7 @@ func yarn(root string) string {
 	return "yarn install --frozen-lockfile --production=false"
 }
 
-// slug names the result: expo.slug of app.json, or the package's name.
+// slug returns the base name of the result: expo.slug of app.json, or the package's name.
 func slug(root string) string {
 	var app struct {
 		Expo struct{ Slug, Name string } `json:"expo"`
@@ -110,7 +110,7 @@ func slug(root string) string {
 	return "app"
 }
 
-// plainName makes a text a file name that is the same everywhere.
+// plainName turns a text into a portable file name.
 func plainName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

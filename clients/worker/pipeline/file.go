@@ -31,12 +31,12 @@ type profile struct {
 	Env     map[string]string `json:"env"`
 	Result  string            `json:"result"`
 	Stages  []Stage           `json:"stages"`
-	// Timeouts are asked for; the farm has its limits.
+	// Timeouts are requests: the farm has limits.
 	Timeouts timeouts `json:"timeouts"`
 }
 
 type timeouts struct {
-	// Build ends the build, whatever it does; Silence ends an attempt that is not heard of in a stage.
+	// Build is the timeout of the build, Silence has heartbeat timeouts by stage.
 	Build   duration            `json:"build"`
 	Silence map[string]duration `json:"silence"`
 }
@@ -48,13 +48,13 @@ type duration time.Duration
 func (d *duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil || v < time.Second || v%time.Second != 0 {
-		return fmt.Errorf("timeout %.40q: want whole seconds, such as \"90s\" or \"20m\"", text)
+		return fmt.Errorf("timeout must be whole seconds, such as \"90s\" or \"20m\" (got %.40q)", text)
 	}
 	*d = duration(v)
 	return nil
 }
 
-// readFile is strict: a typo in a key would otherwise be a setting that silently does nothing.
+// readFile refuses unknown keys: a typo would otherwise be a setting without effect.
 func readFile(name string) (f file, found bool, err error) {
 	data, err := read(filepath.Dir(name), FileName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +74,7 @@ func readFile(name string) (f file, found bool, err error) {
 	return f, true, nil
 }
 
-// shell returns what the file's stages are for.
+// shell returns the shell of the file's stages.
 func (f file) shell() (Shell, error) {
 	version := 1
 	if f.Version != nil {
@@ -94,7 +94,7 @@ func (f file) shell() (Shell, error) {
 	return Sh, nil
 }
 
-// choose resolves the profile asked for. Without a name it is the default one, or the zero profile if there is none.
+// choose resolves a profile. Without a name it is the default one, or the zero profile if there is none.
 func (f file) choose(name string, found bool) (profile, string, error) {
 	asked := name
 	if name == "" {
@@ -125,10 +125,10 @@ func (f file) names() string {
 	return strings.Join(names, ", ")
 }
 
-// maxDepth of profiles that extend each other.
+// maxDepth bounds profiles that extend each other.
 const maxDepth = 5
 
-// resolve merges a profile over those that it extends: env and silences by key, the rest as a whole.
+// resolve merges a profile over those that it extends: env and timeouts by key, the rest as a whole.
 func (f file) resolve(name string, seen []string) (profile, error) {
 	if slices.Contains(seen, name) {
 		return profile{}, problem{fmt.Sprintf("%s: profiles extend each other in a circle: %s", FileName, strings.Join(append(seen, name), " -> "))}
@@ -171,7 +171,7 @@ func (f file) resolve(name string, seen []string) (profile, error) {
 	return p, nil
 }
 
-// reserved stages are the worker's own.
+// reserved are the names of the worker's own stages.
 var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
 
 func (p profile) check(name string) error {

@@ -2,7 +2,7 @@ package pipeline
 
 import "fmt"
 
-// pipelineWarnings names the stages whose shell would hide a failure: those with a pipeline under /bin/sh, which notices the failure of
+// pipelineWarnings returns a warning for each stage whose shell hides failures: one with a pipeline under /bin/sh, which notices the failure of
 // its last command only.
 func pipelineWarnings(plan Plan) (all []string) {
 	if plan.Shell != Sh {

@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// nativeAndroid ends in an APK. Not run where this was developed (see the package comment).
+// nativeAndroid builds an APK. Not run where this was developed (see the package comment).
 var nativeAndroid = []Stage{ //nolint:gochecknoglobals // a table
 	{string(build.StagePrebuild), "npx expo prebuild --platform android --no-install"},
 	{string(build.StageCompile), "chmod +x android/gradlew && ./android/gradlew -p android --no-daemon :app:assembleRelease"},
@@ -17,7 +17,7 @@ var nativeAndroid = []Stage{ //nolint:gochecknoglobals // a table
 
 const nativeAndroidResult = "android/app/build/outputs/**/*.apk"
 
-// nativeIOS ends in an unsigned archive for devices. Not run where this was developed (see the package comment).
+// nativeIOS builds an unsigned archive for devices. Not run where this was developed (see the package comment).
 var nativeIOS = []Stage{ //nolint:gochecknoglobals // a table
 	{string(build.StagePrebuild), "npx expo prebuild --platform ios --no-install"},
 	{string(build.StagePods), "cd ios && pod install"},
@@ -38,7 +38,7 @@ func native(platform build.Platform, tools Toolchain) (stages []Stage, result st
 	return nil, "", false
 }
 
-// Detect looks at what this machine has. getenv is os.Getenv.
+// Detect returns the toolchain of this machine. getenv is os.Getenv.
 func Detect(getenv func(string) string) Toolchain {
 	var t Toolchain
 	for _, name := range []string{"ANDROID_HOME", "ANDROID_SDK_ROOT"} {

@@ -11,16 +11,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Plan is how one project is built.
+// Plan says how a project is built.
 type Plan struct {
 	// Root is the directory that the commands run in: the archive's, or the only directory in it.
 	Root string
 	// Profile by name; empty for the built-in pipeline.
 	Profile string
-	// Env is what the profile sets.
+	// Env is that of the profile.
 	Env    map[string]string
 	Stages []Stage
-	// Shell is what the stages are for.
+	// Shell runs the stages.
 	Shell Shell
 	// Result is a slash path or glob ("**" for any depth) below Root: a directory is packed, a file delivered as it is.
 	Result string
@@ -51,7 +51,7 @@ const (
 	BashIfPresent Shell = "bash -eo pipefail, if present"
 )
 
-// Toolchain is what the worker's machine has.
+// Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
 }
@@ -59,10 +59,10 @@ type Toolchain struct {
 // FileName is the project's own description of its builds.
 const FileName = "freeagent.json"
 
-// defaultProfile is taken when the build names none, if the file has it.
+// defaultProfile is used when the build names none and the file has it.
 const defaultProfile = "production"
 
-// Load plans the build of the project unpacked in dir. profile may be empty. What is wrong with the project is ErrProject.
+// Load plans the build of the project in dir. profile may be empty. A faulty project is ErrProject.
 func Load(dir string, platform build.Platform, profile string, tools Toolchain) (Plan, error) {
 	root, err := projectRoot(dir)
 	if err != nil {
@@ -95,7 +95,7 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 	return builtIn(plan, platform, tools)
 }
 
-// projectRoot looks through the one directory that many archives wrap everything in.
+// projectRoot returns dir, or the only directory in it, which many archives have.
 func projectRoot(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -119,7 +119,7 @@ func projectRoot(dir string) (string, error) {
 	return "", problem{"the source has no package.json: submit the directory of the Expo app itself"}
 }
 
-// isFile does not follow links: a project's link is not asked about the world outside.
+// isFile does not follow links, which may lead out of the project.
 func isFile(name string) bool {
 	info, err := os.Lstat(name)
 	return err == nil && info.Mode().IsRegular()

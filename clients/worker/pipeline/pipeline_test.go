@@ -125,8 +125,8 @@ func TestProblemsAreNamed(t *testing.T) {
 		"many stars":     {"a", `{"profiles": {"a": {"result": "**/a/**", "stages": [{"name": "x", "run": "y"}]}}}`, "more than one **"},
 		"bad pattern":    {"a", `{"profiles": {"a": {"result": "[", "stages": [{"name": "x", "run": "y"}]}}}`, "not a pattern"},
 		"bad env":        {"a", `{"profiles": {"a": {"env": {"A=B": ""}}}}`, "environment variable"},
-		"no timeout":     {"a", `{"profiles": {"a": {"timeouts": {"build": "soon"}}}}`, "want whole seconds"},
-		"short timeout":  {"a", `{"profiles": {"a": {"timeouts": {"silence": {"pods": "100ms"}}}}}`, "want whole seconds"},
+		"no timeout":     {"a", `{"profiles": {"a": {"timeouts": {"build": "soon"}}}}`, "must be whole seconds"},
+		"short timeout":  {"a", `{"profiles": {"a": {"timeouts": {"silence": {"pods": "100ms"}}}}}`, "must be whole seconds"},
 		"no such stage":  {"a", `{"profiles": {"a": {"timeouts": {"silence": {"a b": "1m"}}}}}`, "not a stage's name"},
 		"our env":        {"a", `{"profiles": {"a": {"env": {"FREEAGENT_API_KEY": ""}}}}`, "worker's own"},
 	} {

@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// ErrUnsupported says that this operating system has no process groups that we know how to end.
+// ErrUnsupported means that this package cannot end processes on this operating system.
 var ErrUnsupported = errors.New("running commands needs Linux or macOS")
 
-// ErrSurvived says that processes are still there after they were killed (an uninterruptible one, or another user's).
+// ErrSurvived means that processes still run after they were killed (uninterruptible ones, or another user's).
 var ErrSurvived = errors.New("processes survived being killed")
 
-// ExitError is a command that ended with another status than 0.
+// ExitError is a command that exited with a status other than 0.
 type ExitError struct {
 	// Code is the exit status; -1 if a signal ended it.
 	Code int

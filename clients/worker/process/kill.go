@@ -10,20 +10,21 @@ import (
 )
 
 const (
-	// look is how often we see who is left.
+	// look is the interval between two reads of the process table.
 	look = 10 * time.Millisecond
-	// lookLater is how often we look once everybody was told to end: a grace may be long, and each look reads all processes.
+	// lookLater is the interval after SIGTERM: a grace may be long, and each look reads all processes.
 	lookLater = 100 * time.Millisecond
-	// giveUp bounds the killing after the grace: a process in an uninterruptible wait does not die, whatever we do.
+	// giveUp bounds the killing after the grace: a process in an uninterruptible wait does not die.
 	giveUp = 5 * time.Second
 )
 
-// Kill ends every process of a build attempt at once, without a grace, and returns when they are gone; ErrSurvived if
-// some are not. No process at all is no error.
+// Kill kills every process of a build attempt and returns when they are gone. It is ErrSurvived if some are not. No process at all is no
+// error.
 func Kill(mark string) error { return killTree(mark, 0, 0) }
 
-// killTree sends SIGTERM to everybody who is there, after grace SIGKILL to everybody who is left, and looks again until nobody
-// is: who was being forked during one look is found in the next. What is started after SIGTERM cleans up, and gets none. session adds the members of a session whose first process is known; 0 for none.
+// killTree sends SIGTERM to all processes, after grace SIGKILL to those that are left, and looks again until none is: a process that was forked
+// during one look is found by the next. Processes that start after SIGTERM clean up and get none. session adds the members of a session whose
+// first process is known; 0 for none.
 func killTree(mark string, session int, grace time.Duration) error {
 	begin := time.Now()
 	told := false
@@ -57,8 +58,8 @@ func killTree(mark string, session int, grace time.Duration) error {
 	}
 }
 
-// member is a process of a tree. handle was opened before the process was recognised, so that on Linux the number cannot
-// have passed to a stranger in between.
+// member is a process of a tree. handle was opened before the process was recognised, so on Linux its number cannot belong to another process
+// by now.
 type member struct {
 	pid    int
 	handle *os.Process
@@ -73,13 +74,13 @@ func release(ms []member) {
 	}
 }
 
-// proc is what a look sees of a process.
+// proc is a row of the process table.
 type proc struct {
 	pid, parent, group, session int
 	marked                      bool
 }
 
-// members closes the tree: marked processes, their sessions and groups, and descendants.
+// members returns the tree: marked processes, their sessions and groups, and descendants.
 func members(mark string, session int) ([]member, error) {
 	all, handles, err := snapshot(mark)
 	if err != nil {

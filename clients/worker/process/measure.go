@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Usage is what the processes of a build attempt use.
+// Usage is what the processes of an attempt use.
 type Usage struct {
 	// CPU is what those that live have used so far, with their children that have ended (those are
 	// left out on macOS). It may fall when one of them ends.
@@ -17,7 +17,7 @@ type Usage struct {
 	Processes int
 }
 
-// Measure looks at an attempt's processes. No process at all is no error. It may be called while Run runs.
+// Measure returns what an attempt's processes use. No process at all is no error. It may be called while Run runs.
 func Measure(mark string) (Usage, error) {
 	all, err := members(mark, 0)
 	if err != nil {

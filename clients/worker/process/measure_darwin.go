@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// psWait bounds one look.
+// psWait bounds one call of ps.
 const psWait = 5 * time.Second
 
 // usage asks ps: the kernel's own figures need privileges on macOS, which ps has.

@@ -4,12 +4,12 @@ package process
 
 import "time"
 
-// Usage is what the processes of a build attempt use.
+// Usage is what the processes of an attempt use.
 type Usage struct {
 	CPU       time.Duration
 	Memory    int64
 	Processes int
 }
 
-// Measure answers ErrUnsupported.
+// Measure returns ErrUnsupported.
 func Measure(string) (Usage, error) { return Usage{}, ErrUnsupported }

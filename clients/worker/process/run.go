@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// waitDelay bounds how long a command that has ended may keep us reading: a daemon that it left behind holds the pipe open.
+// waitDelay bounds the reading after a command has ended: a daemon that it left behind holds the pipe open.
 const waitDelay = 500 * time.Millisecond
 
-// Run starts the command in a session of its own, without a terminal, and waits for it. When ctx ends it ends the
-// tree, with SIGTERM first and SIGKILL after the grace, and returns context.Cause. A status other than 0 is *ExitError; anything else means that the command could not be run.
-// What the command left running is the caller's to end with Kill.
+// Run starts the command in a session of its own, without a terminal, and waits for it. When ctx ends, Run ends the tree, with SIGTERM first and
+// SIGKILL after the grace, and returns context.Cause. A status other than 0 is *ExitError; any other error means that the command could not be
+// run. The caller ends what the command left running with Kill.
 func Run(ctx context.Context, s Spec) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)

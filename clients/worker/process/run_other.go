@@ -4,8 +4,8 @@ package process
 
 import "context"
 
-// Run answers ErrUnsupported.
+// Run returns ErrUnsupported.
 func Run(context.Context, Spec) error { return ErrUnsupported }
 
-// Kill answers ErrUnsupported.
+// Kill returns ErrUnsupported.
 func Kill(string) error { return ErrUnsupported }

@@ -2,7 +2,7 @@ package process
 
 import "bytes"
 
-// hasVariable looks for NAME=value in an environment as the kernel shows it, entries ended by NUL.
+// hasVariable reports whether NAME=value is in an environment as the kernel shows it, with entries ended by NUL.
 func hasVariable(env, needle []byte) bool {
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if bytes.Equal(entry, needle) {

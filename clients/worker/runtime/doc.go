@@ -1,4 +1,4 @@
-// Package runtime is where builds run: an Executor gives each attempt a workspace, runs the stages' commands in it, and
-// leaves nothing behind. Package shell runs them as processes of this host, package fake plays them; runtimetest is the
-// suite that every executor passes.
+// Package runtime says where builds run. An Executor prepares a workspace for each attempt, runs the stages' commands in it, and removes it.
+// Package shell runs commands as processes of this host, package fake simulates builds, and runtimetest has the tests that every executor
+// passes.
 package runtime

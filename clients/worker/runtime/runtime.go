@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Job is an attempt of a build as an executor needs it.
+// Job describes an attempt to an executor.
 type Job struct {
 	BuildID string
 	Attempt int32
@@ -20,28 +20,28 @@ type Job struct {
 	Profile string
 }
 
-// Key names the attempt, unique on this machine and fit for a file name.
+// Key returns a file name for the attempt, unique on this machine.
 func (j Job) Key() string { return fmt.Sprintf("%s.%d", j.BuildID, j.Attempt) }
 
-// Executor makes workspaces. It is safe for concurrent use.
+// Executor prepares workspaces. It is safe for concurrent use.
 type Executor interface {
-	// Name is what people call it: "shell".
+	// Name is that of the flag --executor: "shell".
 	Name() string
 	// Sweep ends and removes what an earlier process left. It is called once, before the first Prepare.
 	Sweep(ctx context.Context) error
-	// Prepare makes an empty workspace. Its error is the machine's fault, not the build's.
+	// Prepare creates an empty workspace. Its errors are infrastructure failures.
 	Prepare(ctx context.Context, j Job) (Workspace, error)
-	// Secrets are values that must not show in a log, besides those that a build brings itself.
+	// Secrets returns values that logs must not show, in addition to those of a build's profile.
 	Secrets() []string
 }
 
 // Workspace is the place of one attempt. It is used by one goroutine at a time.
 type Workspace interface {
-	// Dir is a directory of the host that the source is unpacked into, and where the result is found; empty at first.
+	// Dir is the directory of the host for the source and the result; empty at first.
 	Dir() string
 	// Scratch is a directory beside it for the worker's own files.
 	Scratch() string
-	// Plan reads the unpacked source. What is wrong with it is pipeline.ErrProject.
+	// Plan reads the unpacked source. A faulty project is pipeline.ErrProject.
 	Plan(ctx context.Context) (pipeline.Plan, error)
 	// Run runs a stage's command. A status other than 0 is *process.ExitError: the build's own failure; any other error is
 	// the machine's. When ctx ends, everything that runs is ended before Run returns context.Cause.
@@ -50,7 +50,7 @@ type Workspace interface {
 	Close() error
 }
 
-// Command is what a stage runs.
+// Command is a stage's command.
 type Command struct {
 	Stage string
 	// Run is a script for Shell.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -24,7 +25,7 @@ type Presence struct {
 // Run keeps the worker's own key alive until ctx ends. Then the key expires.
 func (p *Presence) Run(ctx context.Context, workerID string) {
 	expires := time.Now().Add(p.Pace.Load().TTL)
-	for wait := time.Duration(0); pace.Sleep(ctx, wait); {
+	for wait := time.Duration(0); backoff.Sleep(ctx, wait) == nil; {
 		now, started := p.Pace.Load(), time.Now()
 		err := p.send(ctx, bus.WorkerKey(workerID), now.TTL, &eventsv1.Heartbeat{WorkerId: workerID})
 		if err != nil {

@@ -2,7 +2,6 @@ package pace
 
 import (
 	"cmp"
-	"context"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -37,18 +36,6 @@ func (p Pace) WakeSpread() time.Duration { return p.Heartbeat / 32 }
 // Jitter returns d or up to a fifth less, so that workers that started together do not stay in step. It never returns more: a
 // heartbeat's key lasts little longer than the time to the next.
 func Jitter(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
-
-// Sleep waits for d. It returns false if ctx ends first.
-func Sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
 
 // Current is the pace in use. The zero value is that of a small farm. It is safe for concurrent use.
 type Current struct{ p atomic.Pointer[Pace] }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/slots"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -74,7 +75,7 @@ func (c *Consumer) Run(ctx context.Context) {
 			continue
 		}
 		c.Log.DebugContext(ctx, "pull refused", "platform", c.Platform, "err", err)
-		if !pace.Sleep(ctx, retryDelay/2+rand.N(retryDelay)) {
+		if backoff.Sleep(ctx, retryDelay/2+rand.N(retryDelay)) != nil {
 			return
 		}
 	}

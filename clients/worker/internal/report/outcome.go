@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
-	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -31,7 +31,7 @@ const (
 // Outcome reports how an attempt ended, until it is answered. It returns the scheduler's refusal, or the cause of ctx if that ends first.
 func Outcome(ctx context.Context, c *farm.Client, outcome *schedulerv1.FinishRequest, log *slog.Logger) error {
 	var refusals farm.Refusals
-	for wait := minOutcomeRetry; ; wait = min(2*wait, maxOutcomeRetry) {
+	for retries := (backoff.Retries{First: minOutcomeRetry, Most: maxOutcomeRetry}); ; {
 		_, err := c.Scheduler().Finish(ctx, outcome)
 		switch {
 		case err == nil:
@@ -43,12 +43,13 @@ func Outcome(ctx context.Context, c *farm.Client, outcome *schedulerv1.FinishReq
 				return &farm.RefusedError{What: "outcome", Err: err}
 			}
 			log.WarnContext(ctx, "outcome refused", "outcome", outcome.GetOutcome(), "err", err)
-			outcome, refusals, wait = afterRefusal(outcome, err), 0, minOutcomeRetry
+			outcome, refusals = afterRefusal(outcome, err), 0
+			retries.Reset()
 			continue
 		}
 		log.WarnContext(ctx, "outcome not reported yet", "err", err)
-		if !pace.Sleep(ctx, wait) {
-			return context.Cause(ctx)
+		if err := retries.Sleep(ctx); err != nil {
+			return err
 		}
 	}
 }

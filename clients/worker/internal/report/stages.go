@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
-	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // answerWait is how long a build waits until the scheduler knows of a stage. Then it goes on: a scheduler that restarts must not delay
@@ -86,8 +86,8 @@ func (s *Stages) Run(ctx context.Context) {
 			return
 		}
 		var refusals farm.Refusals
-		for wait := minRetry; !s.send(ctx, &refusals); wait = min(2*wait, maxRetry) {
-			if !pace.Sleep(ctx, wait) {
+		for retries := (backoff.Retries{First: minRetry, Most: maxRetry}); !s.send(ctx, &refusals); {
+			if retries.Sleep(ctx) != nil {
 				return
 			}
 		}

@@ -6,19 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
-	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/outage"
 )
@@ -50,7 +49,8 @@ type Transfers struct {
 // retry calls f, which must ask for a new grant each time, until it succeeds or another try does not help.
 func (t *Transfers) retry(ctx context.Context, what string, f func() error) error {
 	began := time.Now()
-	for try, wait := 1, minRetry; ; wait = min(2*wait, maxRetry) {
+	retries := backoff.Retries{First: minRetry, Most: maxRetry}
+	for try := 1; ; {
 		err := f()
 		// A full object store may stay full; the farm's own full disk is waited for like an unavailable farm.
 		full := errors.Is(err, build.ErrNoSpace) && !strings.Contains(err.Error(), outage.MsgDiskFull)
@@ -69,8 +69,8 @@ func (t *Transfers) retry(ctx context.Context, what string, f func() error) erro
 			try++
 		}
 		t.Log(ctx, "warn", fmt.Sprintf("%s: %v; trying again", what, err))
-		if !pace.Sleep(ctx, wait/2+rand.N(wait)) {
-			return context.Cause(ctx)
+		if err := retries.Sleep(ctx); err != nil {
+			return err
 		}
 	}
 }

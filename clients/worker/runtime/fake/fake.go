@@ -17,7 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 )
 
-// HermesMagic begins a Hermes bytecode bundle.
+// HermesMagic are the first bytes of a Hermes bytecode bundle.
 const HermesMagic = "\xc6\x1f\xbc\x03\xc1\x03\x19\x1f"
 
 const (
@@ -37,7 +37,7 @@ var (
 	_ runtime.Workspace = (*workspace)(nil)
 )
 
-// New makes workspaces below dir. die ends the process without a goodbye; nil means SIGKILL to itself.
+// New returns an executor with workspaces below dir. die ends the process at once; nil means SIGKILL to itself.
 func New(dir string, opts Options, die func()) (*Executor, error) {
 	if die == nil {
 		die = killSelf
@@ -55,10 +55,10 @@ func killSelf() {
 	}
 }
 
-// Name is "fake".
+// Name returns "fake".
 func (e *Executor) Name() string { return "fake" }
 
-// Secrets are none.
+// Secrets returns none.
 func (e *Executor) Secrets() []string { return nil }
 
 // Sweep removes the workspaces that an earlier process left.
@@ -74,7 +74,7 @@ func (e *Executor) Sweep(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Prepare makes the attempt's directories.
+// Prepare creates the attempt's directories.
 func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace, error) {
 	w := &workspace{executor: e, job: j, dir: filepath.Join(e.dir, j.Key()), fate: e.fate(j)}
 	for _, dir := range []string{w.dir, w.Dir(), w.Scratch()} {
@@ -94,7 +94,7 @@ const (
 	die
 )
 
-// fate is drawn anew for each attempt, from its name: the same attempt fares alike wherever it is played.
+// fate is drawn for each attempt from its name: the same attempt has the same fate on every worker.
 func (e *Executor) fate(j runtime.Job) fate {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, j.Key())
@@ -121,7 +121,7 @@ type workspace struct {
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
 func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
 
-// Plan is always the same; the unpacked source is not looked at.
+// Plan returns the same plan for every source.
 func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 	return pipeline.Plan{
 		Root: w.Dir(), Name: "fake-" + string(w.job.Platform), Result: "freeagent-fake-dist",
@@ -129,7 +129,7 @@ func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 	}, nil
 }
 
-// Run plays a stage: its lines, evenly over its time, then its fate or its file.
+// Run simulates a stage: its lines, spread over its time, then its fate or its file.
 func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	lines := w.executor.opts.Lines
 	if lines == 0 {
@@ -199,7 +199,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// size is that of this attempt's bundle, the same each time it is asked for.
+// size returns the size of this attempt's bundle, the same at each call.
 func (w *workspace) size() int64 {
 	least, most := w.executor.opts.Size, w.executor.opts.MaxSize
 	if least == 0 {
@@ -214,8 +214,8 @@ func (w *workspace) size() int64 {
 	return int64(float64(least) * math.Pow(float64(most)/float64(least), drawn))
 }
 
-// bundle writes what expo export would, as far as its outside goes: bytes that begin like Hermes bytecode. They are random
-// (from a fixed seed), since packing would shrink anything else. attempt.txt says which attempt made it.
+// bundle writes files like those of expo export. The bundle begins like Hermes bytecode; the rest is random (from a fixed seed), since packing
+// would shrink anything else. attempt.txt says which attempt made it.
 func (w *workspace) bundle(root string) error {
 	size := w.size()
 	dir := filepath.Join(root, "freeagent-fake-dist", "_expo", "static", "js", string(w.job.Platform))

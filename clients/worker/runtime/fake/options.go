@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Options are the knobs. The zero value builds well, at once.
+// Options of the executor. With the zero value builds succeed at once.
 type Options struct {
 	// Slow is how long each stage takes.
 	Slow time.Duration
 	// Fail, Hang and Die are the shares of builds, 0 to 1, that exit with code 1, never end, or kill the worker's process.
 	Fail, Hang, Die float64
-	// Stage is where they do: "install" or "export" (default).
+	// Stage is the one in which they do: "install" or "export" (default).
 	Stage string
 	// Lines of log in each stage; 0 means 3.
 	Lines int
-	// Size of the result's bundle in bytes; 0 means 4 KiB. A larger MaxSize has each attempt draw one between the two, small ones as
-	// often as large ones on a logarithmic scale.
+	// Size of the result's bundle in bytes; 0 means 4 KiB. With a larger MaxSize each attempt draws a size between the two, evenly on
+	// a logarithmic scale.
 	Size, MaxSize int64
 }
 
-// ErrOption says that --fake has something that cannot be; the text says what.
+// ErrOption means that --fake is invalid; the text says why.
 var ErrOption = errors.New("fake executor")
 
 // Help describes the options for --help.
@@ -31,7 +31,7 @@ const Help = `slow=2s (each stage takes that long), fail, hang, die (or a share 
 stage=install|export (where they do so; default export), lines=20 (log lines in each stage), size=1MiB (of the result),
 or size=4KiB..20MiB (drawn for each attempt)`
 
-// Bounds keep a typo from filling the disk.
+// Limits, so that a typo does not fill the disk.
 const (
 	maxLines = 1_000_000
 	maxSize  = 10 << 30
@@ -49,7 +49,7 @@ func Parse(text string) (o Options, err error) {
 		}
 	}
 	if sum := o.Fail + o.Hang + o.Die; sum > 1 {
-		return Options{}, fmt.Errorf("%w: fail, hang and die are %g of the builds together, at most 1", ErrOption, sum)
+		return Options{}, fmt.Errorf("%w: fail, hang and die must be at most 1 together (got %g)", ErrOption, sum)
 	}
 	return o, nil
 }
@@ -58,7 +58,7 @@ func (o *Options) set(key, value string, given bool) (err error) {
 	switch key {
 	case "slow":
 		if o.Slow, err = time.ParseDuration(value); err == nil && o.Slow < 0 {
-			err = errors.New("negative")
+			err = errors.New("must not be negative")
 		}
 	case "fail":
 		o.Fail, err = share(value, given)
@@ -68,12 +68,12 @@ func (o *Options) set(key, value string, given bool) (err error) {
 		o.Die, err = share(value, given)
 	case "stage":
 		if o.Stage = value; value != "install" && value != "export" {
-			err = errors.New("want install or export")
+			err = errors.New("must be install or export")
 		}
 	case "lines":
 		o.Lines, err = strconv.Atoi(value)
 		if err == nil && (o.Lines < 1 || o.Lines > maxLines) {
-			err = fmt.Errorf("want 1 to %d", maxLines)
+			err = fmt.Errorf("must be 1 to %d", maxLines)
 		}
 	case "size":
 		least, most, isRange := strings.Cut(value, "..")
@@ -86,7 +86,7 @@ func (o *Options) set(key, value string, given bool) (err error) {
 	return err
 }
 
-// share reads the part of builds; the knob alone means all of them.
+// share parses the share of builds; the option without a value means all.
 func share(value string, given bool) (float64, error) {
 	if !given {
 		return 1, nil
@@ -107,7 +107,7 @@ func parseSize(text string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 1 || n > maxSize/unit {
-		return 0, errors.New("want a size such as 500KiB or 1MiB, at most 10GiB")
+		return 0, errors.New("must be a size such as 500KiB or 1MiB, at most 10GiB")
 	}
 	return n * unit, nil
 }

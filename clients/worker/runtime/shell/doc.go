@@ -1,6 +1,8 @@
-// Package shell runs builds as processes of this host, as the user that the worker runs as. It keeps builds from stumbling
-// over each other and over the worker; it does not keep a hostile build from the machine. Give it a user of its own.
+// Package shell runs builds as processes of this host, as the worker's user.
 //
-// Each attempt has a directory with its project, home and temporary files, removed at its end. The environment is built from
-// nothing: see environment.go for what comes in. Package managers share a cache that lives as long as the worker's state.
+// # Isolation
+//
+// Each attempt has a directory with its project, home and temporary files, removed at its end. Its environment is made from nothing: see
+// environment.go for the variables. Package managers share caches in the worker's state directory. So builds do not get in each other's way, but
+// a hostile build can do what its user can: give the worker a user of its own.
 package shell

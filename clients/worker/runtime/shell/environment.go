@@ -17,10 +17,10 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 )
 
-// Passed is what builds get of the worker's environment when it is set: where tools are, how the network is reached, which
-// certificates are trusted. --pass-env adds to it.
+// Passed returns the variables of the worker's environment that builds get: places of tools, proxies, trusted certificates. --pass-env adds to
+// them.
 //
-// Besides these come variables that begin with npm_config_ (in either case), unless their names speak of credentials.
+// Builds also get variables that begin with npm_config_ (in either case), unless their names speak of credentials.
 func Passed() []string {
 	return []string{
 		"PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL",
@@ -31,10 +31,10 @@ func Passed() []string {
 	}
 }
 
-// ErrPassEnv says that builds never get this variable.
+// ErrPassEnv means that builds never get this variable.
 var ErrPassEnv = errors.New("cannot be passed to builds")
 
-// CheckPassEnv refuses names that are none, and the product's own keys.
+// CheckPassEnv refuses invalid names and the worker's own keys with ErrPassEnv.
 func CheckPassEnv(names []string) error {
 	for _, n := range names {
 		upper := strings.ToUpper(n)
@@ -58,7 +58,7 @@ func variables(environ []string) map[string]string {
 	return vars
 }
 
-// pass picks what builds get, and which of its values are secrets.
+// pass returns the variables that builds get, and the values that are secrets.
 func pass(given map[string]string, more []string) (env map[string]string, secrets []string) {
 	env = map[string]string{}
 	names := append(Passed(), more...)
@@ -79,7 +79,7 @@ func pass(given map[string]string, more []string) (env map[string]string, secret
 	return env, secrets
 }
 
-// npmSetting leaves out what speaks of credentials, and the files that may hold them.
+// npmSetting reports whether a variable is an npm setting without credentials.
 func npmSetting(name string) bool {
 	lower := strings.ToLower(name)
 	rest, ok := strings.CutPrefix(lower, "npm_config_")
@@ -89,10 +89,10 @@ func npmSetting(name string) bool {
 	return !slices.Contains([]string{"userconfig", "globalconfig", "cache", "prefix", "otp", "cert", "key", "username", "email"}, rest)
 }
 
-// registryWait bounds the question to npm; without an answer builds use npm's own default.
+// registryWait bounds the call of npm; without an answer builds use npm's default.
 const registryWait = 10 * time.Second
 
-// addRegistry asks npm, which reads the user's configuration here, for the registry's address alone.
+// addRegistry adds the address of the registry in the user's npm configuration, without credentials.
 func addRegistry(ctx context.Context, env map[string]string) {
 	for k := range env {
 		if strings.EqualFold(k, "npm_config_registry") {
@@ -113,7 +113,7 @@ func addRegistry(ctx context.Context, env map[string]string) {
 	env["npm_config_registry"] = u.String()
 }
 
-// environment is everything that a command of the build sees.
+// environment returns all variables of a build's command.
 func (w *workspace) environment(own map[string]string) []string {
 	env := maps.Clone(w.executor.base)
 	if env["LANG"] == "" {
@@ -121,7 +121,7 @@ func (w *workspace) environment(own map[string]string) []string {
 	}
 	maps.Copy(env, w.caches())
 	maps.Copy(env, own)
-	// Last: a profile may not point these elsewhere, the next build would find them there.
+	// Last, since a profile must not redirect them: the next build would find its files there.
 	maps.Copy(env, w.places())
 	out := make([]string, 0, len(env))
 	for k, v := range env {
@@ -146,8 +146,8 @@ func (w *workspace) places() map[string]string {
 	}
 }
 
-// caches live as long as the worker, so that the second build need not fetch what the first one did. The rest is what
-// hosted Expo builds set, and quiet for tools that would otherwise call home or ask.
+// caches outlive builds, so that the second build does not fetch the packages of the first. The other variables are those of hosted Expo builds,
+// and some that keep tools from telemetry and questions.
 func (w *workspace) caches() map[string]string {
 	in := func(name string) string { return filepath.Join(w.executor.cache, name) }
 	return map[string]string{

@@ -17,11 +17,11 @@ import (
 
 // Config of an executor.
 type Config struct {
-	// Dir holds workspaces and caches; nobody else may use it. Absolute.
+	// Dir holds workspaces and caches of this executor alone; absolute.
 	Dir string
-	// PassEnv names more variables of the worker's environment that builds get, see Passed.
+	// PassEnv has names of additional variables for builds, see Passed.
 	PassEnv []string
-	// CancelGrace is how long the processes of a build that is ended may take after SIGTERM; 0 kills at once.
+	// CancelGrace is the time between SIGTERM and SIGKILL for a build that is ended; 0 kills at once.
 	CancelGrace time.Duration
 	// Environ is the worker's environment; nil means os.Environ().
 	Environ []string
@@ -43,11 +43,11 @@ var (
 	_ runtime.Workspace = (*workspace)(nil)
 )
 
-// New makes the directories. The package registry of the user's npm configuration is asked for here, once: builds have
-// another home directory, and the file may hold tokens that are not theirs to read.
+// New creates the directories and reads the registry of the user's npm configuration: builds have another home directory, and must not read the
+// tokens in that file.
 func New(ctx context.Context, cfg Config) (*Executor, error) {
 	if !filepath.IsAbs(cfg.Dir) {
-		return nil, fmt.Errorf("directory of builds: %q is not absolute", cfg.Dir)
+		return nil, fmt.Errorf("directory of builds must be absolute (got %q)", cfg.Dir)
 	}
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
@@ -68,13 +68,13 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	return e, nil
 }
 
-// Name is "shell".
+// Name returns "shell".
 func (e *Executor) Name() string { return "shell" }
 
-// Secrets are the values of variables let through whose names say that they are secret.
+// Secrets returns the values of passed variables whose names speak of secrets.
 func (e *Executor) Secrets() []string { return e.secrets }
 
-// Sweep ends the processes of attempts whose directories are still there, and removes the directories.
+// Sweep ends the processes of attempts whose directories are left, and removes the directories.
 func (e *Executor) Sweep(ctx context.Context) error {
 	left, err := os.ReadDir(e.builds)
 	if err != nil {
@@ -91,7 +91,7 @@ func (e *Executor) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// Prepare makes the attempt's directories.
+// Prepare creates the attempt's directories.
 func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace, error) {
 	w := &workspace{executor: e, job: j, dir: filepath.Join(e.builds, j.Key())}
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
