@@ -280,13 +280,7 @@ func (a *Archivist) purge(ctx context.Context, l store.Log) error {
 
 // sweepLoop looks for lines that no event led to: of a build whose event was lost, and late ones.
 func (a *Archivist) sweepLoop(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "sweep of stray logs failed", "err", err)
-		}
-		_ = backoff.Sleep(ctx, a.cfg.Sweep)
-	}
-	return nil
+	return backoff.Loop{Doing: "sweep stray logs", Every: a.cfg.Sweep, AtOnce: true, Log: a.log}.Run(ctx, a.sweep)
 }
 
 func (a *Archivist) sweep(ctx context.Context) error {
