@@ -55,10 +55,10 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
 	if c.Name == "" || len(c.Name) > 200 {
-		fault("name must have 1 to 200 bytes (got %.20q)", c.Name)
+		fault("name must be 1 to 200 bytes (got %.20q)", c.Name)
 	}
 	if c.Pool != "" && !build.ValidID(c.Pool) {
-		fault("pool must consist of letters, digits, _ and -, at most %d (got %q)", build.MaxIDLength, c.Pool)
+		fault("pool must be at most %d letters, digits, _ and - (got %q)", build.MaxIDLength, c.Pool)
 	}
 	for _, p := range c.Platforms {
 		if _, err := build.ParsePlatform(string(p)); err != nil {

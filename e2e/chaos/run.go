@@ -41,11 +41,11 @@ func DefaultPlan() Plan {
 		Cluster: cluster.Config{
 			Replicas: 2, Workers: 4, Slots: 2, Fake: "slow=1s,lines=10,size=1KiB..20MiB", Isolate: cluster.CanIsolate(), TLS: true,
 			Services: []string{
-				"FREEAGENT_STAGE_TTLS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_GRACE=1s", "FREEAGENT_WORKER_SILENCE=8s",
+				"FREEAGENT_HEARTBEAT_TIMEOUTS=prepare=6s,install=6s,export=6s,upload=6s", "FREEAGENT_HEARTBEAT_GRACE_PERIOD=1s", "FREEAGENT_WORKER_TIMEOUT=8s",
 				// Soon enough for a worker that comes back to find another at its build.
 				"FREEAGENT_RETRY_BACKOFF=1s", "FREEAGENT_DRAIN_DELAY=1s",
 				// The far end of the webhook is here; what is not answered is sent again within the settling time.
-				"FREEAGENT_WEBHOOK_NETWORKS=127.0.0.0/8,10.77.0.0/16", "FREEAGENT_WEBHOOK_PAUSE=1s", "FREEAGENT_WEBHOOK_MAX_PAUSE=5s",
+				"FREEAGENT_WEBHOOK_NETWORKS=127.0.0.0/8,10.77.0.0/16", "FREEAGENT_WEBHOOK_BACKOFF=1s", "FREEAGENT_WEBHOOK_MAX_BACKOFF=5s",
 				"FREEAGENT_WEBHOOK_TIMEOUT=5s",
 			},
 		},

@@ -39,7 +39,7 @@ type Config struct {
 	Isolate bool
 	// TLS encrypts every connection, with an authority of the cluster's own.
 	TLS bool
-	// Services are added to the services' environment, such as FREEAGENT_STAGE_TTLS=install=5s.
+	// Services are added to the services' environment, such as FREEAGENT_HEARTBEAT_TIMEOUTS=install=5s.
 	Services []string
 }
 

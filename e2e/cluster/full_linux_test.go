@@ -157,7 +157,7 @@ func TestFullDisksOfTheBus(t *testing.T) {
 	var dir string
 	c := start(t, func(cfg *cluster.Config) {
 		dir = cfg.Dir
-		cfg.Fake, cfg.Services = "slow=2s,lines=200", []string{"FREEAGENT_LOG_SETTLE=2s"}
+		cfg.Fake, cfg.Services = "slow=2s,lines=200", []string{"FREEAGENT_LOG_ARCHIVE_DELAY=2s"}
 		for _, node := range full {
 			disks[node] = smallDisk(t, 300)
 			if err := os.Symlink(disks[node], filepath.Join(dir, node)); err != nil {

@@ -68,7 +68,7 @@ func withShortLeases(t *testing.T, nodes int) *cluster.Cluster {
 	t.Helper()
 	return start(t, func(cfg *cluster.Config) {
 		cfg.Nodes, cfg.Fake = nodes, "slow=15s,lines=20"
-		cfg.Services = []string{"FREEAGENT_STAGE_TTLS=prepare=30s,install=30s,export=30s,upload=30s"}
+		cfg.Services = []string{"FREEAGENT_HEARTBEAT_TIMEOUTS=prepare=30s,install=30s,export=30s,upload=30s"}
 	})
 }
 

@@ -34,7 +34,7 @@ type Config struct {
 	MasterKey Secret
 
 	// TicketTTL is how long a transfer may wait before it begins; default 15 min.
-	TicketTTL time.Duration
+	TicketTTL time.Duration `env:"FREEAGENT_TICKET_TTL" help:"time within which a granted transfer must begin"`
 	// StagedTTL is how long an object that nobody keeps may stay, counted from the last byte; default 1 h.
 	StagedTTL time.Duration
 	// StallTimeout ends a transfer that moves no byte for so long; default 1 min.
@@ -43,7 +43,7 @@ type Config struct {
 	// at 400 kbit/s.
 	StaleUploadAge time.Duration
 	// JanitorInterval is how often expired objects are looked for; default 1 min.
-	JanitorInterval time.Duration
+	JanitorInterval time.Duration `env:"FREEAGENT_OBJECT_SWEEP_INTERVAL" help:"interval between sweeps of expired objects"`
 	// DrainTimeout is how long Run waits for transfers after its context has ended; then they are cut. Default 30 s.
 	DrainTimeout time.Duration
 
@@ -51,11 +51,13 @@ type Config struct {
 	WatchStore time.Duration
 
 	// AcceptEmpty starts although the object store has none of the objects that the database names.
-	AcceptEmpty bool
+	AcceptEmpty bool `env:"FREEAGENT_ACCEPT_EMPTY" help:"whether to start although stored data is missing (the whole bucket, or a part of the data directory); it is lost then"`
 
 	// MaxSourceBytes, MaxCertsBytes and MaxResultBytes are the largest uploads accepted; defaults 500 MiB, 10 MiB, 1 GiB.
 	// Certs are held in memory.
-	MaxSourceBytes, MaxCertsBytes, MaxResultBytes int64
+	MaxSourceBytes int64 `env:"FREEAGENT_MAX_SOURCE_MB" unit:"MB" help:"size limit of a source in MB"`
+	MaxCertsBytes  int64 `env:"FREEAGENT_MAX_CERTS_MB" unit:"MB" help:"size limit of signing certificates in MB, at most 64"`
+	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_MB" unit:"MB" help:"size limit of a result in MB"`
 	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
 	MaxUploads int
 	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0: none.
@@ -64,17 +66,17 @@ type Config struct {
 	MaxLogBytes int64
 
 	// LogSettle is how long the last lines of a build may take after its end, before its log is archived; default 30 s.
-	LogSettle time.Duration
+	LogSettle time.Duration `env:"FREEAGENT_LOG_ARCHIVE_DELAY" help:"delay between a build's end and the archiving of its log"`
 	// LogGrace is how long lines stay in the stream after they were archived; readers rely on the default, logstream.Grace.
 	LogGrace time.Duration
 	// LogRetention is how long after a build's end its log is kept; 0: for ever. Default 365 days.
-	LogRetention time.Duration
+	LogRetention time.Duration `env:"FREEAGENT_LOG_RETENTION" help:"retention of logs after a build's end; no limit if 0"`
 	// LogSweep is how often lines are looked for that no event led to; default 10 min.
 	LogSweep time.Duration
 	// LogLease is how long after a crash a log that was being archived is tried again; default 1 min.
 	LogLease time.Duration
 	// LogParallel is how many logs are archived at once, 8 MiB of memory each; default 2.
-	LogParallel int
+	LogParallel int `env:"FREEAGENT_LOG_ARCHIVE_CONCURRENCY" help:"number of logs archived at once, 8 MB of memory each"`
 	// ExpiredMark is how long after a build expired a late copy of its log is still refused; default 24 h. Copies take minutes.
 	ExpiredMark time.Duration
 	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
@@ -98,38 +100,39 @@ func (c Config) Validate() error {
 	var errs []error
 	fault := func(bad bool, format string, args ...any) {
 		if bad {
-			errs = append(errs, fmt.Errorf("artifact: "+format, args...))
+			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	fault(len(c.TicketKey) < ticket.MinKeyLength, "TicketKey has %d bytes, at least %d are needed", len(c.TicketKey), ticket.MinKeyLength)
-	fault(len(c.MasterKey) != seal.KeyLength, "MasterKey has %d bytes, %d are needed", len(c.MasterKey), seal.KeyLength)
+	fault(len(c.TicketKey) < ticket.MinKeyLength, "ticket key must have at least %d bytes (got %d)", ticket.MinKeyLength, len(c.TicketKey))
+	fault(len(c.MasterKey) != seal.KeyLength, "master key must have %d bytes (got %d)", seal.KeyLength, len(c.MasterKey))
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{
-		{"TicketTTL", c.TicketTTL}, {"StagedTTL", c.StagedTTL}, {"StallTimeout", c.StallTimeout},
-		{"StaleUploadAge", c.StaleUploadAge}, {"JanitorInterval", c.JanitorInterval}, {"DrainTimeout", c.DrainTimeout},
-		{"LogSettle", c.LogSettle}, {"LogGrace", c.LogGrace}, {"LogSweep", c.LogSweep}, {"LogLease", c.LogLease},
-		{"ExpiredMark", c.ExpiredMark},
+		{"ticket TTL", c.TicketTTL}, {"TTL of staged objects", c.StagedTTL}, {"stall timeout", c.StallTimeout},
+		{"age of stale uploads", c.StaleUploadAge}, {"object sweep interval", c.JanitorInterval}, {"drain timeout", c.DrainTimeout},
+		{"log archive delay", c.LogSettle}, {"log grace period", c.LogGrace}, {"log sweep interval", c.LogSweep}, {"log lease", c.LogLease},
+		{"TTL of expired marks", c.ExpiredMark},
 	} {
-		fault(d.value <= 0, "%s is %s, it must be positive", d.name, d.value)
+		fault(d.value <= 0, "%s must be positive (got %s)", d.name, d.value)
 	}
 	for _, n := range []struct {
 		name  string
 		value int64
 	}{
-		{"MaxSourceBytes", c.MaxSourceBytes}, {"MaxCertsBytes", c.MaxCertsBytes}, {"MaxResultBytes", c.MaxResultBytes},
-		{"MaxUploads", int64(c.MaxUploads)}, {"MaxLogBytes", c.MaxLogBytes}, {"LogParallel", int64(c.LogParallel)},
+		{"max source bytes", c.MaxSourceBytes}, {"max certificate bytes", c.MaxCertsBytes}, {"max result bytes", c.MaxResultBytes},
+		{"max uploads", int64(c.MaxUploads)}, {"max log bytes", c.MaxLogBytes}, {"log archive concurrency", int64(c.LogParallel)},
 	} {
-		fault(n.value <= 0, "%s is %d, it must be positive", n.name, n.value)
+		fault(n.value <= 0, "%s must be positive (got %d)", n.name, n.value)
 	}
-	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "MaxCertsBytes is %d, at most %d fit in memory", c.MaxCertsBytes, catalog.MaxCertsBytes)
-	fault(c.ReserveBytes < 0, "ReserveBytes is %d, it must not be negative", c.ReserveBytes)
-	fault(c.WatchStore < 0, "WatchStore is %s, it must not be negative", c.WatchStore)
-	fault(c.LogRetention < 0, "LogRetention is %s, it must not be negative", c.LogRetention)
+	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "max certificate bytes must be at most %d, which fit in memory (got %d)", catalog.MaxCertsBytes, c.MaxCertsBytes)
+	fault(c.ReserveBytes < 0, "reserved bytes must not be negative (got %d)", c.ReserveBytes)
+	fault(c.WatchStore < 0, "interval of store checks must not be negative (got %s)", c.WatchStore)
+	fault(c.LogRetention < 0, "log retention must not be negative (got %s)", c.LogRetention)
 	// The row of an upload under way is extended after a quarter of StagedTTL, and the upload may begin as late as TicketTTL.
-	fault(c.StagedTTL < 2*c.TicketTTL, "StagedTTL %s is less than twice TicketTTL %s: objects would expire under their upload", c.StagedTTL, c.TicketTTL)
-	fault(c.StallTimeout >= c.StaleUploadAge, "StallTimeout %s is not shorter than StaleUploadAge %s", c.StallTimeout, c.StaleUploadAge)
+	fault(c.StagedTTL < 2*c.TicketTTL, "TTL of staged objects must be at least twice the ticket TTL, %s, so that none expires under its upload (got %s)",
+		c.TicketTTL, c.StagedTTL)
+	fault(c.StallTimeout >= c.StaleUploadAge, "stall timeout must be shorter than the age of stale uploads, %s (got %s)", c.StaleUploadAge, c.StallTimeout)
 	return errors.Join(errs...)
 }
 

@@ -21,20 +21,29 @@ import (
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := artifact.Config{ReserveBytes: -1, WatchStore: -1, LogRetention: -1}.Validate()
-	if err == nil {
-		t.Fatal("an empty configuration is valid")
-	}
-	fields := reflect.TypeFor[artifact.Config]()
-	for i := range fields.NumField() {
-		if name := fields.Field(i).Name; name != "Unpack" && name != "AcceptEmpty" && !strings.Contains(err.Error(), name) {
-			t.Errorf("Validate does not name %s:\n%v", name, err)
-		}
-	}
 	good := artifact.DefaultConfig()
 	good.TicketKey, good.MasterKey = make([]byte, 32), make([]byte, 32)
 	if err := good.Validate(); err != nil {
 		t.Errorf("the defaults with keys: %v", err)
+	}
+	fields := reflect.TypeFor[artifact.Config]()
+	for i := range fields.NumField() {
+		bad := good
+		switch f := reflect.ValueOf(&bad).Elem().Field(i); {
+		case f.CanInt():
+			f.SetInt(-1)
+		case f.Kind() == reflect.Slice:
+			f.SetBytes(nil)
+		default:
+			continue
+		}
+		if bad.Validate() == nil {
+			t.Errorf("%s: no fault found", fields.Field(i).Name)
+		}
+	}
+	empty := artifact.Config{}.Validate()
+	if empty == nil || strings.Count(empty.Error(), "\n") < fields.NumField()/2 {
+		t.Errorf("empty configuration: %v, want every fault", empty)
 	}
 	for name, change := range map[string]func(*artifact.Config){
 		"certs too large": func(c *artifact.Config) { c.MaxCertsBytes = 1 << 30 },

@@ -117,7 +117,7 @@ func TestBootstrapKeyReplacesTheOldOne(t *testing.T) {
 func TestFaultsOfConfigurationAreAllNamed(t *testing.T) {
 	t.Parallel()
 	err := ingest.Config{BootstrapKey: "short-key"}.Validate()
-	for _, want := range []string{"BootstrapKey", "TokenKey", "MaxUploadBytes", "MaxFollowers", "FollowBeat", "WorkerTTL"} {
+	for _, want := range []string{"admin API key", "token key", "max upload bytes", "max followers", "follow heartbeat interval", "worker credentials TTL"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %s in it", err, want)
 		}

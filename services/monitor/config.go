@@ -5,28 +5,29 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Config of a monitor. Start from DefaultConfig.
+// Config of a monitor. Start from DefaultConfig; Validate names every fault.
 type Config struct {
-	// Grace between an expiry and the verdict: longer than a worker needs to reconnect and send a heartbeat on a good network.
-	Grace time.Duration
-	// Tick is how often leases that are due are read.
+	// Grace between an expiry and the verdict: longer than a worker's reconnect wait and one beat on a good network.
+	Grace time.Duration `env:"FREEAGENT_HEARTBEAT_GRACE_PERIOD" help:"delay between the expiry of a heartbeat and the loss of its attempt"`
+	// Tick is how often leases that are due are looked for.
 	Tick time.Duration
 	// WorkerTTL is the heartbeat timeout of workers.
-	WorkerTTL time.Duration
-	// StageTTLs are the heartbeat timeouts by stage, until a heartbeat names its own.
-	StageTTLs map[build.Stage]time.Duration
+	WorkerTTL time.Duration `env:"FREEAGENT_WORKER_TIMEOUT" help:"heartbeat timeout of a worker, after which it is offline"`
+	// StageTTLs are the heartbeat timeouts of attempts, until a heartbeat names its own.
+	StageTTLs build.HeartbeatTimeouts `env:"FREEAGENT_HEARTBEAT_TIMEOUTS" help:"heartbeat timeout per stage in whole seconds, such as install=5m,pods=10m or all=5m; other stages keep their default"`
 	// ReconcileEvery compares what is watched with the scheduler's leases, besides at start and after a reconnection.
 	ReconcileEvery time.Duration
-	// KeepSamples is how long samples of telemetry are kept, KeepMinutes how long their sums by the minute, KeepReports how long
+	// KeepSamples is the retention of telemetry samples, KeepMinutes that of their sums by the minute, KeepReports that of
 	// diagnostic reports.
-	KeepSamples, KeepMinutes, KeepReports time.Duration
+	KeepSamples time.Duration `env:"FREEAGENT_TELEMETRY_RETENTION" help:"retention of telemetry samples; older ones are aggregated by the minute"`
+	KeepMinutes time.Duration `env:"FREEAGENT_TELEMETRY_ROLLUP_RETENTION" help:"retention of telemetry aggregated by the minute"`
+	KeepReports time.Duration `env:"FREEAGENT_REPORT_RETENTION" help:"retention of diagnostic reports"`
 }
 
-// DefaultConfig finds a dead worker less than a second after the heartbeat timeout of its stage.
+// DefaultConfig detects a dead worker its stage's TTL and less than a second after its last beat.
 func DefaultConfig() Config {
 	return Config{
 		Grace: 500 * time.Millisecond, Tick: 100 * time.Millisecond, WorkerTTL: 15 * time.Second,
@@ -37,24 +38,20 @@ func DefaultConfig() Config {
 
 const day = 24 * time.Hour
 
-// Validate returns all faults at once.
+// Validate names every fault at once.
 func (c Config) Validate() error {
 	var faults []error
 	for name, d := range map[string]time.Duration{
-		"grace": c.Grace, "tick": c.Tick, "worker TTL": c.WorkerTTL, "reconcile every": c.ReconcileEvery,
-		"keep samples": c.KeepSamples, "keep minutes": c.KeepMinutes, "keep reports": c.KeepReports,
+		"heartbeat grace period": c.Grace, "tick": c.Tick, "worker timeout": c.WorkerTTL, "reconcile interval": c.ReconcileEvery,
+		"telemetry retention": c.KeepSamples, "telemetry rollup retention": c.KeepMinutes, "report retention": c.KeepReports,
 	} {
 		if d <= 0 {
-			faults = append(faults, fmt.Errorf("%s = %s, want more than 0", name, d))
+			faults = append(faults, fmt.Errorf("%s must be positive (got %s)", name, d))
 		}
 	}
-	for stage, ttl := range c.StageTTLs {
-		if ttl < time.Second || ttl > store.MaxTTL {
-			faults = append(faults, fmt.Errorf("TTL of stage %s = %s, want 1s to %s", stage, ttl, store.MaxTTL))
-		}
-	}
+	faults = append(faults, c.StageTTLs.Validate())
 	if c.KeepMinutes < c.KeepSamples {
-		faults = append(faults, fmt.Errorf("sums by the minute kept for %s, samples for %s: want the sums for longer", c.KeepMinutes, c.KeepSamples))
+		faults = append(faults, fmt.Errorf("telemetry rollup retention must be at least the telemetry retention, %s (got %s)", c.KeepSamples, c.KeepMinutes))
 	}
 	return errors.Join(faults...)
 }

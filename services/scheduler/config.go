@@ -22,32 +22,33 @@ type RetentionPolicy = retention.Policy
 // Config of a scheduler. Start from DefaultConfig; Validate names every fault.
 type Config struct {
 	// MaxWaiting bounds the builds that wait; a submit beyond it is refused with build.ErrQueueFull.
-	MaxWaiting int64
+	MaxWaiting int64 `env:"FREEAGENT_MAX_WAITING_BUILDS" help:"number of builds that may wait; further submits are refused"`
 	// MaxAttempts is how often a build is handed out before the infrastructure's failures become its own.
-	MaxAttempts int32
+	MaxAttempts int32 `env:"FREEAGENT_MAX_ATTEMPTS" help:"number of attempts of a build, the first included, after infrastructure failures"`
 	// Backoff before the second attempt; it doubles with each further one. 0 means at once.
-	Backoff time.Duration
+	Backoff time.Duration `env:"FREEAGENT_RETRY_BACKOFF" help:"backoff before the second attempt of a build; doubles with each further one"`
 	// BuildTimeout ends a build whatever it does.
-	BuildTimeout time.Duration
-	// StageTTLs is the silence forgiven by stage, told to workers at the claim. Whole seconds, at least 1.
-	StageTTLs map[build.Stage]time.Duration
+	BuildTimeout time.Duration `env:"FREEAGENT_BUILD_TIMEOUT" help:"timeout of a build attempt"`
+	// StageTTLs are the heartbeat timeouts, told to workers at the claim.
+	StageTTLs build.HeartbeatTimeouts `env:"FREEAGENT_HEARTBEAT_TIMEOUTS" help:"heartbeat timeout per stage in whole seconds, such as install=5m,pods=10m or all=5m; other stages keep their default"`
 	// MaxBuildTimeout and MaxStageTTL are the most that a project or a build's profile may ask for.
-	MaxBuildTimeout, MaxStageTTL time.Duration
+	MaxBuildTimeout time.Duration `env:"FREEAGENT_MAX_BUILD_TIMEOUT" help:"limit of the build timeouts that projects and profiles may set"`
+	MaxStageTTL     time.Duration `env:"FREEAGENT_MAX_HEARTBEAT_TIMEOUT" help:"limit of the heartbeat timeouts that projects and profiles may set, at most 1h"`
 	// WaitAlert is after how long of waiting an event and a line in the build's log say so; 0 is never.
-	WaitAlert time.Duration
+	WaitAlert time.Duration `env:"FREEAGENT_WAIT_ALERT" help:"waiting time after which a build emits the event build.waiting; never if 0"`
 	// AgeEvery is how long a build waits until its effective priority rises by one, up to the highest that anybody in its lane asked
 	// for; 0 means never.
-	AgeEvery time.Duration
+	AgeEvery time.Duration `env:"FREEAGENT_PRIORITY_AGING_INTERVAL" help:"waiting time that raises a build's priority by one; never if 0"`
 	// MaxPriority is the highest priority that a submit may ask for, -100 to 100, for projects without a rule of their own.
-	MaxPriority int32
+	MaxPriority int32 `env:"FREEAGENT_MAX_PRIORITY" help:"limit of the priority of submits, -100 to 100, for projects without a dispatch rule"`
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
 	// Retention says how ended builds expire.
 	Retention RetentionConfig
 	// StreamStorage is how many bytes all streams may take together; 0 is what the account has, at most bus.DefaultStorage.
 	// StreamLimits overrides the share of single streams, by name.
-	StreamStorage int64
-	StreamLimits  map[string]int64
+	StreamStorage int64            `env:"FREEAGENT_STREAM_STORAGE_MB" unit:"MB" help:"storage of all streams together in MB; if 0 what the bus has, at most 16384"`
+	StreamLimits  map[string]int64 `env:"FREEAGENT_STREAM_LIMITS_MB" unit:"MB" help:"storage of single streams in MB instead of their share, such as BUILD_LOGS=4096,BUILD_TELEMETRY=256"`
 	// Replicas of the streams that the scheduler makes: 1, or 3 on a cluster.
 	Replicas int
 	// AsyncTelemetry lets the bus acknowledge telemetry before it writes it. Such a stream cannot be replicated later, so it is for
@@ -73,22 +74,19 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	need(c.MaxWaiting > 0, "max waiting builds = %d, want at least 1", c.MaxWaiting)
-	need(c.MaxAttempts > 0, "max attempts = %d, want at least 1", c.MaxAttempts)
-	need(c.Backoff >= 0, "backoff = %s, want 0 or more", c.Backoff)
-	need(c.BuildTimeout >= time.Second, "build timeout = %s, want at least 1s", c.BuildTimeout)
-	need(c.MaxBuildTimeout >= c.BuildTimeout, "longest build timeout = %s, want at least the build timeout, %s", c.MaxBuildTimeout, c.BuildTimeout)
-	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "longest TTL of a stage = %s, want 1s to 1h", c.MaxStageTTL)
-	need(c.WaitAlert >= 0, "alert of long waits = %s, want 0 or more", c.WaitAlert)
-	need(c.AgeEvery >= 0, "priority ageing = %s, want 0 or more", c.AgeEvery)
-	need(c.MaxPriority >= -rules.MaxPriority && c.MaxPriority <= rules.MaxPriority, "max priority = %d, want -100 to 100", c.MaxPriority)
-	need(c.ReconcileEvery > 0, "reconcile every = %s, want more than 0", c.ReconcileEvery)
-	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "replicas = %d, want 1, 3 or 5", c.Replicas)
-	need(c.Replicas == 1 || !c.AsyncTelemetry, "asynchronous telemetry with %d replicas: want 1", c.Replicas)
-	faults = append(faults, c.Retention.Validate(), c.validStreams())
-	for s, ttl := range c.StageTTLs {
-		need(ttl >= time.Second && ttl%time.Second == 0, "TTL of stage %s = %s, want whole seconds, at least 1s", s, ttl)
-	}
+	need(c.MaxWaiting > 0, "max waiting builds must be positive (got %d)", c.MaxWaiting)
+	need(c.MaxAttempts > 0, "max attempts must be positive (got %d)", c.MaxAttempts)
+	need(c.Backoff >= 0, "retry backoff must not be negative (got %s)", c.Backoff)
+	need(c.BuildTimeout >= time.Second, "build timeout must be at least 1s (got %s)", c.BuildTimeout)
+	need(c.MaxBuildTimeout >= c.BuildTimeout, "max build timeout must be at least the build timeout, %s (got %s)", c.BuildTimeout, c.MaxBuildTimeout)
+	need(c.MaxStageTTL >= time.Second && c.MaxStageTTL <= time.Hour, "max heartbeat timeout must be 1s to 1h (got %s)", c.MaxStageTTL)
+	need(c.WaitAlert >= 0, "wait alert must not be negative (got %s)", c.WaitAlert)
+	need(c.AgeEvery >= 0, "priority aging interval must not be negative (got %s)", c.AgeEvery)
+	need(c.MaxPriority >= -rules.MaxPriority && c.MaxPriority <= rules.MaxPriority, "max priority must be -100 to 100 (got %d)", c.MaxPriority)
+	need(c.ReconcileEvery > 0, "reconcile interval must be positive (got %s)", c.ReconcileEvery)
+	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "stream replicas must be 1, 3 or 5 (got %d)", c.Replicas)
+	need(c.Replicas == 1 || !c.AsyncTelemetry, "asynchronous telemetry needs 1 stream replica (got %d)", c.Replicas)
+	faults = append(faults, c.Retention.Validate(), c.validStreams(), c.StageTTLs.Validate())
 	return errors.Join(faults...)
 }
 

@@ -123,7 +123,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	other = config(t)
 	other.Key = "short"
-	if _, err := standalone.Open(t.Context(), other); err == nil || !strings.Contains(err.Error(), "want at least 16") {
+	if _, err := standalone.Open(t.Context(), other); err == nil || !strings.Contains(err.Error(), "must have at least 16 characters") {
 		t.Errorf("a short key: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // the copy: what was acknowledged before the copy began is there, ends once, and its files are whole; the worker goes on.
 func TestBackupOfARunningServer(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=3s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=3s")
 	f.worker("mini", "slow=50ms")
 	before := []string{f.submitLarge()}
 	for range 8 {

@@ -109,7 +109,7 @@ func TestBuildsGoOnAfterAFullDisk(t *testing.T) {
 func fullDisk(t *testing.T, end func(f *farm, free func())) {
 	t.Helper()
 	disk := smallDisk(t, 700)
-	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t), flags: []string{"--stage-ttl", "all=5s"}}
+	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t), flags: []string{"--heartbeat-timeouts", "all=5s"}}
 	f.up()
 	for i := range 3 {
 		f.worker(fmt.Sprintf("w%d", i), "slow=300ms,lines=400")

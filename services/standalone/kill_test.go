@@ -109,7 +109,7 @@ func visibleObjects(t testing.TB, dir string) (found []string) {
 
 func TestWorkerKilledMidBuild(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=2s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=2s")
 	doomed := f.worker("doomed", "hang")
 	id := f.submit()
 	f.becomes(id, "the doomed worker builds", is("building"))
@@ -126,7 +126,7 @@ func TestWorkerKilledMidBuild(t *testing.T) {
 // TestZombieIsRefused pauses a worker until its build is another's and completed; what it says then changes nothing.
 func TestZombieIsRefused(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=2s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=2s")
 	zombie := f.worker("zombie", "slow=4s")
 	id := f.submit()
 	f.becomes(id, "the zombie builds", is("building"))
@@ -208,7 +208,7 @@ func TestEverythingStopsOnSIGTERM(t *testing.T) {
 // took the beats. All builds go on and end in their first attempt; so does one whose worker ended it meanwhile.
 func TestPausedServerLosesNobody(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=15s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=15s")
 	knobs := []string{"slow=32s", "slow=32s", "slow=32s", "slow=32s", "slow=32s", "slow=5s"}
 	ids := make([]string, len(knobs))
 	for i, fake := range knobs {

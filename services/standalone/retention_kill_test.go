@@ -41,7 +41,7 @@ func TestSweepIsKilled(t *testing.T) {
 	t.Parallel()
 	f := &farm{t: t, dir: t.TempDir(), port: freePort(t)}
 	f.env = []string{
-		"FREEAGENT_RETENTION_NOTICE=0s", "FREEAGENT_RETENTION_MIN_AGE=0s", "FREEAGENT_RETENTION_TRACE=0s", "FREEAGENT_RETENTION_EVERY=50ms",
+		"FREEAGENT_RETENTION_NOTICE=0s", "FREEAGENT_RETENTION_MIN_AGE=0s", "FREEAGENT_RETENTION_TRACE=0s", "FREEAGENT_RETENTION_INTERVAL=50ms",
 	}
 	f.up()
 	worker := f.worker("mac", "size=100KiB")

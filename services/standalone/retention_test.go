@@ -179,7 +179,7 @@ func TestRetentionLeavesNothing(t *testing.T) {
 func (s *server) joins(cfg standalone.Config) *process {
 	s.t.Helper()
 	p := run(s.t, []string{"FREEAGENT_API_KEY=" + s.Key()}, "worker", "--server", s.URL(), "--name", "mac", "--slots", "4",
-		"--state-dir", filepath.Join(cfg.Dir, "worker"), "--executor", "fake", "--fake", "fail=0.3,size=200KiB,slow=300ms", "--telemetry-every", "100ms")
+		"--state-dir", filepath.Join(cfg.Dir, "worker"), "--executor", "fake", "--fake", "fail=0.3,size=200KiB,slow=300ms", "--telemetry-interval", "100ms")
 	s.eventually("the worker has joined", func() bool {
 		list, err := s.client().Workers.List(s.t.Context())
 		return err == nil && len(list.Workers) == 1 && list.Workers[0].Online

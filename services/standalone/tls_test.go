@@ -19,7 +19,7 @@ import (
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	files := tlsfilestest.New(t, t.TempDir(), "farm")
-	f := newFarm(t, "--tls-cert", files.Cert, "--tls-key", files.Key, "--with-worker", "--executor", "fake")
+	f := newFarm(t, "--tls-cert-file", files.Cert, "--tls-key-file", files.Key, "--with-worker", "--executor", "fake")
 	f.eventually("up tells the address as it is", func() bool { return strings.Contains(f.out.String(), "https://127.0.0.1:"+f.port) })
 	transport, err := tlsfiles.HTTP(files.Cert)
 	if err != nil {

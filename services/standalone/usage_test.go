@@ -21,13 +21,13 @@ func TestWrongCallsEndWith2(t *testing.T) {
 	env := map[string]string{"FREEAGENT_URL": f.url(), "FREEAGENT_API_KEY": farmKey, "HOME": dir, "FREEAGENT_DATA_DIR": filepath.Join(dir, "data")}
 	for _, call := range []string{
 		"worker --slots 0", "worker --slots 65", "worker --slots -1", "worker --executor nope", "worker --executor fake --fake bogus",
-		"worker --fake slow=1s", "worker --platforms windows", "worker --server notaurl", "worker --cancel-grace -1s",
-		"worker --telemetry-every 1ms", "worker --log-limit-mb -1", "worker --drain-timeout -1s", "worker --pool a/b",
+		"worker --fake slow=1s", "worker --platforms windows", "worker --server notaurl", "worker --cancel-grace-period -1s",
+		"worker --telemetry-interval 1ms", "worker --log-limit-mb -1", "worker --drain-timeout -1s", "worker --pool a/b",
 		"list --limit 1001", "list --limit 0", "list -n -5", "list --status bogus", "list --server ftp://x",
 		"stats --from 2026-13-01", "stats --to yesterday", "stats --from 2026-11-02 --to 2026-11-01",
-		"up --port 99999", "up --port -1", "up --executor nope --with-worker --port 0", "up --executor nope --port 0", "up --stage-ttl all=0s --port 0",
+		"up --port 99999", "up --port -1", "up --executor nope --with-worker --port 0", "up --executor nope --port 0", "up --heartbeat-timeouts all=0s --port 0",
 		"up --with-worker --slots 0 --port 0", "up --with-worker --slots 65 --port 0", "up --fake slow=1s --port 0", "up --executor fake --fake bogus --port 0",
-		"up --cancel-grace -1s --port 0", "up --log-retention -1s --port 0", "up --log-limit-mb -1 --port 0", "up --telemetry-every 1ms --port 0",
+		"up --cancel-grace-period -1s --port 0", "up --log-retention -1s --port 0", "up --log-limit-mb -1 --port 0", "up --telemetry-interval 1ms --port 0",
 		"rules project shop --weight 1001", "rules project shop --max-priority 101", "rules project a --weight 5 --reset", "rules pool a --max-running 5 --reset",
 		"rules pool a --max-running -1", "retention set --age banana --yes", "retention plan --limit 501", "webhooks deliveries x --limit 201", "submit . --platform windows",
 	} {
@@ -35,7 +35,12 @@ func TestWrongCallsEndWith2(t *testing.T) {
 			t.Parallel()
 			var out, errs bytes.Buffer
 			getenv := func(name string) string { return env[name] }
-			root := cli.NewRoot(&out, &errs, getenv, standalone.NewUp(&out, &errs, getenv), command.New(command.IO{Getenv: getenv, Stderr: &errs}))
+			var environ []string
+			for name, value := range env {
+				environ = append(environ, name+"="+value)
+			}
+			root := cli.NewRoot(&out, &errs, getenv, standalone.NewUp(&out, &errs, environ),
+				command.New(command.IO{Environ: environ, Stdout: &out, Stderr: &errs}))
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			args := strings.Fields(call)

@@ -172,7 +172,7 @@ func TestV1AndNativeShareOneQueue(t *testing.T) {
 // result changes nothing.
 func TestV1SilenceLosesTheBuild(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=2s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=2s")
 	silent := f.v1("android")
 	id := f.submit()
 	if got := silent.poll(); got != id {
@@ -197,7 +197,7 @@ func TestV1SilenceLosesTheBuild(t *testing.T) {
 // TestV1LifeKeepsTheBuild: whatever a worker or its VM says about a build counts, for longer than any TTL.
 func TestV1LifeKeepsTheBuild(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, "--stage-ttl", "all=2s")
+	f := newFarm(t, "--heartbeat-timeouts", "all=2s")
 	w := f.v1("android")
 	id := f.submit()
 	w.poll()

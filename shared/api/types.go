@@ -187,7 +187,7 @@ type TelemetryPoint struct {
 
 // Timeouts are what a project has instead of the farm's; what is left out is the farm's.
 type Timeouts struct {
-	// SilenceSeconds is the silence forgiven by stage, before an attempt goes to another worker.
+	// SilenceSeconds are the heartbeat timeouts by stage, after which an attempt goes to another worker.
 	SilenceSeconds map[string]int32 `json:"silence_seconds,omitempty"`
 	// BuildSeconds ends a build whatever it does.
 	BuildSeconds int64 `json:"build_seconds,omitempty"`

@@ -23,10 +23,10 @@ func Stages() []Stage {
 	return []Stage{StagePrepare, StageInstall, StagePrebuild, StagePods, StageCompile, StageArchive, StageSign, StageExport, StageUpload}
 }
 
-// DefaultTTL is the silence forgiven in a stage that has no TTL of its own.
+// DefaultTTL is the heartbeat timeout of a stage that has none of its own.
 const DefaultTTL = 5 * time.Minute
 
-// DefaultTTLs returns the silence forgiven in each stage before its lease is suspected (signing, CocoaPods and archiving go
+// DefaultTTLs returns the heartbeat timeout of each stage (signing, CocoaPods and archiving go
 // quiet for 3 to 5 minutes on real Macs). Whole seconds, at least 1: the bus knows no finer. The map is the caller's own.
 func DefaultTTLs() map[Stage]time.Duration {
 	return map[Stage]time.Duration{

@@ -20,7 +20,7 @@ const probeTimeout = 4 * time.Second
 func probe(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errors.New("--probe: want a URL such as http://127.0.0.1:3001/readyz")
+		return errors.New("--probe must be a URL such as http://127.0.0.1:3001/readyz")
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

@@ -7,15 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/observe"
+	"github.com/expo-free-agent/freeagent/shared/settings"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
-// Program is a service as a process. S is its settings: a struct whose fields carry the tags env (the variable's name, as
-// package env reads it), help, and for a secret `secret:"true"`; fields that are structs hold settings, too.
+// Program is a service as a process. S is the struct of its settings, as package settings reads it.
 type Program[S any] struct {
 	// Name of the command.
 	Name string
@@ -23,7 +24,7 @@ type Program[S any] struct {
 	About string
 	// Defaults hold for variables that are not set.
 	Defaults S
-	// Check names every fault of settings that could be read, beside those that could not; nil checks nothing. It must take
+	// Check names every fault of settings that could be read, beside those that could not; nil checks nothing. It must accept
 	// empty ones.
 	Check func(S) error
 	// Run serves until ctx ends and returns nil then.
@@ -33,19 +34,14 @@ type Program[S any] struct {
 // everything is a program's own settings and those that all have.
 type everything[S any] struct {
 	Own S
-	Log logging
+	Log observe.Settings
 }
 
-type logging struct {
-	Format string `env:"FREEAGENT_LOG_FORMAT" help:"json or text"`
-	Level  string `env:"FREEAGENT_LOG_LEVEL" help:"debug, info, warn or error"`
-	Debug  string `env:"FREEAGENT_DEBUG_LISTEN" help:"address of Go's profiles (pprof), one that only this machine reaches, such as 127.0.0.1:6060 (empty: none)"`
-}
-
-// Main is the whole program but for signals, which end ctx: nil after a clean stop, and the exit code is 1 otherwise.
+// Main runs the program until ctx ends. It returns nil after a clean stop; otherwise the exit code is 1.
 func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	all := everything[S]{Own: p.Defaults, Log: logging{Format: "json", Level: "info"}}
-	line, err := p.parse(args, &all, stderr)
+	all := everything[S]{Own: p.Defaults, Log: observe.Settings{LogSettings: observe.LogSettings{Format: "json", Level: "info"}}}
+	set := settings.New(p.Name, &all, nil)
+	line, err := p.parse(args, set, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -59,15 +55,20 @@ func (p Program[S]) Main(ctx context.Context, args, environ []string, stdout, st
 	if line.probe != "" {
 		return probe(ctx, line.probe)
 	}
-	if err := p.settle(line, environ, &all); err != nil {
+	faults := []error{set.Load(environ), all.Log.Check()}
+	if p.Check != nil {
+		faults = append(faults, p.Check(all.Own))
+	}
+	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	log, err := observe.NewLogger(stderr, all.Log.Format, all.Log.Level)
+	log, err := all.Log.Logger(stderr)
 	if err != nil {
 		return err
 	}
+	set.LogWarnings(ctx, log)
 	if line.check {
-		_, err := fmt.Fprintln(stdout, "the configuration is good")
+		_, err := fmt.Fprintln(stdout, settings.OK)
 		return err
 	}
 	if all.Log.Debug == "" {
@@ -88,55 +89,53 @@ func (p Program[S]) profiled(ctx context.Context, all everything[S], log *slog.L
 	return group.Run(ctx)
 }
 
-// commandLine is what was asked for there.
+// commandLine is what was asked for there besides settings.
 type commandLine struct {
-	vars           map[string]string
-	config, probe  string
+	probe          string
 	check, version bool
 }
 
-func (p Program[S]) parse(args []string, all *everything[S], stderr io.Writer) (commandLine, error) {
-	line := commandLine{vars: map[string]string{}}
+func (p Program[S]) parse(args []string, set *settings.Set, stderr io.Writer) (line commandLine, err error) {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	flags.BoolVar(&line.version, "version", false, "")
 	flags.BoolVar(&line.check, "check-config", false, "")
-	flags.StringVar(&line.config, "config", "", "")
 	flags.StringVar(&line.probe, "probe", "", "")
-	define(flags, settingsOf(all), line.vars)
-	err := flags.Parse(args)
+	var switches []string
+	for _, f := range set.Flags() {
+		flags.Var(f, f.Name, f.Help)
+		if f.IsBoolFlag() {
+			switches = append(switches, "--"+f.Name, "-"+f.Name)
+		}
+	}
+	err = flags.Parse(joinValues(args, switches))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		_, _ = io.WriteString(stderr, usage(p.Name, p.About, all))
+		fmt.Fprintf(stderr, "Usage: %s [--config FILE] [--check-config] [--SETTING VALUE ...]\n\n%s\n\n%s%s\n%s",
+			p.Name, p.About, settings.Sources, processHelp, set.Usage())
 		return line, flag.ErrHelp
 	case err != nil:
-		return line, fmt.Errorf("command line: %w; %s -h lists the settings", err, p.Name)
+		return line, fmt.Errorf("command line: %w; list the settings with %s -h", err, p.Name)
 	case flags.NArg() > 0:
-		return line, fmt.Errorf("command line: %q is not known; %s -h says how it is configured", flags.Arg(0), p.Name)
+		return line, fmt.Errorf("command line: unexpected argument %q; list the settings with %s -h", flags.Arg(0), p.Name)
 	}
 	return line, nil
 }
 
-// settle reads the settings from all sources and checks them. Every fault is in the error.
-func (p Program[S]) settle(line commandLine, environ []string, all *everything[S]) error {
-	from := sources{flags: line.vars, environ: fromEnviron(environ), path: line.config}
-	if from.path == "" {
-		from.path = from.environ[configVariable]
+const processHelp = `--probe URL asks a running process, such as http://127.0.0.1:3001/readyz; the exit code is 0 if it answers 200. -version prints
+the version.
+`
+
+// joinValues writes "--switch false", which package flag reads as a switch and an argument, as "--switch=false".
+func joinValues(args, switches []string) (joined []string) {
+	for i := 0; i < len(args); i++ {
+		if i+1 < len(args) && slices.Contains(switches, args[i]) && (args[i+1] == "true" || args[i+1] == "false") {
+			joined = append(joined, args[i]+"="+args[i+1])
+			i++
+			continue
+		}
+		joined = append(joined, args[i])
 	}
-	var faults []error
-	if from.path != "" {
-		file, err := readConfig(from.path)
-		from.file, faults = file, append(faults, err)
-	}
-	vars, err := from.gather(settingsOf(all))
-	faults = append(faults, err, read(vars, all))
-	if p.Check != nil {
-		faults = append(faults, p.Check(all.Own))
-	}
-	if all.Log.Debug != "" {
-		faults = append(faults, observe.CheckProfiles(all.Log.Debug))
-	}
-	_, err = observe.NewLogger(io.Discard, all.Log.Format, all.Log.Level)
-	return errors.Join(append(faults, err)...)
+	return joined
 }

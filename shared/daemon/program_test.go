@@ -24,7 +24,8 @@ type settings struct {
 	Listen string `env:"T_LISTEN" help:"where"`
 	Inner
 	Wait   time.Duration            `env:"T_WAIT" help:"how long"`
-	Stages map[string]time.Duration `env:"T_STAGES" envKeyValSeparator:"=" help:"by stage"`
+	Stages map[string]time.Duration `env:"T_STAGES" help:"by stage"`
+	Switch bool                     `env:"T_SWITCH" help:"whether"`
 }
 
 // got is what a program ran with.
@@ -69,7 +70,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := settings{Listen: "here", Inner: Inner{Secret: "hush"}, Stages: map[string]time.Duration{"a": time.Second, "b": 2 * time.Minute}}
-	if diff := cmp.Diff(want, g.settings, cmp.AllowUnexported(settings{})); diff != "" {
+	if diff := cmp.Diff(want, g.settings); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(g.err.String(), "msg=runs") {
@@ -86,7 +87,7 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 	for name, c := range map[string]struct {
 		environ, want []string
 	}{
-		"required and parsed": {[]string{"T_WAIT=soon", "FREEAGENT_LOG_LEVEL=loud"}, []string{"T_SECRET", "T_WAIT", `log level "loud"`}},
+		"required and parsed": {[]string{"T_WAIT=soon", "FREEAGENT_LOG_LEVEL=loud"}, []string{"T_SECRET is required and not set", "log level must be debug, info, warn or error (got \"loud\")", `T_WAIT must be a duration such as 90s or 15m (got "soon")`}},
 		"checked besides":     {[]string{"T_WAIT=-1s", "T_STAGES=a=b"}, []string{"T_SECRET", "T_STAGES", "wait is negative"}},
 		"no file":             {[]string{"T_SECRET_FILE=/no/such"}, []string{"T_SECRET_FILE: open /no/such"}},
 		"wrong file":          {[]string{"T_SECRET_FILE=" + file(t, strings.Repeat("hush", 2000))}, []string{"longer than 4096"}},
@@ -107,7 +108,7 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 // comes first counts, wherever the other is.
 func TestSources(t *testing.T) {
 	t.Parallel()
-	config := file(t, "# all of it\n\nT_SECRET = 'of the file'\nT_LISTEN=\"file\"\nT_WAIT=3s\nFREEAGENT_GRACE=1s\n")
+	config := file(t, "# all of it\n\nT_SECRET = 'of the file'\nT_LISTEN=\"file\"\nT_WAIT=3s\nFREEAGENT_HEARTBEAT_GRACE_PERIOD=1s\n")
 	for name, c := range map[string]struct {
 		args, environ []string
 		want          settings
@@ -136,10 +137,10 @@ func TestWrongSourcesAreNamed(t *testing.T) {
 		args, environ, want []string
 	}{
 		"no file":         {[]string{"--config", "/no/such"}, nil, []string{"/no/such"}},
-		"unknown in file": {[]string{"--config", file(t, "T_LISTN=x\nFREEAGENT_WHATEVER_IT_IS=1")}, nil, []string{"T_LISTN is not a setting; is T_LISTEN meant?", "FREEAGENT_WHATEVER_IT_IS is not a setting of any"}},
-		"no setting":      {[]string{"--config", file(t, "T_LISTEN=x\nhush hush\nT_LISTEN=y\n")}, nil, []string{"line 2: want NAME=value", "line 3: T_LISTEN is set a second time"}},
+		"unknown in file": {[]string{"--config", file(t, "T_LISTN=x\nFREEAGENT_WHATEVER_IT_IS=1")}, nil, []string{"T_LISTN is not a setting; did you mean T_LISTEN?", "FREEAGENT_WHATEVER_IT_IS is not a setting of any"}},
+		"no setting":      {[]string{"--config", file(t, "T_LISTEN=x\nhush hush\nT_LISTEN=y\n")}, nil, []string{"line 2: a line must be NAME=value", "line 3: T_LISTEN is set a second time"}},
 		"long":            {[]string{"--config", file(t, strings.Repeat("# hush\n", 20000))}, nil, []string{"longer than"}},
-		"misspelled":      {nil, []string{"FREEAGENT_LOG_LEVELS=debug"}, []string{"is FREEAGENT_LOG_LEVEL meant?"}},
+		"misspelled":      {nil, []string{"FREEAGENT_LOG_LEVELS=debug"}, []string{"did you mean FREEAGENT_LOG_LEVEL?"}},
 		"link":            {nil, []string{"FREEAGENT_INGEST_SERVICE_HOST=10.0.0.1"}, []string{"FREEAGENT_INGEST_SERVICE_HOST"}},
 	} {
 		_, err := run(t, c.args, append(c.environ, "T_SECRET=x")...)
@@ -161,7 +162,7 @@ func TestWrongSourcesAreNamed(t *testing.T) {
 func TestCheckConfig(t *testing.T) {
 	t.Parallel()
 	g, err := run(t, []string{"--check-config"}, "T_SECRET=hush")
-	if err != nil || g.out.String() != "the configuration is good\n" || g.settings.Secret != "" {
+	if err != nil || g.out.String() != "configuration OK\n" || g.settings.Secret != "" {
 		t.Errorf("--check-config = %q, %v; ran with %+v, want it not run", &g.out, err, g.settings)
 	}
 	if g, err := run(t, []string{"--check-config"}, "T_WAIT=-1s"); err == nil || g.out.Len() > 0 || !strings.Contains(err.Error(), "negative") {
@@ -180,7 +181,7 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("-h = %q, %v", &g.err, err)
 	}
 	for _, want := range []string{
-		"Usage: prog", "Does it.", "T_LISTEN", "where (default here)", "T_SECRET", "* the secret (required)", "how long (default 1m0s)",
+		"Usage: prog", "Does it.", "T_LISTEN", "where (default here)", "T_SECRET", "* the secret (required)", "how long (default 1m)",
 		"FREEAGENT_LOG_LEVEL", "_FILE", "--t-secret-file", "--t-listen", "--check-config",
 	} {
 		if !strings.Contains(g.err.String(), want) {
@@ -194,20 +195,13 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-func TestReadKey(t *testing.T) {
+// TestSwitches: a switch stands alone or with a value, as a flag and as an argument after it.
+func TestSwitches(t *testing.T) {
 	t.Parallel()
-	const key = "0123456789abcdef0123456789abcdef"
-	for name, content := range map[string]string{
-		"bytes":  key,
-		"hex":    "3031323334353637383961626364656630313233343536373839616263646566\n",
-		"base64": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n",
-	} {
-		got, err := daemon.ReadKey(file(t, content))
-		if err != nil || string(got) != key {
-			t.Errorf("%s: ReadKey = %q, %v", name, got, err)
+	for line, want := range map[string]bool{"--t-switch": true, "--t-switch true": true, "--t-switch=false": false, "--t-switch false": false} {
+		g, err := run(t, strings.Fields(line+" --t-wait 5s"), "T_SECRET=x", "T_SWITCH=true")
+		if err != nil || g.settings.Switch != want || g.settings.Wait != 5*time.Second {
+			t.Errorf("%s: Main = %+v, %v, want %t", line, g.settings, err, want)
 		}
-	}
-	if _, err := daemon.ReadKey("/no/such"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("ReadKey of nothing = %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Stopping are the settings of a process that others send work to and that will be told to stop.
 type Stopping struct {
-	DrainDelay time.Duration `env:"FREEAGENT_DRAIN_DELAY" help:"how long it goes on working after SIGTERM while /readyz already says no, so that load balancers look elsewhere first; then it stops"`
+	DrainDelay time.Duration `env:"FREEAGENT_DRAIN_DELAY" help:"delay between SIGTERM, when /readyz begins to fail so that load balancers look elsewhere, and the stop; at most 5m"`
 }
 
 // maxDrainDelay is beyond what any load balancer needs to notice.
@@ -19,7 +19,7 @@ const maxDrainDelay = 5 * time.Minute
 // Check names a fault.
 func (s Stopping) Check() error {
 	if s.DrainDelay < 0 || s.DrainDelay > maxDrainDelay {
-		return fmt.Errorf("FREEAGENT_DRAIN_DELAY: %s, want 0s to %s", s.DrainDelay, maxDrainDelay)
+		return fmt.Errorf("FREEAGENT_DRAIN_DELAY must be 0s to %s (got %s)", maxDrainDelay, s.DrainDelay)
 	}
 	return nil
 }

@@ -60,10 +60,10 @@ func (c Config) Validate() error {
 // parse returns the scheme's way to open.
 func (c Config) parse() (open func(context.Context) (*DB, error), err error) {
 	if !validService(c.Service) {
-		return nil, fmt.Errorf("%w: service %q: want 1 to 40 lower-case letters and _", ErrConfig, c.Service)
+		return nil, fmt.Errorf("%w: service must be 1 to 40 lower-case letters and _ (got %q)", ErrConfig, c.Service)
 	}
 	if c.MaxConns < 0 || c.MaxConns > maxConns {
-		return nil, fmt.Errorf("%w: %d connections, want 1 to %d", ErrConfig, c.MaxConns, maxConns)
+		return nil, fmt.Errorf("%w: connections must be 1 to %d (got %d)", ErrConfig, maxConns, c.MaxConns)
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c Config) parse() (open func(context.Context) (*DB, error), err error) {
 		pc, err := parsePostgres(c)
 		return func(ctx context.Context) (*DB, error) { return openPostgres(ctx, c, pc) }, err
 	default:
-		return nil, fmt.Errorf("%w: scheme %q: want sqlite:///path/file.db or postgres://…", ErrConfig, u.Scheme)
+		return nil, fmt.Errorf("%w: scheme must be sqlite or postgres, as in sqlite:///path/file.db (got %q)", ErrConfig, u.Scheme)
 	}
 }
 

@@ -143,7 +143,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for url, want := range map[string]string{
-		"mysql://x":                    "want sqlite:///path/file.db or postgres://",
+		"mysql://x":                    "scheme must be sqlite or postgres",
 		"sqlite://relative.db":         "is not absolute",
 		"sqlite://" + dir + "/no/x.db": "check that its directory exists and is writable",
 		"sqlite://" + dir:              "check that its directory exists and is writable",

@@ -18,7 +18,7 @@ func NewSecret() string { return strings.ToLower(rand.Text() + rand.Text()) }
 // ValidKey refuses keys that are short, or that the scripts in build VMs could not carry.
 func ValidKey(key string) error {
 	if len(key) < MinKeyLength {
-		return fmt.Errorf("%w has %d characters, want at least %d: choose a longer one", ErrKey, len(key), MinKeyLength)
+		return fmt.Errorf("%w must have at least %d characters (got %d); choose a longer one", ErrKey, MinKeyLength, len(key))
 	}
 	if strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
 		return fmt.Errorf("%w may hold only letters, digits, _ and -: choose one without other characters", ErrKey)

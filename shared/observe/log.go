@@ -16,7 +16,7 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	if level != "" {
 		var l slog.Level
 		if err := l.UnmarshalText([]byte(level)); err != nil {
-			return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+			return nil, fmt.Errorf("log level must be debug, info, warn or error (got %q)", level)
 		}
 		opts.Level = l
 	}
@@ -26,7 +26,7 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(contextHandler{slog.NewJSONHandler(w, opts)}), nil
 	}
-	return nil, fmt.Errorf("log format %q: want text or json", format)
+	return nil, fmt.Errorf("log format must be json or text (got %q)", format)
 }
 
 // Handler returns h with the request_id and trace_id of each line's context; h itself if it adds them already.

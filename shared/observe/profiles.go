@@ -12,7 +12,7 @@ import (
 // CheckProfiles says whether profiles may be served at an address: nobody is asked for a key, so only this machine may reach it.
 func CheckProfiles(address string) error {
 	if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().IsLoopback() {
-		return fmt.Errorf("address of profiles %q: want one that only this machine reaches, such as 127.0.0.1:6060", address)
+		return fmt.Errorf("address of profiles must be one that only this machine reaches, such as 127.0.0.1:6060 (got %q)", address)
 	}
 	return nil
 }

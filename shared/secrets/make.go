@@ -43,13 +43,13 @@ func (o Options) validate() error {
 	}
 	for _, route := range o.Routes {
 		if host, port, err := net.SplitHostPort(route); err != nil || host == "" || port == "" {
-			faults = append(faults, fmt.Errorf("node %q of the bus: want host:port", route))
+			faults = append(faults, fmt.Errorf("bus node must be host:port (got %q)", route))
 		}
 	}
 	u, err := url.Parse(o.Database)
 	switch {
 	case err != nil || u.Scheme != "postgres" || u.Host == "" || u.User.Username() == "":
-		faults = append(faults, errors.New("database: want postgres://user@host/database"))
+		faults = append(faults, errors.New("database must be postgres://user@host/database"))
 	default:
 		if _, has := u.User.Password(); has {
 			faults = append(faults, errors.New("database: the password is made here and must not be in the URL"))

@@ -2,22 +2,20 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
-	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
-	"github.com/expo-free-agent/freeagent/clients/worker/process"
-	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/settings"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
@@ -31,7 +29,9 @@ clean environment (%d variables such as PATH and proxies, npm_config_* without c
 never the worker's own keys, and a home directory that is removed afterwards.
 
 SIGTERM or Ctrl-C drains: the worker claims no new builds and finishes those that run. After --drain-timeout, or a second
-signal, it returns unfinished builds to the queue, and other workers start them again.`
+signal, it returns unfinished builds to the queue, and other workers start them again.
+
+%s`
 
 const example = `  # on a build machine
   freeagent worker --server https://builds.example.com --key-file /etc/freeagent/worker.key
@@ -47,74 +47,59 @@ const example = `  # on a build machine
 
 // IO is what the command uses of its process.
 type IO struct {
-	// Getenv is os.Getenv.
-	Getenv func(string) string
-	// Stderr gets the worker's own log.
-	Stderr io.Writer
+	// Environ is os.Environ().
+	Environ []string
+	// Stdout gets what is asked for, Stderr the worker's own log.
+	Stdout, Stderr io.Writer
 }
 
 // New returns the command "worker".
 func New(streams IO) *cobra.Command {
-	var o options
+	o := defaults()
+	var set *Settings
+	verbose := false
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run builds on this machine",
-		Long: fmt.Sprintf(long, len(shell.Passed())), Example: example,
+		Long: fmt.Sprintf(long, len(shell.Passed()), settings.Sources), Example: example,
 		Args: cobra.NoArgs, SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if !cmd.Flags().Changed("cancel-grace") {
-				if o.grace, err = process.GraceSetting(streams.Getenv("FREEAGENT_CANCEL_GRACE")); err != nil {
-					return fmt.Errorf("%w: %w", errUsage, err)
-				}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if set.Listed(streams.Stdout) {
+				return nil
 			}
-			return run(cmd.Context(), o, streams)
+			err := set.Load(streams.Environ)
+			o.complete(settings.Getenv(streams.Environ))
+			if verbose {
+				o.Log.Level = "debug"
+			}
+			if err := errors.Join(err, o.check()); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
+			log, err := o.Log.Logger(streams.Stderr)
+			if err != nil {
+				return err
+			}
+			set.LogWarnings(cmd.Context(), log)
+			if set.Checked(streams.Stdout) {
+				return nil
+			}
+			return run(cmd.Context(), o, log)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.server, "server", streams.Getenv("FREEAGENT_URL"), "address of the server (FREEAGENT_URL)")
-	f.StringVar(&o.keyFile, "key-file", streams.Getenv("FREEAGENT_API_KEY_FILE"),
-		"file with the API key to join with (FREEAGENT_API_KEY_FILE); or the key itself in FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY")
-	f.StringVar(&o.name, "name", hostName(), "name of this worker in lists and logs")
-	f.StringVar(&o.bus, "bus", streams.Getenv("FREEAGENT_BUS_URL"), "address of the bus, such as a region's leaf node (FREEAGENT_BUS_URL); default: the address that the server sends")
-	f.StringVar(&o.pool, "pool", "", `pool whose builds it runs (default "default")`)
-	f.StringSliceVar(&o.platforms, "platforms", nil, "platforms that it builds: ios, android (default both)")
-	f.IntVar(&o.slots, "slots", 1, "builds at once")
-	f.StringVar(&o.stateDir, "state-dir", defaultStateDir(streams.Getenv), "directory for identity, builds and caches, used by one worker")
-	f.StringVar(&o.executor, "executor", "shell", "how builds run: shell (commands on this machine) or fake (simulated)")
-	f.StringVar(&o.fake, "fake", "", "options of the fake executor: "+fake.Help)
-	f.DurationVar(&o.drain, "drain-timeout", 10*time.Minute, "time for running builds to finish after a signal")
-	f.DurationVar(&o.grace, "cancel-grace", process.DefaultGrace,
-		"time between SIGTERM and SIGKILL for a build that is cancelled (FREEAGENT_CANCEL_GRACE)")
-	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of additional environment variables for builds")
-	f.Int64Var(&o.logMB, "log-limit-mb", buildlog.DefaultBytes>>20, "largest log of a build in MB; of what exceeds it only the last lines are kept")
-	f.Int64Var(&o.logLines, "log-limit-lines", buildlog.DefaultLines, "longest log of a build in lines; of what exceeds it only the last lines are kept")
-	f.DurationVar(&o.telemetry, "telemetry-every", worker.DefaultTelemetryEvery, "interval of CPU, memory and disk samples of a build; 0 disables them")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every detail")
+	set = NewSettings(cmd, settings.New("freeagent worker", &o, nil))
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "the same as --log-level debug")
 	return cmd
 }
 
-func run(ctx context.Context, o options, streams IO) error {
-	level := slog.LevelInfo
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(streams.Stderr, &slog.HandlerOptions{Level: level}))
-	key, err := o.key(streams.Getenv)
-	if err != nil {
-		return err
-	}
-	if o.server == "" {
-		return fmt.Errorf("%w: no server given. Set --server or FREEAGENT_URL", errUsage)
-	}
-	ca := streams.Getenv("FREEAGENT_CA_FILE")
-	secure, err := tlsfiles.Client(ca, "", "")
+func run(ctx context.Context, o options, log *slog.Logger) error {
+	secure, err := tlsfiles.Client(o.CA, "", "")
 	if err != nil {
 		return fmt.Errorf("%w: FREEAGENT_CA_FILE: %w", errUsage, err)
 	}
-	transport, err := tlsfiles.HTTP(ca)
+	transport, err := tlsfiles.HTTP(o.CA)
 	if err != nil {
 		return fmt.Errorf("%w: FREEAGENT_CA_FILE: %w", errUsage, err)
 	}
-	gateway, err := api.New(api.Config{BaseURL: o.server, Key: key, Transport: transport})
+	gateway, err := api.New(api.Config{BaseURL: o.Server, Key: o.key(), Transport: transport})
 	if err != nil {
 		return err
 	}
@@ -122,7 +107,7 @@ func run(ctx context.Context, o options, streams IO) error {
 	if err != nil {
 		return err
 	}
-	executor, err := o.newExecutor(ctx, cfg.StateDir, log)
+	executor, err := o.Building.NewExecutor(ctx, cfg.StateDir, log)
 	if err != nil {
 		return err
 	}

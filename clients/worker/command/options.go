@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +14,13 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/shell"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	loglimit "github.com/expo-free-agent/freeagent/shared/buildlog/limit"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 )
 
 // errUsage means that the command line or the environment is invalid.
@@ -28,77 +32,119 @@ type usageError struct{ error }
 // WrongUsage marks a usage error.
 func (usageError) WrongUsage() bool { return true }
 
-type options struct {
-	server, bus, keyFile, name, pool, stateDir, executor, fake string
-	platforms, passEnv                                         []string
-	slots                                                      int
-	logMB, logLines                                            int64
-	drain, telemetry, grace                                    time.Duration
-	verbose                                                    bool
+// Building are the settings of how a worker builds; the worker inside of `freeagent up` has them, too.
+type Building struct {
+	Executor  string        `env:"FREEAGENT_WORKER_EXECUTOR" flag:"executor" help:"executor of builds: shell (processes of this machine) or fake (simulated)"`
+	Fake      string        `env:"FREEAGENT_WORKER_FAKE" flag:"fake" help:"options of the fake executor, such as slow=2s,fail=0.1,lines=20,size=4KiB..20MiB; see docs/worker.md"`
+	Slots     int           `env:"FREEAGENT_WORKER_SLOTS" flag:"slots" help:"number of builds at once, 1 to 64"`
+	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time for running builds to finish after SIGTERM before they return to the queue"`
+	Grace     time.Duration `env:"FREEAGENT_CANCEL_GRACE_PERIOD" help:"time between SIGTERM and SIGKILL for the processes of a cancelled build"`
+	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma"`
+	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
+	LogLimit  loglimit.Limit
 }
 
-// key reads the API key from the file named by a flag or variable, or from the environment. It is never an argument, since the list of
-// processes shows those.
-func (o options) key(getenv func(string) string) (string, error) {
-	if o.keyFile != "" {
-		data, err := os.ReadFile(o.keyFile)
-		if err != nil {
-			return "", fmt.Errorf("read the API key: %w", err)
-		}
-		if key := strings.TrimSpace(string(data)); key != "" {
-			return key, nil
-		}
-		return "", fmt.Errorf("%w: the key file %s is empty", errUsage, o.keyFile)
+// DefaultBuilding returns the defaults of a worker of its own.
+func DefaultBuilding() Building {
+	return Building{
+		Executor: "shell", Slots: 1, Drain: 10 * time.Minute, Grace: process.DefaultGrace, Telemetry: worker.DefaultTelemetryEvery,
+		LogLimit: loglimit.Limit{}.OrDefault(),
 	}
-	for _, name := range []string{"FREEAGENT_WORKER_KEY", "FREEAGENT_API_KEY"} {
-		if key := strings.TrimSpace(getenv(name)); key != "" {
-			return key, nil
-		}
-	}
-	return "", fmt.Errorf("%w: an API key is needed to join. Set --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY", errUsage)
 }
+
+// Config returns the worker's configuration without name and state directory.
+func (b Building) Config() worker.Config {
+	return worker.Config{
+		Slots: b.Slots, DrainTimeout: b.Drain, TelemetryEvery: b.Telemetry,
+		LogLimits: buildlog.Limits{Lines: b.LogLimit.Lines, Bytes: b.LogLimit.Bytes},
+	}
+}
+
+// Validate names every fault at once.
+func (b Building) Validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	need(b.Executor == "shell" || b.Executor == "fake", "executor must be shell or fake (got %q)", b.Executor)
+	need(b.Fake == "" || b.Executor != "shell", "options of the fake executor (--fake) need --executor fake")
+	need(b.Slots > 0, "slots must be positive (got %d)", b.Slots)
+	need(b.Grace >= 0, "cancel grace period must not be negative (got %s)", b.Grace)
+	if _, err := fake.Parse(b.Fake); err != nil {
+		faults = append(faults, fmt.Errorf("--fake: %w", err))
+	}
+	return errors.Join(faults...)
+}
+
+// NewExecutor returns the executor, which keeps its files in dir.
+func (b Building) NewExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
+	if b.Executor == "shell" {
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: b.PassEnv, CancelGrace: b.Grace, Log: log})
+	}
+	options, err := fake.Parse(b.Fake)
+	if err != nil {
+		return nil, err
+	}
+	return fake.New(dir, options, nil)
+}
+
+// options are the settings of `freeagent worker`.
+type options struct {
+	Server    string   `env:"FREEAGENT_URL" flag:"server" help:"URL of the server"`
+	WorkerKey string   `env:"FREEAGENT_WORKER_KEY" flag:"key-file" secret:"true" help:"API key to join with, of scope worker or admin"`
+	APIKey    string   `env:"FREEAGENT_API_KEY" secret:"true" help:"API key to join with if FREEAGENT_WORKER_KEY is not set"`
+	CA        string   `env:"FREEAGENT_CA_FILE" help:"CA certificates that verify the server and the bus, instead of the system's"`
+	BusURL    string   `env:"FREEAGENT_BUS_URL" help:"address of the bus, such as that of a region's leaf node, instead of the one that the server gives"`
+	Name      string   `env:"FREEAGENT_WORKER_NAME" flag:"name" help:"name of this worker in lists and logs; the host's name if empty"`
+	Pool      string   `env:"FREEAGENT_WORKER_POOL" flag:"pool" help:"pool whose builds it runs"`
+	Platforms []string `env:"FREEAGENT_WORKER_PLATFORMS" flag:"platforms" help:"platforms that this worker builds, by comma: ios, android; both if empty"`
+	StateDir  string   `env:"FREEAGENT_WORKER_STATE_DIR" flag:"state-dir" help:"directory of identity, builds and caches, used by one worker; the user's state directory if empty"`
+	Building  Building
+	Log       observe.LogSettings
+}
+
+func defaults() options {
+	return options{Pool: build.DefaultPool, Building: DefaultBuilding(), Log: observe.LogSettings{Format: "text", Level: "info"}}
+}
+
+// complete fills in what this machine says.
+func (o *options) complete(getenv func(string) string) {
+	o.Name = cmp.Or(o.Name, hostName())
+	o.StateDir = cmp.Or(o.StateDir, defaultStateDir(getenv))
+}
+
+// check names every fault that shows without connecting.
+func (o options) check() error {
+	var faults []error
+	if o.key() == "" {
+		faults = append(faults, errors.New("an API key is needed to join. Set --key-file, FREEAGENT_WORKER_KEY or FREEAGENT_API_KEY"))
+	}
+	if o.Server == "" {
+		faults = append(faults, errors.New("no server given. Set --server or FREEAGENT_URL"))
+	}
+	_, err := o.config()
+	return errors.Join(append(faults, err, o.Building.Validate(), o.Log.Check())...)
+}
+
+func (o options) key() string { return cmp.Or(o.WorkerKey, o.APIKey) }
 
 func (o options) config() (worker.Config, error) {
-	dir, err := filepath.Abs(o.stateDir)
-	if err != nil || o.stateDir == "" {
-		return worker.Config{}, fmt.Errorf("%w: no state directory given. Set --state-dir", errUsage)
+	dir, err := filepath.Abs(o.StateDir)
+	if err != nil || o.StateDir == "" {
+		return worker.Config{}, errors.New("no state directory given. Set --state-dir")
 	}
-	cfg := worker.Config{Name: o.name, Pool: o.pool, Slots: o.slots, StateDir: dir, DrainTimeout: o.drain, TelemetryEvery: o.telemetry, BusURL: o.bus}
-	cfg.LogLimits = buildlog.Limits{Lines: o.logLines, Bytes: o.logMB << 20}
-	if o.slots < 1 {
-		return cfg, fmt.Errorf("%w: --slots must be at least 1 (got %d)", errUsage, o.slots)
-	}
-	for _, p := range o.platforms {
+	cfg := o.Building.Config()
+	cfg.Name, cfg.Pool, cfg.StateDir, cfg.BusURL = o.Name, o.Pool, dir, o.BusURL
+	for _, p := range o.Platforms {
 		platform, err := build.ParsePlatform(strings.TrimSpace(p))
 		if err != nil {
-			return cfg, fmt.Errorf("--platforms: %w", err)
+			return cfg, fmt.Errorf("platforms: %w", err)
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
 	}
-	if err := cfg.Validate(); err != nil {
-		return cfg, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	return cfg, nil
-}
-
-func (o options) newExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
-	if o.fake != "" && o.executor != "fake" {
-		return nil, fmt.Errorf("%w: --fake needs --executor fake", errUsage)
-	}
-	if o.grace < 0 {
-		return nil, fmt.Errorf("%w: --cancel-grace must not be negative (got %s)", errUsage, o.grace)
-	}
-	switch o.executor {
-	case "shell":
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: o.passEnv, CancelGrace: o.grace, Log: log})
-	case "fake":
-		simulated, err := fake.Parse(o.fake)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errUsage, err)
-		}
-		return fake.New(dir, simulated, nil)
-	}
-	return nil, fmt.Errorf("%w: --executor must be shell or fake (got %q)", errUsage, o.executor)
+	return cfg, cfg.Validate()
 }
 
 func hostName() string {

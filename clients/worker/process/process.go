@@ -1,7 +1,6 @@
 package process
 
 import (
-	"fmt"
 	"io"
 	"time"
 )
@@ -12,18 +11,6 @@ const Marker = "FREEAGENT_BUILD_ATTEMPT"
 // DefaultGrace is the time between SIGTERM and SIGKILL: long enough to delete a keychain, shut a simulator down, give a lock
 // back.
 const DefaultGrace = 10 * time.Second
-
-// GraceSetting reads FREEAGENT_CANCEL_GRACE; empty is DefaultGrace.
-func GraceSetting(value string) (time.Duration, error) {
-	if value == "" {
-		return DefaultGrace, nil
-	}
-	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("FREEAGENT_CANCEL_GRACE=%s: want a duration such as 10s, at least 0", value)
-	}
-	return d, nil
-}
 
 // Spec is a command to run.
 type Spec struct {

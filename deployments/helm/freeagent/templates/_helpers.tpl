@@ -78,7 +78,7 @@ capabilities: {drop: [ALL]}
 {{- $dir := "/etc/freeagent/secrets" -}}
 {{- $env := dict
   "FREEAGENT_DATABASE_URL_FILE" (printf "%s/database-url" $dir)
-  "FREEAGENT_DATABASE_CONNS" ($v.database.connections | toString)
+  "FREEAGENT_DATABASE_MAX_CONNS" ($v.database.connections | toString)
   "FREEAGENT_NATS_URL" (required "bus.url: the nodes of the bus" $v.bus.url)
   "FREEAGENT_NATS_USER" $v.bus.user
   "FREEAGENT_NATS_PASSWORD_FILE" (printf "%s/bus-password" $dir)

@@ -44,13 +44,13 @@ func TestFaults(t *testing.T) {
 	daemontest.Faults(t, command.Run, map[string]daemontest.Fault{
 		"nothing set":  {Want: []string{"FREEAGENT_NATS_URL", "FREEAGENT_DATABASE_URL", "FREEAGENT_S3_ENDPOINT", "FREEAGENT_TICKET_KEY_FILE"}},
 		"no file":      {Env: with("FREEAGENT_TICKET_KEY_FILE=/no/such/file"), Want: []string{"/no/such/file"}},
-		"short key":    {Env: with("FREEAGENT_MASTER_KEY_FILE=" + daemontest.File(t, daemontest.Hush)), Want: []string{"MasterKey has 9 bytes"}},
+		"short key":    {Env: with("FREEAGENT_MASTER_KEY_FILE=" + daemontest.File(t, daemontest.Hush)), Want: []string{"master key must have 32 bytes (got 9)"}},
 		"long key":     {Env: with("FREEAGENT_MASTER_KEY_FILE=" + daemontest.File(t, strings.Repeat("x", 5000))), Want: []string{"longer than 4096"}},
 		"no secret":    {Env: with("FREEAGENT_S3_SECRET_KEY=", "FREEAGENT_S3_SECRET_KEY_FILE=/no/such"), Want: []string{"FREEAGENT_S3_SECRET_KEY_FILE"}},
 		"bad address":  {Env: with("FREEAGENT_ARTIFACT_LISTEN=nonsense"), Want: []string{"listen"}},
 		"bad database": {Env: with("FREEAGENT_DATABASE_URL=mysql://u:" + daemontest.Hush + "@h/d"), Want: []string{"scheme"}},
-		"limits": {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1", "FREEAGENT_LOG_RETENTION=-1h", "FREEAGENT_LOG_PARALLEL=0"),
-			Want: []string{"MaxCertsBytes", "MaxSourceBytes", "LogRetention", "LogParallel"}},
+		"limits": {Env: with("FREEAGENT_MAX_CERTS_MB=4096", "FREEAGENT_MAX_SOURCE_MB=-1", "FREEAGENT_LOG_RETENTION=-1h", "FREEAGENT_LOG_ARCHIVE_CONCURRENCY=0"),
+			Want: []string{"max certificate bytes", "max source bytes", "log retention", "log archive concurrency"}},
 	})
 }
 

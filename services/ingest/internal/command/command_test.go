@@ -34,7 +34,7 @@ func environ(t *testing.T) []string {
 		"FREEAGENT_BUS_XKEY_FILE="+seed(t, nkeys.CreateCurveKeys), "FREEAGENT_ARTIFACT_URL=http://127.0.0.1:3002",
 		"FREEAGENT_DATABASE_URL=sqlite://"+filepath.Join(t.TempDir(), "i.db"),
 		"FREEAGENT_TOKEN_KEY_FILE="+daemontest.File(t, base64.StdEncoding.EncodeToString(make([]byte, 32))),
-		"FREEAGENT_MAX_UPLOAD_MB=100", "FREEAGENT_MAX_FOLLOWERS=5", "FREEAGENT_WORKER_TTL=10m",
+		"FREEAGENT_MAX_UPLOAD_MB=100", "FREEAGENT_MAX_FOLLOWERS=5", "FREEAGENT_WORKER_CREDENTIALS_TTL=10m",
 	)
 }
 
@@ -54,9 +54,9 @@ func TestFaults(t *testing.T) {
 			"FREEAGENT_API_KEY", "FREEAGENT_NATS_URL", "FREEAGENT_DATABASE_URL", "FREEAGENT_ARTIFACT_URL", "FREEAGENT_TOKEN_KEY_FILE",
 			"FREEAGENT_BUS_ISSUER_FILE", "FREEAGENT_WORKER_BUS_URL",
 		}},
-		"bad origin":   {Env: with("FREEAGENT_STATS_ORIGINS=https://a.example,b.example/", "FREEAGENT_MAX_CERTS_AT_ONCE=0"), Want: []string{"b.example/", "MaxCertsAtOnce"}},
+		"bad origin":   {Env: with("FREEAGENT_STATS_ORIGINS=https://a.example,b.example/", "FREEAGENT_MAX_CONCURRENT_CERTS=0"), Want: []string{"b.example/", "max concurrent certs must be positive (got 0)"}},
 		"no token key": {Env: with("FREEAGENT_TOKEN_KEY_FILE=/no/such/file"), Want: []string{"FREEAGENT_TOKEN_KEY_FILE", "/no/such/file"}},
-		"short keys":   {Env: with("FREEAGENT_TOKEN_KEY_FILE="+daemontest.File(t, daemontest.Hush), "FREEAGENT_API_KEY="+daemontest.Hush), Want: []string{"TokenKey has 9 bytes", "BootstrapKey"}},
+		"short keys":   {Env: with("FREEAGENT_TOKEN_KEY_FILE="+daemontest.File(t, daemontest.Hush), "FREEAGENT_API_KEY="+daemontest.Hush), Want: []string{"token key must have at least 32 bytes (got 9)", "admin API key"}},
 		"long key":     {Env: with("FREEAGENT_TOKEN_KEY_FILE=" + daemontest.File(t, strings.Repeat("x", 5000))), Want: []string{"longer than 4096"}},
 		"no seed":      {Env: with("FREEAGENT_BUS_ISSUER_FILE="+daemontest.File(t, daemontest.Hush), "FREEAGENT_BUS_XKEY_FILE=/no/such"), Want: []string{"FREEAGENT_BUS_ISSUER_FILE", "FREEAGENT_BUS_XKEY_FILE"}},
 		"no secret":    {Env: with("FREEAGENT_DATABASE_URL=", "FREEAGENT_DATABASE_URL_FILE=/no/such"), Want: []string{"FREEAGENT_DATABASE_URL_FILE"}},

@@ -44,7 +44,7 @@ func ValidOrigins(origins []string) error {
 	for _, o := range origins {
 		u, err := url.Parse(o)
 		if o != anyOrigin && (err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host) {
-			faults = append(faults, fmt.Errorf("StatsOrigins: %q, want scheme://host or scheme://host:port", o))
+			faults = append(faults, fmt.Errorf("statistics origin must be scheme://host or scheme://host:port (got %q)", o))
 		}
 	}
 	return errors.Join(faults...)

@@ -15,7 +15,7 @@ import (
 func environ(t *testing.T, srv *server.Server) []string {
 	t.Helper()
 	return append(daemontest.BusEnv(t, srv, "scheduler"),
-		"FREEAGENT_SCHEDULER_LISTEN=127.0.0.1:0", "FREEAGENT_DATABASE_URL="+databasetest.Postgres(t), "FREEAGENT_STAGE_TTLS=install=3m,ours=1m")
+		"FREEAGENT_SCHEDULER_LISTEN=127.0.0.1:0", "FREEAGENT_DATABASE_URL="+databasetest.Postgres(t), "FREEAGENT_HEARTBEAT_TIMEOUTS=install=3m,ours=1m")
 }
 
 // TestServesUntilToldToStop: ready when it can work, not ready with the reason when the bus goes, and a clean end either way.
@@ -41,8 +41,8 @@ func TestFaults(t *testing.T) {
 	t.Cleanup(func() { taken.Close() })
 	daemontest.Faults(t, command.Run, map[string]daemontest.Fault{
 		"all at once": {
-			Env:  []string{"FREEAGENT_STAGE_TTLS=install=1ms", "FREEAGENT_DATABASE_CONNS=many"},
-			Want: []string{"FREEAGENT_NATS_URL", "FREEAGENT_DATABASE_URL", "TTL of stage install", "FREEAGENT_DATABASE_CONNS"},
+			Env:  []string{"FREEAGENT_HEARTBEAT_TIMEOUTS=install=1ms", "FREEAGENT_DATABASE_MAX_CONNS=many"},
+			Want: []string{"FREEAGENT_NATS_URL", "FREEAGENT_DATABASE_URL", "heartbeat timeout of stage install must be whole seconds", "FREEAGENT_DATABASE_MAX_CONNS"},
 		},
 		"no secret":      {Env: with("FREEAGENT_NATS_PASSWORD_FILE=/no/such"), Want: []string{"FREEAGENT_NATS_PASSWORD_FILE", "/no/such"}},
 		"bad address":    {Env: with("FREEAGENT_SCHEDULER_LISTEN=nonsense"), Want: []string{"listen"}},
@@ -55,5 +55,5 @@ func TestFaults(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	t.Parallel()
-	daemontest.Flags(t, command.Run, "FREEAGENT_STAGE_TTLS")
+	daemontest.Flags(t, command.Run, "FREEAGENT_HEARTBEAT_TIMEOUTS")
 }

@@ -13,18 +13,19 @@ type Policy struct {
 	// Project is empty for the farm's policy.
 	Project string
 	// MaxAge counts from a build's end.
-	MaxAge time.Duration
+	MaxAge time.Duration `env:"FREEAGENT_RETENTION_AGE" help:"retention policy of a new farm: age limit of ended builds; no limit if 0"`
 	// MaxBuilds and MaxBytes bound the newest ended builds of each project. Bytes are those of sources, certificates and
 	// results.
-	MaxBuilds, MaxBytes int64
+	MaxBuilds int64 `env:"FREEAGENT_RETENTION_BUILDS" help:"retention policy of a new farm: number of ended builds per project; no limit if 0"`
+	MaxBytes  int64 `env:"FREEAGENT_RETENTION_PROJECT_MB" unit:"MB" help:"retention policy of a new farm: size of sources and results per project in MB; no limit if 0"`
 	// FarmBytes bounds the ended builds of all projects together. Only the farm's policy has it.
-	FarmBytes int64
+	FarmBytes int64 `env:"FREEAGENT_RETENTION_FARM_MB" unit:"MB" help:"retention policy of a new farm: size of all sources and results in MB; no limit if 0"`
 	// KeepLast keeps the last successful build of each branch, platform and profile: for KeepLastAge after its end, or for
 	// ever if that is 0.
-	KeepLast    bool
-	KeepLastAge time.Duration
+	KeepLast    bool          `env:"FREEAGENT_RETENTION_KEEP_LAST" help:"retention policy of a new farm: whether to keep the last successful build of each branch"`
+	KeepLastAge time.Duration `env:"FREEAGENT_RETENTION_KEEP_LAST_AGE" help:"retention policy of a new farm: age limit of the last successful build of a branch; no limit if 0"`
 	// WorkerAge is after how long of absence a worker is forgotten. Only the farm's policy has it.
-	WorkerAge time.Duration
+	WorkerAge time.Duration `env:"FREEAGENT_RETENTION_WORKER_AGE" help:"retention policy of a new farm: absence after which a worker is forgotten; never if 0"`
 	// Inherits: the project's own policy was removed, and the farm's holds from EffectiveAt on.
 	Inherits bool
 

@@ -25,7 +25,7 @@ type Service struct {
 
 // NewService returns a service, and gives a new farm the configuration's policy.
 func NewService(ctx context.Context, cfg Config, st *Store, n Neighbors, now func() time.Time, log *slog.Logger) (*Service, error) {
-	first := cfg.Seed
+	first := cfg.FirstPolicy()
 	first.SetAt = now()
 	first.EffectiveAt = first.SetAt.Add(cfg.Notice)
 	seeded, err := st.Seed(ctx, first)

@@ -21,8 +21,8 @@ func run() int {
 	defer stop()
 	streams := cli.NewStreams(os.Stdout, os.Stderr, os.Getenv)
 	root := cli.NewRoot(os.Stdout, os.Stderr, os.Getenv,
-		standalone.NewUp(os.Stdout, os.Stderr, os.Getenv), standalone.NewSecrets(os.Stdout),
+		standalone.NewUp(os.Stdout, os.Stderr, os.Environ()), standalone.NewSecrets(os.Stdout),
 		standalone.NewBackup(os.Stdout, os.Getenv),
-		command.New(command.IO{Getenv: os.Getenv, Stderr: os.Stderr}), takeover.New(streams), handback.New(streams))
+		command.New(command.IO{Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr}), takeover.New(streams), handback.New(streams))
 	return cli.Execute(ctx, root, os.Args[1:])
 }

@@ -199,7 +199,7 @@ func shutDown(srv *server.Server) {
 func chooseAddr(cfg Config) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
-		return "", 0, fmt.Errorf("address of the bus %q: want host:port, such as 127.0.0.1:4222", cfg.Listen)
+		return "", 0, fmt.Errorf("address of the bus must be host:port, such as 127.0.0.1:4222 (got %q)", cfg.Listen)
 	}
 	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
 		return "", 0, fmt.Errorf("address of the bus %q: %q is not a port", cfg.Listen, text)

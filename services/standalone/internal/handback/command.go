@@ -58,7 +58,7 @@ func (o *command) run(ctx context.Context) error {
 	case o.sqlite == "" || o.opts.Dir == "":
 		return cli.Usage("--sqlite and --storage are required")
 	case !slices.Contains([]string{Unfinished, All, None}, o.opts.Certs):
-		return cli.Usage("--certs %q: want unfinished, all or none", o.opts.Certs)
+		return cli.Usage("--certs must be unfinished, all or none (got %q)", o.opts.Certs)
 	}
 	if o.opts.StoredAs == "" {
 		dir, err := filepath.Abs(o.opts.Dir)

@@ -59,7 +59,7 @@ func (o *command) run(ctx context.Context) error {
 	case o.sqlite == "" || o.storage == "":
 		return cli.Usage("--sqlite and --storage are required")
 	case !slices.Contains([]string{Unfinished, All, None}, o.opts.Certs):
-		return cli.Usage("--certs %q: want unfinished, all or none", o.opts.Certs)
+		return cli.Usage("--certs must be unfinished, all or none (got %q)", o.opts.Certs)
 	}
 	server, err := o.server.Client(o.streams)
 	if err != nil {
