@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
@@ -75,7 +75,7 @@ func (s *Service) watchStore(ctx context.Context) {
 		if err := s.askStore(ctx); err != nil && !s.breakerOpen() {
 			continue // the breaker wants several failures in a row
 		}
-		lifecycle.Wait(ctx, s.cfg.WatchStore)
+		_ = backoff.Sleep(ctx, s.cfg.WatchStore)
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Service) askStore(ctx context.Context) error {
 		return nil
 	}
 	if !errors.Is(err, objects.ErrAway) && ctx.Err() == nil {
-		lifecycle.Wait(ctx, watchTimeout) // it answers, but with other errors: do not ask at full speed
+		_ = backoff.Sleep(ctx, watchTimeout) // it answers, but with other errors: do not ask at full speed
 	}
 	return err
 }

@@ -141,7 +141,7 @@ func (s *Service) work(ctx context.Context, archivist *logs.Archivist, sweeper *
 	s.transfers.Open()
 	s.readyOnce.Do(func() { close(s.ready) })
 	s.deps.Log.InfoContext(ctx, "artifact service is ready")
-	sweeper.Run(ctx)
+	_ = sweeper.Run(ctx) // nil when ctx ends
 	loops.Wait()
 }
 

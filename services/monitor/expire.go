@@ -8,6 +8,7 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -44,18 +45,7 @@ const (
 
 // sweepLoop condenses and deletes old rows.
 func (m *Monitor) sweepLoop(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if err := m.sweep(ctx); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "sweep failed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return backoff.Loop{Doing: "sweep old rows", Every: sweepEvery, AtOnce: true, Log: m.log}.Run(ctx, m.sweep)
 }
 
 func (m *Monitor) sweep(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"time"
 )
 
 // ErrStopping is the cause with which a loop's context ends in an orderly stop, as against a failure.
@@ -92,14 +91,4 @@ func guard(ctx context.Context, run Loop) (err error) {
 		}
 	}()
 	return run(ctx)
-}
-
-// Wait returns after d, or when ctx ends.
-func Wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

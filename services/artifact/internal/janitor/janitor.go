@@ -10,6 +10,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -50,19 +51,8 @@ func New(cfg Config, d Deps) *Janitor {
 const sweepBatch = 500
 
 // Run sweeps every Config.Interval until ctx ends. A sweep that fails is repeated at the next turn.
-func (j *Janitor) Run(ctx context.Context) {
-	turn := time.NewTicker(j.cfg.Interval)
-	defer turn.Stop()
-	for {
-		if err := j.sweep(ctx); err != nil && ctx.Err() == nil {
-			j.catalog.Log.WarnContext(ctx, "sweep of expired objects failed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-turn.C:
-		}
-	}
+func (j *Janitor) Run(ctx context.Context) error {
+	return backoff.Loop{Doing: "sweep objects", Every: j.cfg.Interval, AtOnce: true, Log: j.catalog.Log}.Run(ctx, j.sweep)
 }
 
 // sweep aborts what crashed processes left and judges what has expired.

@@ -14,6 +14,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -159,7 +160,7 @@ func (a *Archivist) archiveLoop(ctx context.Context) error {
 			}
 		}
 		if len(due) < batch {
-			lifecycle.Wait(ctx, a.cfg.Turn)
+			_ = backoff.Sleep(ctx, a.cfg.Turn)
 		}
 	}
 	return nil
@@ -219,7 +220,7 @@ func (a *Archivist) renewLease(ctx context.Context, l store.Log) (release func()
 	go func() {
 		defer close(ended)
 		for {
-			if lifecycle.Wait(ctx, a.cfg.Lease/3); ctx.Err() != nil {
+			if backoff.Sleep(ctx, a.cfg.Lease/3) != nil {
 				return
 			}
 			lease := time.Now().Add(a.cfg.Lease).Truncate(time.Millisecond)
@@ -279,13 +280,7 @@ func (a *Archivist) purge(ctx context.Context, l store.Log) error {
 
 // sweepLoop looks for lines that no event led to: of a build whose event was lost, and late ones.
 func (a *Archivist) sweepLoop(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "sweep of stray logs failed", "err", err)
-		}
-		lifecycle.Wait(ctx, a.cfg.Sweep)
-	}
-	return nil
+	return backoff.Loop{Doing: "sweep stray logs", Every: a.cfg.Sweep, AtOnce: true, Log: a.log}.Run(ctx, a.sweep)
 }
 
 func (a *Archivist) sweep(ctx context.Context) error {
