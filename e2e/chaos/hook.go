@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // hook is the far end of a webhook outside of the cluster.
@@ -32,7 +32,7 @@ func listenForHooks(ctx context.Context, host string) (*hook, error) {
 }
 
 func (h *hook) run(ctx context.Context, log *slog.Logger) error {
-	return httpserver.Run(ctx, h.l, h, log)
+	return httpx.Run(ctx, h.l, h, log)
 }
 
 // register asks the farm to send every end of a build.

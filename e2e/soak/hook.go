@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // hook is the far end of a webhook: it hears which builds have completed.
@@ -27,7 +27,7 @@ func newHook(ctx context.Context) (*hook, error) {
 }
 
 func (h *hook) run(ctx context.Context, log *slog.Logger) error {
-	return httpserver.Run(ctx, h.l, h, log)
+	return httpx.Run(ctx, h.l, h, log)
 }
 
 func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/objects"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -56,6 +57,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := errors.Join(cfg.Validate(), deps.validate()); err != nil {
 		return nil, err
 	}
+	deps.Log = slog.New(observe.Handler(deps.Log.Handler()))
 	tickets, err := ticket.New(cfg.TicketKey)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 type healthAnswer struct {
@@ -55,10 +56,10 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		g.log.WarnContext(ctx, "not healthy", "err", err)
 		w.Header().Set("Retry-After", httpapi.RetryAfter)
-		httpapi.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
+		httpx.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, healthAnswer{
+	httpx.WriteJSON(w, http.StatusOK, healthAnswer{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
 		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
@@ -99,17 +100,17 @@ func (g *Ingest) storageAnswers(ctx context.Context) error {
 
 // live says that the process answers.
 func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // ready says whether this process can serve. The reason is for operators: it goes to the log.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
-		httpapi.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
+		httpx.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // Ready says why this process could not serve requests now, nil if it could. What it shares with its

@@ -249,7 +249,7 @@ func TestRollBackWaitsForTheScheduler(t *testing.T) {
 	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
 	f.scheduler.failCancel(errors.New("out of order"))
 	id := f.lose("/api/builds/submit", false, lost()...)
-	eventually(t, "it was tried", func() bool { return f.log.contains("not rolled back yet") })
+	eventually(t, "it was tried", func() bool { return f.log.contains("roll back unacknowledged builds") })
 	f.scheduler.failCancel(nil)
 	f.becomes(id, "cancelled")
 }

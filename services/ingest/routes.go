@@ -7,13 +7,14 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // routes is every route of the gateway. A key's scope decides what it may do; the token that a submit answered with is
 // enough for that one build where it says OrToken.
 func (g *Ingest) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(httpapi.WithRequestID, httpapi.LogRequests(g.log), httpapi.RecoverPanics(g.log), httpapi.RequireText)
+	r.Use(httpx.WithRequestID, httpapi.LogRequests(g.log), httpapi.RecoverPanics(g.log), httpapi.RequireText)
 	r.NotFound(httpapi.NotFound)
 	r.MethodNotAllowed(httpapi.NotFound)
 

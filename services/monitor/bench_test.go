@@ -107,7 +107,7 @@ func BenchmarkStoreTelemetry(b *testing.B) {
 				b.Fatal(err)
 			}
 			for i := range benchBuilds {
-				if err := m.watch(b.Context(), storeLease(i)); err != nil {
+				if err := m.store.Leases.Watch(b.Context(), storeLease(i)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -118,9 +118,9 @@ func BenchmarkStoreTelemetry(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan error, 1)
 			b.ResetTimer()
-			go func() { done <- m.telemetryLoop(ctx) }()
+			go func() { done <- m.telemetry.Run(ctx) }()
 			for {
-				u, err := m.Usage(b.Context(), &monitorv1.UsageRequest{})
+				u, err := m.requests.Usage(b.Context(), &monitorv1.UsageRequest{})
 				if err != nil {
 					b.Fatal(err)
 				}

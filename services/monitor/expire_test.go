@@ -31,14 +31,14 @@ func TestExpiredBuildsLeaveNoSamples(t *testing.T) {
 		b := setup(t, open)
 		for _, id := range []string{"b1", "b2"} {
 			for i, at := range []time.Time{time.Now().Add(-30 * 24 * time.Hour), time.Now()} {
-				err := b.store.AddSamples(t.Context(), []store.Sample{{Seq: uint64(i + 1), Telemetry: &eventsv1.Telemetry{
+				err := b.store.Samples.Add(t.Context(), []store.Sample{{Seq: uint64(i + 1), Telemetry: &eventsv1.Telemetry{
 					BuildId: id, Attempt: 1, WorkerId: "mac1", AtMs: at.UnixMilli(), CpuPercent: proto.Float64(100),
 				}}}, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if i == 0 {
-					if err := b.store.Condense(t.Context(), time.Now().Add(-24*time.Hour)); err != nil {
+					if err := b.store.Samples.Condense(t.Context(), time.Now().Add(-24*time.Hour)); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -38,7 +38,7 @@ func TestSnapshotsAreTakenOverOnce(t *testing.T) {
 		if got := b.exported(); len(got) != 2501 {
 			t.Errorf("%d snapshots are given back, want 2501", len(got))
 		}
-		if err := errors.Join(b.store.Condense(t.Context(), time.Now().Add(time.Minute)), b.store.Sweep(t.Context(), time.Now(), time.Now())); err != nil {
+		if err := errors.Join(b.store.Samples.Condense(t.Context(), time.Now().Add(time.Minute)), b.store.Samples.Sweep(t.Context(), time.Now()), b.store.Reports.Sweep(t.Context(), time.Now())); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.exported(); len(got) != 2500 {
@@ -86,7 +86,7 @@ func TestReportsAreTakenOverOnce(t *testing.T) {
 				t.Fatalf("run %d = %v, %v, want %v", i, got, err, want)
 			}
 		}
-		if err := errors.Join(b.store.Condense(t.Context(), time.Now().Add(time.Minute)), b.store.Sweep(t.Context(), time.Now(), time.Now())); err != nil {
+		if err := errors.Join(b.store.Samples.Condense(t.Context(), time.Now().Add(time.Minute)), b.store.Samples.Sweep(t.Context(), time.Now()), b.store.Reports.Sweep(t.Context(), time.Now())); err != nil {
 			t.Fatal(err)
 		}
 		var ids, want []string

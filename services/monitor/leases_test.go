@@ -101,7 +101,7 @@ func TestTTLOfABeatIsBounded(t *testing.T) {
 	b := setup(t, sqlite)
 	b.assign("b1", 1)
 	b.beat(bus.LeaseKey(holder, "b1", 1), ttl, &eventsv1.Heartbeat{WorkerId: holder, BuildId: "b1", Attempt: 1, TtlSeconds: 1 << 30})
-	b.watched("b1", func(l *store.Lease) bool { return l == nil || l.TTL == maxTTL })
+	b.watched("b1", func(l *store.Lease) bool { return l == nil || l.TTL == store.MaxTTL })
 }
 
 func TestEndedIsForgotten(t *testing.T) {

@@ -28,13 +28,13 @@ func TestEventsInAnyOrder(t *testing.T) {
 		now := time.Now()
 		watch := func(id string, attempt int32, stage build.Stage, seq uint64) {
 			t.Helper()
-			if err := st.Watch(t.Context(), store.Lease{
+			if err := st.Leases.Watch(t.Context(), store.Lease{
 				BuildID: id, Attempt: attempt, WorkerID: holder, Stage: string(stage), TTL: ttl, Since: now, LookAt: now, Seq: seq,
 			}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := st.Forget(t.Context(), "over", 2, now); err != nil {
+		if err := st.Leases.Forget(t.Context(), "over", 2, now); err != nil {
 			t.Fatal(err)
 		}
 		watch("over", 1, build.StagePrepare, 1)
@@ -44,7 +44,7 @@ func TestEventsInAnyOrder(t *testing.T) {
 		watch("again", 1, build.StageInstall, 4)
 		watch("stages", 1, build.StageCompile, 9)
 		watch("stages", 1, build.StageInstall, 8)
-		leases, err := st.Leases(t.Context())
+		leases, err := st.Leases.All(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestEventsInAnyOrder(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("leases = %v, want %v", got, want)
 		}
-		if err := st.ForgetEnded(t.Context(), now.Add(time.Second)); err != nil {
+		if err := st.Leases.ForgetEnded(t.Context(), now.Add(time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		watch("over", 3, build.StagePrepare, 10)
@@ -119,7 +119,7 @@ func (m *Monitor) takeAll(tb testing.TB, js jetstream.JetStream) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = m.eventsLoop(ctx) }()
+	go func() { defer close(done); _ = m.watcher.ConsumeEvents(ctx) }()
 	defer func() { cancel(); <-done }()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

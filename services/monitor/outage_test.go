@@ -9,6 +9,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/watch"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
@@ -43,7 +44,7 @@ func TestBusOutageKillsNobody(t *testing.T) {
 	b.eventually("topology", func() bool { return bus.Ensure(t.Context(), b.js, bus.NewTopology(1)) == nil })
 	back := time.Now()
 	b.eventually("verdict on the dead", func() bool { return b.count(bus.BuildSubject("dead", bus.Stalled)) == 1 })
-	if held := time.Since(back); held < ttl-probeEvery {
+	if held := time.Since(back); held < ttl-watch.ProbeEvery {
 		t.Errorf("verdict %s after the heartbeats were back, want it held for a TTL of %s", held, ttl)
 	}
 	b.lifetimes(2)
@@ -59,7 +60,7 @@ func TestStartHoldsVerdicts(t *testing.T) {
 		b.assign("b1", 1)
 		b.stop()
 		// Overdue since long before the next start.
-		err := b.store.Suspect(t.Context(), "b1", 1, time.Now().Add(-time.Hour))
+		err := b.store.Leases.Suspect(t.Context(), "b1", 1, time.Now().Add(-time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +164,7 @@ func TestWorkerThatNeverBeatsLeaves(t *testing.T) {
 // TestWorkerLeavesWhileTheBusIsAway: a bus that forgets its keys leaves no markers, so all workers are looked at after it.
 func TestWorkerLeavesWhileTheBusIsAway(t *testing.T) {
 	t.Parallel()
-	const longer = 2 * ttl // without that look it would take lookAnyway of these, which is longer than hear waits
+	const longer = 2 * ttl // without that look it would take watch.WorkerTTLs of these, which is longer than hear waits
 	cfg := testConfig()
 	cfg.WorkerTTL = longer
 	b := setupWith(t, sqlite(t), bustest.Start(t), cfg)
@@ -171,11 +172,11 @@ func TestWorkerLeavesWhileTheBusIsAway(t *testing.T) {
 	b.tell(bus.WorkerSubject(holder, bus.Online), &eventsv1.WorkerOnline{WorkerId: holder})
 	stop := b.keepBeating(bus.WorkerKey(holder), &eventsv1.Heartbeat{WorkerId: holder, TtlSeconds: int32(longer / time.Second)}, ttl/5)
 	b.eventually("the worker has been looked at", func() bool {
-		due, err := b.store.DueWorkers(t.Context(), time.Now().Add(lookAnyway*longer+margin), time.Time{})
+		due, err := b.store.Workers.Due(t.Context(), time.Now().Add(watch.WorkerTTLs*longer+time.Minute), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(due) == 1 && time.Until(due[0].LookAt) > (lookAnyway-1)*longer
+		return len(due) == 1 && time.Until(due[0].LookAt) > (watch.WorkerTTLs-1)*longer
 	})
 	stop()
 	b.srv.Restart()
@@ -198,7 +199,7 @@ func TestAWorkerThatSpeaksSeldomIsWaitedFor(t *testing.T) {
 		}
 		beat()
 		b.eventually("its pace is known", func() bool {
-			all, err := b.store.DueWorkers(t.Context(), time.Now().Add(long), time.Time{})
+			all, err := b.store.Workers.Due(t.Context(), time.Now().Add(long), time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

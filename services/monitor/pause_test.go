@@ -43,7 +43,7 @@ func (c *settableClocks) setBack(d time.Duration) {
 func withClocks(t *testing.T, open databasetest.Opener) (*bundle, *settableClocks) {
 	t.Helper()
 	clocks := &settableClocks{begin: time.Now()}
-	b := newBundle(t, open(t), bustest.Start(t), testConfig(), func(m *Monitor) { m.pauses = pause.NewWithClocks(clocks.read) })
+	b := newBundle(t, open(t), bustest.Start(t), testConfig(), pause.NewWithClocks(clocks.read))
 	return b, clocks
 }
 
@@ -63,7 +63,7 @@ func TestASleepingMachineLosesNobody(t *testing.T) {
 		woken := time.Now()
 		// What the bus does when it wakes: it tells of keys that are gone.
 		for _, id := range []string{"alive", "dead"} {
-			if err := b.store.Suspect(t.Context(), id, 1, time.Now()); err != nil {
+			if err := b.store.Leases.Suspect(t.Context(), id, 1, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestAClockThatIsSetBackHidesNobody(t *testing.T) {
 		b, clocks := withClocks(t, open)
 		sub := b.listen(bus.BuildSubject("dead", bus.Stalled))
 		b.assign("dead", 1)
-		err := b.store.Watch(t.Context(), store.Lease{
+		err := b.store.Leases.Watch(t.Context(), store.Lease{
 			BuildID: "dead", Attempt: 1, WorkerID: holder, Stage: string(build.StagePrepare), TTL: short,
 			Since: time.Now().Add(time.Hour), LookAt: time.Now().Add(time.Hour),
 		})

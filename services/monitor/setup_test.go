@@ -18,6 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus/bustest"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
+	"github.com/expo-free-agent/freeagent/shared/pause"
 )
 
 const (
@@ -38,6 +39,7 @@ var quietly = slog.New(slog.DiscardHandler)
 // bundle is a running monitor with a real bus and database, and what a test needs to play scheduler and worker.
 type bundle struct {
 	*Monitor
+	requests
 	t    *testing.T
 	db   *database.DB
 	srv  *bustest.Server
@@ -60,18 +62,17 @@ func setup(t *testing.T, open databasetest.Opener) *bundle {
 
 func setupWith(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config) *bundle {
 	t.Helper()
-	return newBundle(t, db, srv, cfg, func(*Monitor) {})
+	return newBundle(t, db, srv, cfg, nil)
 }
 
-// newBundle lets a test change the monitor before it runs.
-func newBundle(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config, change func(*Monitor)) *bundle {
+// newBundle sets the monitor's detector of pauses; nil: the real one.
+func newBundle(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config, pauses *pause.Detector) *bundle {
 	t.Helper()
-	m, err := New(t.Context(), cfg, Deps{DB: db, Conn: srv.Connect("monitor"), Log: quietly})
+	m, err := New(t.Context(), cfg, Deps{DB: db, Conn: srv.Connect("monitor"), Log: quietly, pauses: pauses})
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(m)
-	b := &bundle{Monitor: m, t: t, db: db, srv: srv, js: srv.JetStream(srv.Connect("test"))}
+	b := &bundle{Monitor: m, requests: m.requests, t: t, db: db, srv: srv, js: srv.JetStream(srv.Connect("test"))}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
@@ -130,7 +131,7 @@ func (b *bundle) assign(id string, attempt int32) {
 func (b *bundle) watched(id string, ok func(*store.Lease) bool) {
 	b.t.Helper()
 	b.eventually("lease of "+id, func() bool {
-		leases, err := b.store.Leases(b.t.Context())
+		leases, err := b.store.Leases.All(b.t.Context())
 		if err != nil {
 			b.t.Fatal(err)
 		}

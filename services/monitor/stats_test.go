@@ -15,6 +15,7 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/stats"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -196,7 +197,7 @@ func TestFiguresEqualARecount(t *testing.T) {
 		from, to := base.Format(time.DateOnly), base.AddDate(0, 0, 5).Format(time.DateOnly)
 		h.check(t, two, from, to, "app")
 		// All is told again: from the stream's beginning, and by a scheduler that forgot that it told.
-		if err := two.js.DeleteConsumer(t.Context(), bus.EventsStream, statsConsumer().Durable); err != nil {
+		if err := two.js.DeleteConsumer(t.Context(), bus.EventsStream, stats.Durable); err != nil {
 			t.Fatal(err)
 		}
 		last := &eventsv1.BuildSubmitted{BuildId: "last", Project: "last", SubmittedAtMs: base.UnixMilli()}
@@ -208,7 +209,7 @@ func TestFiguresEqualARecount(t *testing.T) {
 		})
 		h.check(t, two, from, to, "app")
 		// And counted anew from nothing. (The events' own days are before the stream's first message: those stay.)
-		if err := two.store.ForgetStats(t.Context(), base); err != nil {
+		if err := two.store.Stats.Forget(t.Context(), base); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := two.RebuildStats(t.Context(), &monitorv1.RebuildStatsRequest{}); err != nil {

@@ -16,7 +16,9 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/reports"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/services/monitor/internal/watch"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
@@ -62,7 +64,7 @@ func TestSamplesAreCountedOnce(t *testing.T) {
 		if err != nil || usage.GetDropped() != 4 {
 			t.Errorf("usage = %v, %v, want 4 dropped", usage, err)
 		}
-		if err := b.store.Condense(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		if err := b.store.Samples.Condense(t.Context(), time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		b.usageBecomes(150, 251) // the totals outlive the samples
@@ -81,7 +83,7 @@ func TestSamplesStoredAgain(t *testing.T) {
 			}}
 		}
 		for _, part := range [][]store.Sample{samples[:400], samples[:400], samples[300:], samples} {
-			if err := b.store.AddSamples(t.Context(), part, 0); err != nil {
+			if err := b.store.Samples.Add(t.Context(), part, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -113,7 +115,7 @@ func TestPoints(t *testing.T) {
 		b := setup(t, open)
 		base := time.Now().Add(-time.Hour).Truncate(10 * time.Minute).UnixMilli()
 		samples := tenMinutes(base)
-		if err := b.store.AddSamples(t.Context(), samples, 0); err != nil {
+		if err := b.store.Samples.Add(t.Context(), samples, 0); err != nil {
 			t.Fatal(err)
 		}
 		ask := func(r *monitorv1.TelemetryRequest) *monitorv1.TelemetryResponse {
@@ -140,7 +142,7 @@ func TestPoints(t *testing.T) {
 			t.Errorf("a window of two seconds has %v", r)
 		}
 		for _, until := range []int64{300_000, 300_000, 600_000} {
-			if err := b.store.Condense(t.Context(), time.UnixMilli(base+until)); err != nil {
+			if err := b.store.Samples.Condense(t.Context(), time.UnixMilli(base+until)); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(before, ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}), protocmp.Transform()); diff != "" {
@@ -151,16 +153,16 @@ func TestPoints(t *testing.T) {
 		late := store.Sample{Seq: 9999, Telemetry: &eventsv1.Telemetry{
 			BuildId: "b1", Attempt: 1, WorkerId: "mac1", AtMs: base + 500, Stage: "install", CpuPercent: proto.Float64(1000),
 		}}
-		if err := b.store.AddSamples(t.Context(), []store.Sample{late}, 0); err != nil {
+		if err := b.store.Samples.Add(t.Context(), []store.Sample{late}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.store.Condense(t.Context(), time.UnixMilli(base+600_000)); err != nil {
+		if err := b.store.Samples.Condense(t.Context(), time.UnixMilli(base+600_000)); err != nil {
 			t.Fatal(err)
 		}
 		if p := ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}).GetPoints()[0]; p.GetSamples() != 121 || p.GetCpuPercentMax() != 1000 {
 			t.Errorf("with a late sample: %v", p)
 		}
-		if err := b.store.Sweep(t.Context(), time.UnixMilli(base+240_000), time.UnixMilli(0)); err != nil {
+		if err := b.store.Samples.Sweep(t.Context(), time.UnixMilli(base+240_000)); err != nil {
 			t.Fatal(err)
 		}
 		if r := ask(&monitorv1.TelemetryRequest{ResolutionSeconds: 120}); len(r.GetPoints()) != 4 {
@@ -209,6 +211,11 @@ func TestTelemetryIsLife(t *testing.T) {
 	})
 }
 
+func (b *bundle) allowedSilence(stage string) (time.Duration, error) {
+	all, err := b.store.Silences.Of(b.t.Context(), "", stage)
+	return watch.AllowedSilence(all), err
+}
+
 // TestKnownSilenceIsForgiven: a stage in which a project's builds are often silent for longer than its TTL gets three times
 // that.
 func TestKnownSilenceIsForgiven(t *testing.T) {
@@ -217,23 +224,23 @@ func TestKnownSilenceIsForgiven(t *testing.T) {
 		b := setup(t, open)
 		b.stage("quiet", 1, build.StageInstall)
 		b.watched("quiet", func(l *store.Lease) bool { return l != nil })
-		for range certain - 1 {
-			b.silences.add("", "prepare", 900*time.Millisecond)
+		known := store.Silence{Stage: "prepare", Bucket: watch.SilenceBucket(900 * time.Millisecond), Count: watch.MinSilences - 1}
+		if err := b.store.Silences.Add(t.Context(), []store.Silence{known}); err != nil {
+			t.Fatal(err)
 		}
-		b.writeSilences(t.Context())
-		if p, err := b.patience(t.Context(), "", "prepare"); p != 0 || err != nil {
-			t.Errorf("patience = %s, %v, want none: too little is known", p, err)
+		if p, err := b.allowedSilence("prepare"); p != 0 || err != nil {
+			t.Errorf("allowed silence = %s, %v, want none: too little is known", p, err)
 		}
 		b.beat(bus.LeaseKey(holder, "quiet", 1), long, &eventsv1.Heartbeat{
 			WorkerId: holder, BuildId: "quiet", Attempt: 1, Stage: "prepare", TtlSeconds: 60, SilenceMs: 900,
 		})
 		b.eventually("silences", func() bool {
-			p, err := b.patience(t.Context(), "", "prepare")
+			p, err := b.allowedSilence("prepare")
 			return err == nil && p > 0
 		})
-		p, err := b.patience(t.Context(), "", "prepare")
+		p, err := b.allowedSilence("prepare")
 		if err != nil || p < 2700*time.Millisecond || p > 3300*time.Millisecond {
-			t.Fatalf("patience = %s, %v, want three times 900 ms, a fifth more at most", p, err)
+			t.Fatalf("allowed silence = %s, %v, want three times 900 ms, a fifth more at most", p, err)
 		}
 		sub := b.listen(bus.BuildSubject("b1", bus.Stalled))
 		b.assign("b1", 1)
@@ -245,25 +252,6 @@ func TestKnownSilenceIsForgiven(t *testing.T) {
 			t.Errorf("stalled %s after the last beat, want no earlier than %s", after, p)
 		}
 	})
-}
-
-func TestPatienceIsOfTheLongest(t *testing.T) {
-	t.Parallel()
-	at := func(d time.Duration, n float64) store.Silence { return store.Silence{Bucket: bucketOf(d), Count: n} }
-	for name, c := range map[string]struct {
-		all         []store.Silence
-		least, most time.Duration
-	}{
-		"nothing known":    {nil, 0, 0},
-		"too little known": {[]store.Silence{at(time.Minute, 99)}, 0, 0},
-		"all alike":        {[]store.Silence{at(time.Second, 1000)}, 3 * time.Second, 3600 * time.Millisecond},
-		"one in a hundred": {[]store.Silence{at(time.Second, 99), at(time.Hour, 1)}, 3 * time.Second, 3600 * time.Millisecond},
-		"two in a hundred": {[]store.Silence{at(time.Second, 98), at(time.Minute, 2)}, 3 * time.Minute, 216 * time.Second},
-	} {
-		if got := patienceOf(c.all); got < c.least || got > c.most {
-			t.Errorf("%s: patience = %s, want %s to %s", name, got, c.least, c.most)
-		}
-	}
 }
 
 func TestReports(t *testing.T) {
@@ -305,7 +293,7 @@ func TestReportsThatAreNone(t *testing.T) {
 			t.Errorf("%s: err = %v, want %v", name, err, build.ErrInvalid)
 		}
 	}
-	huge := &monitorv1.Report{WorkerId: "mac1", Status: "healthy", ChecksJson: make([]byte, maxChecks+1)}
+	huge := &monitorv1.Report{WorkerId: "mac1", Status: "healthy", ChecksJson: make([]byte, reports.MaxChecks+1)}
 	if _, err := b.AddReport(t.Context(), &monitorv1.AddReportRequest{Report: huge}); !errors.Is(err, build.ErrTooLarge) {
 		t.Errorf("err = %v, want %v", err, build.ErrTooLarge)
 	}

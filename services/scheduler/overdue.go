@@ -8,6 +8,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -26,22 +27,15 @@ type overdue struct {
 // run judges until ctx ends. A worker whose build ended in time may have been unable to report it while this process was down or paused,
 // or while the bus was away. So after each of these it waits for the grace first.
 func (o *overdue) run(ctx context.Context) error {
-	tick := time.NewTicker(min(30*time.Second, o.cfg.BuildTimeout))
-	defer tick.Stop()
 	o.since = o.now()
-	for {
+	loop := backoff.Loop{Doing: "end overdue builds", Every: min(30*time.Second, o.cfg.BuildTimeout), AtOnce: true, Log: o.log}
+	return loop.Run(ctx, func(ctx context.Context) error {
 		now := o.now() // before the question: a pause after it is not counted
-		if o.couldReport() {
-			if err := o.failOverdue(ctx, now); err != nil && ctx.Err() == nil {
-				o.log.ErrorContext(ctx, "end overdue builds failed; the next round tries again", "err", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
+		if !o.couldReport() {
 			return nil
-		case <-tick.C:
 		}
-	}
+		return o.failOverdue(ctx, now)
+	})
 }
 
 // couldReport says whether workers could report during the whole grace.

@@ -9,6 +9,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -20,18 +21,7 @@ type waitAlerts struct{ *Scheduler }
 
 // run looks for such builds until ctx ends.
 func (w waitAlerts) run(ctx context.Context) error {
-	tick := time.NewTicker(waitingEvery)
-	defer tick.Stop()
-	for {
-		if err := w.alert(ctx); err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "alert of waiting builds failed; the next round tries again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return backoff.Loop{Doing: "alert of waiting builds", Every: waitingEvery, AtOnce: true, Log: w.log}.Run(ctx, w.alert)
 }
 
 func (w waitAlerts) alert(ctx context.Context) error {

@@ -23,7 +23,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/standalone/internal/memnet"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/database"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -308,15 +308,15 @@ func (a *App) Run(ctx context.Context, ready func(), more ...Part) error {
 	g := lifecycle.New(a.cfg.Log)
 	g.Go("artifact", a.artifact.Run)
 	g.Go("artifact HTTP", func(ctx context.Context) error {
-		return httpserver.Run(ctx, a.memory, a.artifact.Handler(), a.cfg.Log)
+		return httpx.Run(ctx, a.memory, a.artifact.Handler(), a.cfg.Log)
 	})
 	g.Go("scheduler", a.scheduler.Run)
 	g.Go("monitor", a.monitor.Run)
 	g.Go("HTTP", func(ctx context.Context) error {
-		return httpserver.Run(ctx, a.http, a.ingest.Handler(), a.cfg.Log)
+		return httpx.Run(ctx, a.http, a.ingest.Handler(), a.cfg.Log)
 	})
 	g.Go("local HTTP", func(ctx context.Context) error {
-		return httpserver.Run(ctx, a.local, a.ingest.Handler(), a.cfg.Log)
+		return httpx.Run(ctx, a.local, a.ingest.Handler(), a.cfg.Log)
 	})
 	// After HTTP, so that it stops before: the logs that are being followed end with it.
 	g.Go("ingest", a.ingest.Run)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/cli"
 	"github.com/expo-free-agent/freeagent/clients/worker/command"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 	"github.com/expo-free-agent/freeagent/shared/settings"
@@ -144,7 +144,7 @@ func (o *upOptions) parts(ctx context.Context, app *App, log *slog.Logger) (part
 		}
 		log.InfoContext(ctx, "profiles are served", "address", l.Addr().String())
 		parts = append(parts, Part{Name: "profiles", Run: func(ctx context.Context) error {
-			return httpserver.Run(ctx, l, observe.Profiles(), log)
+			return httpx.Run(ctx, l, observe.Profiles(), log)
 		}})
 	}
 	return parts, nil

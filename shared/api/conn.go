@@ -181,9 +181,7 @@ func (c *conn) unreachable(ctx context.Context, err error) error {
 
 // withStallTimeout returns a context that ends with ErrStalled unless touch is called within each Config.StallTimeout.
 func (c *conn) withStallTimeout(ctx context.Context) (_ context.Context, touch, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	s := pause.NewSilence(c.cfg.StallTimeout, func() { cancel(ErrStalled) })
-	return ctx, s.Touch, func() { s.Stop(); cancel(nil) }
+	return pause.WithSilence(ctx, c.cfg.StallTimeout, ErrStalled)
 }
 
 // progressReader calls progress with the number of bytes of each read.

@@ -4,18 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
-// retrier decides whether another try is worth it, and waits before it. Its wait doubles until progress.
+// retrier decides whether another try is worth it, and waits before it. Its wait grows until progress.
 type retrier struct {
 	conn *conn
 	// progressAt is when something last came of it.
 	progressAt time.Time
-	wait       time.Duration
+	waits      backoff.Retries
 }
 
 const (
@@ -23,36 +24,33 @@ const (
 	maxWait = 5 * time.Second
 )
 
-func (c *conn) newRetrier() *retrier { return &retrier{conn: c, progressAt: time.Now(), wait: minWait} }
+func (c *conn) newRetrier() *retrier {
+	return &retrier{conn: c, progressAt: time.Now(), waits: backoff.Retries{First: minWait, Most: maxWait}}
+}
 
 // progress starts Config.RetryFor anew.
-func (r *retrier) progress() { r.progressAt, r.wait = time.Now(), minWait }
+func (r *retrier) progress() {
+	r.progressAt = time.Now()
+	r.waits.Reset()
+}
 
 // next waits and returns nil when it is time for another try. Otherwise it returns the error to give up with.
 func (r *retrier) next(ctx context.Context, err error) error {
 	if !retryable(ctx, err) {
 		return err
 	}
-	wait := r.wait/2 + rand.N(r.wait)
+	wait := r.waits.Next()
 	var refused *Error
 	if errors.As(err, &refused) {
 		wait = max(wait, refused.RetryAfter)
 	}
-	r.wait = min(2*r.wait, maxWait)
 	if time.Since(r.progressAt)+wait > r.conn.cfg.RetryFor {
 		return err
 	}
 	if r.conn.cfg.OnRetry != nil {
 		r.conn.cfg.OnRetry(err, wait)
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
+	return backoff.Sleep(ctx, wait)
 }
 
 // retry calls f until it succeeds, or fails in a way that another try does not mend.

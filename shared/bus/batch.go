@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // Batch says when messages are handed on together: when there are Size of them or the first has waited for Wait. What has
@@ -82,8 +84,8 @@ func pour(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			if gone(ctx, cons) {
 				return errGone
 			}
-			if !waitOrDone(ctx, 100*time.Millisecond) {
-				return nil
+			if backoff.Sleep(ctx, 100*time.Millisecond) != nil {
+				return nil //nolint:nilerr // we stop
 			}
 			continue
 		}
@@ -139,7 +141,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 		if result == nil {
 			err = m.Ack()
 		} else {
-			err = m.NakWithDelay(backoff(m))
+			err = m.NakWithDelay(redeliveryDelay(m))
 		}
 		fault = errors.Join(fault, err)
 	}

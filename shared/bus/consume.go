@@ -11,21 +11,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // ErrDrop makes Consume drop a message for good: it is wrong in a way that no repeat can mend.
 var ErrDrop = errors.New("drop the message")
-
-// RetryAfter makes Consume deliver the message again after d.
-type RetryAfter struct {
-	D   time.Duration
-	Err error
-}
-
-func (r RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", r.D, r.Err) }
-
-// Unwrap returns the cause.
-func (r RetryAfter) Unwrap() error { return r.Err }
 
 // Consumer declares a durable pull consumer of ours.
 type Consumer struct {
@@ -44,8 +35,8 @@ type Consumer struct {
 	FromNow bool
 }
 
-// Handler deals with one message. nil acknowledges it, ErrDrop drops it, RetryAfter and any other error deliver it again:
-// it must be harmless to see a message twice.
+// Handler handles one message. nil acknowledges it, ErrDrop drops it, any other error has it delivered again. A message may come
+// twice.
 type Handler func(ctx context.Context, m jetstream.Msg) error
 
 func (c Consumer) config() jetstream.ConsumerConfig {
@@ -92,7 +83,7 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 // is done with it, and one of the same name that is made at that moment is there and never served (nats-server 2.15.2).
 func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.Consumer {
 	for {
-		if !waitOrDone(ctx, remakePause) {
+		if backoff.Sleep(ctx, remakePause) != nil {
 			return nil
 		}
 		if cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config()); err == nil {
@@ -209,7 +200,7 @@ func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			if gone(ctx, cons) {
 				return errGone
 			}
-			if !waitOrDone(ctx, 100*time.Millisecond) {
+			if backoff.Sleep(ctx, 100*time.Millisecond) != nil {
 				return nil
 			}
 			continue
@@ -248,26 +239,23 @@ func guard(ctx context.Context, m jetstream.Msg, h Handler) (err error) {
 // settle turns a handler's result into the acknowledgement.
 func settle(m jetstream.Msg, result error, log *slog.Logger) {
 	var err error
-	var again RetryAfter
 	switch {
 	case result == nil:
 		err = m.Ack()
 	case errors.Is(result, ErrDrop):
 		log.Error("message dropped", "subject", m.Subject(), "err", result)
 		err = m.TermWithReason("dropped by the handler")
-	case errors.As(result, &again):
-		err = m.NakWithDelay(again.D)
 	default:
 		log.Warn("message will be delivered again", "subject", m.Subject(), "err", result)
-		err = m.NakWithDelay(backoff(m))
+		err = m.NakWithDelay(redeliveryDelay(m))
 	}
 	if err != nil {
 		log.Warn("acknowledgement not sent", "subject", m.Subject(), "err", err)
 	}
 }
 
-// backoff doubles from 100 ms to 10 s with the number of deliveries.
-func backoff(m jetstream.Msg) time.Duration {
+// redeliveryDelay doubles from 100 ms to 10 s with the number of deliveries.
+func redeliveryDelay(m jetstream.Msg) time.Duration {
 	d := 100 * time.Millisecond
 	if md, err := m.Metadata(); err == nil {
 		d <<= min(md.NumDelivered, 7)
@@ -275,14 +263,18 @@ func backoff(m jetstream.Msg) time.Duration {
 	return min(d, 10*time.Second)
 }
 
-// waitOrDone waits for d and says whether ctx is still alive.
-func waitOrDone(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
+// consumeRetry is short beside any heartbeat timeout.
+const consumeRetry = 500 * time.Millisecond
+
+// ConsumeLoop runs consume, which calls Consume or ConsumeBatches, until it returns nil or ctx ends. After an error it waits and runs
+// it again: services start in any order, and the scheduler makes the streams.
+func ConsumeLoop(ctx context.Context, log *slog.Logger, consume func() error) error {
+	for {
+		err := consume()
+		if err == nil || ctx.Err() != nil {
+			return nil //nolint:nilerr // the stop is not a failure
+		}
+		log.WarnContext(ctx, "consume stream failed", "err", err)
+		_ = backoff.Sleep(ctx, consumeRetry)
 	}
 }

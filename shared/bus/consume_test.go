@@ -26,10 +26,9 @@ func TestConsumeResultDecides(t *testing.T) {
 		deliveries int
 		atLeast    time.Duration
 	}{
-		"nil acknowledges":          {nil, 1, 0},
-		"drop is for good":          {fmt.Errorf("garbage: %w", bus.ErrDrop), 1, 0},
-		"error delivers again":      {errTest, 2, 150 * time.Millisecond},
-		"retry-after waits as told": {bus.RetryAfter{D: 400 * time.Millisecond, Err: errTest}, 2, 390 * time.Millisecond},
+		"nil acknowledges":     {nil, 1, 0},
+		"drop is for good":     {fmt.Errorf("garbage: %w", bus.ErrDrop), 1, 0},
+		"error delivers again": {errTest, 2, 150 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +68,7 @@ func TestConsumeOneKeepsOrder(t *testing.T) {
 		id := m.Headers().Get(bus.HeaderID)
 		if !failed[id] && (id == "m2" || id == "m5") {
 			failed[id] = true
-			return bus.RetryAfter{D: 20 * time.Millisecond, Err: errTest}
+			return errTest
 		}
 		seen <- id
 		return nil

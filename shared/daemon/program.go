@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/settings"
@@ -84,7 +84,7 @@ func (p Program[S]) profiled(ctx context.Context, all everything[S], log *slog.L
 		return err
 	}
 	group := lifecycle.New(log)
-	group.Go("profiles", func(ctx context.Context) error { return httpserver.Run(ctx, l, observe.Profiles(), log) })
+	group.Go("profiles", func(ctx context.Context) error { return httpx.Run(ctx, l, observe.Profiles(), log) })
 	group.Go(p.Name, func(ctx context.Context) error { return p.Run(ctx, all.Own, log) })
 	return group.Run(ctx)
 }

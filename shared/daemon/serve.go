@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
@@ -42,10 +42,10 @@ func Serve(ctx context.Context, l Listen, h http.Handler, p Probes, run lifecycl
 			return errors.Join(err, main.Close())
 		}
 		group.Go("probes", func(lctx context.Context) error {
-			return httpserver.Run(lctx, probes, leaving(ctx, Health(p)), log)
+			return httpx.Run(lctx, probes, leaving(ctx, Health(p)), log)
 		})
 	}
-	group.Go("HTTP", func(lctx context.Context) error { return httpserver.Run(lctx, main, leaving(ctx, h), log) })
+	group.Go("HTTP", func(lctx context.Context) error { return httpx.Run(lctx, main, leaving(ctx, h), log) })
 	group.Go("service", run)
 	work, cancel := after(ctx, l.Stopping.DrainDelay)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
-	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // Migrate brings the service's tables to the newest of the migrations in files (goose's format): those in the directory of
@@ -64,7 +64,7 @@ func (l migrationLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 		if got {
 			return nil
 		}
-		if lifecycle.Wait(ctx, migrationPoll/2+rand.N(migrationPoll)); ctx.Err() != nil {
+		if err := backoff.Sleep(ctx, migrationPoll/2+rand.N(migrationPoll)); err != nil {
 			return fmt.Errorf("wait for another process's migration: %w", context.Cause(ctx))
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/shared/lifecycle"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // Publisher sends messages in order.
@@ -68,7 +68,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		if err := term(ctx); err != nil && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "outbox relay starts again", "err", err)
-			lifecycle.Wait(ctx, relayPoll/2+rand.N(relayPoll))
+			_ = backoff.Sleep(ctx, relayPoll/2+rand.N(relayPoll))
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 				r.log.Log(ctx, level, "events wait in the outbox: the bus does not take them", "err", far.cause)
 				level = slog.LevelDebug
 			}
-			lifecycle.Wait(ctx, retry/2+rand.N(retry))
+			_ = backoff.Sleep(ctx, retry/2+rand.N(retry))
 			retry = min(2*retry, maxRetry)
 			continue
 		case err != nil:

@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
+
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // executor runs the statements of a transaction.
@@ -37,9 +38,10 @@ const txTries = 6
 // before it did, and must not wait for anything but the database.
 func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 	var err error
+	retries := backoff.Retries{First: 2 * time.Millisecond, Most: time.Second}
 	for try := range txTries {
 		if try > 0 {
-			if err := pause(ctx, try); err != nil {
+			if err := retries.Sleep(ctx); err != nil {
 				return err
 			}
 		}
@@ -66,16 +68,6 @@ func IsTransient(err error) bool { return passing(err) }
 // passing says that a transaction may succeed when it runs again.
 func passing(err error) bool {
 	return conflictPostgres(err) || busySQLite(err) || errors.Is(err, errUndone)
-}
-
-func pause(ctx context.Context, try int) error {
-	d := time.Duration(1<<try) * time.Millisecond
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d/2 + rand.N(d)):
-		return nil
-	}
 }
 
 // alone is a transaction with a commit of its own; the server's own group commit joins the syncs.

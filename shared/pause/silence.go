@@ -1,6 +1,7 @@
 package pause
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -34,6 +35,13 @@ func NewSilence(limit time.Duration, f func()) *Silence {
 	s := newSilence(limit, f, time.Now)
 	s.Touch()
 	return s
+}
+
+// WithSilence returns a context that ends with cause when touch is not called for limit. Call stop at the end.
+func WithSilence(ctx context.Context, limit time.Duration, cause error) (guarded context.Context, touch, stop func()) {
+	guarded, cancel := context.WithCancelCause(ctx)
+	s := NewSilence(limit, func() { cancel(cause) })
+	return guarded, s.Touch, func() { s.Stop(); cancel(nil) }
 }
 
 // NewSuspendedSilence returns a Silence that waits from its first Touch on.

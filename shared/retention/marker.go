@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
@@ -54,7 +55,7 @@ func (m *Marker) Run(ctx context.Context) error {
 			m.part(ctx)
 			return nil
 		case id := <-m.ids:
-			pause(ctx, linger)
+			_ = backoff.Sleep(ctx, linger) // what was marked is sent all the same
 			m.send(context.WithoutCancel(ctx), m.gather(id))
 		}
 	}
@@ -97,13 +98,4 @@ func (m *Marker) ask(ctx context.Context, ids []string) error {
 	artifact := artifactv1.NewArtifactServiceClient(rpc.Client{Conn: m.nc, Timeout: rpc.DefaultTimeout})
 	_, err := artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids})
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/observe"
@@ -58,7 +58,8 @@ func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // request repeats while nobody listens or the connection is away, with jitter so that waiting callers do not return as one.
 func request(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (*nats.Msg, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+	retries := backoff.Retries{First: 10 * time.Millisecond, Most: 500 * time.Millisecond}
+	for {
 		answer, err := nc.RequestMsgWithContext(ctx, msg)
 		switch {
 		case err == nil:
@@ -66,10 +67,8 @@ func request(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (*nats.Msg, erro
 		case !errors.Is(err, nats.ErrNoResponders):
 			return nil, fmt.Errorf("%s: %w (%w)", msg.Subject, build.ErrUnavailable, err)
 		}
-		select {
-		case <-ctx.Done():
+		if retries.Sleep(ctx) != nil {
 			return nil, fmt.Errorf("%s: %w: nobody answers", msg.Subject, build.ErrUnavailable)
-		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}
 }

@@ -7,23 +7,23 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Adopt copies what one build was submitted with to another. A repeat returns the copies that the first made.
 func (r Requests) Adopt(ctx context.Context, req *artifactv1.AdoptRequest) (*artifactv1.AdoptResponse, error) {
 	from, to := req.GetFromBuildId(), req.GetToBuildId()
 	if !build.ValidID(from) || !build.ValidID(to) || from == to {
-		return nil, problem.Refuse(build.ErrInvalid, "adopt needs the ids of two different builds")
+		return nil, httpx.Refuse(build.ErrInvalid, "adopt needs the ids of two different builds")
 	}
 	source, err := r.Catalog.adoptKind(ctx, from, to, artifactv1.Kind_KIND_SOURCE)
 	if err != nil {
 		return nil, err
 	}
 	if source == nil {
-		return nil, problem.Refuse(build.ErrObjectNotFound, "the source of build %s is not stored any more", from)
+		return nil, httpx.Refuse(build.ErrObjectNotFound, "the source of build %s is not stored any more", from)
 	}
 	certs, err := r.Catalog.adoptKind(ctx, from, to, artifactv1.Kind_KIND_CERTS)
 	if err != nil {

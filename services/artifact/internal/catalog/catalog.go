@@ -10,11 +10,11 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/meter"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
@@ -58,10 +58,10 @@ func New(cfg Config, d Deps) *Catalog {
 // ValidTarget refuses a build id or kind that cannot be.
 func ValidTarget(buildID string, k artifactv1.Kind) error {
 	if !build.ValidID(buildID) {
-		return problem.Refuse(build.ErrInvalid, "invalid build id %.80q", buildID)
+		return httpx.Refuse(build.ErrInvalid, "invalid build id %.80q", buildID)
 	}
 	if KindName(k) == "" {
-		return problem.Refuse(build.ErrInvalid, "unknown kind of object %d", int32(k))
+		return httpx.Refuse(build.ErrInvalid, "unknown kind of object %d", int32(k))
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (c *Catalog) NoteStored(ctx context.Context, o store.Object) {
 
 // TooLarge is the refusal of an object above its limit.
 func TooLarge(k artifactv1.Kind, limit int64) error {
-	return problem.Refuse(build.ErrTooLarge, "the %s is larger than the limit of %s", KindName(k), megabytes(limit))
+	return httpx.Refuse(build.ErrTooLarge, "the %s is larger than the limit of %s", KindName(k), megabytes(limit))
 }
 
 // IsMissing reports whether an error says that there is no such row.

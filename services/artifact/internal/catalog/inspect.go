@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // SmallSource is the largest source that is inspected in memory, in bytes. It bounds what an upload needs beside its buffer.
@@ -55,7 +55,7 @@ func ArchiveError(err error) error {
 		archive.ErrEmpty, archive.ErrNotArchive, archive.ErrUnsafe, archive.ErrTooLarge, archive.ErrCorrupt,
 	} {
 		if errors.Is(err, known) {
-			return problem.Because(build.ErrBadArchive, err, "%s", err.Error())
+			return httpx.Because(build.ErrBadArchive, err, "%s", err.Error())
 		}
 	}
 	return err

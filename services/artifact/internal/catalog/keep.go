@@ -4,8 +4,8 @@ import (
 	"context"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Requests answers what other services ask about objects.
@@ -27,7 +27,7 @@ func (r Requests) Stat(ctx context.Context, req *artifactv1.StatRequest) (*artif
 // not be kept: nothing moves from one build to another.
 func (r Requests) Assign(ctx context.Context, req *artifactv1.AssignRequest) (*artifactv1.AssignResponse, error) {
 	if !build.ValidID(req.GetBuildId()) || req.GetAttempt() < 1 {
-		return nil, problem.Refuse(build.ErrInvalid, "invalid attempt %d of build %.80q", req.GetAttempt(), req.GetBuildId())
+		return nil, httpx.Refuse(build.ErrInvalid, "invalid attempt %d of build %.80q", req.GetAttempt(), req.GetBuildId())
 	}
 	o, err := r.Catalog.Readable(ctx, req.GetObjectId())
 	switch {
@@ -36,11 +36,11 @@ func (r Requests) Assign(ctx context.Context, req *artifactv1.AssignRequest) (*a
 	case o.BuildID == req.GetBuildId() && o.Attempt == req.GetAttempt(): // the repeat of a request whose answer was lost
 		return &artifactv1.AssignResponse{}, nil
 	case KindOf(o) != artifactv1.Kind_KIND_RESULT:
-		return nil, problem.Refuse(build.ErrInvalid, "object %s is not a result", o.ID)
+		return nil, httpx.Refuse(build.ErrInvalid, "object %s is not a result", o.ID)
 	}
 	won, err := r.Catalog.Rows.Assign(ctx, o.ID, o.BuildID, req.GetBuildId(), req.GetAttempt())
 	if err == nil && !won {
-		err = problem.Refuse(build.ErrInvalid, "object %s belongs to another build", o.ID)
+		err = httpx.Refuse(build.ErrInvalid, "object %s belongs to another build", o.ID)
 	}
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (r Requests) Discard(ctx context.Context, req *artifactv1.DiscardRequest) (
 
 func bounded(ids []string) error {
 	if len(ids) > maxIDs {
-		return problem.Refuse(build.ErrInvalid, "%d objects in one request, at most %d are allowed", len(ids), maxIDs)
+		return httpx.Refuse(build.ErrInvalid, "%d objects in one request, at most %d are allowed", len(ids), maxIDs)
 	}
 	return nil
 }

@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
 // MaxCertsBytes bounds the limit of certs, since they are encrypted in memory.
 const MaxCertsBytes = 64 << 20
 
-// SettleTimeout bounds what must be done after the bytes of an upload have arrived or failed, whoever still listens.
+// SettleTimeout bounds what must be done after the bytes of an upload have arrived or failed, even if the client has left.
 const SettleTimeout = 15 * time.Second
 
 // Undo removes what a failed upload may have left. The row goes last, and only if the key is gone for certain: as long as
@@ -96,7 +96,7 @@ func (c *Catalog) deleteKeys(ctx context.Context, o store.Object) error {
 // damage.
 func (c *Catalog) RemovedMeanwhile(ctx context.Context, o store.Object) error {
 	if _, err := c.Readable(ctx, o.ID); IsMissing(err) {
-		return problem.Because(build.ErrObjectNotFound, err, "the object was removed meanwhile")
+		return httpx.Because(build.ErrObjectNotFound, err, "the object was removed meanwhile")
 	}
 	return nil
 }

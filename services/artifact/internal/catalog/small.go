@@ -8,11 +8,11 @@ import (
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Store stores a small object (api.SmallObject) that comes with the request. It lies in the table: one transaction instead of a put,
@@ -51,13 +51,13 @@ func (c *Catalog) validStore(ctx context.Context, req *artifactv1.StoreRequest) 
 	}
 	switch {
 	case !build.ValidID(req.GetObjectId()):
-		return problem.Refuse(build.ErrInvalid, "invalid object id %.80q", req.GetObjectId())
+		return httpx.Refuse(build.ErrInvalid, "invalid object id %.80q", req.GetObjectId())
 	case k == artifactv1.Kind_KIND_CERTS:
-		return problem.Refuse(build.ErrInvalid, "certs must be uploaded over HTTP")
+		return httpx.Refuse(build.ErrInvalid, "certs must be uploaded over HTTP")
 	case req.GetAttempt() < 0 || req.GetAttempt() > 0 && k != artifactv1.Kind_KIND_RESULT:
-		return problem.Refuse(build.ErrInvalid, "only a result has an attempt (got attempt %d)", req.GetAttempt())
+		return httpx.Refuse(build.ErrInvalid, "only a result has an attempt (got attempt %d)", req.GetAttempt())
 	case len(data) > api.SmallObject:
-		return problem.Refuse(build.ErrInvalid, "%d bytes in one request, at most %d are allowed", len(data), api.SmallObject)
+		return httpx.Refuse(build.ErrInvalid, "%d bytes in one request, at most %d are allowed", len(data), api.SmallObject)
 	case int64(len(data)) > c.Limits.Of(k):
 		return TooLarge(k, c.Limits.Of(k))
 	case k == artifactv1.Kind_KIND_SOURCE:
@@ -90,7 +90,7 @@ func (c *Catalog) storedBefore(ctx context.Context, o store.Object) (*artifactv1
 	case err != nil:
 		return nil, err
 	case row.BuildID != o.BuildID || row.SHA256 != o.SHA256 || row.Kind != o.Kind:
-		return nil, problem.Refuse(build.ErrInvalid, "object id %s is in use", o.ID)
+		return nil, httpx.Refuse(build.ErrInvalid, "object id %s is in use", o.ID)
 	}
 	return &artifactv1.StoreResponse{Object: Ref(row)}, nil
 }

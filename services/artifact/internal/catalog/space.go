@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Space refuses uploads that the store's disk cannot hold, before they fill it. Bytes that uploads under way have announced and not
@@ -43,7 +43,7 @@ func (s *Space) check(n int64) error {
 	}
 	free, err := s.free()
 	if errors.Is(err, build.ErrNoSpace) {
-		return problem.Refuse(build.ErrNoSpace, "%s", err)
+		return httpx.Refuse(build.ErrNoSpace, "%s", err)
 	}
 	if err != nil {
 		return fmt.Errorf("ask for free space: %w", err)
@@ -52,7 +52,7 @@ func (s *Space) check(n int64) error {
 	if usable-s.reserve >= n && usable > s.reserve {
 		return nil
 	}
-	return problem.Refuse(build.ErrNoSpace,
+	return httpx.Refuse(build.ErrNoSpace,
 		"the server has %s free, of which %s stay in reserve, and the upload needs %s; free space on the server's disk or send less",
 		megabytes(usable), megabytes(s.reserve), megabytes(n))
 }

@@ -10,11 +10,11 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Grants answers requests for transfers, and signs their tickets.
@@ -36,7 +36,7 @@ func (g *Grants) Upload(ctx context.Context, req *artifactv1.UploadRequest) (*ar
 		return nil, err
 	}
 	if req.GetAttempt() < 0 || req.GetAttempt() > 0 && req.GetKind() != artifactv1.Kind_KIND_RESULT {
-		return nil, problem.Refuse(build.ErrInvalid, "only a result has an attempt (got attempt %d)", req.GetAttempt())
+		return nil, httpx.Refuse(build.ErrInvalid, "only a result has an attempt (got attempt %d)", req.GetAttempt())
 	}
 	o := store.Object{
 		BuildID: req.GetBuildId(), Attempt: req.GetAttempt(), Kind: int32(req.GetKind()), Project: req.GetProject(), Name: req.GetName(),
@@ -90,7 +90,7 @@ func (g *Grants) get(ctx context.Context, id, buildID string) (*artifactv1.Grant
 		return nil, err
 	}
 	if buildID != "" && o.BuildID != buildID {
-		return nil, problem.Refuse(build.ErrObjectNotFound, "the build has no such object")
+		return nil, httpx.Refuse(build.ErrObjectNotFound, "the build has no such object")
 	}
 	return g.Sign(o, ticket.Ticket{Op: ticket.Get, Size: o.Size, SHA256: o.SHA256})
 }
@@ -124,15 +124,15 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 	}
 	switch {
 	case req.GetWorkerId() != "" && req.GetWorkerId() != worker:
-		return problem.Refuse(build.ErrInvalid, "worker %s asks for another worker", worker)
+		return httpx.Refuse(build.ErrInvalid, "worker %s asks for another worker", worker)
 	case req.GetKind() == artifactv1.Kind_KIND_CERTS:
-		return problem.Refuse(build.ErrInvalid, "workers cannot read certs yet")
+		return httpx.Refuse(build.ErrInvalid, "workers cannot read certs yet")
 	case req.GetKind() == artifactv1.Kind_KIND_LOG:
-		return problem.Refuse(build.ErrInvalid, "workers send logs over the bus")
+		return httpx.Refuse(build.ErrInvalid, "workers send logs over the bus")
 	case req.GetKind() == artifactv1.Kind_KIND_SOURCE:
 		return nil
 	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):
-		return problem.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")
+		return httpx.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")
 	case req.GetSize() > g.catalog.Limits.Result:
 		return catalog.TooLarge(artifactv1.Kind_KIND_RESULT, g.catalog.Limits.Result)
 	}

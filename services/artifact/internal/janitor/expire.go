@@ -5,8 +5,8 @@ import (
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // maxExpire bounds the builds of one request: their objects are deleted one after the other.
@@ -28,11 +28,11 @@ func (j *Janitor) ExpireBuilds(ctx context.Context, req *artifactv1.ExpireBuilds
 
 func validBuilds(ids []string, most int) error {
 	if len(ids) > most {
-		return problem.Refuse(build.ErrInvalid, "%d builds in one request, at most %d are allowed", len(ids), most)
+		return httpx.Refuse(build.ErrInvalid, "%d builds in one request, at most %d are allowed", len(ids), most)
 	}
 	for _, id := range ids {
 		if !build.ValidID(id) {
-			return problem.Refuse(build.ErrInvalid, "invalid build id %.80q", id)
+			return httpx.Refuse(build.ErrInvalid, "invalid build id %.80q", id)
 		}
 	}
 	return nil

@@ -6,10 +6,10 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/grant"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Requests answers what an import asks.
@@ -26,7 +26,7 @@ const maxTakeOver = 500
 // returns new grants for files whose bytes have not arrived; what gets no bytes expires.
 func (r Requests) TakeOver(ctx context.Context, req *artifactv1.TakeOverRequest) (*artifactv1.TakeOverResponse, error) {
 	if len(req.GetFiles()) > maxTakeOver {
-		return nil, problem.Refuse(build.ErrInvalid, "%d files in one request, at most %d are allowed", len(req.GetFiles()), maxTakeOver)
+		return nil, httpx.Refuse(build.ErrInvalid, "%d files in one request, at most %d are allowed", len(req.GetFiles()), maxTakeOver)
 	}
 	resp := &artifactv1.TakeOverResponse{Places: make([]*artifactv1.Place, len(req.GetFiles()))}
 	var missing []store.Object
@@ -62,9 +62,9 @@ func validFile(f *artifactv1.File) error {
 	}
 	switch {
 	case f.GetAttempt() < 0:
-		return problem.Refuse(build.ErrInvalid, "invalid attempt %d", f.GetAttempt())
+		return httpx.Refuse(build.ErrInvalid, "invalid attempt %d", f.GetAttempt())
 	case f.GetSize() < 0 || !grant.ValidSHA256(f.GetSha256()):
-		return problem.Refuse(build.ErrInvalid, "a file of build %s needs its size in bytes and its SHA-256 in lower-case hexadecimal", f.GetBuildId())
+		return httpx.Refuse(build.ErrInvalid, "a file of build %s needs its size in bytes and its SHA-256 in lower-case hexadecimal", f.GetBuildId())
 	}
 	return nil
 }

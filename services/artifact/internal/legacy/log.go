@@ -8,10 +8,10 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // RecordLog makes an uploaded object the log of an imported build. A repeat gets the first answer.
@@ -21,11 +21,11 @@ func (r Requests) RecordLog(ctx context.Context, req *artifactv1.RecordLogReques
 		return nil, err
 	}
 	if catalog.KindOf(o) != artifactv1.Kind_KIND_LOG || o.BuildID != req.GetBuildId() {
-		return nil, problem.Refuse(build.ErrInvalid, "object %s is not a log of build %.80q", o.ID, req.GetBuildId())
+		return nil, httpx.Refuse(build.ErrInvalid, "object %s is not a log of build %.80q", o.ID, req.GetBuildId())
 	}
 	log, err := logarchive.Open(ctx, logs.Source{Catalog: r.Catalog, Row: o})
 	if errors.Is(err, logarchive.ErrCorrupt) {
-		return nil, problem.Because(build.ErrInvalid, err, "object %s is not a log archive", o.ID)
+		return nil, httpx.Because(build.ErrInvalid, err, "object %s is not a log archive", o.ID)
 	}
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (r Requests) RecordLog(ctx context.Context, req *artifactv1.RecordLogReques
 			return &artifactv1.RecordLogResponse{}, nil
 		}
 		if err != nil || have.ObjectID != o.ID {
-			return nil, errors.Join(problem.Refuse(build.ErrInvalid, "build %s already has a log", o.BuildID), err)
+			return nil, errors.Join(httpx.Refuse(build.ErrInvalid, "build %s already has a log", o.BuildID), err)
 		}
 	}
 	return &artifactv1.RecordLogResponse{}, err

@@ -105,13 +105,7 @@ func (a *Archivist) consumeEnds(ctx context.Context) error {
 		Stream: bus.EventsStream, Durable: "artifact-logs", Parallel: 8,
 		Filters: []string{bus.BuildSubjects(bus.Completed), bus.BuildSubjects(bus.Failed), bus.BuildSubjects(bus.Cancelled)},
 	}
-	for ctx.Err() == nil {
-		if err := bus.Consume(ctx, a.js, c, a.consumeEnd, a.log); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "consume build events failed", "err", err)
-			lifecycle.Wait(ctx, time.Second)
-		}
-	}
-	return nil
+	return bus.ConsumeLoop(ctx, a.log, func() error { return bus.Consume(ctx, a.js, c, a.consumeEnd, a.log) })
 }
 
 func (a *Archivist) consumeEnd(ctx context.Context, m jetstream.Msg) error {

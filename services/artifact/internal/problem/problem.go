@@ -3,13 +3,13 @@ package problem
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/outage"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -23,40 +23,11 @@ var (
 	ErrRange = errors.New("range not satisfiable")
 	// ErrOffset: an upload in pieces stands elsewhere than the client believes.
 	ErrOffset = errors.New("upload offset mismatch")
-	// ErrStalled: no byte arrived for Config.StallTimeout.
-	ErrStalled = errors.New("transfer stalled")
 	// ErrCut: the connection ended before the body did.
 	ErrCut = errors.New("upload was cut off")
 )
 
-// Refusal is an error with a sentence for the user. Its cause is logged, not shown.
-type Refusal struct {
-	sentinel, cause error
-	text            string
-}
-
-// Error implements error.
-func (r *Refusal) Error() string { return r.text }
-
-// Unwrap returns the sentinel and the cause.
-func (r *Refusal) Unwrap() []error {
-	if r.cause == nil {
-		return []error{r.sentinel}
-	}
-	return []error{r.sentinel, r.cause}
-}
-
-// Refuse returns a refusal that matches sentinel, with a sentence for the user.
-func Refuse(sentinel error, format string, args ...any) error {
-	return &Refusal{sentinel: sentinel, text: fmt.Sprintf(format, args...)}
-}
-
-// Because is Refuse with a cause that is logged and not shown.
-func Because(sentinel, cause error, format string, args ...any) error {
-	return &Refusal{sentinel: sentinel, cause: cause, text: fmt.Sprintf(format, args...)}
-}
-
-// statuses gives each machine code its HTTP status; all others are 500.
+// statuses are the HTTP statuses of machine codes; all others are 500.
 //
 //nolint:gochecknoglobals // a table
 var statuses = map[string]int{
@@ -85,7 +56,7 @@ func Describe(err error) (code string, status int, text string) {
 		code = api.CodeOffset
 	case errors.Is(err, ErrRange):
 		code = "range_not_satisfiable"
-	case errors.Is(err, ErrStalled):
+	case errors.Is(err, httpx.ErrStalled):
 		code = "transfer_stalled"
 	case errors.Is(err, ErrCut):
 		code = "upload_cut"
@@ -96,9 +67,9 @@ func Describe(err error) (code string, status int, text string) {
 	if !known {
 		status = http.StatusInternalServerError
 	}
-	var r *Refusal
+	var r *httpx.Refusal
 	if errors.As(err, &r) {
-		return code, status, r.text
+		return code, status, r.Sentence
 	}
 	if outage.IsDiskFull(err) {
 		return code, status, outage.MsgDiskFull
@@ -111,39 +82,30 @@ func Describe(err error) (code string, status int, text string) {
 
 // Translate turns what the layers below say into refusals. Errors that are refusals already, and unknown ones, pass.
 func Translate(err error) error {
-	var r *Refusal
+	var r *httpx.Refusal
 	switch {
 	case err == nil || errors.As(err, &r):
 		return err
 	case errors.Is(err, store.ErrNotFound):
-		return Because(build.ErrObjectNotFound, err, "no such object")
+		return httpx.Because(build.ErrObjectNotFound, err, "no such object")
 	case errors.Is(err, store.ErrNotStaged):
-		return Because(build.ErrUnavailable, err, "the object changed meanwhile; try again")
+		return httpx.Because(build.ErrUnavailable, err, "the object changed meanwhile; try again")
 	case errors.Is(err, ticket.ErrExpired):
-		return Because(build.ErrUnauthorized, err, "the transfer ticket has expired; ask for a new one")
+		return httpx.Because(build.ErrUnauthorized, err, "the transfer ticket has expired; ask for a new one")
 	case errors.Is(err, ticket.ErrInvalid):
-		return Because(build.ErrUnauthorized, err, "the transfer ticket is missing or not valid")
+		return httpx.Because(build.ErrUnauthorized, err, "the transfer ticket is missing or not valid")
 	case errors.Is(err, store.ErrMoved):
-		return Because(ErrOffset, err, "another request went on with this upload; ask where it stands")
+		return httpx.Because(ErrOffset, err, "another request went on with this upload; ask where it stands")
 	case errors.Is(err, objects.ErrNoUpload):
-		return Because(build.ErrObjectNotFound, err, "the upload is over; begin a new one")
+		return httpx.Because(build.ErrObjectNotFound, err, "the upload is over; begin a new one")
 	case errors.Is(err, objects.ErrAway):
-		return Because(build.ErrUnavailable, err, "the object store does not answer right now; try again in a few seconds")
+		return httpx.Because(build.ErrUnavailable, err, "the object store does not answer right now; try again in a few seconds")
 	case errors.Is(err, objects.ErrNoSpace):
-		return Because(build.ErrNoSpace, err, "the object store is full; free space there and try again")
+		return httpx.Because(build.ErrNoSpace, err, "the object store is full; free space there and try again")
 	case errors.Is(err, objects.ErrNotFound), errors.Is(err, objects.ErrCorrupt), errors.Is(err, objects.ErrRange):
-		return Because(build.ErrObjectCorrupt, err, "the stored bytes are missing or damaged")
+		return httpx.Because(build.ErrObjectCorrupt, err, "the stored bytes are missing or damaged")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, objects.ErrStalled):
-		return Because(build.ErrUnavailable, err, "the transfer was interrupted; try again")
+		return httpx.Because(build.ErrUnavailable, err, "the transfer was interrupted; try again")
 	}
 	return err
-}
-
-// Cause returns what a refusal hides from its reader, nil for nothing.
-func Cause(err error) error {
-	var r *Refusal
-	if errors.As(err, &r) {
-		return r.cause
-	}
-	return nil
 }

@@ -8,16 +8,16 @@ import (
 	"fmt"
 )
 
-// KeyLength is that of the master key and of each data key, in bytes.
+// KeyLength is the length of the master key and of each data key, in bytes.
 const KeyLength = 32
 
-// ErrTampered says that content or wrapped key are not what was sealed, or belong to another object or master key.
+// ErrTampered means that content or wrapped key were changed, or belong to another object or master key.
 var ErrTampered = errors.New("sealed content does not open")
 
 // Box seals and opens under one master key; it is safe for concurrent use.
 type Box struct{ master cipher.AEAD }
 
-// New wants exactly KeyLength bytes.
+// New returns a box. The key needs exactly KeyLength bytes.
 func New(master []byte) (*Box, error) {
 	aead, err := newAEAD(master)
 	if err != nil {
@@ -26,7 +26,7 @@ func New(master []byte) (*Box, error) {
 	return &Box{master: aead}, nil
 }
 
-// newAEAD draws a random nonce for each message and puts it in front.
+// newAEAD returns a cipher that puts a random nonce in front of each message.
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != KeyLength {
 		return nil, fmt.Errorf("%d bytes, %d are needed", len(key), KeyLength)
@@ -73,7 +73,7 @@ func (b *Box) Open(sealed, wrapped []byte, id string) ([]byte, error) {
 	return plain, nil
 }
 
-// Rewrap makes the key of object from fit a copy of it named to.
+// Rewrap returns the key of a copy, named to, of the object from.
 func (b *Box) Rewrap(wrapped []byte, from, to string) ([]byte, error) {
 	key, err := b.unwrap(wrapped, from)
 	if err != nil {

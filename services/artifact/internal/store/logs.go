@@ -14,7 +14,7 @@ import (
 type Log struct {
 	BuildID string
 	EndedAt time.Time
-	// DueAt is when it has to be looked at again; zero for never.
+	// DueAt is when its next step is due; zero: never.
 	DueAt time.Time
 	// ObjectID is the archive, empty for none yet or no more.
 	ObjectID   string
@@ -22,7 +22,7 @@ type Log struct {
 	ThroughSeq uint64
 	ArchivedAt time.Time
 	RemovedAt  time.Time
-	// ExpiredAt is when the build was let go; zero if it was not. Then there is nothing else in the row.
+	// ExpiredAt is when the build expired; zero if it has not. An expired row has nothing else.
 	ExpiredAt time.Time
 }
 
@@ -124,7 +124,7 @@ func (s *Logs) RemoveArchive(ctx context.Context, seen Log, now time.Time) (won 
 	return won, err
 }
 
-// expire hands an archive that is none any more to the janitor.
+// expire makes the object of a replaced archive expire.
 func expire(ctx context.Context, tx *database.Tx, id string, at time.Time) error {
 	if id == "" {
 		return nil

@@ -227,7 +227,7 @@ func scan(row interface{ Scan(...any) error }) (o Object, err error) {
 	return o, errors.Join(errs[:]...)
 }
 
-// unbase64 gives nil for nothing.
+// unbase64 returns nil for an empty text.
 func unbase64(text string) ([]byte, error) {
 	if text == "" {
 		return nil, nil

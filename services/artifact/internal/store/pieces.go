@@ -34,7 +34,7 @@ func (s *Objects) Advance(ctx context.Context, id string, p Pieces, was int64, e
 	return s.movedOrGone(ctx, id)
 }
 
-// movedOrGone says why a change of an upload in pieces found no row.
+// movedOrGone returns why a change of an upload in pieces found no row.
 func (s *Objects) movedOrGone(ctx context.Context, id string) error {
 	o, err := s.Get(ctx, id)
 	switch {

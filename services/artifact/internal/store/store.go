@@ -16,11 +16,11 @@ import (
 var migrations embed.FS
 
 var (
-	// ErrNotFound says that no row has the id, or none in a state that the call can use.
+	// ErrNotFound means that no row has the id, or its state does not allow the call.
 	ErrNotFound = errors.New("no such object row")
-	// ErrMoved says that an upload in pieces stands elsewhere than the caller believes.
+	// ErrMoved means that an upload in pieces is at another offset than the caller's.
 	ErrMoved = errors.New("the upload went on meanwhile")
-	// ErrNotStaged says that bytes came for a row that waits for none: it has them already, or is condemned.
+	// ErrNotStaged means that a row does not wait for bytes: it has them already, or is condemned.
 	ErrNotStaged = errors.New("object row waits for no bytes")
 )
 
@@ -74,7 +74,7 @@ type Pieces struct {
 	HashState []byte
 }
 
-// HasBytes says that the object can be read.
+// HasBytes reports whether the object can be read.
 func (o Object) HasBytes() bool { return o.State == Stored || o.State == Kept }
 
 // Store is the service's database, SQLite or PostgreSQL. It is safe for concurrent use, also by several processes.

@@ -15,9 +15,9 @@ import (
 const MinKeyLength = sha256.Size
 
 var (
-	// ErrInvalid says that the text is no ticket of ours, was altered, or is for another operation.
+	// ErrInvalid means that the text is not a ticket, was altered, or is for another operation.
 	ErrInvalid = errors.New("ticket is not valid")
-	// ErrExpired says that the ticket is ours but too old to begin a transfer with.
+	// ErrExpired means that the ticket is valid but too old to begin a transfer.
 	ErrExpired = errors.New("ticket has expired")
 )
 
@@ -39,7 +39,7 @@ type Ticket struct {
 	// Size and SHA256 are what an upload must turn out to be; -1 and "" are unknown.
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
-	// AsIs: a source that is not judged, since another controller accepted it.
+	// AsIs is for a source that is not inspected, since another controller accepted it.
 	AsIs bool `json:"as_is,omitempty"`
 	// ExpiresMS is the last moment to begin, in milliseconds since the Unix epoch.
 	ExpiresMS int64 `json:"exp"`
@@ -48,7 +48,7 @@ type Ticket struct {
 // Signer signs and checks tickets; it is safe for concurrent use.
 type Signer struct{ key []byte }
 
-// New wants at least MinKeyLength bytes.
+// New returns a signer. The key needs at least MinKeyLength bytes.
 func New(key []byte) (*Signer, error) {
 	if len(key) < MinKeyLength {
 		return nil, fmt.Errorf("ticket key has %d bytes, at least %d are needed", len(key), MinKeyLength)
@@ -56,7 +56,7 @@ func New(key []byte) (*Signer, error) {
 	return &Signer{key: key}, nil
 }
 
-// Sign returns the text to be sent in a header: secret, never to be logged.
+// Sign returns the text for a header. It is secret: do not log it.
 func (s *Signer) Sign(t Ticket) (string, error) {
 	body, err := json.Marshal(t)
 	if err != nil {
@@ -66,8 +66,9 @@ func (s *Signer) Sign(t Ticket) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(s.mac(text)), nil
 }
 
-// Verify takes a ticket apart that allows op: ErrInvalid otherwise, and ErrExpired with the ticket if it is only too old.
-// Nothing is decoded before the signature was found right.
+// Verify returns the ticket of a text, which must allow op. It returns ErrInvalid otherwise, and ErrExpired with the ticket if it is
+// only too old.
+// Nothing is decoded before the signature was checked.
 func (s *Signer) Verify(text string, op Op, now time.Time) (Ticket, error) {
 	body, sum, _ := strings.Cut(text, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(sum)

@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // serveHead describes an object to a client that may read it, and tells one that may write it how far its upload is.
@@ -101,7 +102,7 @@ func (s *Transfers) serveAppend(w http.ResponseWriter, r *http.Request) error {
 func position(h http.Header) (offset int64, last bool, err error) {
 	offset, err = strconv.ParseInt(h.Get(api.OffsetHeader), 10, 64)
 	if err != nil || offset < 0 {
-		return 0, false, problem.Refuse(build.ErrInvalid, "%s %.40q is not a number of bytes", api.OffsetHeader, h.Get(api.OffsetHeader))
+		return 0, false, httpx.Refuse(build.ErrInvalid, "%s %.40q is not a number of bytes", api.OffsetHeader, h.Get(api.OffsetHeader))
 	}
 	switch h.Get(api.CompleteHeader) {
 	case api.Complete:
@@ -109,7 +110,7 @@ func position(h http.Header) (offset int64, last bool, err error) {
 	case api.Incomplete, "":
 		return offset, false, nil
 	}
-	return 0, false, problem.Refuse(build.ErrInvalid, "%s %.40q is neither %s nor %s",
+	return 0, false, httpx.Refuse(build.ErrInvalid, "%s %.40q is neither %s nor %s",
 		api.CompleteHeader, h.Get(api.CompleteHeader), api.Complete, api.Incomplete)
 }
 
@@ -119,15 +120,15 @@ func (u *upload) appendAt(ctx context.Context, offset int64, last bool) (api.Upl
 	case u.row.HasBytes():
 		return u.repeatedLast(offset, last)
 	case catalog.KindOf(u.row) == artifactv1.Kind_KIND_CERTS:
-		return api.Uploaded{}, problem.Refuse(build.ErrInvalid, "certs are uploaded in one request")
+		return api.Uploaded{}, httpx.Refuse(build.ErrInvalid, "certs are uploaded in one request")
 	case offset == 0 && last && u.row.Pieces.UploadID == "":
 		return u.transfers.receive(ctx, u.t, u.body, u.length)
 	case offset != u.row.Pieces.Received:
-		return api.Uploaded{}, problem.Refuse(problem.ErrOffset, "the upload is at byte %d, not %d", u.row.Pieces.Received, offset)
+		return api.Uploaded{}, httpx.Refuse(problem.ErrOffset, "the upload is at byte %d, not %d", u.row.Pieces.Received, offset)
 	case u.length >= 0 && offset+u.length > u.t.MaxBytes:
 		return api.Uploaded{}, catalog.TooLarge(catalog.KindOf(u.row), u.t.MaxBytes)
 	case time.Now().After(u.row.CreatedAt.Add(u.cfg.StaleUploadAge)):
-		return api.Uploaded{}, problem.Refuse(build.ErrInvalid, "the upload took longer than %s; begin a new one", u.cfg.StaleUploadAge)
+		return api.Uploaded{}, httpx.Refuse(build.ErrInvalid, "the upload took longer than %s; begin a new one", u.cfg.StaleUploadAge)
 	}
 	release, err := u.transfers.uploadSlot(ctx)
 	if err != nil {
@@ -141,7 +142,7 @@ func (u *upload) appendAt(ctx context.Context, offset int64, last bool) (api.Upl
 func (u *upload) repeatedLast(offset int64, last bool) (api.Uploaded, error) {
 	row := u.row
 	if !last || offset != row.Size && offset+u.length != row.Size {
-		return api.Uploaded{}, problem.Refuse(problem.ErrExists, "the upload was completed before, with %d bytes", row.Size)
+		return api.Uploaded{}, httpx.Refuse(problem.ErrExists, "the upload was completed before, with %d bytes", row.Size)
 	}
 	return api.Uploaded{ObjectID: row.ID, Size: row.Size, SHA256: row.SHA256}, nil
 }

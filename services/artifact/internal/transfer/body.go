@@ -4,20 +4,17 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/archive"
-	"github.com/expo-free-agent/freeagent/shared/pause"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // body reads an upload. It fails when nothing arrives for too long, checks the first bytes, and reports progress.
 type body struct {
-	r     io.Reader
+	r     *httpx.StallReader
 	stall time.Duration
-	// silence ends a read after stall without a byte; a pause of this process does not count.
-	silence *pause.Silence
 	// onHead is called once, with the first archive.MagicLen bytes or all there are; its error ends the upload.
 	onHead func(head []byte) error
 	// onBytes is called now and then with the bytes since the last call; its error ends the upload. It may be nil.
@@ -31,13 +28,10 @@ type body struct {
 
 // newBody returns the body of an upload. Close it before the handler returns: then the connection belongs to another request.
 func newBody(w http.ResponseWriter, r *http.Request, stall time.Duration) *body {
-	ctl := http.NewResponseController(w)
-	return &body{r: r.Body, stall: stall, silence: pause.NewSuspendedSilence(stall, func() {
-		_ = ctl.SetReadDeadline(time.Now()) // it wakes the read; a connection without deadlines has the store's own stall timeout
-	})}
+	return &body{r: httpx.NewStallReader(w, r, stall), stall: stall}
 }
 
-func (b *body) close() { b.silence.Stop() }
+func (b *body) close() { b.r.Stop() }
 
 // onBytes is called after reportBytes or reportEvery, whichever comes first, so that slow uploads count as alive.
 const (
@@ -46,19 +40,17 @@ const (
 )
 
 func (b *body) Read(p []byte) (int, error) {
-	b.silence.Touch()
 	n, err := b.r.Read(p)
-	b.silence.Suspend()
-	if e := b.inspect(p[:n], err == io.EOF); e != nil {
+	if e := b.inspect(p[:n], errors.Is(err, io.EOF)); e != nil {
 		return 0, e
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return n, err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, problem.Because(problem.ErrStalled, err, "nothing arrived for %s; the upload was given up", b.stall)
+	case httpx.IsStalled(err):
+		return n, httpx.Because(httpx.ErrStalled, err, "nothing arrived for %s; the upload was given up", b.stall)
 	case err != nil:
-		return n, problem.Because(problem.ErrCut, err, "the upload was cut off")
+		return n, httpx.Because(problem.ErrCut, err, "the upload was cut off")
 	}
 	return n, nil
 }

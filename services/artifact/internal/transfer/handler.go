@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -15,12 +16,10 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-const (
-	requestIDHeader = "X-Request-Id"
-	checksumHeader  = "X-Checksum-Sha256"
-)
+const checksumHeader = "X-Checksum-Sha256"
 
 // Config of transfers.
 type Config struct {
@@ -58,17 +57,15 @@ func (s *Transfers) Check() error { return s.gate.check() }
 
 // Routes adds the handlers to mux.
 func (s *Transfers) Routes(mux *http.ServeMux) {
-	mux.HandleFunc("PUT "+api.ObjectsPath, s.transfer(s.servePut))
-	mux.HandleFunc("PATCH "+api.ObjectsPath, s.transfer(s.serveAppend))
-	mux.HandleFunc("GET "+api.ObjectsPath, s.transfer(s.serveGet))
-	mux.HandleFunc("HEAD "+api.ObjectsPath, s.transfer(s.serveHead))
+	mux.Handle("PUT "+api.ObjectsPath, s.transfer(s.servePut))
+	mux.Handle("PATCH "+api.ObjectsPath, s.transfer(s.serveAppend))
+	mux.Handle("GET "+api.ObjectsPath, s.transfer(s.serveGet))
+	mux.Handle("HEAD "+api.ObjectsPath, s.transfer(s.serveHead))
 }
 
 // transfer wraps a handler: request id, a place among the transfers under way, errors as problem documents.
-func (s *Transfers) transfer(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id := requestID(r)
-		w.Header().Set(requestIDHeader, id)
+func (s *Transfers) transfer(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return httpx.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		parent := r.Context()
 		if isUpload(r) {
 			// A read that fails cancels the request's context before it returns. An upload must end with the read's error, which says
@@ -77,33 +74,28 @@ func (s *Transfers) transfer(h func(http.ResponseWriter, *http.Request) error) h
 		}
 		ctx, leave, ok := s.gate.enter(parent)
 		if !ok {
-			s.problem(w, r, problem.Refuse(build.ErrUnavailable, "the artifact service is starting or stopping; try again"))
+			s.problem(w, r, httpx.Refuse(build.ErrUnavailable, "the artifact service is starting or stopping; try again"))
 			return
 		}
 		defer leave()
 		if err := h(w, r.WithContext(ctx)); err != nil {
 			s.problem(w, r, problem.Translate(err))
 		}
-	}
+	}))
 }
 
 func isUpload(r *http.Request) bool {
 	return r.Method == http.MethodPut || r.Method == http.MethodPatch
 }
 
-// requestID returns the gateway's id, or a new one. Nothing else of the header may get into the log.
-func requestID(r *http.Request) string {
-	if id := r.Header.Get(requestIDHeader); build.ValidID(id) {
-		return id
-	}
-	return build.NewID()
-}
-
 // problem answers an error as RFC 9457 says, and logs it once.
 func (s *Transfers) problem(w http.ResponseWriter, r *http.Request, err error) {
 	code, status, text := problem.Describe(err)
-	id := w.Header().Get(requestIDHeader)
-	args := []any{"request_id", id, "method", r.Method, "status", status, "code", code, "err", err, "cause", problem.Cause(err)}
+	args := []any{"method", r.Method, "status", status, "code", code, "err", err}
+	var refusal *httpx.Refusal
+	if errors.As(err, &refusal) && refusal.Cause != nil {
+		args = append(args, "cause", refusal.Cause)
+	}
 	if status >= http.StatusInternalServerError {
 		s.catalog.Log.ErrorContext(r.Context(), "transfer failed", args...)
 	} else {
@@ -115,11 +107,7 @@ func (s *Transfers) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if isUpload(r) {
 		closeAfterAnswer(w)
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(api.Problem{ // if the client is gone nobody needs the answer
-		Title: http.StatusText(status), Status: status, Detail: text, Code: code, RequestID: id,
-	})
+	httpx.WriteProblem(w, r, api.Problem{Status: status, Detail: text, Code: code})
 }
 
 // drainTime is how long a client may go on sending after a refusal, so that it reads the answer instead of a reset.
@@ -205,7 +193,7 @@ func (s *Transfers) serveBytes(w http.ResponseWriter, r *http.Request, o store.O
 	}
 	defer src.Close()
 	begun := false
-	out := &deadlineWriter{w: w, ctl: http.NewResponseController(w), stall: s.cfg.StallTimeout}
+	out := httpx.NewDeadlineWriter(w, s.cfg.StallTimeout, nil)
 	err = send(out, src, func() {
 		if !begun {
 			begun = true
@@ -213,7 +201,10 @@ func (s *Transfers) serveBytes(w http.ResponseWriter, r *http.Request, o store.O
 		}
 	})
 	if err == nil {
-		err = out.done()
+		if flushed := out.Flush(); flushed != nil {
+			err = fmt.Errorf("%w: %w", errClient, flushed)
+		}
+		out.Done()
 	}
 	switch {
 	case err == nil:
@@ -239,7 +230,6 @@ func (s *Transfers) broken(ctx context.Context, w http.ResponseWriter, o store.O
 		}
 		s.catalog.Meter.Broken.Add(ctx, 1)
 	}
-	s.catalog.Log.ErrorContext(ctx, "download broken off", "request_id", w.Header().Get(requestIDHeader),
-		"object_id", o.ID, "build_id", o.BuildID, "err", err)
+	s.catalog.Log.ErrorContext(ctx, "download broken off", "object_id", o.ID, "build_id", o.BuildID, "err", err)
 	return err
 }

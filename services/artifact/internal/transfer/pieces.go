@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
@@ -123,7 +123,7 @@ func (u *upload) beginPieces(ctx context.Context) error {
 func (u *upload) join(ctx context.Context, sum string) (api.Uploaded, error) {
 	size := u.row.Pieces.Received
 	if u.t.Size >= 0 && size != u.t.Size || u.t.SHA256 != "" && sum != u.t.SHA256 {
-		return api.Uploaded{}, problem.Refuse(build.ErrInvalid, "the bytes sent are not those declared: size or SHA-256 differs")
+		return api.Uploaded{}, httpx.Refuse(build.ErrInvalid, "the bytes sent are not those declared: size or SHA-256 differs")
 	}
 	if err := u.catalog.Objects.JoinPieces(ctx, catalog.PiecesOf(u.row), u.row.Pieces.Names, size); err != nil {
 		return api.Uploaded{}, err

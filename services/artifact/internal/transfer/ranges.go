@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // byteRange is a part of an object: length bytes from start.
@@ -59,7 +60,7 @@ func suffix(text string, size int64) (byteRange, bool, error) {
 }
 
 func beyond(size int64) error {
-	return problem.Refuse(problem.ErrRange, "the range starts past the end of the object, which has %d bytes", size)
+	return httpx.Refuse(problem.ErrRange, "the range starts past the end of the object, which has %d bytes", size)
 }
 
 // digits is stricter than ParseInt: no sign.

@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 )
 
@@ -68,11 +69,11 @@ func (u *upload) checkLength() error {
 	k := catalog.KindOf(u.row)
 	switch {
 	case u.t.Size >= 0 && u.length >= 0 && u.length != u.t.Size:
-		return problem.Refuse(build.ErrInvalid, "the upload has %d bytes, %d were declared", u.length, u.t.Size)
+		return httpx.Refuse(build.ErrInvalid, "the upload has %d bytes, %d were declared", u.length, u.t.Size)
 	case u.length > u.t.MaxBytes:
 		return catalog.TooLarge(k, u.t.MaxBytes)
 	case u.length == 0 && u.mustInspect():
-		return problem.Refuse(build.ErrBadArchive, "the file is empty")
+		return httpx.Refuse(build.ErrBadArchive, "the file is empty")
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func (s *Transfers) uploadSlot(ctx context.Context) (release func(), err error) 
 	case s.slots <- struct{}{}:
 		return func() { <-s.slots }, nil
 	case <-wait.C:
-		return nil, problem.Refuse(build.ErrUnavailable, "too many uploads at once; try again")
+		return nil, httpx.Refuse(build.ErrUnavailable, "too many uploads at once; try again")
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -179,7 +180,7 @@ type declared struct{ io.Reader }
 func (d *declared) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
 	if errors.Is(err, objects.ErrCorrupt) {
-		err = problem.Because(build.ErrInvalid, err, "the bytes sent are not those declared: size or SHA-256 differs")
+		err = httpx.Because(build.ErrInvalid, err, "the bytes sent are not those declared: size or SHA-256 differs")
 	}
 	return n, err
 }
@@ -194,14 +195,14 @@ func (u *upload) put(ctx context.Context, r io.Reader, size int64) (store.Conten
 
 // explain makes refusals of the errors of a put that the client caused.
 func (u *upload) explain(err error) error {
-	var r *problem.Refusal
+	var r *httpx.Refusal
 	switch {
 	case errors.As(err, &r):
 		return err
 	case errors.Is(err, objects.ErrTooLarge):
 		return errors.Join(catalog.TooLarge(catalog.KindOf(u.row), u.t.MaxBytes), err)
 	case errors.Is(err, objects.ErrSizeMismatch):
-		return problem.Because(problem.ErrCut, err, "the upload was cut off")
+		return httpx.Because(problem.ErrCut, err, "the upload was cut off")
 	}
 	return err
 }
@@ -319,7 +320,7 @@ func (s *Transfers) repeat(row store.Object, t ticket.Ticket, b *body) (api.Uplo
 
 func sameOrConflict(row store.Object, size int64, sum string) (api.Uploaded, error) {
 	if row.Size != size || row.SHA256 != sum {
-		return api.Uploaded{}, problem.Refuse(problem.ErrExists, "other bytes were uploaded with this ticket before")
+		return api.Uploaded{}, httpx.Refuse(problem.ErrExists, "other bytes were uploaded with this ticket before")
 	}
 	return api.Uploaded{ObjectID: row.ID, Size: size, SHA256: sum}, nil
 }
@@ -331,7 +332,7 @@ func (u *upload) keepSmall(ctx context.Context) (store.Content, error) {
 		err = u.catalog.Inspect(ctx, bytes.NewReader(data), int64(len(data)))
 	}
 	if err == nil && int64(len(data)) != u.length {
-		err = problem.Because(problem.ErrCut, io.ErrUnexpectedEOF, "the upload was cut off")
+		err = httpx.Because(problem.ErrCut, io.ErrUnexpectedEOF, "the upload was cut off")
 	}
 	if err != nil {
 		return store.Content{}, err

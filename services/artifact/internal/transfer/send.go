@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
-	"time"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
@@ -127,28 +125,6 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
-}
-
-// deadlineWriter sets a deadline for each write, so that a slow client is served and a dead one is not.
-type deadlineWriter struct {
-	w     http.ResponseWriter
-	ctl   *http.ResponseController
-	stall time.Duration
-}
-
-func (p *deadlineWriter) Write(b []byte) (int, error) {
-	_ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) // if the connection has none, the server's own applies
-	return p.w.Write(b)
-}
-
-// done flushes and removes the deadline: the connection may serve other requests.
-func (p *deadlineWriter) done() error {
-	err := p.ctl.Flush()
-	_ = p.ctl.SetWriteDeadline(time.Time{})
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("%w: %w", errClient, err)
-	}
-	return nil
 }
 
 // isBroken reports whether an error means lost or damaged bytes.

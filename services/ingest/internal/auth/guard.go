@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -106,7 +107,7 @@ func (g *Guard) checkKey(w http.ResponseWriter, r *http.Request, d httpapi.Diale
 	case err != nil:
 		g.Fail(w, r, d, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
 	case !scopes.Allow(need):
-		g.Fail(w, r, d, httpapi.Refuse(httpapi.ErrForbidden, "This API key lacks the scope %s", need))
+		g.Fail(w, r, d, httpx.Refuse(httpapi.ErrForbidden, "This API key lacks the scope %s", need))
 	default:
 		return true
 	}

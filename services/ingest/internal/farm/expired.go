@@ -10,6 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // ExpiredError is build.ErrExpired with what is left of the build. It implements httpapi.Answerer.
@@ -41,7 +42,7 @@ func (e *ExpiredError) Answer(w http.ResponseWriter, r *http.Request, d httpapi.
 		return
 	}
 	t := e.Trace
-	httpapi.WriteProblem(w, r, api.Problem{
+	httpx.WriteProblem(w, r, api.Problem{
 		Status: http.StatusGone, Detail: e.Error(), Code: build.Code(build.ErrExpired),
 		Expired: &api.Expired{
 			ID: t.GetId(), Project: t.GetProject(), Platform: t.GetPlatform(), Status: t.GetState(),

@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -44,7 +45,7 @@ func (f *Farm) HeldBy(ctx context.Context, id, worker, refusal string) (*schedul
 		return nil, err
 	}
 	if b.GetWorkerId() != worker || !build.State(b.GetState()).Leased() {
-		return nil, httpapi.Refuse(httpapi.ErrForbidden, "%s", refusal)
+		return nil, httpx.Refuse(httpapi.ErrForbidden, "%s", refusal)
 	}
 	f.RenewLease(ctx, b)
 	return b, nil

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/httpserver"
-	"github.com/expo-free-agent/freeagent/shared/pause"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // ErrTrackingReader remembers why a reader ended, to tell a client's faults from those of the service that its bytes go to. The HTTP
@@ -45,7 +43,7 @@ func (t *ErrTrackingReader) Broken() error {
 // Ended says whether the reader has returned an error or the end.
 func (t *ErrTrackingReader) Ended() bool { return t.err.Load() != nil }
 
-// Body is a request's body as a stream that may take long. A client that sends nothing for httpserver.StallTimeout is disconnected.
+// Body is a request's body as a stream that may take long. A client that sends nothing for httpx.StallTimeout is disconnected.
 type Body struct {
 	ErrTrackingReader
 
@@ -56,7 +54,9 @@ type Body struct {
 // NewBody reads r.Body, at most limit bytes of it if that is more than 0.
 func NewBody(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 	b := &Body{rc: http.NewResponseController(w), raw: r.Body}
-	b.r = httpserver.Stall(w, r)
+	stalling := httpx.NewStallReader(w, r, httpx.StallTimeout)
+	context.AfterFunc(r.Context(), stalling.Stop)
+	b.r = stalling
 	if limit > 0 {
 		b.r = http.MaxBytesReader(nil, io.NopCloser(b.r), limit)
 	}
@@ -76,7 +76,7 @@ func (b *Body) Read(p []byte) (int, error) {
 func (b *Body) Close() error { return nil }
 
 // OnProgress calls moved after each read that returns bytes.
-func (b *Body) OnProgress(moved func()) { b.r = ProgressReader{b.r, moved} }
+func (b *Body) OnProgress(moved func()) { b.r = httpx.ProgressReader{Reader: b.r, Moved: moved} }
 
 // Drain reads what follows the last part of a form, so that net/http notices from here on when the client leaves.
 func (b *Body) Drain() error {
@@ -106,79 +106,14 @@ func (b *Body) Linger() {
 	}
 }
 
-// IsStalled says whether a read ended because its deadline passed.
-func IsStalled(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
 // BodyError tells a body that is too large, or stalls, from one that ends early.
 func BodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return Refuse(build.ErrTooLarge, MsgSourceLarge)
-	case IsStalled(err):
-		return fmt.Errorf("read the form: %w", ErrStalled)
+		return httpx.Refuse(build.ErrTooLarge, MsgSourceLarge)
+	case httpx.IsStalled(err):
+		return fmt.Errorf("read the form: %w", httpx.ErrStalled)
 	}
-	return Refuse(build.ErrInvalid, MsgFormCut)
+	return httpx.Refuse(build.ErrInvalid, MsgFormCut)
 }
-
-// transferStall is longer than httpserver.StallTimeout, so that a client that stalls hears it from its own deadline first.
-const transferStall = 2 * httpserver.StallTimeout
-
-// WithStallTimeout returns a context that ends with ErrStalled when no byte of a transfer moves for two minutes, whichever side is
-// slow. A pause of this process does not count. Call moved at each step, and stop at the end.
-func WithStallTimeout(ctx context.Context) (guarded context.Context, moved, stop func()) {
-	guarded, cancel := context.WithCancelCause(ctx)
-	s := pause.NewSilence(transferStall, func() { cancel(ErrStalled) })
-	return guarded, s.Touch, func() { s.Stop(); cancel(nil) }
-}
-
-// ProgressReader calls Moved after each read that returns bytes.
-type ProgressReader struct {
-	io.Reader
-
-	Moved func()
-}
-
-func (m ProgressReader) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	if n > 0 {
-		m.Moved()
-	}
-	return n, err
-}
-
-// DeadlineWriter is an answer that may take long: each write has a deadline of its own, so that a client that reads nothing does not
-// hold resources for ever.
-type DeadlineWriter struct {
-	http.ResponseWriter
-
-	rc    *http.ResponseController
-	moved func()
-	last  time.Time
-}
-
-// deadlineStep is how often the deadline is moved while bytes flow.
-const deadlineStep = time.Second
-
-// NewDeadlineWriter returns a writer that calls moved after each write, unless it is nil. Call Done at the end.
-func NewDeadlineWriter(w http.ResponseWriter, moved func()) *DeadlineWriter {
-	return &DeadlineWriter{ResponseWriter: w, rc: http.NewResponseController(w), moved: moved}
-}
-
-// Unwrap is for http.ResponseController.
-func (p *DeadlineWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
-
-func (p *DeadlineWriter) Write(data []byte) (int, error) {
-	if now := time.Now(); now.Sub(p.last) > deadlineStep {
-		p.last = now
-		_ = p.rc.SetWriteDeadline(now.Add(httpserver.StallTimeout)) // a recorder has no slow client either
-	}
-	n, err := p.ResponseWriter.Write(data)
-	if n > 0 && p.moved != nil {
-		p.moved()
-	}
-	return n, err
-}
-
-// Done leaves the connection without a deadline for its next request.
-func (p *DeadlineWriter) Done() { _ = p.rc.SetWriteDeadline(time.Time{}) }

@@ -1,35 +1,12 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
-	"time"
 )
-
-func TestStallTimeout(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, moved, stop := WithStallTimeout(t.Context())
-		defer stop()
-		r := ProgressReader{iotest.OneByteReader(strings.NewReader("abc")), moved}
-		for range 3 { // slow, and alive
-			<-time.After(transferStall - time.Second)
-			if _, err := r.Read(make([]byte, 1)); err != nil || ctx.Err() != nil {
-				t.Fatalf("after a byte: %v, %v", err, ctx.Err())
-			}
-		}
-		begin := time.Now()
-		<-ctx.Done()
-		if took := time.Since(begin); took != transferStall || !errors.Is(context.Cause(ctx), ErrStalled) {
-			t.Errorf("ended after %s by %v", took, context.Cause(ctx))
-		}
-	})
-}
 
 func TestTrackErrors(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // anyOrigin allows every page.
@@ -24,7 +26,7 @@ func AllowOrigins(origins []string) func(http.Handler) http.Handler {
 				h.Set("Access-Control-Allow-Origin", origin)
 				h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
 				h.Set("Access-Control-Allow-Headers", "Content-Type, X-Request-Id")
-				h.Set("Access-Control-Expose-Headers", RequestIDHeader)
+				h.Set("Access-Control-Expose-Headers", httpx.RequestIDHeader)
 				h.Set("Access-Control-Max-Age", corsMaxAge)
 			}
 			if r.Method == http.MethodOptions {

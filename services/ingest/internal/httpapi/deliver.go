@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Deliver answers, and says if the client cannot have got the answer. Once it is written, no leaving counts: a client that
@@ -13,7 +15,7 @@ func Deliver(w http.ResponseWriter, r *http.Request, v any) error {
 		return fmt.Errorf("the client left: %w", err)
 	}
 	out := &checkedWriter{ResponseWriter: w}
-	WriteJSON(out, http.StatusOK, v)
+	httpx.WriteJSON(out, http.StatusOK, v)
 	if out.err != nil {
 		return fmt.Errorf("write the answer: %w", out.err)
 	}

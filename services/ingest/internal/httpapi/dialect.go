@@ -1,13 +1,12 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Dialect is the form in which an API refuses.
@@ -38,15 +37,15 @@ func (d Dialect) Refuse(w http.ResponseWriter, r *http.Request, status int, code
 		w.Header().Set("Retry-After", RetryAfter)
 	}
 	if d == V1 {
-		WriteJSON(w, status, map[string]string{"error": sentence})
+		httpx.WriteJSON(w, status, map[string]string{"error": sentence})
 		return
 	}
-	WriteProblem(w, r, api.Problem{Status: status, Detail: sentence, Code: code})
+	httpx.WriteProblem(w, r, api.Problem{Status: status, Detail: sentence, Code: code})
 }
 
 // sentence returns what the client is told.
 func (d Dialect) sentence(a answer, err error) string {
-	var r *Refusal
+	var r *httpx.Refusal
 	switch {
 	case errors.As(err, &r) && d == V2 && r.Detail != "":
 		return r.Sentence + ": " + r.Detail
@@ -61,28 +60,4 @@ func (d Dialect) sentence(a answer, err error) string {
 // NotFound answers requests for paths that do not exist.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	DialectOf(r.URL.Path).Refuse(w, r, http.StatusNotFound, "not_found", "Not found")
-}
-
-// WriteProblem answers with a problem document; it fills in the title and the request id.
-func WriteProblem(w http.ResponseWriter, r *http.Request, p api.Problem) {
-	p.Title, p.RequestID = http.StatusText(p.Status), RequestID(r.Context())
-	writeBody(w, p.Status, "application/problem+json", p)
-}
-
-// WriteJSON answers with v. It panics if v cannot be marshalled: our own types always can.
-func WriteJSON(w http.ResponseWriter, status int, v any) {
-	writeBody(w, status, "application/json; charset=utf-8", v)
-}
-
-// writeBody sets the length, so that an answer that is flushed early is complete for the client.
-func writeBody(w http.ResponseWriter, status int, contentType string, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	data = append(data, '\n')
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.WriteHeader(status)
-	_, _ = w.Write(data) // nobody is there to learn that the client has left
 }

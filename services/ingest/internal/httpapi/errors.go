@@ -2,17 +2,15 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Kinds of refusals that are not sentinels of shared/build.
 var (
-	// ErrStalled means that no byte of a transfer moved for too long.
-	ErrStalled = errors.New("the transfer stalled")
 	// ErrForbidden means that the key is valid but lacks the scope.
 	ErrForbidden = errors.New("forbidden")
 	// ErrConflict means that the build's state does not allow the request.
@@ -26,24 +24,6 @@ var (
 	// ErrTooMany means that the configured number of clients do this already.
 	ErrTooMany = errors.New("too many at once")
 )
-
-// Refusal is an error whose sentence is for the client. Its kind decides the status and the code.
-type Refusal struct {
-	Kind     error
-	Sentence string
-	// Detail is added for clients of API v2, which do not compare whole sentences.
-	Detail string
-}
-
-func (r *Refusal) Error() string { return r.Sentence }
-
-// Unwrap returns the kind.
-func (r *Refusal) Unwrap() error { return r.Kind }
-
-// Refuse returns a refusal with a formatted sentence.
-func Refuse(kind error, format string, args ...any) error {
-	return &Refusal{Kind: kind, Sentence: fmt.Sprintf(format, args...)}
-}
 
 // Answerer is an error that writes its own answer.
 type Answerer interface {
@@ -80,7 +60,7 @@ func answers() []answer {
 		{ErrForbidden, http.StatusForbidden, "", CodeScope},
 		{ErrUnprocessable, http.StatusUnprocessableEntity, "", codeUnprocessable},
 		{ErrTooMany, http.StatusServiceUnavailable, "", codeTooMany},
-		{ErrStalled, http.StatusRequestTimeout, MsgFormStalled, CodeStalled},
+		{httpx.ErrStalled, http.StatusRequestTimeout, MsgFormStalled, CodeStalled},
 		{build.ErrUnavailable, http.StatusServiceUnavailable, MsgUnavailable, ""},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -50,7 +51,7 @@ func DecodeJSON(body io.Reader, v any, strict bool) error {
 		}
 	}
 	if err != nil {
-		return Refuse(build.ErrInvalid, "The body is not the JSON object expected: %s", text.Line(err.Error()))
+		return httpx.Refuse(build.ErrInvalid, "The body is not the JSON object expected: %s", text.Line(err.Error()))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -10,34 +9,14 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // Headers of requests.
 const (
-	// RequestIDHeader comes from a client or a proxy, or is set anew.
-	RequestIDHeader = "X-Request-Id"
-	WorkerHeader    = "X-Worker-Id"
-	BuildHeader     = "X-Build-Id"
+	WorkerHeader = "X-Worker-Id"
+	BuildHeader  = "X-Build-Id"
 )
-
-// WithRequestID returns each request an id, which its answer and log lines carry.
-func WithRequestID(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get(RequestIDHeader)
-		if !build.ValidID(id) { // also keeps a stranger's text out of our log
-			id = build.NewID()
-			r.Header.Set(RequestIDHeader, id) // so that it goes on to the artifact service
-		}
-		w.Header().Set(RequestIDHeader, id)
-		ctx, _ := observe.WithRequestID(r.Context(), id)
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
-// RequestID returns the id of the request that ctx belongs to.
-func RequestID(ctx context.Context) string { return observe.RequestID(ctx) }
 
 // LogRequests writes one line a request: changes and failures as info, everything else as debug.
 func LogRequests(log *slog.Logger) func(http.Handler) http.Handler {

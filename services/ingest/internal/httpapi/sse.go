@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // SSE writes server-sent events. Each write has a deadline, so a client that reads nothing is disconnected.
-type SSE struct{ w *DeadlineWriter }
+type SSE struct{ w *httpx.DeadlineWriter }
 
 // OpenSSE sends the header of an event stream. Close it at the end.
 func OpenSSE(w http.ResponseWriter) *SSE {
@@ -16,7 +18,7 @@ func OpenSSE(w http.ResponseWriter) *SSE {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies that buffer would hold live lines back
 	w.WriteHeader(http.StatusOK)
-	return &SSE{NewDeadlineWriter(w, nil)}
+	return &SSE{httpx.NewDeadlineWriter(w, httpx.StallTimeout, nil)}
 }
 
 // Close leaves the connection without a deadline.
@@ -47,8 +49,5 @@ func (s *SSE) Event(name, id string, data any) error {
 
 // Flush sends what is buffered.
 func (s *SSE) Flush() error {
-	if err := s.w.rc.Flush(); err != nil {
-		return fmt.Errorf("send events: %w", err)
-	}
-	return nil
+	return s.w.Flush()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // handleExport answers a page.
@@ -25,14 +26,14 @@ func handleExport[Resp any](a *API, page func(context.Context, string) (Resp, er
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // builds hold tokens
-		httpapi.WriteJSON(w, http.StatusOK, resp)
+		httpx.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
 func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
-		return legacyapi.ExportedBuilds{}, httpapi.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
+		return legacyapi.ExportedBuilds{}, httpx.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
 	resp, err := a.Farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {

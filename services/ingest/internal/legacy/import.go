@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 	legacyapi "github.com/expo-free-agent/freeagent/shared/api/legacy"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -42,7 +43,7 @@ func handleImport[Req, Resp any](a *API, do func(context.Context, *Req) (Resp, e
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store") // places hold tickets
-		httpapi.WriteJSON(w, http.StatusOK, resp)
+		httpx.WriteJSON(w, http.StatusOK, resp)
 	}
 }
 
@@ -64,7 +65,7 @@ func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
 func formerFile(f legacyapi.File) (*artifactv1.File, error) {
 	kind, attempt := formerKind(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
-		return nil, httpapi.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
+		return nil, httpx.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
 	return &artifactv1.File{
 		BuildId: f.BuildID, Kind: kind, Attempt: attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
@@ -73,7 +74,7 @@ func formerFile(f legacyapi.File) (*artifactv1.File, error) {
 
 func (a *API) importFiles(ctx context.Context, req *legacyapi.Files) (legacyapi.Places, error) {
 	if len(req.Files) > maxFormerFiles {
-		return legacyapi.Places{}, httpapi.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+		return legacyapi.Places{}, httpx.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
@@ -111,7 +112,7 @@ func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check boo
 // is here is here whole.
 func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyapi.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
-		return legacyapi.FoundAll{}, httpapi.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
 	}
 	batch, err := newFormerBatch(req.Builds)
 	if err != nil {
@@ -177,7 +178,7 @@ func newFormerBatch(builds []legacyapi.Build) (*formerBatch, error) {
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
 			if !hexSHA256.MatchString(f.TokenSHA256) {
-				return nil, httpapi.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
+				return nil, httpx.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
 			}
 			b.tokens[f.ID] = f.TokenSHA256
 		}
@@ -242,7 +243,7 @@ func (a *API) resolve(ctx context.Context, b *formerBatch, check bool) error {
 		}
 		if p.GetObject() == nil && !check {
 			f := b.files[i]
-			return httpapi.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
+			return httpx.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
 		}
 		if p.GetObject() != nil {
 			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it

@@ -9,6 +9,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // JSON is the content type of lines as JSON.
@@ -37,7 +38,7 @@ type Form struct {
 // Send sends a log as it is read, so that a long one is never held in memory. If it breaks half way, so does the
 // connection: a client must not take a part for the whole.
 func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, req Request, form Form) {
-	slow := httpapi.NewDeadlineWriter(w, nil)
+	slow := httpx.NewDeadlineWriter(w, httpx.StallTimeout, nil)
 	defer slow.Done()
 	out := &logWriter{w: w, form: form, out: bufio.NewWriterSize(slow, 32<<10)}
 	_, err := s.Reader.Read(r.Context(), req, out.lines)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // newProxy passes bytes between those outside who hold a grant and the artifact service.
@@ -27,7 +28,7 @@ func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Header.Del(httpapi.RequestIDHeader) // ours is there already
+			resp.Header.Del(httpx.RequestIDHeader) // ours is there already
 			closeUnread(resp.Header, resp.Request)
 			return nil
 		},
@@ -56,9 +57,9 @@ func (t *Transfers) proxyFailed(w http.ResponseWriter, r *http.Request, err erro
 // Move passes bytes between a worker that holds a grant and the artifact service. Both directions stream, with no limit on the whole
 // but one on each pause.
 func (t *Transfers) Move(w http.ResponseWriter, r *http.Request) {
-	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
+	ctx, moved, stop := httpx.WithStallTimeout(r.Context())
 	defer stop()
-	out := httpapi.NewDeadlineWriter(w, moved)
+	out := httpx.NewDeadlineWriter(w, httpx.StallTimeout, moved)
 	defer out.Done()
 	r = r.WithContext(ctx)
 	if r.Body == nil || r.Body == http.NoBody {

@@ -18,6 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
+	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
@@ -58,9 +60,9 @@ func (t *Transfers) stream(ctx context.Context, note func(string), req *artifact
 		return nil, fmt.Errorf("ask for a place: %w", err)
 	}
 	note(resp.GetGrant().GetObjectId())
-	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
+	ctx, moved, stop := httpx.WithStallTimeout(ctx)
 	defer stop()
-	answer, err := t.send(ctx, resp.GetGrant(), io.NopCloser(httpapi.ProgressReader{Reader: file, Moved: moved}), nil)
+	answer, err := t.send(ctx, resp.GetGrant(), io.NopCloser(httpx.ProgressReader{Reader: file, Moved: moved}), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func (t *Transfers) ReadWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]b
 	if err != nil {
 		return nil, err
 	}
-	ctx, moved, stop := httpapi.WithStallTimeout(ctx)
+	ctx, moved, stop := httpx.WithStallTimeout(ctx)
 	defer stop()
 	answer, err := t.send(ctx, resp.GetGrant(), nil, nil)
 	if err != nil {
@@ -92,7 +94,7 @@ func (t *Transfers) ReadWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]b
 		return nil, problem(answer)
 	}
 	data := make([]byte, ref.GetSize())
-	if _, err := io.ReadFull(httpapi.ProgressReader{Reader: answer.Body, Moved: moved}, data); err != nil {
+	if _, err := io.ReadFull(httpx.ProgressReader{Reader: answer.Body, Moved: moved}, data); err != nil {
 		return data, fmt.Errorf("%w: read object %s: %w", build.ErrUnavailable, ref.GetObjectId(), err)
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != ref.GetSha256() {
@@ -117,7 +119,7 @@ func (t *Transfers) send(ctx context.Context, grant *artifactv1.Grant, body io.R
 	for k, v := range grant.GetHeaders() {
 		req.Header.Set(k, v)
 	}
-	req.Header.Set(httpapi.RequestIDHeader, httpapi.RequestID(ctx))
+	req.Header.Set(httpx.RequestIDHeader, observe.RequestID(ctx))
 	resp, err := t.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err)
@@ -136,9 +138,9 @@ func problem(resp *http.Response) error {
 	case err != nil || p.Code == "":
 		return fmt.Errorf("%w: the artifact service answered %s", build.ErrUnavailable, resp.Status)
 	case p.Code == "upload_cut":
-		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
+		return httpx.Refuse(build.ErrInvalid, httpapi.MsgFormCut)
 	case p.Code == httpapi.CodeStalled:
-		return fmt.Errorf("the artifact service: %w", httpapi.ErrStalled)
+		return fmt.Errorf("the artifact service: %w", httpx.ErrStalled)
 	}
 	return rpc.FromCode(p.Code, p.Detail)
 }
@@ -168,7 +170,7 @@ func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.D
 	if as.ContentType == "" {
 		as.ContentType = resp.GetGrant().GetObject().GetContentType()
 	}
-	ctx, moved, stop := httpapi.WithStallTimeout(r.Context())
+	ctx, moved, stop := httpx.WithStallTimeout(r.Context())
 	defer stop()
 	answer, err := t.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
 	if err != nil {
@@ -205,7 +207,7 @@ func (t *Transfers) passOn(w http.ResponseWriter, r *http.Request, answer *http.
 	w.Header().Set("Content-Disposition", httpapi.Attachment(as.Name))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
-	out := httpapi.NewDeadlineWriter(w, moved)
+	out := httpx.NewDeadlineWriter(w, httpx.StallTimeout, moved)
 	defer out.Done()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
 		t.Log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))

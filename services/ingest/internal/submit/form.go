@@ -12,6 +12,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -46,7 +47,7 @@ func (v *Service) openForm(r *http.Request, b *httpapi.Body, d httpapi.Dialect, 
 	r.Body = b
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
+		return nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
 	f := &form{v: v, r: r, body: b, parts: parts, fields: textFields(d), into: into}
 	f.store = f.storeSource
@@ -70,7 +71,7 @@ func (f *form) read() error {
 			return err
 		}
 	}
-	return httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", MaxParts)
+	return httpx.Refuse(build.ErrInvalid, "The form has more than %d parts", MaxParts)
 }
 
 func (f *form) readPart(part *multipart.Part) (err error) {
@@ -99,7 +100,7 @@ func ReadField(part *multipart.Part, name string) (string, error) {
 		return "", err
 	}
 	if err := text.Check(value); err != nil {
-		return "", httpapi.Refuse(build.ErrInvalid, "Field %s %v. Send it as UTF-8, in one line", name, err)
+		return "", httpx.Refuse(build.ErrInvalid, "Field %s %v. Send it as UTF-8, in one line", name, err)
 	}
 	return value, nil
 }
@@ -123,7 +124,7 @@ func readAll(part *multipart.Part, name string) (string, error) {
 		return "", httpapi.BodyError(err)
 	}
 	if len(value) > maxField {
-		return "", httpapi.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
+		return "", httpx.Refuse(build.ErrInvalid, "Field %s is longer than %d bytes", name, maxField)
 	}
 	return value, nil
 }
@@ -147,7 +148,7 @@ func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 		return nil, httpapi.BodyError(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
-		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgSourceLarge, Detail: err.Error()}
+		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgSourceLarge, Detail: err.Error()}
 	}
 	return nil, err
 }
@@ -156,12 +157,12 @@ func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 func (s *submission) complete() error {
 	switch uploaded := s.fields["upload"] != ""; {
 	case s.source == nil && !uploaded:
-		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgSource)
+		return httpx.Refuse(build.ErrInvalid, httpapi.MsgSource)
 	case s.source != nil && uploaded:
-		return httpapi.Refuse(build.ErrInvalid, "The form has a source and names an upload; send one of them")
+		return httpx.Refuse(build.ErrInvalid, "The form has a source and names an upload; send one of them")
 	}
 	if _, err := build.ParsePlatform(s.fields["platform"]); err != nil {
-		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgPlatform)
+		return httpx.Refuse(build.ErrInvalid, httpapi.MsgPlatform)
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	if err := origin.Check(); err != nil {
@@ -170,7 +171,7 @@ func (s *submission) complete() error {
 	if p := s.fields["priority"]; p != "" {
 		n, err := strconv.ParseInt(p, 10, 32)
 		if err != nil {
-			return httpapi.Refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
+			return httpx.Refuse(build.ErrInvalid, "Priority %.20q is not a whole number", p)
 		}
 		s.priority = int32(n)
 	}
@@ -179,7 +180,7 @@ func (s *submission) complete() error {
 	case "true":
 		s.supersede = true
 	default:
-		return httpapi.Refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
+		return httpx.Refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
 	}
 	return nil
 }

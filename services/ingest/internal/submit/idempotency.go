@@ -14,7 +14,9 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -49,7 +51,7 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	}
 	for _, c := range []byte(name) {
 		if c < ' ' || c > '~' || len(name) > maxKey {
-			return httpapi.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
+			return httpx.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
 		}
 	}
 	owner, err := v.ownerOf(r)
@@ -85,9 +87,9 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpapi.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", KeyHeader)
+					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still under way. Repeat it to get its answer", KeyHeader)
 				}
-				if err := pause(ctx, lookEvery); err != nil {
+				if err := backoff.Sleep(ctx, lookEvery); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
 				}
 				continue
@@ -143,7 +145,7 @@ func (s *submission) replay() (*schedulerv1.Build, error) {
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.named.Fingerprint
 	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.named.repeats) {
-		return nil, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+		return nil, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 	}
 	return s.named.repeats, nil
 }

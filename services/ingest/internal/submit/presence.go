@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -70,20 +71,12 @@ func (p *presence) busy() bool {
 
 // loop renews the lease while submits are under way, until ctx ends.
 func (p *presence) loop(ctx context.Context) error {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		if p.busy() {
-			if err := p.store.Beat(ctx, p.id, time.Now()); err != nil && ctx.Err() == nil {
-				p.log.WarnContext(ctx, "lease of submits not renewed", "err", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
+	return backoff.Loop{Doing: "renew lease of submits", Every: beatEvery, AtOnce: true, Log: p.log}.Run(ctx, func(ctx context.Context) error {
+		if !p.busy() {
 			return nil
-		case <-tick.C:
 		}
-	}
+		return p.store.Beat(ctx, p.id, time.Now())
+	})
 }
 
 // watch follows one holder of one submit.
@@ -118,16 +111,4 @@ func (w *watch) alive(ctx context.Context) (bool, error) {
 		w.beat, w.seen = beat, now
 	}
 	return time.Since(w.seen) < deadAfter, nil
-}
-
-// pause waits until the next look, or returns why ctx ended.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }

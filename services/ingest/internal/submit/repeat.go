@@ -9,6 +9,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -82,7 +83,7 @@ func (v *Service) inherit(ctx context.Context, sub store.Submit) (buildID string
 				}
 				break // answered or taken meanwhile
 			}
-			if err := pause(ctx, lookEvery/5); err != nil {
+			if err := backoff.Sleep(ctx, lookEvery/5); err != nil {
 				return "", err
 			}
 			if there, err := v.Store.IsInFlight(ctx, f); err != nil || !there {

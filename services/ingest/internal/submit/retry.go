@@ -11,6 +11,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Retry submits a build anew from what the old one was submitted with.
@@ -27,7 +28,7 @@ func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.Su
 	}
 	if s.named != nil && s.named.repeats != nil {
 		if s.named.repeats.GetRetryOf() != oldID {
-			return nil, false, httpapi.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
 		}
 		return &schedulerv1.SubmitResponse{Build: s.named.repeats}, true, nil
 	}
@@ -67,7 +68,7 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 func (v *Service) adopt(ctx context.Context, s *submission, oldID string) error {
 	adopted, err := v.Farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.BuildID})
 	if errors.Is(err, build.ErrObjectNotFound) {
-		return httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
+		return httpx.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", oldID)
 	}
 	if err != nil {
 		return fmt.Errorf("take over the source of build %s: %w", oldID, err)

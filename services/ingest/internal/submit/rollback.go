@@ -7,6 +7,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -20,18 +21,7 @@ const (
 // rollBackLoop cancels builds whose submitters were not told of them and did not come back, until ctx ends. Every replica
 // may do so.
 func (v *Service) rollBackLoop(ctx context.Context) error {
-	tick := time.NewTicker(max(v.cfg.RepeatWindow/8, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := v.rollBackOverdue(ctx); err != nil && ctx.Err() == nil {
-			v.Log.WarnContext(ctx, "unanswered submits not rolled back yet", "err", err)
-		}
-	}
+	return backoff.Loop{Doing: "roll back unacknowledged builds", Every: max(v.cfg.RepeatWindow/8, time.Millisecond), Log: v.Log}.Run(ctx, v.rollBackOverdue)
 }
 
 func (v *Service) rollBackOverdue(ctx context.Context) error {

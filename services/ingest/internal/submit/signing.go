@@ -15,6 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -123,10 +124,10 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	}
 	switch {
 	case err == nil:
-		return nil, &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: sayLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: sayLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.ended:
 		return data[:n], nil
-	case errors.Is(err, httpapi.ErrStalled):
+	case errors.Is(err, httpx.ErrStalled):
 		return nil, err
 	}
 	return nil, httpapi.BodyError(err)
@@ -142,7 +143,7 @@ type hurried struct {
 
 func (h *hurried) Read(p []byte) (int, error) {
 	if time.Now().After(h.until) {
-		return 0, fmt.Errorf("read certs for %s: %w", certsTime, httpapi.ErrStalled)
+		return 0, fmt.Errorf("read certs for %s: %w", certsTime, httpx.ErrStalled)
 	}
 	n, err := h.Reader.Read(p)
 	h.ended = h.ended || errors.Is(err, io.EOF) // a file that is cut ends with io.ErrUnexpectedEOF
@@ -162,7 +163,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 		BuildId: s.BuildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {
-		return &httpapi.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgCertsLarge, Detail: err.Error()}
+		return &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgCertsLarge, Detail: err.Error()}
 	}
 	return err
 }
@@ -177,7 +178,7 @@ func CertsError(err error) error {
 		{signing.ErrUnsafe, build.ErrBadArchive},
 	} {
 		if errors.Is(err, a.is) {
-			return httpapi.Refuse(a.kind, "%s", sentenceCase(err.Error()))
+			return httpx.Refuse(a.kind, "%s", sentenceCase(err.Error()))
 		}
 	}
 	return err

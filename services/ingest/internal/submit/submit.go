@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // submission is a submit in the making: what has arrived of the form so far.
@@ -75,7 +76,7 @@ func (s *submission) end() {
 
 func (v *Service) takeIn(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s *submission) (*schedulerv1.SubmitResponse, error) {
 	if r.ContentLength > v.cfg.MaxUploadBytes {
-		return nil, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
+		return nil, httpx.Refuse(build.ErrTooLarge, httpapi.MsgSourceLarge)
 	}
 	if d == httpapi.V2 {
 		if err := v.reserve(r, s); err != nil {

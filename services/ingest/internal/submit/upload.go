@@ -10,21 +10,22 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // useUpload takes a finished upload as the source. It gives the build if the upload has become one already.
 func (v *Service) useUpload(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	id := s.fields["upload"]
 	if s.named != nil {
-		return nil, httpapi.Refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", KeyHeader)
+		return nil, httpx.Refuse(build.ErrInvalid, "An upload names its submit already; leave the %s out", KeyHeader)
 	}
 	if !build.ValidID(id) {
-		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
+		return nil, httpx.Refuse(build.ErrInvalid, "Upload %.80q is none", id)
 	}
 	stat, err := v.Farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return nil, httpapi.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return nil, httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
 	case err != nil:
 		return nil, err
 	}
@@ -36,7 +37,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) (*schedulerv1.Bu
 	case err != nil:
 		return nil, err
 	case !s.became(b):
-		return nil, httpapi.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+		return nil, httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
 	}
 	return b, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // orNull returns an absent value as JSON null: the client wants the field, and not a zero.
@@ -73,13 +74,13 @@ func (h builds) retry(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	resp, err := h.Submits.Retry(r.Context(), id)
 	if farm.TraceOf(err) != nil {
-		err = httpapi.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
+		err = httpx.Refuse(build.ErrInvalid, "The source of build %s is not kept any more; submit it again", id)
 	}
 	if err != nil {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, h.submitted(resp.GetBuild()))
+	httpx.WriteJSON(w, http.StatusOK, h.submitted(resp.GetBuild()))
 }
 
 func (h builds) cancel(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +88,7 @@ func (h builds) cancel(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "cancelled"})
 }
 
 type status struct {
@@ -111,7 +112,7 @@ func (h builds) status(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, status{
+	httpx.WriteJSON(w, http.StatusOK, status{
 		ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()),
 		SubmittedAt: b.GetSubmittedAtMs(), StartedAt: orNull(farm.StartedV1(b)), CompletedAt: orNull(b.GetFinishedAtMs()),
 		ErrorMessage: orNull(farm.ErrorV1(b)),
@@ -144,7 +145,7 @@ func (h builds) list(w http.ResponseWriter, r *http.Request) {
 	if next > 0 {
 		w.Header().Set("Link", fmt.Sprintf(`</api/builds?limit=%d&before=%d>; rel="next"`, limit, next))
 	}
-	httpapi.WriteJSON(w, http.StatusOK, list)
+	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
 func viewListed(b *schedulerv1.Build) listedBuild {
@@ -223,7 +224,7 @@ func (h builds) active(w http.ResponseWriter, r *http.Request) {
 			ID: b.GetId(), Status: farm.StatusV1(b), Platform: b.GetPlatform(), WorkerID: orNull(b.GetWorkerId()), StartedAt: orNull(farm.StartedV1(b)),
 		}
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"builds": list})
+	httpx.WriteJSON(w, http.StatusOK, map[string]any{"builds": list})
 }
 
 func (h builds) download(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // Certs leave only for the worker that holds the build (requireHolder), and no cache on the way may keep them.
@@ -41,7 +42,7 @@ func (h workers) certsSecure(w http.ResponseWriter, r *http.Request) {
 	}
 	size := b.GetCerts().GetSize()
 	if size > signing.MaxBytes {
-		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
+		h.Fail(w, r, httpapi.V1, httpx.Refuse(build.ErrTooLarge, httpapi.MsgCertsLarge))
 		return
 	}
 	if err := h.Certs.Reserve(ctx, size); err != nil {
@@ -112,7 +113,7 @@ func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(length))
 	w.Header().Set("Cache-Control", "no-store")
-	slow := httpapi.NewDeadlineWriter(w, nil)
+	slow := httpx.NewDeadlineWriter(w, httpx.StallTimeout, nil)
 	defer slow.Done()
 	out := bufio.NewWriterSize(slow, 32<<10)
 	var err error

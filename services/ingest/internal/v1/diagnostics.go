@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -55,7 +56,7 @@ func (h diagnostics) report(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "stored"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "stored"})
 }
 
 func (h diagnostics) addReport(w http.ResponseWriter, r *http.Request) (id string, err error) {
@@ -89,15 +90,15 @@ func (r report) message() *monitorv1.Report {
 func (r report) check() error {
 	switch {
 	case r.WorkerID == "" || r.Status == "" || r.DurationMs == nil || isNull(r.Checks):
-		return httpapi.Refuse(build.ErrInvalid, "Missing required fields: worker_id, status, duration_ms, checks")
+		return httpx.Refuse(build.ErrInvalid, "Missing required fields: worker_id, status, duration_ms, checks")
 	case !slices.Contains([]string{"healthy", "warning", "critical"}, r.Status):
-		return httpapi.Refuse(build.ErrInvalid, "Invalid status. Must be: healthy, warning, or critical")
+		return httpx.Refuse(build.ErrInvalid, "Invalid status. Must be: healthy, warning, or critical")
 	case r.Checks[0] != '[':
-		return httpapi.Refuse(build.ErrInvalid, "checks must be an array")
+		return httpx.Refuse(build.ErrInvalid, "checks must be an array")
 	case len(r.Checks) > maxChecks:
-		return httpapi.Refuse(build.ErrTooLarge, "checks has more than %d bytes", maxChecks)
+		return httpx.Refuse(build.ErrTooLarge, "checks has more than %d bytes", maxChecks)
 	case *r.DurationMs < 0 || *r.DurationMs > math.MaxInt32: // 24 days
-		return httpapi.Refuse(build.ErrInvalid, "duration_ms is out of range")
+		return httpx.Refuse(build.ErrInvalid, "duration_ms is out of range")
 	}
 	return nil
 }
@@ -132,7 +133,7 @@ func (h diagnostics) reports(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
+	httpx.WriteJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
 }
 
 // reportLimit reads leniently: what is no number is as if it were not there.
@@ -152,6 +153,6 @@ func (h diagnostics) latestReport(w http.ResponseWriter, r *http.Request) {
 	case len(list) == 0:
 		httpapi.V1.Refuse(w, r, http.StatusNotFound, "report_not_found", "No diagnostic reports found")
 	default:
-		httpapi.WriteJSON(w, http.StatusOK, list[0])
+		httpx.WriteJSON(w, http.StatusOK, list[0])
 	}
 }

@@ -15,6 +15,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -66,14 +67,14 @@ func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	if batch != nil {
 		answer["count"] = *batch
 	}
-	httpapi.WriteJSON(w, http.StatusOK, answer)
+	httpx.WriteJSON(w, http.StatusOK, answer)
 }
 
 func brokenLog(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
-	return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
+	return httpx.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
 // parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
@@ -86,7 +87,7 @@ func (h workers) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 	if json.Unmarshal(data, &body) != nil {
 		l, ok := salvage(string(data))
 		if !ok {
-			return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
+			return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 		}
 		h.Log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
 		body.lineIn = l
@@ -101,9 +102,9 @@ func (h workers) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 		}
 		return lines, new(len(body.Logs)), nil
 	case !body.whole():
-		return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
+		return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 	case !body.known():
-		return nil, nil, httpapi.Refuse(build.ErrInvalid, httpapi.MsgLogLevel)
+		return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogLevel)
 	}
 	return []lineIn{body.lineIn}, nil, nil
 }
@@ -136,7 +137,7 @@ func line(level, message string) *eventsv1.LogLine {
 func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
+		h.Fail(w, r, httpapi.V1, httpx.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
 	b, err := h.Farm.HeldBy(r.Context(), chi.URLParam(r, "id"), worker, httpapi.MsgNotThisWorkers)
@@ -154,7 +155,7 @@ func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
+	httpx.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
 }
 
 // progressOf reads a heartbeat's body; most have none.
@@ -191,7 +192,7 @@ func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func unzipped(r io.Reader, encoding string) (io.Reader, error) {
@@ -200,7 +201,7 @@ func unzipped(r io.Reader, encoding string) (io.Reader, error) {
 	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, httpapi.Refuse(build.ErrInvalid, "The body is not gzip")
+		return nil, httpx.Refuse(build.ErrInvalid, "The body is not gzip")
 	}
 	return z, nil // readObject bounds what comes out of it
 }

@@ -10,8 +10,8 @@ import (
 
 	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
-
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // stats are the farm's public figures.
@@ -76,7 +76,7 @@ func (h *publicStats) stats(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, s)
+	httpx.WriteJSON(w, http.StatusOK, s)
 }
 
 // currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.

@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -37,7 +38,7 @@ func (h workers) upload(w http.ResponseWriter, r *http.Request) {
 	d := &delivery{h: h, r: r, fields: map[string]string{}}
 	status, err := d.take(b)
 	if err == nil {
-		httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
+		httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
 		return
 	}
 	h.Submits.Discard(r.Context(), &d.objects)
@@ -47,12 +48,12 @@ func (h workers) upload(w http.ResponseWriter, r *http.Request) {
 // take reads the form and ends the build.
 func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 	if d.r.ContentLength > d.h.MaxResultBytes {
-		return "", httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
+		return "", httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
 	d.r.Body = b
 	parts, err := d.r.MultipartReader()
 	if err != nil {
-		return "", httpapi.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
+		return "", httpx.Refuse(build.ErrInvalid, httpapi.MsgMultipart)
 	}
 	for range submit.MaxParts {
 		part, err := parts.NextPart()
@@ -71,7 +72,7 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 			return "", err
 		}
 	}
-	return "", httpapi.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
+	return "", httpx.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
 }
 
 // brokenResult is httpapi.BodyError in the words for a result.
@@ -79,7 +80,7 @@ func brokenResult(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
-	return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
+	return httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 }
 
 func isTooLarge(err error) bool { return errors.Is(err, build.ErrTooLarge) }
@@ -121,7 +122,7 @@ func (d *delivery) store(part *multipart.Part) error {
 		return brokenResult(broken)
 	}
 	if isTooLarge(err) {
-		return httpapi.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
+		return httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
 	return err
 }
@@ -130,7 +131,7 @@ func (d *delivery) store(part *multipart.Part) error {
 func (d *delivery) identify() error {
 	id, worker := d.fields["build_id"], d.fields["worker_id"]
 	if id == "" || worker == "" {
-		return httpapi.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
+		return httpx.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
 	}
 	b, err := d.h.Farm.Build(d.r.Context(), id)
 	if err != nil {
@@ -144,7 +145,7 @@ func (d *delivery) identify() error {
 	if _, err := d.h.Farm.Worker(d.r.Context(), worker); err != nil {
 		return err
 	}
-	return httpapi.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
+	return httpx.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
 }
 
 // finish tells the scheduler, which alone decides whether this worker may.

@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
@@ -33,7 +34,7 @@ func (h workers) register(w http.ResponseWriter, r *http.Request) {
 	var req register
 	err := httpapi.ReadJSON(w, r, &req)
 	if err == nil && (req.Name == "" || req.Capabilities == nil) {
-		err = httpapi.Refuse(build.ErrInvalid, httpapi.MsgRegister)
+		err = httpx.Refuse(build.ErrInvalid, httpapi.MsgRegister)
 	}
 	if err != nil {
 		h.Fail(w, r, httpapi.V1, err)
@@ -53,7 +54,7 @@ func (h workers) register(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Farm.WorkerAlive(r.Context(), id)
 	h.Log.InfoContext(r.Context(), "worker registered", "worker_id", id)
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": h.BaseImage})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"id": id, "status": "registered", "baseImageId": h.BaseImage})
 }
 
 type job struct {
@@ -69,7 +70,7 @@ type job struct {
 func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
-		h.Fail(w, r, httpapi.V1, httpapi.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
+		h.Fail(w, r, httpapi.V1, httpx.Refuse(build.ErrInvalid, httpapi.MsgWorkerID))
 		return
 	}
 	var resp *schedulerv1.PollResponse
@@ -84,7 +85,7 @@ func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 	b := resp.GetBuild()
 	if b.GetId() == "" {
 		h.Farm.WorkerAlive(r.Context(), worker)
-		httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": nil})
+		httpx.WriteJSON(w, http.StatusOK, map[string]any{"job": nil})
 		return
 	}
 	h.Farm.RenewLease(r.Context(), b)
@@ -93,7 +94,7 @@ func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 		url := "/api/builds/" + b.GetId() + "/certs"
 		job.CertsURL = &url
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]any{"job": job})
+	httpx.WriteJSON(w, http.StatusOK, map[string]any{"job": job})
 }
 
 func (h workers) unregister(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +106,7 @@ func (h workers) unregister(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
+	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "unregistered"})
 }
 
 type workerStats struct {
@@ -130,7 +131,7 @@ func (h workers) workerStats(w http.ResponseWriter, r *http.Request) {
 	case !worker.GetOnline():
 		status = "offline"
 	}
-	httpapi.WriteJSON(w, http.StatusOK, workerStats{
+	httpx.WriteJSON(w, http.StatusOK, workerStats{
 		Total: resp.GetCompleted() + resp.GetFailed(), Good: resp.GetCompleted(), Bad: resp.GetFailed(), Name: worker.GetName(),
 		Status: status, Up: uptime(time.Since(time.UnixMilli(worker.GetRegisteredAtMs()))),
 	})
@@ -168,15 +169,15 @@ func readObject(r io.Reader, v any) error {
 	case err != nil:
 		return httpapi.BodyError(err)
 	case len(data) > httpapi.MaxBody:
-		return httpapi.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", httpapi.MaxBody)
+		return httpx.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", httpapi.MaxBody)
 	}
 	data = httpapi.CleanJSON(data)
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil || object == nil {
-		return httpapi.Refuse(build.ErrInvalid, "The body is not a JSON object")
+		return httpx.Refuse(build.ErrInvalid, "The body is not a JSON object")
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return httpapi.Refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
+		return httpx.Refuse(build.ErrInvalid, "The body is not the JSON object expected: %v", err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // View returns a build as clients of API v2 see it.
@@ -68,7 +69,7 @@ func (h builds) submitted(resp *schedulerv1.SubmitResponse) api.Submitted {
 
 func (h builds) created(w http.ResponseWriter, resp *schedulerv1.SubmitResponse) {
 	w.Header().Set("Location", api.Path+"/builds/"+resp.GetBuild().GetId())
-	httpapi.WriteJSON(w, http.StatusCreated, h.submitted(resp))
+	httpx.WriteJSON(w, http.StatusCreated, h.submitted(resp))
 }
 
 func (h builds) retry(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,7 @@ func (h builds) cancel(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, View(b, nil))
+	httpx.WriteJSON(w, http.StatusOK, View(b, nil))
 }
 
 func (h builds) get(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +115,7 @@ func (h builds) result(w http.ResponseWriter, r *http.Request) {
 	}
 	b := resp.GetBuild()
 	if build.State(b.GetState()) != build.Completed {
-		h.Fail(w, r, httpapi.V2, httpapi.Refuse(httpapi.ErrConflict, "The build is %s and has no result", b.GetState()))
+		h.Fail(w, r, httpapi.V2, httpx.Refuse(httpapi.ErrConflict, "The build is %s and has no result", b.GetState()))
 		return
 	}
 	h.Objects.Download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())

@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // events sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
@@ -55,7 +56,7 @@ func (h *API) admitFollower() (leave func(), err error) {
 	case h.followers <- struct{}{}:
 		return func() { <-h.followers }, nil
 	default:
-		return nil, httpapi.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", h.MaxFollowers)
+		return nil, httpx.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", h.MaxFollowers)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -126,7 +127,7 @@ func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
 	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
-	httpapi.WriteJSON(w, http.StatusCreated, api.CreatedWebhook{Webhook: viewHook(hook), Secret: secret})
+	httpx.WriteJSON(w, http.StatusCreated, api.CreatedWebhook{Webhook: viewHook(hook), Secret: secret})
 }
 
 func viewHook(w store.Webhook) api.Webhook {
@@ -158,7 +159,7 @@ func (h hooks) listHooks(w http.ResponseWriter, r *http.Request) {
 	for i, h := range all {
 		list.Webhooks[i] = viewHook(h)
 	}
-	httpapi.WriteJSON(w, http.StatusOK, list)
+	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
 // hookOf finds the webhook of a request, or answers it.
@@ -184,7 +185,7 @@ func (h hooks) failHook(w http.ResponseWriter, r *http.Request, err error) {
 
 func (h hooks) getHook(w http.ResponseWriter, r *http.Request) {
 	if hook, ok := h.hookOf(w, r); ok {
-		httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+		httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
 	}
 }
 
@@ -213,7 +214,7 @@ func (h hooks) changeHook(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Webhooks.Wake()
 	h.Log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
-	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+	httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
 }
 
 func (h hooks) deleteHook(w http.ResponseWriter, r *http.Request) {
@@ -226,7 +227,7 @@ func (h hooks) deleteHook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.InfoContext(r.Context(), "webhook deleted", "webhook_id", hook.ID)
-	httpapi.WriteJSON(w, http.StatusOK, viewHook(hook))
+	httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
 }
 
 func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
@@ -249,7 +250,7 @@ func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Webhooks.Wake()
 	d.NextAt = d.CreatedAt
-	httpapi.WriteJSON(w, http.StatusAccepted, viewDelivery(d, nil))
+	httpx.WriteJSON(w, http.StatusAccepted, viewDelivery(d, nil))
 }
 
 func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
@@ -270,19 +271,19 @@ func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delive
 func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err error) {
 	for name := range q {
 		if !slices.Contains(known, name) {
-			return f, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return f, httpx.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	if s := q.Get("state"); s != "" {
 		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead), string(store.Skipped)}, s) {
-			return f, httpapi.Refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
+			return f, httpx.Refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
 		}
 		f.State = store.DeliveryState(s)
 	}
 	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
 		if s := q.Get(name); s != "" {
 			if *at, err = time.Parse(time.RFC3339, s); err != nil {
-				return f, httpapi.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
+				return f, httpx.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
 			}
 		}
 	}
@@ -299,7 +300,7 @@ func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
 	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
 	if s := q.Get("limit"); err == nil && s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
-			err = httpapi.Refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
+			err = httpx.Refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
 		}
 	}
 	var all []store.Delivery
@@ -318,7 +319,7 @@ func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
 	for _, d := range all {
 		list.Deliveries = append(list.Deliveries, viewDelivery(d, nil))
 	}
-	httpapi.WriteJSON(w, http.StatusOK, list)
+	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
 func (h hooks) delivery(w http.ResponseWriter, r *http.Request) {
@@ -329,7 +330,7 @@ func (h hooks) delivery(w http.ResponseWriter, r *http.Request) {
 	}
 	v := viewDelivery(d, attempts)
 	v.Body = json.RawMessage(d.Body)
-	httpapi.WriteJSON(w, http.StatusOK, v)
+	httpx.WriteJSON(w, http.StatusOK, v)
 }
 
 func (h hooks) replayOne(w http.ResponseWriter, r *http.Request) {
@@ -362,5 +363,5 @@ func (h hooks) sendAgain(w http.ResponseWriter, r *http.Request, hook, id string
 	}
 	h.Webhooks.Wake()
 	h.Log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
-	httpapi.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
+	httpx.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const defaultPage = 50
@@ -50,28 +51,28 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	limit, filter = defaultPage, &schedulerv1.ListRequest{Project: q.Get("project"), WorkerId: q.Get("worker")}
 	for name := range q {
 		if !slices.Contains([]string{"limit", "before", "status", "project", "platform", "worker"}, name) {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "No such filter: %.40q", name)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "No such filter: %.40q", name)
 		}
 	}
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > farm.MaxPage {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
 		}
 	}
 	if s := q.Get("before"); s != "" {
 		if filter.BeforeSeq, err = strconv.ParseInt(s, 10, 64); err != nil || filter.GetBeforeSeq() < 1 {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
 		}
 	}
 	if s := q.Get("platform"); s != "" {
 		if _, err := build.ParsePlatform(s); err != nil {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
 		}
 		filter.Platform = s
 	}
 	for _, s := range q["status"] {
 		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, nil, httpapi.Refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
 		}
 		filter.States = append(filter.States, s)
 	}
@@ -93,7 +94,7 @@ func writeTagged(w http.ResponseWriter, r *http.Request, v any) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, v)
+	httpx.WriteJSON(w, http.StatusOK, v)
 }
 
 // matches compares tags as RFC 9110 says for If-None-Match: weakly.

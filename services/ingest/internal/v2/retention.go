@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -84,7 +85,7 @@ func (h projects) retention(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, viewRetention(resp))
+	httpx.WriteJSON(w, http.StatusOK, viewRetention(resp))
 }
 
 func viewRetention(resp *schedulerv1.GetRetentionResponse) api.Retention {
@@ -164,7 +165,7 @@ func (h projects) tryRetention(w http.ResponseWriter, r *http.Request) {
 	if text := q.Get("remove"); text != "" {
 		var err error
 		if remove, err = strconv.ParseBool(text); err != nil {
-			h.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
+			h.Fail(w, r, httpapi.V2, httpx.Refuse(build.ErrInvalid, "Remove must be true or false (got %.20q)", text))
 			return
 		}
 	}
@@ -180,7 +181,7 @@ func (h projects) sendPlan(w http.ResponseWriter, r *http.Request, req *schedule
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 1 || n > maxPlanned {
-			h.Fail(w, r, httpapi.V2, httpapi.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
+			h.Fail(w, r, httpapi.V2, httpx.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", maxPlanned, text))
 			return
 		}
 		req.Limit = int32(n)
@@ -202,7 +203,7 @@ func (h projects) sendPlan(w http.ResponseWriter, r *http.Request, req *schedule
 			ID: b.GetId(), Project: b.GetProject(), Status: b.GetState(), FinishedAt: httpapi.Time(b.GetFinishedAtMs()), Bytes: b.GetBytes(), Rule: b.GetRule(),
 		})
 	}
-	httpapi.WriteJSON(w, http.StatusOK, v)
+	httpx.WriteJSON(w, http.StatusOK, v)
 }
 
 func (h projects) pin(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 func (h projects) rules(w http.ResponseWriter, r *http.Request) {
@@ -24,7 +25,7 @@ func (h projects) rules(w http.ResponseWriter, r *http.Request) {
 	for _, p := range resp.GetPools() {
 		rules.Pools = append(rules.Pools, api.PoolRule{Name: p.GetPool(), MaxRunning: p.GetMaxRunning()})
 	}
-	httpapi.WriteJSON(w, http.StatusOK, rules)
+	httpx.WriteJSON(w, http.StatusOK, rules)
 }
 
 func projectRule(p *schedulerv1.ProjectRule) api.ProjectRule {
@@ -47,7 +48,7 @@ func (h projects) setProjectRule(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.InfoContext(r.Context(), "project rule set", "project", resp.GetRule().GetProject())
-	httpapi.WriteJSON(w, http.StatusOK, projectRule(resp.GetRule()))
+	httpx.WriteJSON(w, http.StatusOK, projectRule(resp.GetRule()))
 }
 
 func (h projects) setPoolRule(w http.ResponseWriter, r *http.Request) {
@@ -64,5 +65,5 @@ func (h projects) setPoolRule(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.InfoContext(r.Context(), "pool rule set", "pool", resp.GetRule().GetPool())
-	httpapi.WriteJSON(w, http.StatusOK, api.PoolRule{Name: resp.GetRule().GetPool(), MaxRunning: resp.GetRule().GetMaxRunning()})
+	httpx.WriteJSON(w, http.StatusOK, api.PoolRule{Name: resp.GetRule().GetPool(), MaxRunning: resp.GetRule().GetMaxRunning()})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -34,7 +35,7 @@ func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Re
 		return
 	}
 	w.Header().Set(api.SearchedHeader, strconv.FormatInt(max(last, s.last), 10))
-	httpapi.WriteJSON(w, http.StatusOK, s.found)
+	httpx.WriteJSON(w, http.StatusOK, s.found)
 }
 
 type search struct {

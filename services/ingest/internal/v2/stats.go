@@ -15,6 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // statsDays are those that are given to somebody who asks for none: the last thirty.
@@ -111,7 +112,7 @@ func spreadOf(s *monitorv1.Spread) *api.Spread {
 func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "project"}, name) {
-			return nil, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return nil, httpx.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	req := &monitorv1.StatsRequest{FromDay: q.Get("from"), ToDay: q.Get("to"), Project: q.Get("project")}
@@ -120,13 +121,13 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	}
 	to, err := time.Parse(time.DateOnly, req.GetToDay())
 	if err != nil {
-		return nil, httpapi.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
 	}
 	if req.GetFromDay() == "" {
 		req.FromDay = to.AddDate(0, 0, 1-statsDays).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, req.GetFromDay()); err != nil {
-		return nil, httpapi.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
 	}
 	return req, nil
 }
@@ -137,7 +138,7 @@ func (h figures) rebuildStats(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
+	httpx.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
 // usageTimeout bounds a question to the monitor whose answer is optional.

@@ -13,6 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 func (h builds) telemetry(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +55,7 @@ func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 	req := &monitorv1.TelemetryRequest{}
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "resolution"}, name) {
-			return nil, httpapi.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
+			return nil, httpx.Refuse(build.ErrInvalid, "No such parameter: %.40q", name)
 		}
 	}
 	for name, at := range map[string]*int64{"from": &req.FromMs, "to": &req.ToMs} {
@@ -64,14 +65,14 @@ func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 		}
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil || t.UnixMilli() <= 0 {
-			return nil, httpapi.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, text)
+			return nil, httpx.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, text)
 		}
 		*at = t.UnixMilli()
 	}
 	if text := q.Get("resolution"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 0 || n > 24*60*60 {
-			return nil, httpapi.Refuse(build.ErrInvalid, "resolution is %.20q, want seconds from 0 to 86400", text)
+			return nil, httpx.Refuse(build.ErrInvalid, "resolution is %.20q, want seconds from 0 to 86400", text)
 		}
 		req.ResolutionSeconds = int32(n)
 	}

@@ -6,6 +6,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 func (h projects) timeouts(w http.ResponseWriter, r *http.Request) {
@@ -15,7 +16,7 @@ func (h projects) timeouts(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	httpapi.WriteJSON(w, http.StatusOK, api.ProjectTimeouts{
+	httpx.WriteJSON(w, http.StatusOK, api.ProjectTimeouts{
 		Project: req.GetProject(), Own: timeoutsOf(resp.GetOwn()), Effective: timeoutsOf(resp.GetEffective()),
 		MaxBuildSeconds: resp.GetMaxTimeoutSeconds(), MaxSilenceSeconds: resp.GetMaxStageTtlSeconds(),
 	})

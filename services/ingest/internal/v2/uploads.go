@@ -7,6 +7,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 // newUpload makes room for a source that is uploaded first and submitted then. The id of the build that it will be is fixed
@@ -26,7 +27,7 @@ func (h builds) newUpload(w http.ResponseWriter, r *http.Request) {
 	}
 	grant := resp.GetGrant()
 	w.Header().Set("Cache-Control", "no-store")
-	httpapi.WriteJSON(w, http.StatusCreated, api.Upload{
+	httpx.WriteJSON(w, http.StatusCreated, api.Upload{
 		ID: grant.GetObjectId(), URL: grant.GetUrl(), Headers: grant.GetHeaders(), ExpiresAt: httpapi.Time(grant.GetExpiresAtMs()),
 		MaxBytes: min(grant.GetMaxBytes(), h.MaxUploadBytes),
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -29,7 +30,7 @@ func (h workers) join(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.InfoContext(r.Context(), "worker joined", "worker_id", worker.ID, "pool", worker.Pool)
-	httpapi.WriteJSON(w, http.StatusOK, api.JoinResponse{
+	httpx.WriteJSON(w, http.StatusOK, api.JoinResponse{
 		WorkerID: worker.ID, Secret: secret, BusURL: h.BusURL(r), Pool: worker.Pool, Platforms: platformsOrAll(worker.Platforms),
 	})
 }
@@ -59,7 +60,7 @@ func (h workers) identify(ctx context.Context, req api.JoinRequest) (identity.Wo
 	case err != nil:
 		return fresh, "", fmt.Errorf("%w: %w", build.ErrUnavailable, err)
 	case known.Revoked:
-		return fresh, "", httpapi.Refuse(build.ErrUnauthorized, "This worker was revoked")
+		return fresh, "", httpx.Refuse(build.ErrUnauthorized, "This worker was revoked")
 	}
 	fresh.ID = known.ID
 	return withSecret(fresh, req.Secret)
@@ -77,7 +78,7 @@ const maxWorkerSlots = 1000
 // connect to the bus afterwards is refused at once.
 func (h workers) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
 	if _, err := identity.Permissions(w); err != nil {
-		return httpapi.Refuse(build.ErrInvalid, "%v", err)
+		return httpx.Refuse(build.ErrInvalid, "%v", err)
 	}
 	_, err := h.Farm.Scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
 		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,

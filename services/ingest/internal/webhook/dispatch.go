@@ -20,37 +20,23 @@ import (
 
 // Wake asks for a round of sending.
 func (s *Service) Wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
+	s.woken.Wake()
 }
 
 const (
-	// consumeRetry follows a stream that is not there yet.
-	consumeRetry = time.Second
-	batchSize    = 100
-	batchMost    = 500
-	batchWait    = 50 * time.Millisecond
+	batchSize = 100
+	batchMost = 500
+	batchWait = 50 * time.Millisecond
 )
 
 // consumeLoop turns events into deliveries.
 func (s *Service) consumeLoop(ctx context.Context) error {
-	for {
-		err := bus.ConsumeBatches(ctx, s.js, bus.Consumer{
+	return bus.ConsumeLoop(ctx, s.log, func() error {
+		return bus.ConsumeBatches(ctx, s.js, bus.Consumer{
 			Stream: bus.EventsStream, Durable: "ingest-webhooks", Filters: []string{bus.BuildSubjects("*"), bus.WorkerSubjects("*")},
 			FromNow: true, AckWait: time.Minute,
 		}, bus.Batch{Size: batchSize, Most: batchMost, Wait: batchWait}, s.consume, s.log)
-		if err == nil || ctx.Err() != nil {
-			return nil //nolint:nilerr // we stop
-		}
-		s.log.WarnContext(ctx, "no events for webhooks yet, trying again soon", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(consumeRetry):
-		}
-	}
+	})
 }
 
 func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/text"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
@@ -34,20 +35,8 @@ const (
 
 // sendLoop sends what is due. When it ends, nothing is under way any more.
 func (s *Service) sendLoop(ctx context.Context) error {
-	tick := time.NewTicker(sendRound)
-	defer tick.Stop()
 	defer s.ended.Wait()
-	for {
-		if err := s.sendDue(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "deliveries to webhooks not begun, the next round tries again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.woken:
-		case <-tick.C:
-		}
-	}
+	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.woken.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
 }
 
 // sendDue begins deliveries of each webhook that has some and room for them.
@@ -229,17 +218,8 @@ func excerpt(answer []byte) string {
 
 // sweepLoop deletes old deliveries.
 func (s *Service) sweepLoop(ctx context.Context) error {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
+	return backoff.Loop{Doing: "sweep deliveries", Every: time.Hour, AtOnce: true, Log: s.log}.Run(ctx, func(ctx context.Context) error {
 		now := time.Now()
-		if err := s.store.SweepDeliveries(ctx, now.Add(-keepDelivered), now.Add(-keepDead)); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "old deliveries not deleted, the next round tries again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+		return s.store.SweepDeliveries(ctx, now.Add(-keepDelivered), now.Add(-keepDead))
+	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
 // Config of a Service.
@@ -57,8 +58,8 @@ type Service struct {
 	log    *slog.Logger
 	client *http.Client
 	sealer cipher.AEAD
-	// woken asks for a round of sending; a second request while one waits is the same.
-	woken chan struct{}
+	// woken asks for a round of sending.
+	woken backoff.Waker
 
 	mu sync.Mutex
 	// busy counts the deliveries under way by webhook; ended is told of each that ends.
@@ -82,7 +83,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, deps: d, store: d.Store, js: d.JS, log: d.Log, client: NewClient(cfg.Networks, cfg.Timeout), sealer: sealer,
-		woken: make(chan struct{}, 1), busy: map[string]int{},
+		woken: backoff.NewWaker(), busy: map[string]int{},
 	}, nil
 }
 

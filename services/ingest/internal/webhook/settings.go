@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
 const (
@@ -50,7 +50,7 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	if in.Secret != nil {
 		secret = *in.Secret
 		if len(secret) < minSecret || len(secret) > maxSecret {
-			return "", httpapi.Refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
+			return "", httpx.Refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
 		}
 	}
 	return secret, check(*w)
@@ -61,17 +61,17 @@ func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string)
 	if w.Format != string(GitHub) {
 		w.Token = ""
 		if token != nil {
-			return httpapi.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", GitHub)
+			return httpx.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", GitHub)
 		}
 		return nil
 	}
 	switch {
 	case token == nil && (was.Token == "" || was.URL != w.URL):
-		return httpapi.Refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
+		return httpx.Refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
 	case token == nil:
 		return nil
 	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return httpapi.Refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
+		return httpx.Refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
 	}
 	w.Token = s.Seal(ofToken(w.ID), *token)
 	return nil
@@ -81,19 +81,19 @@ func check(w store.Webhook) error {
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
-		return httpapi.Refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
+		return httpx.Refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
 	case w.Format == string(GitHub) && (u.RawQuery != "" || !Private(u)):
-		return httpapi.Refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
+		return httpx.Refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
 	case u.User != nil || u.Fragment != "":
-		return httpapi.Refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
+		return httpx.Refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
 	case !slices.Contains(Formats(), Format(w.Format)):
-		return httpapi.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, Formats())
+		return httpx.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, Formats())
 	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
-		return httpapi.Refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
+		return httpx.Refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
 	}
 	for _, p := range w.Events {
 		if err := CheckPattern(p); err != nil {
-			return httpapi.Refuse(build.ErrInvalid, "events: %v", err)
+			return httpx.Refuse(build.ErrInvalid, "events: %v", err)
 		}
 	}
 	return nil

@@ -8,17 +8,17 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// ExpireBuilds deletes the samples of builds, as they came and by the minute, and those that were taken over.
+// ExpireBuilds deletes the samples of builds, their sums, and imported snapshots.
 func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
 	return s.deleteBy(ctx, "expire builds", "build_id", ids, "samples", "sample_minutes", "snapshots", "leases", "ended_leases")
 }
 
-// ForgetWorkers deletes the reports of workers, those that were taken over too.
+// ForgetWorkers deletes the reports of workers, imported ones too.
 func (s *Store) ForgetWorkers(ctx context.Context, ids []string) error {
 	return s.deleteBy(ctx, "forget workers", "worker_id", ids, "reports", "workers")
 }
 
-func (s *Store) deleteBy(ctx context.Context, doing, column string, ids []string, tables ...string) error {
+func (b base) deleteBy(ctx context.Context, doing, column string, ids []string, tables ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -26,7 +26,7 @@ func (s *Store) deleteBy(ctx context.Context, doing, column string, ids []string
 	for i, id := range ids {
 		marks[i], args[i] = fmt.Sprintf("$%d", i+1), id
 	}
-	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
+	err := b.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, table := range tables {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE `+column+` IN (`+strings.Join(marks, ", ")+`)`, args...); err != nil {
 				return err

@@ -22,7 +22,7 @@ const (
 )
 
 // Points returns what a build used in steps, oldest first, at most limit. A step with two stages is two points.
-func (s *Store) Points(ctx context.Context, buildID string, from, to time.Time, step time.Duration, limit int) ([]*monitorv1.TelemetryPoint, error) {
+func (s *Samples) Points(ctx context.Context, buildID string, from, to time.Time, step time.Duration, limit int) ([]*monitorv1.TelemetryPoint, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT t, attempt, stage, sum(n), max(unreliable), sum(cpu_sum), sum(cpu_n), max(cpu_max),
 			sum(mem_sum), sum(mem_n), max(mem_max), sum(disk_sum), sum(disk_n), sum(proc_sum), sum(proc_n)
 		FROM (`+fromSamples+` UNION ALL `+fromMinutes+`) AS both_tables
@@ -63,7 +63,7 @@ func (s sum) mean() *float64 {
 }
 
 // Span returns the times of a build's first and last sample; zero if there is none.
-func (s *Store) Span(ctx context.Context, buildID string) (first, last time.Time, err error) {
+func (s *Samples) Span(ctx context.Context, buildID string) (first, last time.Time, err error) {
 	var a, b *int64
 	err = s.db.Read().QueryRowContext(ctx, `SELECT min(t), max(t) FROM (
 		SELECT min(at) AS t FROM samples WHERE build_id = $1 UNION ALL SELECT max(at) FROM samples WHERE build_id = $1

@@ -10,11 +10,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// maxReports is how many are kept of one worker.
+// maxReports is how many reports of one worker are kept.
 const maxReports = 500
 
-// AddReport stores a diagnostic report and forgets the worker's oldest beyond 500.
-func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
+// Reports is the table of diagnostic reports.
+type Reports struct{ base }
+
+// Add stores a diagnostic report and deletes the worker's oldest beyond 500.
+func (s *Reports) Add(ctx context.Context, r *monitorv1.Report) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if err := insertReport(ctx, tx, r, false); err != nil {
 			return err
@@ -29,16 +32,16 @@ func (s *Store) AddReport(ctx context.Context, r *monitorv1.Report) error {
 	return nil
 }
 
-// insertReport stores one; former says that it comes from another controller.
-func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, former bool) error {
+// insertReport stores one; imported tells that it comes from another controller.
+func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, imported bool) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks, former)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(),
-		bit(r.GetAutoFixed()), string(r.GetChecksJson()), bit(former))
+		bit(r.GetAutoFixed()), string(r.GetChecksJson()), bit(imported))
 	return err
 }
 
-// Reports returns a worker's, newest first.
-func (s *Store) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
+// List returns a worker's reports, newest first.
+func (s *Reports) List(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, worker_id, status, run_at, duration_ms, auto_fixed, checks FROM reports
 		WHERE worker_id = $1 ORDER BY run_at DESC, id DESC LIMIT $2`, workerID, limit)
 	return collectReports(rows, err, "reports of worker "+workerID)
@@ -63,7 +66,7 @@ func collectReports(rows *sql.Rows, err error, doing string) ([]*monitorv1.Repor
 	return all, rows.Err()
 }
 
-// Mark is what a report comes down to.
+// Mark is a report without its checks.
 type Mark struct {
 	Status string
 	At     time.Time
@@ -72,8 +75,8 @@ type Mark struct {
 // mostMarks bounds what is read for all workers together: the newest.
 const mostMarks = 100_000
 
-// Marks gives those of every worker since a time.
-func (s *Store) Marks(ctx context.Context, since time.Time) (map[string][]Mark, error) {
+// Marks returns those of every worker since a time.
+func (s *Reports) Marks(ctx context.Context, since time.Time) (map[string][]Mark, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, status, run_at FROM reports WHERE run_at >= $1 ORDER BY run_at DESC LIMIT $2`,
 		since.UnixMilli(), mostMarks)
 	if err != nil {
@@ -90,4 +93,9 @@ func (s *Store) Marks(ctx context.Context, since time.Time) (map[string][]Mark, 
 		all[worker] = append(all[worker], Mark{Status: status, At: time.UnixMilli(at)})
 	}
 	return all, rows.Err()
+}
+
+// Sweep deletes reports from before a time, except imported ones.
+func (s *Reports) Sweep(ctx context.Context, before time.Time) error {
+	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1 AND former = 0`, before.UnixMilli())
 }

@@ -11,7 +11,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Sample is one message of telemetry. Seq is its place in the stream: with the time it makes a repeat known.
+// Samples is the tables of telemetry: samples, and their sums by the minute.
+type Samples struct{ base }
+
+// Sample is one message of telemetry. Seq is its place in the stream; with the time it identifies a repeat.
 type Sample struct {
 	*eventsv1.Telemetry
 
@@ -29,8 +32,8 @@ func (t Sample) row() []any {
 	}
 }
 
-// AddSamples stores samples, counts those that are new into the totals, and dropped beside them, in one transaction.
-func (s *Store) AddSamples(ctx context.Context, samples []Sample, dropped int64) error {
+// Add stores samples, counts those that are new into the totals, and dropped beside them, in one transaction.
+func (s *Samples) Add(ctx context.Context, samples []Sample, dropped int64) error {
 	rows := make([][]any, len(samples))
 	for i, t := range samples {
 		rows[i] = t.row()
@@ -49,7 +52,7 @@ func (s *Store) AddSamples(ctx context.Context, samples []Sample, dropped int64)
 }
 
 // copySamples is for samples that are all new: the rule.
-func (s *Store) copySamples(ctx context.Context, samples []Sample, rows [][]any, dropped int64) error {
+func (s *Samples) copySamples(ctx context.Context, samples []Sample, rows [][]any, dropped int64) error {
 	sum, n := 0.0, int64(0)
 	for _, t := range samples {
 		if t.CpuPercent != nil {
@@ -72,7 +75,7 @@ func addTotals(ctx context.Context, tx *database.Tx, sum float64, n, dropped int
 }
 
 // insertSamples leaves out what is there already.
-func (s *Store) insertSamples(ctx context.Context, rows [][]any, dropped int64) error {
+func (s *Samples) insertSamples(ctx context.Context, rows [][]any, dropped int64) error {
 	return s.db.WithTx(ctx, func(tx *database.Tx) error {
 		sum, n := 0.0, int64(0)
 		for rest := rows; len(rest) > 0; {
@@ -149,7 +152,7 @@ func bit(b bool) int64 {
 }
 
 // Usage returns the mean of all CPU samples in percent of one core, how many there were, and how many samples were dropped.
-func (s *Store) Usage(ctx context.Context) (mean float64, n, dropped int64, err error) {
+func (s *Samples) Usage(ctx context.Context) (mean float64, n, dropped int64, err error) {
 	var sum float64
 	err = s.db.Read().QueryRowContext(ctx, `SELECT cpu_sum, cpu_count, dropped FROM usage_totals WHERE id = 1`).Scan(&sum, &n, &dropped)
 	if err != nil {
@@ -183,7 +186,7 @@ const condense = `INSERT INTO sample_minutes (build_id, attempt, minute, stage, 
 
 // Condense turns the samples from before t into sums by the minute, whole minutes only. Each sample is in one of the two
 // tables at any time. Two monitors that do so at once do it one after the other.
-func (s *Store) Condense(ctx context.Context, t time.Time) error {
+func (s *Samples) Condense(ctx context.Context, t time.Time) error {
 	end := t.Truncate(time.Minute).UnixMilli()
 	for {
 		var first *int64
@@ -200,7 +203,7 @@ func (s *Store) Condense(ctx context.Context, t time.Time) error {
 	}
 }
 
-func (s *Store) condense(ctx context.Context, from, to int64) error {
+func (s *Samples) condense(ctx context.Context, from, to int64) error {
 	return s.db.WithTx(ctx, func(tx *database.Tx) error {
 		// The totals' row is the lock: what another condensed meanwhile is gone when we look.
 		if _, err := tx.ExecContext(ctx, `UPDATE usage_totals SET dropped = dropped WHERE id = 1`); err != nil {
@@ -214,10 +217,7 @@ func (s *Store) condense(ctx context.Context, from, to int64) error {
 	})
 }
 
-// Sweep deletes the sums from before minutes and the reports from before reports, none that were taken over.
-func (s *Store) Sweep(ctx context.Context, minutes, reports time.Time) error {
-	if err := s.exec(ctx, "sweep samples", `DELETE FROM sample_minutes WHERE minute < $1`, minutes.UnixMilli()); err != nil {
-		return err
-	}
-	return s.exec(ctx, "sweep reports", `DELETE FROM reports WHERE run_at < $1 AND former = 0`, reports.UnixMilli())
+// Sweep deletes sums from before a time.
+func (s *Samples) Sweep(ctx context.Context, before time.Time) error {
+	return s.exec(ctx, "sweep samples", `DELETE FROM sample_minutes WHERE minute < $1`, before.UnixMilli())
 }

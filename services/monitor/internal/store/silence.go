@@ -7,18 +7,21 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Silence is how often a project's builds were silent in a stage for as long as a bucket says.
+// Silence counts how often a project's builds were silent in a stage for the time of a bucket.
 type Silence struct {
 	Project, Stage string
 	Bucket         int64
 	Count          float64
 }
 
-// mostSilences is the weight at which what a project and stage have is halved: so what is long past counts less and less.
+// mostSilences is the total at which the counts of a project and stage are halved, so that old silences count less and less.
 const mostSilences = 20_000
 
-// AddSilences adds counts.
-func (s *Store) AddSilences(ctx context.Context, all []Silence) error {
+// Silences is the table of how long builds were silent.
+type Silences struct{ base }
+
+// Add adds counts.
+func (s *Silences) Add(ctx context.Context, all []Silence) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		touched := map[[2]string]bool{}
 		for _, x := range all {
@@ -55,8 +58,8 @@ func fade(ctx context.Context, tx *database.Tx, project, stage string) error {
 	return err
 }
 
-// Silences returns what is known of a project and stage, the shortest first.
-func (s *Store) Silences(ctx context.Context, project, stage string) ([]Silence, error) {
+// Of returns what is known of a project and stage, the shortest first.
+func (s *Silences) Of(ctx context.Context, project, stage string) ([]Silence, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT bucket, count FROM silences WHERE project = $1 AND stage = $2 ORDER BY bucket`, project, stage)
 	if err != nil {
 		return nil, fmt.Errorf("silences of %s: %w", stage, err)
@@ -71,23 +74,4 @@ func (s *Store) Silences(ctx context.Context, project, stage string) ([]Silence,
 		all = append(all, x)
 	}
 	return all, rows.Err()
-}
-
-// Project returns the project of a watched build, false if it is not watched.
-func (s *Store) Project(ctx context.Context, buildID string) (project string, ok bool, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT project FROM leases WHERE build_id = $1`, buildID)
-	if err != nil {
-		return "", false, fmt.Errorf("project of %s: %w", buildID, err)
-	}
-	defer rows.Close()
-	if rows.Next() {
-		ok, err = true, rows.Scan(&project)
-	}
-	if err == nil {
-		err = rows.Err()
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("project of %s: %w", buildID, err)
-	}
-	return project, ok, nil
 }

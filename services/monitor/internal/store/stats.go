@@ -10,19 +10,22 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Count is so many of a kind, of a day and project.
+// Stats is the tables of statistics by day.
+type Stats struct{ base }
+
+// Count is the key of a count: a day, project and kind of event.
 type Count struct{ Day, Project, Kind string }
 
-// Spread is a bucket of durations, of a day and project.
+// Spread is the key of a bucket of durations of a day and project.
 type Spread struct {
 	Day, Project, What string
 	Bucket             int64
 }
 
-// Busy is what a worker did, of a day and project.
+// Busy is the key of the work of a worker on a day for a project.
 type Busy struct{ Day, Project, WorkerID string }
 
-// Contribution is what one event adds to the figures.
+// Contribution is what one event adds to the statistics.
 type Contribution struct {
 	EventID string
 	At      time.Time
@@ -50,8 +53,8 @@ func (t *tally) add(c Contribution) {
 	}
 }
 
-// CountEvents adds what events contribute, those that were counted before left out, in one transaction.
-func (s *Store) CountEvents(ctx context.Context, all []Contribution) error {
+// CountEvents adds the contributions of events that were not counted before, in one transaction.
+func (s *Stats) CountEvents(ctx context.Context, all []Contribution) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		t := tally{counts: map[Count]int64{}, spreads: map[Spread][2]int64{}, busy: map[Busy][2]int64{}}
 		fresh, err := markCounted(ctx, tx, all)
@@ -72,7 +75,7 @@ func (s *Store) CountEvents(ctx context.Context, all []Contribution) error {
 	return nil
 }
 
-// markCounted returns the ids that were not counted before, and notes that they are.
+// markCounted marks events as counted and returns the ids of those that were not before.
 func markCounted(ctx context.Context, tx *database.Tx, all []Contribution) (map[string]bool, error) {
 	fresh := map[string]bool{}
 	for rest := all; len(rest) > 0; {
@@ -141,15 +144,15 @@ func sorted[K comparable, V any](m map[K]V, key func(K) string) []K {
 	return keys
 }
 
-// Range chooses figures: days, both inclusive, and a project, all if it is empty.
+// Range chooses statistics: days, both inclusive, and a project (empty: all).
 type Range struct{ From, To, Project string }
 
 func (r Range) args() []any { return []any{r.From, r.To, r.Project} }
 
 const inRange = ` WHERE day >= $1 AND day <= $2 AND ($3 = '' OR project = $3)`
 
-// Counts sums up by day and kind.
-func (s *Store) Counts(ctx context.Context, r Range) (map[Count]int64, error) {
+// Counts returns sums by day and kind.
+func (s *Stats) Counts(ctx context.Context, r Range) (map[Count]int64, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT day, kind, sum(count) FROM day_counts`+inRange+` GROUP BY day, kind`, r.args()...)
 	if err != nil {
 		return nil, fmt.Errorf("read the days' counts: %w", err)
@@ -167,8 +170,8 @@ func (s *Store) Counts(ctx context.Context, r Range) (map[Count]int64, error) {
 	return all, rows.Err()
 }
 
-// Spreads sums up by day, what and bucket: count and milliseconds.
-func (s *Store) Spreads(ctx context.Context, r Range) (map[Spread][2]int64, error) {
+// Spreads returns sums by day, what and bucket: count and milliseconds.
+func (s *Stats) Spreads(ctx context.Context, r Range) (map[Spread][2]int64, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT day, what, bucket, sum(count), sum(sum_ms) FROM day_spreads`+inRange+`
 		GROUP BY day, what, bucket`, r.args()...)
 	if err != nil {
@@ -187,11 +190,11 @@ func (s *Store) Spreads(ctx context.Context, r Range) (map[Spread][2]int64, erro
 	return all, rows.Err()
 }
 
-// mostWorkers bounds those of one answer: the busiest.
+// mostWorkers is how many workers are returned.
 const mostWorkers = 500
 
-// WorkersBusy sums up by worker, the busiest first.
-func (s *Store) WorkersBusy(ctx context.Context, r Range) (ids []string, attempts, busyMs []int64, err error) {
+// WorkersBusy returns sums by worker, the busiest first.
+func (s *Stats) WorkersBusy(ctx context.Context, r Range) (ids []string, attempts, busyMs []int64, err error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT worker_id, sum(attempts), sum(busy_ms) FROM day_workers`+inRange+`
 		GROUP BY worker_id ORDER BY 3 DESC, 1 LIMIT $4`, append(r.args(), mostWorkers)...)
 	if err != nil {
@@ -209,13 +212,13 @@ func (s *Store) WorkersBusy(ctx context.Context, r Range) (ids []string, attempt
 	return ids, attempts, busyMs, rows.Err()
 }
 
-// ForgetCounted forgets the ids of events from before t, which the stream has forgotten as well.
-func (s *Store) ForgetCounted(ctx context.Context, t time.Time) error {
+// ForgetCounted deletes the ids of events from before t, which the stream has dropped as well.
+func (s *Stats) ForgetCounted(ctx context.Context, t time.Time) error {
 	return s.exec(ctx, "sweep counted events", `DELETE FROM counted_events WHERE at < $1`, t.UnixMilli())
 }
 
 // CountedBetween returns how many events of a time were counted.
-func (s *Store) CountedBetween(ctx context.Context, from, to time.Time) (n int64, err error) {
+func (s *Stats) CountedBetween(ctx context.Context, from, to time.Time) (n int64, err error) {
 	err = s.db.Read().QueryRowContext(ctx, `SELECT count(*) FROM counted_events WHERE at >= $1 AND at < $2`, from.UnixMilli(), to.UnixMilli()).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("look at counted events: %w", err)
@@ -223,8 +226,8 @@ func (s *Store) CountedBetween(ctx context.Context, from, to time.Time) (n int64
 	return n, nil
 }
 
-// ForgetStats forgets the figures of days from from on, and that their events were counted, so that they can be counted anew.
-func (s *Store) ForgetStats(ctx context.Context, from time.Time) error {
+// Forget deletes the statistics of days since from, and that their events were counted, so that they can be counted again.
+func (s *Stats) Forget(ctx context.Context, from time.Time) error {
 	day := from.UTC().Format(time.DateOnly)
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, table := range []string{"day_counts", "day_spreads", "day_workers"} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -75,12 +76,8 @@ func (c *Counter) countAfter(ctx context.Context, t time.Time) error {
 	if c.counted.After(t) {
 		return nil
 	}
-	pause := time.NewTimer(minInterval - time.Since(c.counted))
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-pause.C:
+	if err := backoff.Sleep(ctx, minInterval-time.Since(c.counted)); err != nil {
+		return err
 	}
 	return c.count(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/order"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -23,26 +24,13 @@ const restShare = 1
 
 // Run releases builds whenever something has changed, until ctx ends.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	tick := time.NewTicker(roundEvery)
-	defer tick.Stop()
-	for {
+	loop := backoff.Loop{Doing: "release builds", Every: roundEvery, Wake: d.machine.Signal.Woken(), AtOnce: true, Log: d.machine.Log}
+	return loop.Run(ctx, func(ctx context.Context) error {
 		began := time.Now()
-		if err := d.Round(ctx); err != nil && ctx.Err() == nil {
-			d.machine.Log.ErrorContext(ctx, "release builds failed; the next round tries again", "err", err)
-		}
-		rest := time.NewTimer(restShare * time.Since(began))
-		select {
-		case <-ctx.Done():
-		case <-rest.C:
-		}
-		rest.Stop()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.machine.Signal.Woken():
-		case <-tick.C:
-		}
-	}
+		err := d.Round(ctx)
+		_ = backoff.Sleep(ctx, restShare*time.Since(began)) // the loop sees that ctx has ended
+		return err
+	})
 }
 
 // Round releases what may run now.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -20,19 +21,9 @@ const (
 // RunWake wakes the workers that were turned away at a lane's full queue while hand-outs lie there unclaimed: more came at once than
 // pulls waited.
 func (d *Dispatcher) RunWake(ctx context.Context) error {
-	tick := time.NewTicker(unclaimedFor)
-	defer tick.Stop()
 	woken := map[store.Lane]time.Time{}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := d.wakeWorkers(ctx, woken); err != nil && ctx.Err() == nil {
-			d.machine.Log.WarnContext(ctx, "wake workers failed; the next round tries again", "err", err)
-		}
-	}
+	loop := backoff.Loop{Doing: "wake workers", Every: unclaimedFor, Log: d.machine.Log}
+	return loop.Run(ctx, func(ctx context.Context) error { return d.wakeWorkers(ctx, woken) })
 }
 
 // wakeWorkers wakes each lane with unclaimed hand-outs; woken says when each was woken last.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
@@ -25,18 +26,7 @@ const (
 
 // Run compares BUILD_QUEUE with SQL at the start and on a timer, until ctx ends.
 func (q *Queue) Run(ctx context.Context) error {
-	tick := time.NewTicker(q.cfg.Every)
-	defer tick.Stop()
-	for {
-		if err := q.Reconcile(ctx); err != nil && ctx.Err() == nil {
-			q.log.WarnContext(ctx, "reconcile queue failed; the next round tries again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return backoff.Loop{Doing: "reconcile queue", Every: q.cfg.Every, AtOnce: true, Log: q.log}.Run(ctx, q.Reconcile)
 }
 
 // Reconcile makes the queue agree with SQL:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -22,10 +23,8 @@ func (q *Queue) Create(ctx context.Context) error {
 			return err
 		}
 		q.log.WarnContext(ctx, "create streams failed; trying again", "err", err)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(startRetry):
+		if err := backoff.Sleep(ctx, startRetry); err != nil {
+			return err
 		}
 	}
 }

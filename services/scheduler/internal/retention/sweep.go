@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -42,7 +43,7 @@ type Sweeper struct {
 	now       func() time.Time
 	holder    string
 	lease     time.Duration
-	woken     chan struct{}
+	woken     backoff.Waker
 	announced time.Time
 	// fault is called before each step; tests stop there.
 	fault func(step string) error
@@ -52,34 +53,17 @@ type Sweeper struct {
 func NewSweeper(cfg Config, st *Store, n Neighbors, now func() time.Time, log *slog.Logger) *Sweeper {
 	return &Sweeper{
 		cfg: cfg, store: st, neighbors: n, log: log, now: now, holder: build.NewID(),
-		lease: min(max(cfg.Every, shortLease), longLease), woken: make(chan struct{}, 1),
+		lease: min(max(cfg.Every, shortLease), longLease), woken: backoff.NewWaker(),
 		fault: func(string) error { return nil },
 	}
 }
 
 // Wake has the next sweep begin now.
-func (s *Sweeper) Wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
-}
+func (s *Sweeper) Wake() { s.woken.Wake() }
 
 // Run sweeps until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.cfg.Every)
-	defer tick.Stop()
-	for {
-		if err := s.Round(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "retention sweep incomplete, the next one goes on", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-s.woken:
-		}
-	}
+	return backoff.Loop{Doing: "retention sweep", Every: s.cfg.Every, Wake: s.woken.C(), AtOnce: true, Log: s.log}.Run(ctx, s.Round)
 }
 
 // sweep is one round.
@@ -141,18 +125,11 @@ func (s *Sweeper) hold(ctx context.Context) (held context.Context, release func(
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(s.lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-held.Done():
-				return
-			case <-tick.C:
-			}
+		for backoff.Sleep(held, s.lease/3) == nil {
 			now := s.now()
 			switch won, err := s.store.Acquire(held, s.holder, now, now.Add(s.lease)); {
 			case err != nil && held.Err() == nil:
-				s.log.WarnContext(held, "lease of the retention sweep not renewed yet", "err", err)
+				s.log.WarnContext(held, "renew lease of the retention sweep failed", "err", err)
 			case err == nil && !won:
 				cancel(errTaken)
 			}

@@ -30,7 +30,7 @@ func (r *Rules) SetProjectRule(ctx context.Context, req *schedulerv1.SetProjectR
 	if err != nil {
 		return nil, err
 	}
-	err = r.changed(ctx, r.withdrawBeyond(ctx, rule.Project, "", rule.MaxRunning))
+	err = r.changed(ctx, rule.Project, "", rule.MaxRunning)
 	return &schedulerv1.SetProjectRuleResponse{Rule: viewProjectRule(rule)}, err
 }
 
@@ -63,7 +63,7 @@ func (r *Rules) SetPoolRule(ctx context.Context, req *schedulerv1.SetPoolRuleReq
 	if err != nil {
 		return nil, err
 	}
-	err = r.changed(ctx, r.withdrawBeyond(ctx, "", rule.Pool, rule.MaxRunning))
+	err = r.changed(ctx, "", rule.Pool, rule.MaxRunning)
 	return &schedulerv1.SetPoolRuleResponse{Rule: viewPoolRule(rule)}, err
 }
 

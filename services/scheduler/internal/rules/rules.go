@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/order"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
+	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -42,7 +42,9 @@ type Config struct {
 type Rules struct {
 	cfg     Config
 	machine *transition.Machine
-	log     *slog.Logger
+
+	// refreshing keeps an older reading from replacing a newer one.
+	refreshing sync.Mutex
 
 	mu       sync.RWMutex
 	projects map[string]store.ProjectRule
@@ -54,7 +56,7 @@ type Rules struct {
 
 // New reads the rules.
 func New(ctx context.Context, cfg Config, machine *transition.Machine) (*Rules, error) {
-	r := &Rules{cfg: cfg, machine: machine, log: machine.Log}
+	r := &Rules{cfg: cfg, machine: machine}
 	if err := r.refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -63,21 +65,12 @@ func New(ctx context.Context, cfg Config, machine *transition.Machine) (*Rules, 
 
 // Run picks up what other replicas were told, until ctx ends.
 func (r *Rules) Run(ctx context.Context) error {
-	tick := time.NewTicker(refreshEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := r.refresh(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "read rules failed; the last known apply", "err", err)
-		}
-	}
+	return backoff.Loop{Doing: "read rules", Every: refreshEvery, Log: r.machine.Log}.Run(ctx, r.refresh)
 }
 
 func (r *Rules) refresh(ctx context.Context) error {
+	r.refreshing.Lock()
+	defer r.refreshing.Unlock()
 	read, err := r.machine.Store.Rules(ctx)
 	if err != nil {
 		return err
@@ -187,9 +180,9 @@ func (r *Rules) withdrawBeyond(ctx context.Context, project, pool string, limit 
 	})
 }
 
-// changed applies a new rule in this replica.
-func (r *Rules) changed(ctx context.Context, withdrawn error) error {
-	if err := errors.Join(withdrawn, r.refresh(ctx)); err != nil {
+// changed applies a new rule in this replica. It knows the limit before it withdraws: else it might offer again what was withdrawn.
+func (r *Rules) changed(ctx context.Context, project, pool string, limit int32) error {
+	if err := errors.Join(r.refresh(ctx), r.withdrawBeyond(ctx, project, pool, limit)); err != nil {
 		return err
 	}
 	r.machine.Signal.Arrived()

@@ -1,4 +1,4 @@
-package monitor
+package telemetry
 
 import (
 	"context"
@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// mostPoints is what one answer gives; manyPoints what a resolution is chosen for.
+	// mostPoints is the most of one answer; manyPoints what a resolution is chosen for.
 	mostPoints = 2000
 	manyPoints = 500
 	// maxResolution of a point, in seconds.
 	maxResolution = 24 * 60 * 60
 )
 
-// resolutions are the seconds of a point that may be chosen for somebody who does not say.
+// resolutions are the seconds of a point to choose from if the request names none.
 var resolutions = []int32{1, 5, 10, 15, 30, 60, 300, 900, 3600} //nolint:gochecknoglobals // a constant
 
-// Telemetry returns what a build used. A build that nothing was heard of has no points.
-func (m *Monitor) Telemetry(ctx context.Context, r *monitorv1.TelemetryRequest) (*monitorv1.TelemetryResponse, error) {
+// Telemetry returns what a build used. A build without samples has no points.
+func (c *Collector) Telemetry(ctx context.Context, r *monitorv1.TelemetryRequest) (*monitorv1.TelemetryResponse, error) {
 	step := r.GetResolutionSeconds()
 	switch {
 	case !build.ValidID(r.GetBuildId()):
@@ -36,11 +36,11 @@ func (m *Monitor) Telemetry(ctx context.Context, r *monitorv1.TelemetryRequest) 
 	}
 	if step == 0 {
 		var err error
-		if step, err = m.resolution(ctx, r.GetBuildId(), from, to); err != nil {
+		if step, err = c.resolution(ctx, r.GetBuildId(), from, to); err != nil {
 			return nil, err
 		}
 	}
-	points, err := m.store.Points(ctx, r.GetBuildId(), from, to, time.Duration(step)*time.Second, mostPoints+1)
+	points, err := c.samples.Points(ctx, r.GetBuildId(), from, to, time.Duration(step)*time.Second, mostPoints+1)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +51,9 @@ func (m *Monitor) Telemetry(ctx context.Context, r *monitorv1.TelemetryRequest) 
 	return resp, nil
 }
 
-// resolution is the finest that gives no more than manyPoints.
-func (m *Monitor) resolution(ctx context.Context, buildID string, from, to time.Time) (int32, error) {
-	first, last, err := m.store.Span(ctx, buildID)
+// resolution returns the finest that makes no more than manyPoints.
+func (c *Collector) resolution(ctx context.Context, buildID string, from, to time.Time) (int32, error) {
+	first, last, err := c.samples.Span(ctx, buildID)
 	if err != nil || first.IsZero() {
 		return resolutions[0], err
 	}
@@ -69,4 +69,13 @@ func (m *Monitor) resolution(ctx context.Context, buildID string, from, to time.
 		}
 	}
 	return resolutions[len(resolutions)-1], nil
+}
+
+// Usage returns the mean over all builds.
+func (c *Collector) Usage(ctx context.Context, _ *monitorv1.UsageRequest) (*monitorv1.UsageResponse, error) {
+	mean, n, dropped, err := c.samples.Usage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &monitorv1.UsageResponse{MeanCpuPercent: mean, Samples: n, Dropped: dropped}, nil
 }

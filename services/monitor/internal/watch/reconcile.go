@@ -1,4 +1,4 @@
-package monitor
+package watch
 
 import (
 	"context"
@@ -11,26 +11,26 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
-// reconcileLoop makes what is watched agree with the scheduler's leases at start, after a reconnection, and now and then:
-// events older than their stream, or lost with it, leave no lease unwatched.
-func (m *Monitor) reconcileLoop(ctx context.Context) error {
+// reconcileLoop watches the scheduler's leases at start, after a reconnection and every Config.ReconcileEvery, so that lost events leave
+// no lease unwatched.
+func (w *Watcher) reconcileLoop(ctx context.Context) error {
 	for {
-		wait := m.cfg.ReconcileEvery
-		if err := m.reconcile(ctx); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "leases not reconciled, trying again soon", "err", err)
+		wait := w.cfg.ReconcileEvery
+		if err := w.reconcile(ctx); err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "reconcile leases failed", "err", err)
 			wait = min(wait, 5*time.Second)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-m.back:
+		case <-w.reconnected:
 		case <-time.After(wait):
 		}
 	}
 }
 
-func (m *Monitor) reconcile(ctx context.Context) error {
-	watched, err := m.store.Leases(ctx)
+func (w *Watcher) reconcile(ctx context.Context) error {
+	watched, err := w.leases.All(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 	for _, l := range watched {
 		attempts[l.BuildID] = l.Attempt
 	}
-	live, err := m.liveBuilds(ctx)
+	live, err := w.liveBuilds(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 		if attempts[id] == b.GetAttempt() {
 			continue
 		}
-		err := m.watch(ctx, store.Lease{
+		err := w.watch(ctx, store.Lease{
 			BuildID: id, Attempt: b.GetAttempt(), WorkerID: b.GetWorkerId(), Stage: stageOf(b), Project: b.GetProject(),
 			TTL: seconds(b.GetStageTtlSeconds()),
 		})
@@ -54,7 +54,7 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
-	// A lease that is watched and not live ends by itself: its event is on the way, or its verdict changes nothing.
+	// A watched lease that is not live needs nothing: its event is on the way, or its verdict changes nothing.
 	return nil
 }
 
@@ -65,9 +65,9 @@ func stageOf(b *schedulerv1.Build) string {
 	return b.GetStage()
 }
 
-// liveBuilds asks the owner which builds are leased.
-func (m *Monitor) liveBuilds(ctx context.Context) (map[string]*schedulerv1.Build, error) {
-	live, scheduler := map[string]*schedulerv1.Build{}, schedulerv1.NewSchedulerServiceClient(rpc.Client{Conn: m.nc})
+// liveBuilds asks the scheduler which builds are leased.
+func (w *Watcher) liveBuilds(ctx context.Context) (map[string]*schedulerv1.Build, error) {
+	live, scheduler := map[string]*schedulerv1.Build{}, schedulerv1.NewSchedulerServiceClient(rpc.Client{Conn: w.nc})
 	req := &schedulerv1.ListRequest{States: []string{string(build.Assigned), string(build.Building)}}
 	for {
 		page, err := scheduler.List(ctx, req)

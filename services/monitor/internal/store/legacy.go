@@ -12,17 +12,19 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
+// Legacy is what imports and exports of the former controller's data need.
+type Legacy struct{ base }
+
 // Tally counts what became of the things of an import.
 type Tally struct {
 	Added, Present, Differ int64
 }
 
-// snapshotRows is how many go into one statement: SQLite takes 32,766 values.
+// snapshotRows is how many rows one statement inserts: SQLite allows 32,766 values.
 const snapshotRows = 500
 
-// ImportSnapshots adds the snapshots that are not there, counts them into the totals, and leaves the others. With check it only
-// counts.
-func (s *Store) ImportSnapshots(ctx context.Context, all []*monitorv1.Snapshot, check bool) (t Tally, err error) {
+// ImportSnapshots adds the snapshots that do not exist, and adds them to the totals. With check it only counts.
+func (s *Legacy) ImportSnapshots(ctx context.Context, all []*monitorv1.Snapshot, check bool) (t Tally, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		t = Tally{}
 		var sum float64
@@ -57,7 +59,7 @@ func (s *Store) ImportSnapshots(ctx context.Context, all []*monitorv1.Snapshot, 
 	return t, nil
 }
 
-// sortSnapshots gives those that are not there, and counts those that are there and say the same.
+// sortSnapshots returns the snapshots that do not exist, and counts those that exist and are equal.
 func sortSnapshots(ctx context.Context, tx *database.Tx, some []*monitorv1.Snapshot) (fresh []*monitorv1.Snapshot, same int64, err error) {
 	for _, n := range some {
 		var at int64
@@ -86,8 +88,8 @@ func insertSnapshots(ctx context.Context, tx *database.Tx, some []*monitorv1.Sna
 	return err
 }
 
-// ImportReports adds the reports that are not there, as they are. With check it only counts.
-func (s *Store) ImportReports(ctx context.Context, all []*monitorv1.Report, check bool) (t Tally, err error) {
+// ImportReports adds the reports that do not exist, unchanged. With check it only counts.
+func (s *Legacy) ImportReports(ctx context.Context, all []*monitorv1.Report, check bool) (t Tally, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		t = Tally{}
 		for _, r := range all {
@@ -119,17 +121,17 @@ func (s *Store) ImportReports(ctx context.Context, all []*monitorv1.Report, chec
 	return t, nil
 }
 
-// ExportReports gives reports by id, beginning after the one given.
-func (s *Store) ExportReports(ctx context.Context, after string, limit int32) ([]*monitorv1.Report, error) {
+// ExportReports returns reports by id, after the one given.
+func (s *Legacy) ExportReports(ctx context.Context, after string, limit int32) ([]*monitorv1.Report, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, worker_id, status, run_at, duration_ms, auto_fixed, checks FROM reports
 		WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 	return collectReports(rows, err, "read reports in order")
 }
 
-// exportRows is how many snapshots one page gives.
+// exportRows is how many snapshots a page has.
 const exportRows = 2000
 
-// place is where a page of an export ended: in what was taken over, or in what was measured here.
+// place is where a page of an export ended: in imported snapshots, or in samples measured here.
 type place struct {
 	here                bool
 	build               string
@@ -140,7 +142,7 @@ func (p place) String() string {
 	return fmt.Sprintf("%t/%s/%d/%d/%d", p.here, p.build, p.attempt, p.at, p.number)
 }
 
-// placeOf reads what String gave; what is none is the beginning.
+// placeOf parses the text of String. Other text is the beginning.
 func placeOf(cursor string) (p place) {
 	parts := strings.Split(cursor, "/")
 	if len(parts) != 5 {
@@ -153,8 +155,8 @@ func placeOf(cursor string) (p place) {
 	return p
 }
 
-// ExportSnapshots returns a page of what was taken over, then of what was measured here, whose number is 0; next is empty at the end.
-func (s *Store) ExportSnapshots(ctx context.Context, cursor string) (all []*monitorv1.Snapshot, next string, err error) {
+// ExportSnapshots returns a page of imported snapshots, then of samples measured here, whose number is 0. next is empty at the end.
+func (s *Legacy) ExportSnapshots(ctx context.Context, cursor string) (all []*monitorv1.Snapshot, next string, err error) {
 	q, p := `SELECT build_id, 0, at, number, cpu_percent, memory_mb FROM snapshots
 		WHERE (build_id, number) > ($1, $2) ORDER BY build_id, number LIMIT $3`, placeOf(cursor)
 	args := []any{p.build, p.number, exportRows}

@@ -1,4 +1,4 @@
-package monitor
+package reports
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// healthSpan is how old a report may be that says something of a worker's health; one counts half as much as one that is
-	// halfLife younger.
-	healthSpan = 7 * day
-	halfLife   = day
+	// healthSpan is how old a report may be that counts for a worker's health. A report counts half as much as one that is halfLife
+	// younger.
+	healthSpan = 7 * 24 * time.Hour
+	halfLife   = 24 * time.Hour
 )
 
-// worth of a report's status, of 100.
-func worth(status string) float64 {
+// score of a report's status, of 100.
+func score(status string) float64 {
 	switch status {
 	case "healthy":
 		return 100
@@ -30,17 +30,17 @@ func worth(status string) float64 {
 	}
 }
 
-// Health draws a score from each worker's reports of the last week: the mean of what they are worth (healthy 100, warning 60,
-// critical 0), each weighing half as much as one a day younger. Workers without reports have none.
-func (m *Monitor) Health(ctx context.Context, r *monitorv1.HealthRequest) (*monitorv1.HealthResponse, error) {
-	now := m.now()
-	marks, err := m.store.Marks(ctx, now.Add(-healthSpan))
+// Health returns a score of each worker from its reports of the last week: the mean of their scores (healthy 100, warning 60,
+// critical 0), each with half the weight of one a day younger. Workers without reports have none.
+func (s *Reports) Health(ctx context.Context, req *monitorv1.HealthRequest) (*monitorv1.HealthResponse, error) {
+	now := time.Now()
+	marks, err := s.store.Marks(ctx, now.Add(-healthSpan))
 	if err != nil {
 		return nil, err
 	}
 	resp := &monitorv1.HealthResponse{}
 	for worker, all := range marks {
-		if len(r.GetWorkerIds()) == 0 || slices.Contains(r.GetWorkerIds(), worker) {
+		if len(req.GetWorkerIds()) == 0 || slices.Contains(req.GetWorkerIds(), worker) {
 			resp.Workers = append(resp.Workers, healthOf(worker, all, now))
 		}
 	}
@@ -56,7 +56,7 @@ func healthOf(worker string, all []store.Mark, now time.Time) *monitorv1.Health 
 			h.LatestAtMs, h.LatestStatus = x.At.UnixMilli(), x.Status
 		}
 		weight := math.Exp2(-float64(now.Sub(x.At)) / float64(halfLife))
-		sum, weights = sum+weight*worth(x.Status), weights+weight
+		sum, weights = sum+weight*score(x.Status), weights+weight
 	}
 	h.Score = int32(math.Round(sum / weights))
 	return h
