@@ -26,7 +26,8 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 	newBin, oldBin := os.Getenv("FREEAGENT_CLUSTER_BIN"), buildOld(t)
 	c := start(t, func(cfg *cluster.Config) {
 		cfg.Bin = oldBin
-		cfg.Services = []string{"FREEAGENT_DRAIN_DELAY=1s"}
+		// Old names: the old version knows no others, and the new one still accepts them.
+		cfg.Services = []string{"FREEAGENT_DRAIN_DELAY=1s", "FREEAGENT_STAGE_TTLS=prepare=3m", "FREEAGENT_WORKER_SILENCE=16s"}
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
