@@ -136,7 +136,7 @@ func (a *Async) finish(ctx context.Context) {
 func (a *Async) report(ctx context.Context, told int64) int64 {
 	lost := a.Shed() + a.Failed()
 	if lost > told {
-		a.log.WarnContext(ctx, "messages lost: the bus takes fewer than come", "what", a.what, "lost", lost-told, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
+		a.log.WarnContext(ctx, "messages dropped: the bus accepts fewer than arrive", "what", a.what, "lost", lost-told, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
 	}
 	return lost
 }

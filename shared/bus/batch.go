@@ -133,7 +133,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 	}
 	result := guardAll(ctx, all, h)
 	if result != nil {
-		log.WarnContext(ctx, "messages will be delivered again", "messages", len(all), "err", result)
+		log.WarnContext(ctx, "handle messages failed; they are redelivered", "messages", len(all), "err", result)
 	}
 	var fault error
 	for _, m := range all {
@@ -146,7 +146,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 		fault = errors.Join(fault, err)
 	}
 	if fault != nil {
-		log.WarnContext(ctx, "acknowledgements not sent", "messages", len(all), "err", fault)
+		log.WarnContext(ctx, "acknowledge messages failed", "messages", len(all), "err", fault)
 	}
 }
 

@@ -222,7 +222,7 @@ func gone(ctx context.Context, cons jetstream.Consumer) bool {
 // handBack gives a message to somebody else at once.
 func handBack(m jetstream.Msg, log *slog.Logger) {
 	if err := m.Nak(); err != nil {
-		log.Warn("message not handed back", "subject", m.Subject(), "err", err)
+		log.Warn("negative acknowledgement failed", "subject", m.Subject(), "err", err)
 	}
 }
 
@@ -246,11 +246,11 @@ func settle(m jetstream.Msg, result error, log *slog.Logger) {
 		log.Error("message dropped", "subject", m.Subject(), "err", result)
 		err = m.TermWithReason("dropped by the handler")
 	default:
-		log.Warn("message will be delivered again", "subject", m.Subject(), "err", result)
+		log.Warn("handle message failed; it is redelivered", "subject", m.Subject(), "err", result)
 		err = m.NakWithDelay(redeliveryDelay(m))
 	}
 	if err != nil {
-		log.Warn("acknowledgement not sent", "subject", m.Subject(), "err", err)
+		log.Warn("acknowledge message failed", "subject", m.Subject(), "err", err)
 	}
 }
 

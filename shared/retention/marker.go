@@ -42,7 +42,7 @@ func (m *Marker) MarkRetained(ids ...string) {
 		select {
 		case m.ids <- id:
 		default:
-			m.log.Debug("object not marked as kept yet: too many wait", "object_id", id)
+			m.log.Debug("mark object as retained delayed: queue full", "object_id", id)
 		}
 	}
 }
@@ -84,13 +84,13 @@ func (m *Marker) send(ctx context.Context, ids []string) {
 	if errors.Is(err, build.ErrObjectNotFound) && len(ids) > 1 {
 		for _, id := range ids {
 			if err := m.ask(ctx, []string{id}); err != nil {
-				m.log.WarnContext(ctx, "object not marked as kept", "object_id", id, "err", err)
+				m.log.WarnContext(ctx, "mark object as retained failed", "object_id", id, "err", err)
 			}
 		}
 		return
 	}
 	if err != nil {
-		m.log.WarnContext(ctx, "objects not marked as kept yet", "objects", len(ids), "first", ids[0], "err", err)
+		m.log.WarnContext(ctx, "mark objects as retained failed; trying again later", "objects", len(ids), "first", ids[0], "err", err)
 	}
 }
 

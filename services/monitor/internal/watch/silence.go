@@ -121,7 +121,7 @@ func (s *silences) write(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	if err := s.store.Add(ctx, all); err != nil {
-		s.log.WarnContext(ctx, "silences not written", "err", err)
+		s.log.WarnContext(ctx, "record silences failed", "err", err)
 	}
 }
 

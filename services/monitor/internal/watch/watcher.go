@@ -106,6 +106,6 @@ func (w *Watcher) connectionLoop(ctx context.Context) error {
 // pausesLoop logs each pause. busHealth asks for pauses itself, before every verdict.
 func (w *Watcher) pausesLoop(ctx context.Context) error {
 	return w.pauses.Run(ctx, func(gap time.Duration) {
-		w.log.WarnContext(ctx, "process was paused or the clock was set; verdicts wait for one heartbeat timeout", "gap", gap.Round(time.Millisecond))
+		w.log.WarnContext(ctx, "process was paused or the clock was set; stall detection resumes after one heartbeat timeout", "gap", gap.Round(time.Millisecond))
 	})
 }
