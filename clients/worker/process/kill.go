@@ -27,7 +27,7 @@ func Kill(mark string) error { return killTree(mark, 0, 0) }
 // first process is known; 0 for none.
 func killTree(mark string, session int, grace time.Duration) error {
 	begin := time.Now()
-	told := false
+	terminated := false
 	for {
 		left, err := members(mark, session)
 		if err != nil {
@@ -44,11 +44,11 @@ func killTree(mark string, session int, grace time.Duration) error {
 			switch {
 			case since >= grace:
 				m.signal(syscall.SIGKILL)
-			case !told:
+			case !terminated:
 				m.signal(syscall.SIGTERM)
 			}
 		}
-		told = true
+		terminated = true
 		release(left)
 		if since > lookLater && since < grace {
 			<-time.After(min(lookLater, grace-since))

@@ -10,7 +10,7 @@ import (
 // tick is what /proc counts CPU time in: the kernel gives programs 100 in a second, whatever its own clock.
 const tick = 10 * time.Millisecond
 
-// usage reads /proc. Whoever ends meanwhile is left out.
+// usage reads /proc. Processes that end meanwhile are left out.
 func usage(pids []int) (Usage, error) {
 	var u Usage
 	for _, pid := range pids {

@@ -4,5 +4,5 @@ package telemetry
 
 import "errors"
 
-// diskUsed cannot be told here.
+// diskUsed is not supported on this system.
 func diskUsed(string) (float64, error) { return 0, errors.ErrUnsupported }
