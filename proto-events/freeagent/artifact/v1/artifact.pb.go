@@ -5,7 +5,7 @@
 // source: freeagent/artifact/v1/artifact.proto
 
 // Requests to the artifact service, the only writer of objects. Bytes travel over HTTP with a Grant, and these messages
-// only say who may move which bytes; but for small ones, which come with the request.
+// only say who may move which bytes. Small objects come with the request.
 
 package artifactv1
 
@@ -33,7 +33,7 @@ const (
 	Kind_KIND_SOURCE      Kind = 1
 	Kind_KIND_CERTS       Kind = 2
 	Kind_KIND_RESULT      Kind = 3
-	// A build's log once it has ended, in the form of package logarchive.
+	// A build's log once it has ended, in the form of package shared/buildlog/archive.
 	Kind_KIND_LOG Kind = 4
 )
 
@@ -87,9 +87,9 @@ type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// GET or PUT.
 	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
-	// Absolute, or a path on the gateway that the asker already talks to.
+	// Absolute, or a path on the gateway that the caller already uses.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// To be sent as they are; they carry the secret, so the URL does not.
+	// Send them unchanged; they carry the secret, so the URL does not.
 	Headers     map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	ExpiresAtMs int64             `protobuf:"varint,4,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
 	ObjectId    string            `protobuf:"bytes,5,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
@@ -180,7 +180,7 @@ func (x *Grant) GetMaxBytes() int64 {
 	return 0
 }
 
-// UploadRequest asks for a place to put an object. Only services ask.
+// UploadRequest asks for a grant to upload an object. Only services send it.
 type UploadRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -302,11 +302,11 @@ func (x *UploadResponse) GetGrant() *Grant {
 	return nil
 }
 
-// StoreRequest brings a small object (64 KiB at most) as a whole. Only services ask, and never with certs. Sent again, it is
-// the same object.
+// StoreRequest contains a small object (64 KiB at most). Only services send it, and never with certs. A repeat is the same
+// object.
 type StoreRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the asker.
+	// Chosen by the caller.
 	ObjectId string `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
 	BuildId  string `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Kind     Kind   `protobuf:"varint,3,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
@@ -442,7 +442,7 @@ func (x *StoreResponse) GetObject() *v1.ObjectRef {
 	return nil
 }
 
-// DownloadRequest asks to read an object. Only services ask.
+// DownloadRequest asks for a grant to read an object. Only services send it.
 type DownloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ObjectId      string                 `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
@@ -881,7 +881,7 @@ func (*AssignResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
 }
 
-// KeepRequest makes uploads permanent that would otherwise be swept away.
+// KeepRequest marks uploads as in use; others are swept.
 type KeepRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ObjectIds     []string               `protobuf:"bytes,1,rep,name=object_ids,json=objectIds,proto3" json:"object_ids,omitempty"`
@@ -1148,7 +1148,7 @@ func (x *AdoptResponse) GetCerts() *v1.ObjectRef {
 	return nil
 }
 
-// LogRequest asks where the log of a build is. Only services ask.
+// LogRequest asks where the log of a build is. Only services send it.
 type LogRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -1198,10 +1198,10 @@ type LogResponse struct {
 	// The archive; absent while all of the log is in BUILD_LOGS, and when it was removed.
 	Object *v1.ObjectRef `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
 	Lines  int64         `protobuf:"varint,2,opt,name=lines,proto3" json:"lines,omitempty"`
-	// What lies in BUILD_LOGS up to this place is in the archive; what lies behind it came later.
+	// The archive contains BUILD_LOGS up to this sequence; later lines are only in the stream.
 	ThroughSeq   uint64 `protobuf:"varint,3,opt,name=through_seq,json=throughSeq,proto3" json:"through_seq,omitempty"`
 	ArchivedAtMs int64  `protobuf:"varint,4,opt,name=archived_at_ms,json=archivedAtMs,proto3" json:"archived_at_ms,omitempty"`
-	// 0: for ever.
+	// 0 means for ever.
 	KeptUntilMs int64 `protobuf:"varint,5,opt,name=kept_until_ms,json=keptUntilMs,proto3" json:"kept_until_ms,omitempty"`
 	// When the archive was removed by age; 0 if it was not.
 	RemovedAtMs   int64 `protobuf:"varint,6,opt,name=removed_at_ms,json=removedAtMs,proto3" json:"removed_at_ms,omitempty"`
@@ -1281,7 +1281,7 @@ func (x *LogResponse) GetRemovedAtMs() int64 {
 	return 0
 }
 
-// RecordLogRequest makes an uploaded archive the log of a build that has none: for logs that come from elsewhere.
+// RecordLogRequest makes an uploaded archive the log of a build without one. The import uses it.
 type RecordLogRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`

@@ -21,8 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ExpireBuildsRequest deletes every object of builds that the scheduler has let go, with their logs, in the stream too. It may be
-// repeated; builds of which nothing is stored are no error.
+// ExpireBuildsRequest deletes every object of expired builds, with their logs, in the stream too. It may be repeated; a build without
+// objects is no error.
 type ExpireBuildsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.

@@ -22,9 +22,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TakeOverRequest asks where files of another controller's builds are, or go: each is named by its build, attempt, kind, size and
-// SHA-256. One that is here is answered with what it is. For one that is not, a Grant takes exactly those bytes, unless the request
-// only checks. A source taken over is not judged as a submitted one is: the other controller accepted it.
+// TakeOverRequest asks which files of the legacy controller's builds exist. Each is named by its build, attempt, kind, size and SHA-256.
+// For a file that exists the answer is its object; for another a Grant for exactly those bytes, unless the request only checks. An
+// imported source is not checked like a submitted one, because the legacy controller accepted it.
 type TakeOverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500.
@@ -90,7 +90,7 @@ type File struct {
 	Size    int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
 	// In lower-case hexadecimal.
 	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// Of a log: how many it has. A log that is here with as many or more is that log, to which more was added here.
+	// Number of lines of a log. An existing log with as many lines or more is that log; the farm may have added lines.
 	Lines         int64 `protobuf:"varint,8,opt,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -227,12 +227,12 @@ func (x *TakeOverResponse) GetPlaces() []*Place {
 	return nil
 }
 
-// Place is where a file is, or may go; neither if it is not here and the request only checks.
+// Place is the object of a file, or the grant to upload it; neither if the file does not exist and the request only checks.
 type Place struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Object *v1.ObjectRef          `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
 	Grant  *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
-	// It was here and was removed by age.
+	// It existed and was removed by age.
 	Removed       bool `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -90,7 +90,7 @@ func (c ArtifactServiceClient) Adopt(ctx context.Context, req *AdoptRequest) (*A
 	return resp, nil
 }
 
-// TakeOver returns places for the files of another controller's builds.
+// TakeOver returns objects or grants for the files of the legacy controller's builds.
 func (c ArtifactServiceClient) TakeOver(ctx context.Context, req *TakeOverRequest) (*TakeOverResponse, error) {
 	resp := new(TakeOverResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "take_over"}, req, resp); err != nil {
@@ -153,7 +153,7 @@ type ArtifactServiceServer interface {
 	Discard(ctx context.Context, req *DiscardRequest) (*DiscardResponse, error)
 	// Adopt copies the source and signing files of a build for another.
 	Adopt(ctx context.Context, req *AdoptRequest) (*AdoptResponse, error)
-	// TakeOver returns places for the files of another controller's builds.
+	// TakeOver returns objects or grants for the files of the legacy controller's builds.
 	TakeOver(ctx context.Context, req *TakeOverRequest) (*TakeOverResponse, error)
 	// Log returns where the archive of a build's log is.
 	Log(ctx context.Context, req *LogRequest) (*LogResponse, error)

@@ -4,8 +4,7 @@
 // 	protoc        (unknown)
 // source: freeagent/events/v1/build.proto
 
-// Facts about builds, in the past tense. A line here is a promise to the past:
-// add fields, never reuse a number. Times are milliseconds since the Unix epoch.
+// Facts about builds, in the past tense. Stored events and old processes rely on them: add fields, never reuse a number. Times are milliseconds since the Unix epoch.
 
 package eventsv1
 
@@ -188,7 +187,7 @@ func (x *BuildQueued) GetQueuedAtMs() int64 {
 	return 0
 }
 
-// BuildAssigned: a worker claimed the attempt and holds its lease from now on.
+// BuildAssigned: a worker claimed the attempt and holds its lease.
 type BuildAssigned struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	BuildId      string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -198,7 +197,7 @@ type BuildAssigned struct {
 	Project      string                 `protobuf:"bytes,20,opt,name=project,proto3" json:"project,omitempty"`
 	// When the build was submitted: the difference is how long it waited, if this is its first attempt.
 	SubmittedAtMs int64 `protobuf:"varint,21,opt,name=submitted_at_ms,json=submittedAtMs,proto3" json:"submitted_at_ms,omitempty"`
-	// Seconds of silence forgiven until the holder names a stage; 0 from schedulers that do not say.
+	// Heartbeat timeout in seconds until the holder reports a stage; 0 from schedulers before this field.
 	TtlSeconds    int32 `protobuf:"varint,22,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -361,7 +360,7 @@ type BuildStageChanged struct {
 	Stage    string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
 	AtMs     int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	Project  string                 `protobuf:"bytes,20,opt,name=project,proto3" json:"project,omitempty"`
-	// Seconds of silence forgiven in this stage; 0 from schedulers that do not say.
+	// Heartbeat timeout of this stage in seconds; 0 from schedulers before this field.
 	TtlSeconds int32 `protobuf:"varint,21,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	// The stage that ended with it, and when that began; empty for the first.
 	EndedStage     string `protobuf:"bytes,22,opt,name=ended_stage,json=endedStage,proto3" json:"ended_stage,omitempty"`
@@ -463,7 +462,7 @@ func (x *BuildStageChanged) GetEndedStageAtMs() int64 {
 	return 0
 }
 
-// Life is what an ended build was: enough to count it without asking anybody.
+// Life summarises an ended build: enough to count it without another request.
 type Life struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
@@ -471,7 +470,7 @@ type Life struct {
 	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
 	Profile       string                 `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
 	SubmittedAtMs int64                  `protobuf:"varint,5,opt,name=submitted_at_ms,json=submittedAtMs,proto3" json:"submitted_at_ms,omitempty"`
-	// Of the last attempt; 0 if it never came to that.
+	// Of the last attempt; 0 if there was none.
 	AssignedAtMs int64 `protobuf:"varint,6,opt,name=assigned_at_ms,json=assignedAtMs,proto3" json:"assigned_at_ms,omitempty"`
 	StartedAtMs  int64 `protobuf:"varint,7,opt,name=started_at_ms,json=startedAtMs,proto3" json:"started_at_ms,omitempty"`
 	// The last stage and when it began; empty if none was named.
@@ -659,7 +658,7 @@ func (x *BuildCompleted) GetLife() *Life {
 	return nil
 }
 
-// BuildFailed: final; the build failed by itself or its attempts are used up.
+// BuildFailed: final; the build failed, or its attempts are used up.
 type BuildFailed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -822,7 +821,7 @@ func (x *BuildCancelled) GetLife() *Life {
 	return nil
 }
 
-// BuildStalled: the monitor confirmed that the holder of this attempt is silent for longer than its stage allows.
+// BuildStalled: the monitor confirmed that the heartbeat timeout of this attempt has passed.
 type BuildStalled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -899,7 +898,7 @@ func (x *BuildStalled) GetSilentSinceMs() int64 {
 	return 0
 }
 
-// BuildRetried: an attempt was lost to the infrastructure and the next one waits.
+// BuildRetried: an attempt ended with an infrastructure failure and the next one waits.
 type BuildRetried struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	BuildId     string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -1001,7 +1000,7 @@ func (x *BuildRetried) GetAssignedAtMs() int64 {
 	return 0
 }
 
-// BuildWaiting: a build has waited for longer than the alert's time. Told once for each build.
+// BuildWaiting: a build has waited for longer than the alert's time. Published once for each build.
 type BuildWaiting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -1095,7 +1094,7 @@ func (x *BuildWaiting) GetReason() string {
 	return ""
 }
 
-// ObjectRef names stored bytes: the owner of the place is the artifact service.
+// ObjectRef names stored bytes of the artifact service.
 type ObjectRef struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	ObjectId string                 `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`

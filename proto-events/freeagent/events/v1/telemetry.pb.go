@@ -22,24 +22,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Telemetry is a sample of what a running build uses, published on fa.telemetry.<worker>.<build>.
+// Telemetry is a sample of the resources that a running build uses, published on fa.telemetry.<worker>.<build>.
 type Telemetry struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt  int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	WorkerId string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	// When it was sent. The clock of a build machine is not believed: what counts is when the stream took it.
+	// When it was sent. The time that counts is when the stream stored it, because the clock of a build machine may be wrong.
 	AtMs  int64  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	Stage string `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"`
 	// Percent of one core: 400 is four cores busy. Absent if it was not measured.
 	CpuPercent *float64 `protobuf:"fixed64,6,opt,name=cpu_percent,json=cpuPercent,proto3,oneof" json:"cpu_percent,omitempty"`
 	MemoryMb   *float64 `protobuf:"fixed64,7,opt,name=memory_mb,json=memoryMb,proto3,oneof" json:"memory_mb,omitempty"`
-	// The scripts of API v1 say a quarter of what is used.
+	// The scripts of API v1 report a quarter of the memory in use.
 	MemoryUnreliable bool     `protobuf:"varint,8,opt,name=memory_unreliable,json=memoryUnreliable,proto3" json:"memory_unreliable,omitempty"`
 	DiskPercent      *float64 `protobuf:"fixed64,9,opt,name=disk_percent,json=diskPercent,proto3,oneof" json:"disk_percent,omitempty"`
 	Processes        *int64   `protobuf:"varint,10,opt,name=processes,proto3,oneof" json:"processes,omitempty"`
 	UptimeSeconds    int64    `protobuf:"varint,11,opt,name=uptime_seconds,json=uptimeSeconds,proto3" json:"uptime_seconds,omitempty"`
-	// Seconds of silence forgiven in this stage; 0 from senders that do not know the stage for certain.
+	// Heartbeat timeout of this stage in seconds; 0 from senders that are not certain of the stage.
 	TtlSeconds    int32 `protobuf:"varint,20,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

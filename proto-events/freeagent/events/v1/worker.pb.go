@@ -107,7 +107,7 @@ func (x *WorkerRegistered) GetAtMs() int64 {
 	return 0
 }
 
-// WorkerOnline: the worker speaks (again).
+// WorkerOnline: the worker has sent a heartbeat (again).
 type WorkerOnline struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -160,7 +160,7 @@ func (x *WorkerOnline) GetAtMs() int64 {
 	return 0
 }
 
-// WorkerOffline: the worker's own heartbeat expired and stayed away.
+// WorkerOffline: the worker's own heartbeat expired and did not come back.
 type WorkerOffline struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -213,7 +213,7 @@ func (x *WorkerOffline) GetAtMs() int64 {
 	return 0
 }
 
-// Heartbeat is the value of a key in the heartbeats bucket; writing it is what keeps a lease.
+// Heartbeat is the value of a key in the heartbeats bucket; writing it renews a lease.
 type Heartbeat struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -221,10 +221,10 @@ type Heartbeat struct {
 	BuildId string `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt int32  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Stage   string `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
-	// Seconds for which silence is forgiven: the TTL the key was written with.
+	// The heartbeat timeout in seconds: the TTL that the key was written with.
 	TtlSeconds int32 `protobuf:"varint,5,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	AtMs       int64 `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	// The longest time without a sign of life that this beat ends, by the sender's own clock; 0 on the first.
+	// The longest silence that this heartbeat ends, by the sender's clock; 0 on the first.
 	SilenceMs     int64 `protobuf:"varint,20,opt,name=silence_ms,json=silenceMs,proto3" json:"silence_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,17 +309,17 @@ func (x *Heartbeat) GetSilenceMs() int64 {
 	return 0
 }
 
-// LogChunk is consecutive lines of one attempt's log. The numbers are gapless: a chunk starts where the one before ended.
+// LogChunk is consecutive lines of one attempt's log. The numbers are gapless: a chunk starts where the previous one ended.
 type LogChunk struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Number of the first line, from 1. 0 on lines that the control plane itself adds ("Build submitted"), and on those that a
-	// gateway takes from a worker of API v1. A writer numbers all of its lines or none; what comes without a number behind a numbered
-	// one of the same writer and attempt is beyond the limit of the log.
+	// Number of the first line, from 1. 0 on lines of the control plane ("Build submitted"), and on those that a gateway accepts from a
+	// worker of API v1. A writer numbers all of its lines or none; a line without a number after a numbered one of the same writer and
+	// attempt is beyond the limit of the log.
 	FirstLine int64      `protobuf:"varint,3,opt,name=first_line,json=firstLine,proto3" json:"first_line,omitempty"`
 	Lines     []*LogLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
-	// The build has ended: whoever follows the log may stop. (A later retry still adds its line.)
+	// The build has ended: subscribers of the log may stop. (A later retry still adds its line.)
 	Last          bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -459,7 +459,7 @@ func (x *LogLine) GetText() string {
 	return ""
 }
 
-// Control is what the control plane tells a running worker.
+// Control is an order of the control plane to a running worker.
 type Control struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Order:
@@ -603,7 +603,7 @@ func (x *CancelBuild) GetReason() string {
 	return ""
 }
 
-// Drain: take no further build, finish what runs.
+// Drain: claim no further build, finish those that run.
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -640,7 +640,7 @@ func (*Drain) Descriptor() ([]byte, []int) {
 	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
-// Wake: hand-outs lie unclaimed in this lane. Workers that were turned away at its full queue pull again.
+// Wake: this lane has unclaimed hand-outs. Workers that were turned away at its full queue pull again.
 type Wake struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: freeagent/ingest/v1/ingest.proto
 
-// Requests to the gateways. Each travels as a NATS request on fa.ingest.<verb>; any gateway answers, since all share one database.
+// Requests to the gateways. Each travels as a NATS request on fa.ingest.<verb>; any gateway answers, because all share one database.
 
 package ingestv1
 
@@ -23,13 +23,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ExpireBuildsRequest deletes what gateways keep of builds that the scheduler has let go: deliveries to webhooks, sizes of logs,
-// submits that were not answered.
+// ExpireBuildsRequest deletes what gateways store about expired builds: deliveries to webhooks, sizes of logs, submits that were not
+// answered.
 type ExpireBuildsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.
 	BuildIds []string `protobuf:"bytes,1,rep,name=build_ids,json=buildIds,proto3" json:"build_ids,omitempty"`
-	// The last trace goes as well: idempotency keys, sessions and access tokens that name a build.
+	// Also delete the trace: idempotency keys, sessions and access tokens that name a build.
 	Forget        bool `protobuf:"varint,2,opt,name=forget,proto3" json:"forget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -115,7 +115,7 @@ func (*ExpireBuildsResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_ingest_v1_ingest_proto_rawDescGZIP(), []int{1}
 }
 
-// ForgetWorkersRequest deletes the credentials of workers that are long gone. Those that were revoked stay.
+// ForgetWorkersRequest deletes the credentials of workers that the scheduler has removed. Those that were revoked stay.
 type ForgetWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.

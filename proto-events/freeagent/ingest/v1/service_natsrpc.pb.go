@@ -18,7 +18,7 @@ func NewIngestServiceClient(caller natsrpc.Caller) IngestServiceClient {
 	return IngestServiceClient{caller}
 }
 
-// ExpireBuilds deletes what gateways hold of builds.
+// ExpireBuilds deletes what gateways store about builds.
 func (c IngestServiceClient) ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error) {
 	resp := new(ExpireBuildsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "ingest", Name: "expire_builds"}, req, resp); err != nil {
@@ -38,7 +38,7 @@ func (c IngestServiceClient) ForgetWorkers(ctx context.Context, req *ForgetWorke
 
 // IngestServiceServer answers the requests of IngestService.
 type IngestServiceServer interface {
-	// ExpireBuilds deletes what gateways hold of builds.
+	// ExpireBuilds deletes what gateways store about builds.
 	ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error)
 	// ForgetWorkers deletes the credentials of workers.
 	ForgetWorkers(ctx context.Context, req *ForgetWorkersRequest) (*ForgetWorkersResponse, error)

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ExpireBuildsRequest deletes the telemetry of builds that the scheduler has let go. The figures of days stay.
+// ExpireBuildsRequest deletes the telemetry of expired builds. The statistics by day stay.
 type ExpireBuildsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.
@@ -103,7 +103,7 @@ func (*ExpireBuildsResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_monitor_v1_expire_proto_rawDescGZIP(), []int{1}
 }
 
-// ForgetWorkersRequest deletes the diagnostic reports of workers that are long gone.
+// ForgetWorkersRequest deletes the diagnostic reports of workers that the scheduler has removed.
 type ForgetWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.

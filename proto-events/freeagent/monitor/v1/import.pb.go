@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: freeagent/monitor/v1/import.proto
 
-// Requests that take over what another controller measured, and give it back. Each may be sent again. What was taken over is not
-// swept by age.
+// Requests that import the legacy controller's measurements and export them again. Each may be sent again. Imported data is not swept
+// by age.
 
 package monitorv1
 
@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Snapshot is a worker's CPU and memory at one moment, as the former controller kept it.
+// Snapshot is a worker's CPU and memory at one moment, as the legacy controller stored it.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number there: a snapshot of the same build and number is the same.
@@ -158,7 +158,7 @@ func (x *ImportSnapshotsRequest) GetCheck() bool {
 
 type ImportSnapshotsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were not there, were there and say the same, and were there and say something else.
+	// How many were new, existed and are equal, and existed and are different.
 	Added         int64 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
 	Present       int64 `protobuf:"varint,2,opt,name=present,proto3" json:"present,omitempty"`
 	Differ        int64 `protobuf:"varint,3,opt,name=differ,proto3" json:"differ,omitempty"`
@@ -217,7 +217,7 @@ func (x *ImportSnapshotsResponse) GetDiffer() int64 {
 	return 0
 }
 
-// ExportSnapshotsRequest reads what was taken over, then what was measured here since (its number is 0).
+// ExportSnapshotsRequest reads imported snapshots, then those measured here since (their number is 0).
 type ExportSnapshotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next of an earlier answer; empty for the beginning.

@@ -24,14 +24,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Report is what a worker found out about its own health.
+// Report is a worker's report about its own health.
 type Report struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	WorkerId string                 `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	// healthy, warning or critical.
 	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	// When it arrived: the worker's clock is not believed.
+	// When it arrived, because the worker's clock may be wrong.
 	RunAtMs    int64 `protobuf:"varint,4,opt,name=run_at_ms,json=runAtMs,proto3" json:"run_at_ms,omitempty"`
 	DurationMs int64 `protobuf:"varint,5,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
 	AutoFixed  bool  `protobuf:"varint,6,opt,name=auto_fixed,json=autoFixed,proto3" json:"auto_fixed,omitempty"`
@@ -307,7 +307,7 @@ func (x *ListReportsResponse) GetReports() []*Report {
 	return nil
 }
 
-// UsageRequest asks what the samples of all builds say.
+// UsageRequest asks for the mean usage of all builds.
 type UsageRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -349,7 +349,7 @@ type UsageResponse struct {
 	// Mean of all samples, in percent of one core; 0 without samples.
 	MeanCpuPercent float64 `protobuf:"fixed64,1,opt,name=mean_cpu_percent,json=meanCpuPercent,proto3" json:"mean_cpu_percent,omitempty"`
 	Samples        int64   `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"`
-	// Samples that said what cannot be, or spoke in another's name, and were not stored.
+	// Samples that were impossible or named another worker, and were not stored.
 	Dropped       int64 `protobuf:"varint,20,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -406,7 +406,7 @@ func (x *UsageResponse) GetDropped() int64 {
 	return 0
 }
 
-// TelemetryRequest asks for what a build used.
+// TelemetryRequest asks for the resources that a build used.
 type TelemetryRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -482,7 +482,7 @@ type TelemetryResponse struct {
 	// In the order of time, at most 2,000.
 	Points            []*TelemetryPoint `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
 	ResolutionSeconds int32             `protobuf:"varint,2,opt,name=resolution_seconds,json=resolutionSeconds,proto3" json:"resolution_seconds,omitempty"`
-	// There was more than fits: the points stop before to_ms.
+	// There were more points than fit: they stop before to_ms.
 	Cut           bool `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -539,7 +539,7 @@ func (x *TelemetryResponse) GetCut() bool {
 	return false
 }
 
-// TelemetryPoint is the mean, and the most, of the samples from at_ms on.
+// TelemetryPoint has the means and maxima of the samples from at_ms on.
 type TelemetryPoint struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	AtMs    int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
@@ -665,7 +665,7 @@ func (x *TelemetryPoint) GetProcesses() float64 {
 	return 0
 }
 
-// StatsRequest asks for the figures of whole days, UTC.
+// StatsRequest asks for statistics of whole days, UTC.
 type StatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 2026-11-26; both inclusive, at most 400 days.
@@ -805,7 +805,7 @@ type DayStats struct {
 	Completed int64                  `protobuf:"varint,3,opt,name=completed,proto3" json:"completed,omitempty"`
 	Failed    int64                  `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
 	Cancelled int64                  `protobuf:"varint,5,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
-	// Attempts that the infrastructure lost.
+	// Attempts that ended with an infrastructure failure.
 	LostAttempts int64 `protobuf:"varint,6,opt,name=lost_attempts,json=lostAttempts,proto3" json:"lost_attempts,omitempty"`
 	// From assignment to the end, of builds that completed or failed.
 	Duration *Spread `protobuf:"bytes,7,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -956,7 +956,7 @@ func (x *StageStats) GetDuration() *Spread {
 type WorkerStats struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	// How long it held builds, in all.
+	// How long it held leases, in all.
 	BusyMs        int64 `protobuf:"varint,2,opt,name=busy_ms,json=busyMs,proto3" json:"busy_ms,omitempty"`
 	Attempts      int64 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1014,7 +1014,7 @@ func (x *WorkerStats) GetAttempts() int64 {
 	return 0
 }
 
-// Spread says how figures lie; the quantiles are right to a tenth.
+// Spread describes durations; the quantiles are accurate to a tenth.
 type Spread struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
@@ -1164,7 +1164,7 @@ func (x *TodayResponse) GetCompleted() int64 {
 	return 0
 }
 
-// RebuildStatsRequest has the figures counted anew from the events that there still are.
+// RebuildStatsRequest counts the statistics again from the stored events.
 type RebuildStatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1203,7 +1203,7 @@ func (*RebuildStatsRequest) Descriptor() ([]byte, []int) {
 
 type RebuildStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first day that is counted anew.
+	// The first day that is counted again.
 	FromDay       string `protobuf:"bytes,1,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1336,7 +1336,7 @@ func (x *HealthResponse) GetWorkers() []*Health {
 	return nil
 }
 
-// Health is drawn from a worker's reports of the last week, the newer the heavier.
+// Health is the mean of a worker's reports of the last week; newer ones weigh more.
 type Health struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`

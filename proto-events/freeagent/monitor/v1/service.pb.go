@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: freeagent/monitor/v1/service.proto
 
-// Each method is a NATS request on fa.monitor.<method>, the method in snake case. Requests may arrive twice: a repeat is answered as
-// the first was.
+// Each method is a NATS request on fa.monitor.<method>, the method in snake case. Requests may arrive twice: a repeat gets the same
+// answer.
 
 package monitorv1
 

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: freeagent/scheduler/v1/import.proto
 
-// Requests that take over what another controller knew, and give it back. Ids and times are kept. Each may be sent again: what is
-// there already is left as it is, and the answer says whether it is the same.
+// Requests that import the legacy controller's data and export it again. Ids and times are kept. Each may be sent again: existing data
+// stays as it is, and the answer says whether it is the same.
 
 package schedulerv1
 
@@ -29,11 +29,11 @@ type Found_Outcome int32
 
 const (
 	Found_OUTCOME_UNSPECIFIED Found_Outcome = 0
-	// It was not there; it is now, unless the request only checks.
+	// It was new and was stored, unless the request only checks.
 	Found_OUTCOME_ADDED Found_Outcome = 1
-	// It was there, and says the same.
+	// It existed and is equal.
 	Found_OUTCOME_PRESENT Found_Outcome = 2
-	// It was there, and says something else: note tells what. It is left as it is.
+	// It existed and is different; note says how. It stays as it is.
 	Found_OUTCOME_DIFFERS Found_Outcome = 3
 )
 
@@ -80,7 +80,7 @@ func (Found_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// Found says what became of one thing of an import, in the order of the request.
+// Found is the outcome for one item of an import, in the order of the request.
 type Found struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       Found_Outcome          `protobuf:"varint,1,opt,name=outcome,proto3,enum=freeagent.scheduler.v1.Found_Outcome" json:"outcome,omitempty"`
@@ -133,18 +133,18 @@ func (x *Found) GetNote() string {
 	return ""
 }
 
-// ImportBuildsRequest takes over builds, oldest first. They stand before all builds of our own in lists.
+// ImportBuildsRequest imports builds, oldest first. In lists they are older than all builds of our own.
 //
 // One that ended (completed, failed, cancelled) becomes history: no event is published. One in state pending is queued here:
-// what the other controller did of it is attempt 1 (recorded if it names a worker), ours begin at attempt 2.
+// the legacy controller's work is attempt 1 (recorded if it names a worker), ours begin at attempt 2.
 type ImportBuildsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. seq, attempt, position and the like are not read.
 	Builds []*Build `protobuf:"bytes,1,rep,name=builds,proto3" json:"builds,omitempty"`
-	// Only say what would be done.
+	// Only report what would be done.
 	Check bool `protobuf:"varint,2,opt,name=check,proto3" json:"check,omitempty"`
-	// What the other controller logged of builds that wait here: it goes before the first line of ours. That of builds that ended
-	// is an object of the artifact service.
+	// The legacy controller's log lines of waiting builds; they come before our first line. The log of an ended build is an object of
+	// the artifact service.
 	Logs          []*v1.LogChunk `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -245,7 +245,7 @@ func (x *ImportBuildsResponse) GetFound() []*Found {
 	return nil
 }
 
-// ImportWorkersRequest takes over workers. Each is offline until it speaks.
+// ImportWorkersRequest imports workers. Each is offline until it polls.
 type ImportWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500.
@@ -451,7 +451,7 @@ func (x *ExportBuildsResponse) GetNextAfterSeq() int64 {
 	return 0
 }
 
-// ExportWorkersRequest reads every worker, by id, those that a list merges too.
+// ExportWorkersRequest reads every worker by id, including those that a list merges.
 type ExportWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only workers after this id.

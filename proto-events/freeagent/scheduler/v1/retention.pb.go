@@ -23,11 +23,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// RetentionPolicy says which ended builds expire. A limit of 0 is none. What ended within the last hour, and pinned builds,
+// RetentionPolicy says which ended builds expire. A limit of 0 means no limit. Builds that ended within the last hour and pinned builds
 // never expire.
 type RetentionPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty for the farm's, which holds for every project without a policy of its own.
+	// Empty for the farm's policy, which applies to every project without its own.
 	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	// Age since a build's end, in seconds.
 	MaxAgeSeconds int64 `protobuf:"varint,2,opt,name=max_age_seconds,json=maxAgeSeconds,proto3" json:"max_age_seconds,omitempty"`
@@ -39,12 +39,12 @@ type RetentionPolicy struct {
 	FarmBytes int64 `protobuf:"varint,5,opt,name=farm_bytes,json=farmBytes,proto3" json:"farm_bytes,omitempty"`
 	// Keep the last successful build of each branch, platform and profile.
 	KeepLastSuccessful bool `protobuf:"varint,6,opt,name=keep_last_successful,json=keepLastSuccessful,proto3" json:"keep_last_successful,omitempty"`
-	// Only for so many seconds after its end; 0 is for ever.
+	// Only for so many seconds after its end; 0 means for ever.
 	KeepLastSeconds int64 `protobuf:"varint,7,opt,name=keep_last_seconds,json=keepLastSeconds,proto3" json:"keep_last_seconds,omitempty"`
-	// Forget workers that were not seen for so many seconds. Only the farm's policy has it.
+	// Remove workers that were not seen for so many seconds. Only the farm's policy has it.
 	WorkerAgeSeconds int64 `protobuf:"varint,8,opt,name=worker_age_seconds,json=workerAgeSeconds,proto3" json:"worker_age_seconds,omitempty"`
 	SetAtMs          int64 `protobuf:"varint,9,opt,name=set_at_ms,json=setAtMs,proto3" json:"set_at_ms,omitempty"`
-	// Nothing expires by it before.
+	// The policy takes effect at this time.
 	EffectiveAtMs int64 `protobuf:"varint,10,opt,name=effective_at_ms,json=effectiveAtMs,proto3" json:"effective_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -193,13 +193,13 @@ type GetRetentionResponse struct {
 	// Those of projects, by name.
 	Projects  []*RetentionPolicy `protobuf:"bytes,2,rep,name=projects,proto3" json:"projects,omitempty"`
 	LastSweep *RetentionSweep    `protobuf:"bytes,3,opt,name=last_sweep,json=lastSweep,proto3" json:"last_sweep,omitempty"`
-	// Expired builds of which another service still holds something.
+	// Expired builds whose data another service has not deleted yet.
 	Cleaning int64 `protobuf:"varint,4,opt,name=cleaning,proto3" json:"cleaning,omitempty"`
-	// Expired builds of which a trace is kept, and for how many seconds it is.
+	// Expired builds with a trace, and for how many seconds a trace is kept.
 	Expired      int64 `protobuf:"varint,5,opt,name=expired,proto3" json:"expired,omitempty"`
 	TraceSeconds int64 `protobuf:"varint,6,opt,name=trace_seconds,json=traceSeconds,proto3" json:"trace_seconds,omitempty"`
 	Pinned       int64 `protobuf:"varint,7,opt,name=pinned,proto3" json:"pinned,omitempty"`
-	// Seconds from a change of policy to the first sweep by it.
+	// Seconds from a change of policy until it takes effect.
 	NoticeSeconds int64 `protobuf:"varint,8,opt,name=notice_seconds,json=noticeSeconds,proto3" json:"notice_seconds,omitempty"`
 	// When something changes next, for people; empty if nothing does.
 	Notice        string `protobuf:"bytes,9,opt,name=notice,proto3" json:"notice,omitempty"`
@@ -300,7 +300,7 @@ func (x *GetRetentionResponse) GetNotice() string {
 	return ""
 }
 
-// RetentionSweep is what a sweep did; its times are 0 if there was none.
+// RetentionSweep is the result of a sweep; its times are 0 if there was none.
 type RetentionSweep struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	BeganAtMs int64                  `protobuf:"varint,1,opt,name=began_at_ms,json=beganAtMs,proto3" json:"began_at_ms,omitempty"`
@@ -308,7 +308,7 @@ type RetentionSweep struct {
 	Builds    int64                  `protobuf:"varint,3,opt,name=builds,proto3" json:"builds,omitempty"`
 	Bytes     int64                  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Workers   int64                  `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`
-	// Why it did not finish; the next one goes on.
+	// Why it did not finish; the next sweep continues.
 	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -390,7 +390,7 @@ func (x *RetentionSweep) GetError() string {
 type SetRetentionRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Policy *RetentionPolicy       `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	// Remove it instead: the farm keeps everything, a project has the farm's.
+	// Remove the policy instead: then the farm keeps everything, and a project has the farm's policy.
 	Remove        bool `protobuf:"varint,2,opt,name=remove,proto3" json:"remove,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -485,11 +485,11 @@ func (x *SetRetentionResponse) GetPolicy() *RetentionPolicy {
 	return nil
 }
 
-// PlanRetentionRequest asks what would expire now if nothing had to wait, by the policies that there are or by a change of one.
+// PlanRetentionRequest asks which builds would expire if all policies took effect now, with or without a change of one.
 type PlanRetentionRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Change *SetRetentionRequest   `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
-	// Builds to be listed, the oldest; at most 500.
+	// Number of builds to list, oldest first; at most 500.
 	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -544,12 +544,12 @@ type PlanRetentionResponse struct {
 	Builds int64                  `protobuf:"varint,1,opt,name=builds,proto3" json:"builds,omitempty"`
 	// What deleting them frees.
 	Bytes int64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Not everything was measured: bytes leaves out some logs and results of lost attempts.
+	// bytes does not include some logs and results of lost attempts, which were not measured.
 	Estimated bool              `protobuf:"varint,3,opt,name=estimated,proto3" json:"estimated,omitempty"`
 	Workers   int64             `protobuf:"varint,4,opt,name=workers,proto3" json:"workers,omitempty"`
 	Projects  []*PlannedProject `protobuf:"bytes,5,rep,name=projects,proto3" json:"projects,omitempty"`
 	Oldest    []*PlannedBuild   `protobuf:"bytes,6,rep,name=oldest,proto3" json:"oldest,omitempty"`
-	// When the first of them may go; 0 if now.
+	// When the first of them may expire; 0 means now.
 	BeginsAtMs    int64 `protobuf:"varint,7,opt,name=begins_at_ms,json=beginsAtMs,proto3" json:"begins_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -781,7 +781,7 @@ func (x *PlannedBuild) GetRule() string {
 	return ""
 }
 
-// PinBuildRequest keeps a build whatever the policies say, or ends that.
+// PinBuildRequest pins or unpins a build. A pinned build does not expire.
 type PinBuildRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -940,7 +940,7 @@ func (x *Pin) GetNote() string {
 	return ""
 }
 
-// ExpiredBuild is what is left of a build that has expired.
+// ExpiredBuild is the trace of an expired build.
 type ExpiredBuild struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -955,7 +955,7 @@ type ExpiredBuild struct {
 	ExpiredAtMs   int64                  `protobuf:"varint,10,opt,name=expired_at_ms,json=expiredAtMs,proto3" json:"expired_at_ms,omitempty"`
 	// age, count, bytes or farm_bytes.
 	Rule string `protobuf:"bytes,11,opt,name=rule,proto3" json:"rule,omitempty"`
-	// The policy by which it went, for people.
+	// The policy that it expired by, for people.
 	Policy        string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -5,7 +5,7 @@
 // source: freeagent/scheduler/v1/scheduler.proto
 
 // Requests to the scheduler, the only writer of builds, attempts and workers.
-// Each travels as a NATS request on fa.scheduler.<verb>; those of workers on fa.scheduler.<verb>.<worker>,
+// Each is a NATS request on fa.scheduler.<verb>; those of workers on fa.scheduler.<verb>.<worker>,
 // so that NATS permissions alone stop a worker from speaking for another.
 
 package schedulerv1
@@ -33,11 +33,11 @@ const (
 	FinishRequest_OUTCOME_UNSPECIFIED FinishRequest_Outcome = 0
 	// The result was uploaded and is durable.
 	FinishRequest_OUTCOME_COMPLETED FinishRequest_Outcome = 1
-	// The build failed by itself: it is not tried again.
+	// The build failed: there is no other attempt.
 	FinishRequest_OUTCOME_FAILED FinishRequest_Outcome = 2
-	// The worker or its surroundings failed: another worker tries again.
+	// Infrastructure failure: another worker tries.
 	FinishRequest_OUTCOME_INFRASTRUCTURE FinishRequest_Outcome = 3
-	// The worker stops and hands the build back unharmed: not counted as a failed attempt.
+	// The worker stops and releases the lease: not counted as a failed attempt.
 	FinishRequest_OUTCOME_HANDED_BACK FinishRequest_Outcome = 4
 )
 
@@ -86,12 +86,12 @@ func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34, 0}
 }
 
-// Origin says which commit a build is of; each may be empty.
+// Origin names the commit of a build; each field may be empty.
 type Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// owner/name.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// The whole id, in lower-case hexadecimal.
+	// The full id, in lower-case hexadecimal.
 	Commit        string `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
 	Branch        string `protobuf:"bytes,3,opt,name=branch,proto3" json:"branch,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -185,9 +185,9 @@ type Build struct {
 	Seq int64 `protobuf:"varint,25,opt,name=seq,proto3" json:"seq,omitempty"`
 	// When a waiting build is expected to start; 0 if that cannot be known.
 	ExpectedStartMs int64 `protobuf:"varint,26,opt,name=expected_start_ms,json=expectedStartMs,proto3" json:"expected_start_ms,omitempty"`
-	// Seconds of silence forgiven in its present stage, if that is not the configuration's.
+	// Heartbeat timeout of its present stage in seconds, if that is not the configuration's.
 	StageTtlSeconds int32 `protobuf:"varint,40,opt,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty"`
-	// What the submitter said; absent if that was nothing.
+	// As the submitter reported; absent without a report.
 	Origin        *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -421,7 +421,7 @@ func (x *Build) GetOrigin() *Origin {
 
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the caller, so that a repeat of the request is the same build.
+	// Chosen by the caller, so that a repeated request is the same build.
 	BuildId  string `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Project  string `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
 	Platform string `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
@@ -432,7 +432,7 @@ type SubmitRequest struct {
 	Source  *v1.ObjectRef `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
 	Certs   *v1.ObjectRef `protobuf:"bytes,8,opt,name=certs,proto3" json:"certs,omitempty"`
 	RetryOf string        `protobuf:"bytes,9,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
-	// Warnings of the gateway's for the build's log.
+	// Warnings of the gateway for the build's log.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	// Cancel unfinished builds of another revision of the same project, branch, platform and profile.
 	Supersede     bool    `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
@@ -558,9 +558,9 @@ func (x *SubmitRequest) GetOrigin() *Origin {
 type SubmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
-	// What the submitter should know at once, e.g. that no connected worker can do the platform.
+	// Warnings for the submitter, e.g. that no connected worker can build the platform.
 	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// The builds that this one superseded: they are cancelled.
+	// The builds that this one superseded and cancelled.
 	Superseded []string `protobuf:"bytes,3,rep,name=superseded,proto3" json:"superseded,omitempty"`
 	// The build was submitted before: this is the answer to a repeat.
 	Replayed      bool `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`
@@ -629,9 +629,9 @@ func (x *SubmitResponse) GetReplayed() bool {
 type GetRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	// The build's row alone: no attempts, position or reason to wait.
+	// Only the build's row: no attempts, position or reason to wait.
 	Brief bool `protobuf:"varint,2,opt,name=brief,proto3" json:"brief,omitempty"`
-	// Answer with what is left of a build that has expired; else such a build is unknown.
+	// Return the trace of an expired build. Without it an expired build is unknown.
 	Expired       bool `protobuf:"varint,60,opt,name=expired,proto3" json:"expired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -690,12 +690,12 @@ func (x *GetRequest) GetExpired() bool {
 
 type GetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent of a build that has expired.
+	// Absent for an expired build.
 	Build    *Build     `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
 	Attempts []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// Only if the request asks for it.
 	Expired *ExpiredBuild `protobuf:"bytes,60,opt,name=expired,proto3" json:"expired,omitempty"`
-	// Absent if it is not pinned, and of a brief request.
+	// Absent if it is not pinned, and in the answer to a brief request.
 	Pin           *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -759,7 +759,7 @@ func (x *GetResponse) GetPin() *Pin {
 	return nil
 }
 
-// Attempt is one hand-out of a build.
+// Attempt is one try of one worker at a build.
 type Attempt struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Number      int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -1108,7 +1108,7 @@ func (x *CancelResponse) GetBuild() *Build {
 	return nil
 }
 
-// SummaryRequest asks for the queue's figures.
+// SummaryRequest asks how many builds wait and run.
 type SummaryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1152,7 +1152,7 @@ type SummaryResponse struct {
 	// Both together.
 	Total         int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	WorkersOnline int64 `protobuf:"varint,4,opt,name=workers_online,json=workersOnline,proto3" json:"workers_online,omitempty"`
-	// What administrators should know, for people; empty if there is nothing.
+	// Notice for administrators; may be empty.
 	Notice        string `protobuf:"bytes,60,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,8 +1234,8 @@ type RegisterWorkerRequest struct {
 	Slots   int32             `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	Labels  map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Version string            `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	// It has no connection to the bus: the gateway polls, and says what it does, on its behalf. It counts as one that is free
-	// only while it asks, so builds are not put on offer for it.
+	// It has no connection to the bus: the gateway polls and reports on its behalf. Its slots count only while it polls, so the
+	// scheduler releases no builds for it.
 	Polls         bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1363,7 +1363,7 @@ func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
 }
 
-// WithdrawWorkerRequest takes a worker out that says goodbye: what it holds goes back to the queue at once, uncounted.
+// WithdrawWorkerRequest removes a worker that unregisters: its builds return to the queue at once, and no attempt counts as lost.
 type WithdrawWorkerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -1444,7 +1444,7 @@ func (*WithdrawWorkerResponse) Descriptor() ([]byte, []int) {
 	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
 }
 
-// PollRequest asks for a build on behalf of a worker that polls. It is the claim as well.
+// PollRequest claims a build for a worker that polls.
 type PollRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -1491,11 +1491,11 @@ func (x *PollRequest) GetWorkerId() string {
 
 type PollResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it holds: given now, or earlier if that answer may not have arrived. Absent when there is nothing for it.
+	// The build that it holds: assigned now, or earlier if that answer may be lost. Absent if no build waits for it.
 	Build *Build `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
-	// Seconds after which the build is killed, whatever it does.
+	// Timeout of the build in seconds.
 	TimeoutSeconds int64 `protobuf:"varint,2,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	// Stage name to seconds of silence forgiven.
+	// Heartbeat timeouts: stage name to seconds.
 	StageTtlSeconds map[string]int32 `protobuf:"bytes,3,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1741,7 +1741,7 @@ func (x *GetWorkerRequest) GetWorkerId() string {
 type GetWorkerResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Worker *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
-	// Attempts of its own that ended so.
+	// Its attempts that ended so.
 	Completed     int64 `protobuf:"varint,2,opt,name=completed,proto3" json:"completed,omitempty"`
 	Failed        int64 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1800,7 +1800,7 @@ func (x *GetWorkerResponse) GetFailed() int64 {
 }
 
 // ListWorkersRequest asks for workers, those online first, then the last seen. Of several with one name that are offline,
-// only the last seen is listed: the former worker app registers anew at each start.
+// only the last seen is listed, because the legacy worker app registers again at each start.
 type ListWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500; 0 means 500.
@@ -1890,10 +1890,10 @@ func (x *ListWorkersResponse) GetWorkers() []*Worker {
 	return nil
 }
 
-// StatsRequest asks for the figures of the whole farm.
+// StatsRequest asks for statistics of the whole farm.
 type StatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller knows from elsewhere how many completed today: the one figure that takes long to count.
+	// The caller does not need completed_today, the one count that takes long.
 	WithoutToday  bool `protobuf:"varint,20,opt,name=without_today,json=withoutToday,proto3" json:"without_today,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2023,18 +2023,18 @@ func (x *StatsResponse) GetBuildMs() int64 {
 	return 0
 }
 
-// SyncRequest is a worker's first word on a connection, repeated now and then: what it holds. What it names and does not
-// hold any more is in the answer.
+// SyncRequest lists the leases that a worker holds. The worker sends it first on each connection and repeats it now and then. The
+// answer lists those that it has lost.
 type SyncRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	Holding  []*Lease               `protobuf:"bytes,2,rep,name=holding,proto3" json:"holding,omitempty"`
 	// Slots may change between two connections; 0 leaves them.
 	Slots int32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
-	// The worker's process has just begun: what it was thought to hold and does not name is given to others at once. Not set
-	// later, when a claim whose answer is under way would be taken for forgotten.
+	// The worker's process has just started: it loses the leases that it does not list. Not set later, because a claim whose answer
+	// is still on its way would be lost too.
 	Fresh bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
-	// The worker takes no further build and stops when those that run are done: its free slots do not count.
+	// The worker claims no further build and stops when its builds are done: its free slots do not count.
 	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// The worker's process ends now: it is offline at once, not only when its heartbeat has expired.
 	Leaving       bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
@@ -2117,7 +2117,7 @@ func (x *SyncRequest) GetLeaving() bool {
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lost  []*Lease               `protobuf:"bytes,1,rep,name=lost,proto3" json:"lost,omitempty"`
-	// How often the worker speaks while it waits for builds; not set by a scheduler from before it was said.
+	// How often the worker sends messages while it waits for builds; absent from schedulers before this field.
 	Pace          *Pace `protobuf:"bytes,2,opt,name=pace,proto3" json:"pace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2167,13 +2167,13 @@ func (x *SyncResponse) GetPace() *Pace {
 	return nil
 }
 
-// Pace is how often a waiting worker speaks: the more workers there are, the seldomer each. Seconds.
+// Pace has the intervals of a waiting worker in seconds: idle workers back off as the fleet grows.
 type Pace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Between two beats of its own key, and how long that key lasts.
+	// Between two heartbeats of its own key, and the TTL of that key.
 	BeatSeconds int32 `protobuf:"varint,1,opt,name=beat_seconds,json=beatSeconds,proto3" json:"beat_seconds,omitempty"`
 	TtlSeconds  int32 `protobuf:"varint,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
-	// Before it asks again where its pull was turned away.
+	// Before it pulls again after it was turned away.
 	AskSeconds int32 `protobuf:"varint,3,opt,name=ask_seconds,json=askSeconds,proto3" json:"ask_seconds,omitempty"`
 	// Between two syncs.
 	SyncSeconds   int32 `protobuf:"varint,4,opt,name=sync_seconds,json=syncSeconds,proto3" json:"sync_seconds,omitempty"`
@@ -2354,11 +2354,11 @@ func (x *ClaimRequest) GetAttempt() int32 {
 type ClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
-	// Seconds after which the build is killed, whatever it does.
+	// Timeout of the build in seconds.
 	TimeoutSeconds int64 `protobuf:"varint,2,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	// Stage name to seconds of silence forgiven.
+	// Heartbeat timeouts: stage name to seconds.
 	StageTtlSeconds map[string]int32 `protobuf:"bytes,3,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// What a build's own profile may ask for at most, in seconds; 0 from schedulers that do not say: then it may ask for nothing.
+	// Limits in seconds of what a build's profile may ask for; 0, from schedulers before this field, means that it may ask for nothing.
 	MaxTimeoutSeconds  int64 `protobuf:"varint,20,opt,name=max_timeout_seconds,json=maxTimeoutSeconds,proto3" json:"max_timeout_seconds,omitempty"`
 	MaxStageTtlSeconds int32 `protobuf:"varint,21,opt,name=max_stage_ttl_seconds,json=maxStageTtlSeconds,proto3" json:"max_stage_ttl_seconds,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -2430,16 +2430,16 @@ func (x *ClaimResponse) GetMaxStageTtlSeconds() int32 {
 	return 0
 }
 
-// StageRequest says that the holder entered a stage. The first one starts the build.
+// StageRequest reports that the holder entered a stage. The first one starts the build.
 type StageRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	BuildId  string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Stage    string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
-	// The build's own timeout, which its profile asked for, in seconds; 0 if it asked for none.
+	// The build timeout of its profile in seconds; 0 without one.
 	TimeoutSeconds int64 `protobuf:"varint,20,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	// Seconds of silence that its profile asked to be forgiven in this stage; 0 if it asked for none.
+	// The heartbeat timeout of its profile for this stage in seconds; 0 without one.
 	TtlSeconds    int32 `protobuf:"varint,21,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2787,7 +2787,7 @@ func (x *CheckLeaseResponse) GetBuild() *Build {
 	return nil
 }
 
-// HandOut offers an attempt to workers. It is an invitation to claim the build, not the lease.
+// HandOut offers an attempt to workers. A worker that claims it gets the lease.
 type HandOut struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuildId       string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
@@ -2856,15 +2856,15 @@ func (x *HandOut) GetPlatform() string {
 	return ""
 }
 
-// Timeouts are what one project has instead of the configuration's. An absent figure leaves the configuration's.
+// Timeouts of one project. Absent ones are those of the configuration.
 type Timeouts struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
-	// Stage name to seconds of silence forgiven.
+	// Heartbeat timeouts: stage name to seconds.
 	StageTtlSeconds map[string]int32 `protobuf:"bytes,2,rep,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Seconds after which a build is killed, whatever it does; 0 leaves the configuration's.
+	// Seconds after which a build is killed, whatever it does; 0 means the configuration's.
 	TimeoutSeconds int64 `protobuf:"varint,3,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	// Seconds of waiting after which an alert is told; 0 leaves the configuration's, -1 is never.
+	// Seconds of waiting before an alert; 0 means the configuration's, -1 means never.
 	WaitAlertSeconds int64 `protobuf:"varint,4,opt,name=wait_alert_seconds,json=waitAlertSeconds,proto3" json:"wait_alert_seconds,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -2928,7 +2928,7 @@ func (x *Timeouts) GetWaitAlertSeconds() int64 {
 	return 0
 }
 
-// SetTimeoutsRequest replaces a project's timeouts; one without any figure removes them.
+// SetTimeoutsRequest replaces a project's timeouts; one without any timeout removes them.
 type SetTimeoutsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Timeouts      *Timeouts              `protobuf:"bytes,1,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
@@ -3065,9 +3065,9 @@ type GetTimeoutsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The project's own.
 	Own *Timeouts `protobuf:"bytes,1,opt,name=own,proto3" json:"own,omitempty"`
-	// What its builds have, the configuration's figures filled in.
+	// The timeouts of its builds: the project's, completed by the configuration's.
 	Effective *Timeouts `protobuf:"bytes,2,opt,name=effective,proto3" json:"effective,omitempty"`
-	// The most that may be asked for, in seconds.
+	// Limits in seconds.
 	MaxTimeoutSeconds  int64 `protobuf:"varint,3,opt,name=max_timeout_seconds,json=maxTimeoutSeconds,proto3" json:"max_timeout_seconds,omitempty"`
 	MaxStageTtlSeconds int32 `protobuf:"varint,4,opt,name=max_stage_ttl_seconds,json=maxStageTtlSeconds,proto3" json:"max_stage_ttl_seconds,omitempty"`
 	unknownFields      protoimpl.UnknownFields

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: freeagent/scheduler/v1/service.proto
 
-// Each method is a NATS request on fa.scheduler.<method>, the method in snake case. Requests may arrive twice: a repeat is answered as
-// the first was.
+// Each method is a NATS request on fa.scheduler.<method>, the method in snake case. Requests may arrive twice: a repeat gets the same
+// answer.
 // Methods of the worker service are on fa.scheduler.<method>.<worker id>, so that NATS permissions alone stop a worker from speaking
 // for another.
 

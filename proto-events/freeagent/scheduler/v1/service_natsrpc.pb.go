@@ -18,7 +18,7 @@ func NewSchedulerServiceClient(caller natsrpc.Caller) SchedulerServiceClient {
 	return SchedulerServiceClient{caller}
 }
 
-// Submit stores a build and puts it in line.
+// Submit stores a build and queues it.
 func (c SchedulerServiceClient) Submit(ctx context.Context, req *SubmitRequest) (*SubmitResponse, error) {
 	resp := new(SubmitResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "submit"}, req, resp); err != nil {
@@ -81,7 +81,7 @@ func (c SchedulerServiceClient) RegisterWorker(ctx context.Context, req *Registe
 	return resp, nil
 }
 
-// WithdrawWorker takes a worker out of the farm.
+// WithdrawWorker removes a worker from the farm.
 func (c SchedulerServiceClient) WithdrawWorker(ctx context.Context, req *WithdrawWorkerRequest) (*WithdrawWorkerResponse, error) {
 	resp := new(WithdrawWorkerResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "withdraw_worker"}, req, resp); err != nil {
@@ -171,7 +171,7 @@ func (c SchedulerServiceClient) ListRules(ctx context.Context, req *ListRulesReq
 	return resp, nil
 }
 
-// ImportBuilds stores builds of another controller.
+// ImportBuilds stores builds of the legacy controller.
 func (c SchedulerServiceClient) ImportBuilds(ctx context.Context, req *ImportBuildsRequest) (*ImportBuildsResponse, error) {
 	resp := new(ImportBuildsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "import_builds"}, req, resp); err != nil {
@@ -180,7 +180,7 @@ func (c SchedulerServiceClient) ImportBuilds(ctx context.Context, req *ImportBui
 	return resp, nil
 }
 
-// ImportWorkers stores workers of another controller.
+// ImportWorkers stores workers of the legacy controller.
 func (c SchedulerServiceClient) ImportWorkers(ctx context.Context, req *ImportWorkersRequest) (*ImportWorkersResponse, error) {
 	resp := new(ImportWorkersResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "import_workers"}, req, resp); err != nil {
@@ -234,7 +234,7 @@ func (c SchedulerServiceClient) PlanRetention(ctx context.Context, req *PlanRete
 	return resp, nil
 }
 
-// PinBuild keeps a build from expiring, or no longer does.
+// PinBuild pins or unpins a build.
 func (c SchedulerServiceClient) PinBuild(ctx context.Context, req *PinBuildRequest) (*PinBuildResponse, error) {
 	resp := new(PinBuildResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "pin_build"}, req, resp); err != nil {
@@ -245,7 +245,7 @@ func (c SchedulerServiceClient) PinBuild(ctx context.Context, req *PinBuildReque
 
 // SchedulerServiceServer answers the requests of SchedulerService.
 type SchedulerServiceServer interface {
-	// Submit stores a build and puts it in line.
+	// Submit stores a build and queues it.
 	Submit(ctx context.Context, req *SubmitRequest) (*SubmitResponse, error)
 	// Get returns one build with its attempts.
 	Get(ctx context.Context, req *GetRequest) (*GetResponse, error)
@@ -259,7 +259,7 @@ type SchedulerServiceServer interface {
 	CheckLease(ctx context.Context, req *CheckLeaseRequest) (*CheckLeaseResponse, error)
 	// RegisterWorker adds a worker or changes what is known of it.
 	RegisterWorker(ctx context.Context, req *RegisterWorkerRequest) (*RegisterWorkerResponse, error)
-	// WithdrawWorker takes a worker out of the farm.
+	// WithdrawWorker removes a worker from the farm.
 	WithdrawWorker(ctx context.Context, req *WithdrawWorkerRequest) (*WithdrawWorkerResponse, error)
 	// GetWorker returns one worker.
 	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
@@ -279,9 +279,9 @@ type SchedulerServiceServer interface {
 	SetPoolRule(ctx context.Context, req *SetPoolRuleRequest) (*SetPoolRuleResponse, error)
 	// ListRules returns every weight and limit that is set.
 	ListRules(ctx context.Context, req *ListRulesRequest) (*ListRulesResponse, error)
-	// ImportBuilds stores builds of another controller.
+	// ImportBuilds stores builds of the legacy controller.
 	ImportBuilds(ctx context.Context, req *ImportBuildsRequest) (*ImportBuildsResponse, error)
-	// ImportWorkers stores workers of another controller.
+	// ImportWorkers stores workers of the legacy controller.
 	ImportWorkers(ctx context.Context, req *ImportWorkersRequest) (*ImportWorkersResponse, error)
 	// ExportBuilds returns a page of all builds, the oldest first.
 	ExportBuilds(ctx context.Context, req *ExportBuildsRequest) (*ExportBuildsResponse, error)
@@ -293,7 +293,7 @@ type SchedulerServiceServer interface {
 	SetRetention(ctx context.Context, req *SetRetentionRequest) (*SetRetentionResponse, error)
 	// PlanRetention returns which builds would expire.
 	PlanRetention(ctx context.Context, req *PlanRetentionRequest) (*PlanRetentionResponse, error)
-	// PinBuild keeps a build from expiring, or no longer does.
+	// PinBuild pins or unpins a build.
 	PinBuild(ctx context.Context, req *PinBuildRequest) (*PinBuildResponse, error)
 }
 
@@ -486,7 +486,7 @@ func NewSchedulerWorkerServiceClient(caller natsrpc.Caller) SchedulerWorkerServi
 	return SchedulerWorkerServiceClient{caller}
 }
 
-// Sync tells which builds a worker runs and returns which of them it still holds.
+// Sync compares the leases that a worker holds with those in SQL and returns the lost ones.
 func (c SchedulerWorkerServiceClient) Sync(ctx context.Context, req *SyncRequest) (*SyncResponse, error) {
 	resp := new(SyncResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "sync", ByWorker: true}, req, resp); err != nil {
@@ -524,7 +524,7 @@ func (c SchedulerWorkerServiceClient) Finish(ctx context.Context, req *FinishReq
 
 // SchedulerWorkerServiceServer answers the requests of SchedulerWorkerService.
 type SchedulerWorkerServiceServer interface {
-	// Sync tells which builds a worker runs and returns which of them it still holds.
+	// Sync compares the leases that a worker holds with those in SQL and returns the lost ones.
 	Sync(ctx context.Context, workerID string, req *SyncRequest) (*SyncResponse, error)
 	// Claim assigns the build to the worker and returns its lease.
 	Claim(ctx context.Context, workerID string, req *ClaimRequest) (*ClaimResponse, error)
