@@ -46,6 +46,8 @@ type Deps struct {
 	Logs     logs.Sender
 	// BusURL is what a worker that joins with this request is told.
 	BusURL func(*http.Request) string
+	// More are operations of other packages.
+	More []Operation
 	// Stopping ends requests that never end by themselves (followed logs).
 	Stopping context.Context // the life of the gateway
 }
