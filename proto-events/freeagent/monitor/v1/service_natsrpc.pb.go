@@ -18,7 +18,7 @@ func NewMonitorServiceClient(caller natsrpc.Caller) MonitorServiceClient {
 	return MonitorServiceClient{caller}
 }
 
-// AddReport stores a worker's report about its own health.
+// AddReport stores what a worker says of its own health.
 func (c MonitorServiceClient) AddReport(ctx context.Context, req *AddReportRequest) (*AddReportResponse, error) {
 	resp := new(AddReportResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "add_report"}, req, resp); err != nil {
@@ -27,7 +27,7 @@ func (c MonitorServiceClient) AddReport(ctx context.Context, req *AddReportReque
 	return resp, nil
 }
 
-// ListReports returns the reports of a worker, newest first.
+// ListReports returns the reports of a worker, the newest first.
 func (c MonitorServiceClient) ListReports(ctx context.Context, req *ListReportsRequest) (*ListReportsResponse, error) {
 	resp := new(ListReportsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "list_reports"}, req, resp); err != nil {
@@ -54,7 +54,7 @@ func (c MonitorServiceClient) Telemetry(ctx context.Context, req *TelemetryReque
 	return resp, nil
 }
 
-// Stats returns statistics by day.
+// Stats returns figures by day.
 func (c MonitorServiceClient) Stats(ctx context.Context, req *StatsRequest) (*StatsResponse, error) {
 	resp := new(StatsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "stats"}, req, resp); err != nil {
@@ -63,7 +63,7 @@ func (c MonitorServiceClient) Stats(ctx context.Context, req *StatsRequest) (*St
 	return resp, nil
 }
 
-// Today returns today's count.
+// Today returns today's figures.
 func (c MonitorServiceClient) Today(ctx context.Context, req *TodayRequest) (*TodayResponse, error) {
 	resp := new(TodayResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "today"}, req, resp); err != nil {
@@ -72,7 +72,7 @@ func (c MonitorServiceClient) Today(ctx context.Context, req *TodayRequest) (*To
 	return resp, nil
 }
 
-// RebuildStats counts the statistics again from the stored events.
+// RebuildStats counts the figures anew from the events that are kept.
 func (c MonitorServiceClient) RebuildStats(ctx context.Context, req *RebuildStatsRequest) (*RebuildStatsResponse, error) {
 	resp := new(RebuildStatsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "rebuild_stats"}, req, resp); err != nil {
@@ -81,7 +81,7 @@ func (c MonitorServiceClient) RebuildStats(ctx context.Context, req *RebuildStat
 	return resp, nil
 }
 
-// Health returns the health of workers.
+// Health returns how well workers are.
 func (c MonitorServiceClient) Health(ctx context.Context, req *HealthRequest) (*HealthResponse, error) {
 	resp := new(HealthResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "health"}, req, resp); err != nil {
@@ -90,43 +90,7 @@ func (c MonitorServiceClient) Health(ctx context.Context, req *HealthRequest) (*
 	return resp, nil
 }
 
-// ImportSnapshots stores samples of the legacy controller.
-func (c MonitorServiceClient) ImportSnapshots(ctx context.Context, req *ImportSnapshotsRequest) (*ImportSnapshotsResponse, error) {
-	resp := new(ImportSnapshotsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "import_snapshots"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ImportReports stores health reports of the legacy controller.
-func (c MonitorServiceClient) ImportReports(ctx context.Context, req *ImportReportsRequest) (*ImportReportsResponse, error) {
-	resp := new(ImportReportsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "import_reports"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportSnapshots returns a page of all samples.
-func (c MonitorServiceClient) ExportSnapshots(ctx context.Context, req *ExportSnapshotsRequest) (*ExportSnapshotsResponse, error) {
-	resp := new(ExportSnapshotsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "export_snapshots"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportReports returns a page of all health reports.
-func (c MonitorServiceClient) ExportReports(ctx context.Context, req *ExportReportsRequest) (*ExportReportsResponse, error) {
-	resp := new(ExportReportsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "export_reports"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExpireBuilds deletes what the monitor stores about builds.
+// ExpireBuilds deletes what the monitor holds of builds.
 func (c MonitorServiceClient) ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error) {
 	resp := new(ExpireBuildsResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "expire_builds"}, req, resp); err != nil {
@@ -135,7 +99,7 @@ func (c MonitorServiceClient) ExpireBuilds(ctx context.Context, req *ExpireBuild
 	return resp, nil
 }
 
-// ForgetWorkers deletes what the monitor stores about workers.
+// ForgetWorkers deletes what the monitor holds of workers.
 func (c MonitorServiceClient) ForgetWorkers(ctx context.Context, req *ForgetWorkersRequest) (*ForgetWorkersResponse, error) {
 	resp := new(ForgetWorkersResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "forget_workers"}, req, resp); err != nil {
@@ -146,33 +110,25 @@ func (c MonitorServiceClient) ForgetWorkers(ctx context.Context, req *ForgetWork
 
 // MonitorServiceServer answers the requests of MonitorService.
 type MonitorServiceServer interface {
-	// AddReport stores a worker's report about its own health.
+	// AddReport stores what a worker says of its own health.
 	AddReport(ctx context.Context, req *AddReportRequest) (*AddReportResponse, error)
-	// ListReports returns the reports of a worker, newest first.
+	// ListReports returns the reports of a worker, the newest first.
 	ListReports(ctx context.Context, req *ListReportsRequest) (*ListReportsResponse, error)
 	// Usage returns the means of CPU and memory of running builds.
 	Usage(ctx context.Context, req *UsageRequest) (*UsageResponse, error)
 	// Telemetry returns the samples of a build.
 	Telemetry(ctx context.Context, req *TelemetryRequest) (*TelemetryResponse, error)
-	// Stats returns statistics by day.
+	// Stats returns figures by day.
 	Stats(ctx context.Context, req *StatsRequest) (*StatsResponse, error)
-	// Today returns today's count.
+	// Today returns today's figures.
 	Today(ctx context.Context, req *TodayRequest) (*TodayResponse, error)
-	// RebuildStats counts the statistics again from the stored events.
+	// RebuildStats counts the figures anew from the events that are kept.
 	RebuildStats(ctx context.Context, req *RebuildStatsRequest) (*RebuildStatsResponse, error)
-	// Health returns the health of workers.
+	// Health returns how well workers are.
 	Health(ctx context.Context, req *HealthRequest) (*HealthResponse, error)
-	// ImportSnapshots stores samples of the legacy controller.
-	ImportSnapshots(ctx context.Context, req *ImportSnapshotsRequest) (*ImportSnapshotsResponse, error)
-	// ImportReports stores health reports of the legacy controller.
-	ImportReports(ctx context.Context, req *ImportReportsRequest) (*ImportReportsResponse, error)
-	// ExportSnapshots returns a page of all samples.
-	ExportSnapshots(ctx context.Context, req *ExportSnapshotsRequest) (*ExportSnapshotsResponse, error)
-	// ExportReports returns a page of all health reports.
-	ExportReports(ctx context.Context, req *ExportReportsRequest) (*ExportReportsResponse, error)
-	// ExpireBuilds deletes what the monitor stores about builds.
+	// ExpireBuilds deletes what the monitor holds of builds.
 	ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error)
-	// ForgetWorkers deletes what the monitor stores about workers.
+	// ForgetWorkers deletes what the monitor holds of workers.
 	ForgetWorkers(ctx context.Context, req *ForgetWorkersRequest) (*ForgetWorkersResponse, error)
 }
 
@@ -234,34 +190,6 @@ func RegisterMonitorServiceServer(r natsrpc.Registrar, s MonitorServiceServer) e
 				return nil, err
 			}
 			return s.Health(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "import_snapshots"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportSnapshotsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportSnapshots(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "import_reports"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportReportsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportReports(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "export_snapshots"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportSnapshotsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportSnapshots(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "export_reports"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportReportsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportReports(ctx, req)
 		}),
 		r.Handle(natsrpc.Method{Service: "monitor", Name: "expire_builds"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 			req := new(ExpireBuildsRequest)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/cache"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/pause"
 )
@@ -59,8 +60,8 @@ type Watcher struct {
 // New returns a watcher.
 func New(cfg Config, d Deps) *Watcher {
 	return &Watcher{
-		cfg: cfg, leases: d.Store.Leases, workers: &workers{store: d.Store.Workers, ttl: cfg.WorkerTTL},
-		silences: &silences{store: d.Store.Silences, leases: d.Store.Leases, log: d.Log},
+		cfg: cfg, leases: d.Store.Leases, workers: &workers{store: d.Store.Workers, ttl: cfg.WorkerTTL, ttls: cache.New[string, time.Duration](maxTTLs, 0)},
+		silences: &silences{store: d.Store.Silences, leases: d.Store.Leases, log: d.Log, projects: cache.New[string, string](maxProjects, 0)},
 		nc:       d.Conn, js: d.JS, pauses: d.Pauses, log: d.Log, reconnected: make(chan struct{}, 1),
 		health: busHealth{nc: d.Conn, js: d.JS, pauses: d.Pauses},
 	}
