@@ -42,7 +42,7 @@ export CGO_ENABLED GOFLAGS
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-check: $(TOOLS) ## format, lint, import rules, generated code unchanged, each module builds alone
+check: $(TOOLS) $(HELPERS) ## format, lint, prose, import rules, generated code unchanged, each module builds alone
 	@scripts/check.sh
 
 fmt: $(TOOLS) ## format what is ours
@@ -132,7 +132,7 @@ release-check: ## check .goreleaser.yaml and build a snapshot of every platform 
 
 clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
 	rm -rf dist coverage .bin/cluster-chaos_broken_fence .cache/test .cache/run examples/hello-expo/dist
-	rm -f .bin/testsum .bin/covsum .bin/jsonfield $(HELPERS)
+	rm -f .bin/testsum .bin/covsum .bin/jsonfield .bin/prose $(HELPERS)
 
 tools: $(TOOLS) ## install the pinned tools into .bin (a few minutes, once)
 
@@ -144,9 +144,10 @@ $(TOOLS): tools/go.mod tools/go.sum $(wildcard tools/protoc-gen-*/*.go)
 	@touch $@
 
 # Our own small helpers of the scripts: standard library only, a second to build.
-$(HELPERS): tools/go.mod tools/testsum/main.go tools/testsum/summary.go tools/covsum/main.go tools/jsonfield/main.go
+$(HELPERS): tools/go.mod tools/testsum/main.go tools/testsum/summary.go tools/covsum/main.go tools/jsonfield/main.go \
+		$(wildcard tools/prose/*.go)
 	@mkdir -p .bin
-	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install ./testsum ./covsum ./jsonfield
+	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install ./testsum ./covsum ./jsonfield ./prose
 	@touch $@
 
 FORCE:

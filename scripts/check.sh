@@ -60,6 +60,19 @@ unbroken() {
   return $bad
 }
 
+# prose checks how we write, and that the docs name files and sections that exist. Its own tests show that it can fail.
+prose_is_ours() {
+  (cd tools && go test -count=1 ./prose) || return 1
+  git ls-files --cached --others --exclude-standard '*.md' '*.go' '*.proto' 'deployments/*' '.github/*' docker-compose.yml |
+    grep -vE '^docs/(upstream|decisions)/|^docs/(glossary|settings)\.md$|^CHANGELOG\.md$|\.pb\.go$|(_test|tests)\.go$|/testdata/|\.(svg|png|json)$' |
+    xargs prose
+}
+
+docs_exist() {
+  prose -links README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs/*.md docs/decisions/*.md deployments/README.md \
+    deployments/helm/freeagent/README.md
+}
+
 failed=""
 check() {
   local name=$1 began=$SECONDS
@@ -75,6 +88,8 @@ check "each module builds and vets alone" every builds
 check "the helpers of the scripts build" scripts_build
 check "go.mod and go.sum are tidy" every tidy
 check "import rules" imports
+check "prose" prose_is_ours
+check "docs name files and sections that exist" docs_exist
 check "contracts: style" contracts
 check "contracts: nothing that was promised is broken" unbroken
 check "generated code is what its source says" generated

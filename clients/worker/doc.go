@@ -21,7 +21,7 @@
 // # When something is unavailable
 //
 //   - gateway: joining is retried for ever; connected workers need the gateway only for bytes
-//   - bus: builds go on, and log lines wait in memory; after 10 s the worker joins again, in case the address has changed
+//   - bus: builds continue, and log lines wait in memory; after 10 s the worker joins again, in case the address has changed
 //   - scheduler: stages and outcomes are reported until they are answered; hand-outs go back to the queue
 //   - lease: its build is ended, and nothing more is reported about it
 //   - disk, transfers, executor: the attempt ends as an infrastructure failure and another worker tries

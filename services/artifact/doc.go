@@ -1,5 +1,5 @@
-// Package artifact is the service that owns stored bytes: sources, certs, results and the logs of builds that have ended. It alone
-// writes objects (place, size, SHA-256, expiry, encryption key) and alone holds the object store's credentials.
+// Package artifact is the service that owns stored bytes: sources, certs, results and the logs of builds that have ended. No
+// other service writes objects (place, size, SHA-256, expiry, encryption key) or has the object store's credentials.
 //
 // # Overview
 //
@@ -24,6 +24,6 @@
 //
 // # When a dependency fails
 //
-// Without the bus, transfers go on and nothing new is granted. Without the scheduler, workers get no grants and the janitor deletes
+// Without the bus, running transfers continue and nothing new is granted. Without the scheduler, workers get no grants and the janitor deletes
 // nothing. Without SQL or S3, requests answer "unavailable" and nothing is lost.
 package artifact

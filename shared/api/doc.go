@@ -4,7 +4,7 @@
 // # Services
 //
 // A Client groups its methods by what they are about: Builds, Workers, Webhooks, Retention, Rules, and Objects for bytes with a Grant.
-// Package legacy has what imports from the former controller need.
+// Package legacy has the import from the legacy controller.
 //
 // # When the connection breaks
 //

@@ -1,5 +1,3 @@
-// Package daemon is what the services have in common as processes of their own: a command line, connections, health, and a stop
-// that lets work finish. Package settings reads their settings.
-//
-// A service declares a struct of settings and gives Program what is its own.
+// Package daemon runs a service as a process: a command line, connections, health, and a stop that lets work finish. Package settings reads
+// its settings. A service gives Program a struct of settings and its own code.
 package daemon

@@ -1,18 +1,18 @@
-// Package objects stores large bytes in an S3 bucket: sources, results, logs.
+// Package objects stores large bytes in an S3 bucket: sources, results, logs. It is a thin layer over minio-go.
 //
-// It is a thin layer over minio-go that fixes what the callers must not get
-// wrong. Bytes are streamed through one buffer of PartSize per upload,
-// whatever their size, and hashed on the way. An upload that breaks, is too
-// large or is cancelled leaves nothing behind. Transfers have no total
-// deadline, since a good one may take an hour, but one that moves no byte for
-// Config.StallTimeout ends with ErrStalled.
+// # Transfers
 //
-// What happens when the store fails: requests that are safe to repeat are
-// repeated a few times within seconds; after that the error names the
-// operation, the key and the cause, and errors.Is finds the sentinels of
-// errors.go. A process killed during an upload can leave an incomplete
-// multipart upload, invisible to readers; AbortStale removes it.
+// Bytes are streamed through one buffer of PartSize per upload, whatever their size, and hashed on the way. An upload that breaks, is too
+// large or is cancelled leaves nothing behind. Transfers have no total deadline, since a good one may take an hour, but one that moves no
+// byte for Config.StallTimeout ends with ErrStalled.
 //
-// Keys are paths with "/". A key must not be a folder of another key ("a" and
-// "a/b"): a store on a file system cannot hold both.
+// # When the store fails
+//
+// Requests that are safe to repeat are repeated a few times within seconds. After that the error names the operation, the key and the
+// cause, and errors.Is finds the sentinels of errors.go. A process killed during an upload can leave an incomplete multipart upload,
+// invisible to readers; AbortStale removes it.
+//
+// # Keys
+//
+// Keys are paths with "/". A key must not be a folder of another key ("a" and "a/b"): a store on a file system cannot hold both.
 package objects

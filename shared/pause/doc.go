@@ -6,8 +6,8 @@
 //
 // A process that was paused finds every timeout expired when it continues, although nobody else
 // failed to do anything: heartbeats arrived in its socket buffers, and keys with a TTL expired
-// because nobody served their renewal. Whoever judges silence must therefore not count the time of
-// its own absence. After a pause it grants one full timeout of grace, as after an outage.
+// because nobody served their renewal. Code that judges missing heartbeats must therefore
+// not count the time of its own pause. It waits for one full timeout, as after the bus was unavailable.
 //
 // # How
 //

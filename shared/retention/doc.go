@@ -1,7 +1,7 @@
-// Package retention marks objects as retained: those of a submit or a finish that was acknowledged.
+// Package retention marks objects as retained: those of a submit or a finish that was acknowledged. The mark is not part of the
+// acknowledgement, so it may wait a moment and be sent with others: a busy farm spends one request and one transaction on hundreds of
+// objects instead of one on each.
 //
-// The acknowledgement does not wait for the mark. A mark may get lost with the process, with the bus or
-// at a full queue, because the artifact service asks the scheduler before it deletes an unmarked object.
-// So marks wait a moment and travel together: a busy farm spends one request and one transaction on
-// hundreds of objects.
+// If a mark is lost with the process, the bus or a full queue, nothing is lost: before the artifact service deletes an unmarked object, it
+// asks the scheduler whether a build names it.
 package retention

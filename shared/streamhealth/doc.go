@@ -4,7 +4,7 @@
 // # Why
 //
 // A node of nats-server whose disk is full turns JetStream off until it is restarted, and keeps other
-// write errors as long. The rest of the cluster goes on as long as a majority of each stream's nodes
+// write errors as long. The rest of the cluster continues as long as a majority of each stream's nodes
 // stores. Clients see only publishes that are not acknowledged, and the cause is in the log of one node.
 //
 // # How

@@ -9,6 +9,6 @@
 // # Edges
 //
 // The gateway checks paths, queries, headers and form fields, and cleans JSON bodies. Package bus cleans every message that
-// it decodes, whoever sent it. The worker cleans the output of builds line by line. Package rpc answers what nevertheless
+// it decodes. The worker cleans the output of builds line by line. Package rpc answers what nevertheless
 // cannot be packed as invalid, not as an internal error.
 package text

@@ -2,6 +2,6 @@
 // attempts and of the control plane in the order of the stream.
 //
 // Workers number their lines without a gap. Numbering uses that: what was stored twice appears once, and where lines are
-// missing a line says how many. Whoever archives a log and whoever shows one before it is archived number alike, so a place in
-// the log stays the same place.
+// missing a line says how many. The archiver and the readers of live logs use the same numbers, so a position in the log never
+// changes.
 package stream

@@ -9,8 +9,8 @@
 //
 // # How an attempt ends
 //
-// The work of an attempt ends by itself, by the build's timeout or since the worker stops; then its outcome is reported. When the lease is lost
-// or the build is cancelled, the attempt is abandoned: its processes are killed and nothing more is reported.
+// An attempt ends when its work is done, when the build's timeout passes, or when the worker stops; then its outcome is reported. If the lease is
+// lost or the build is cancelled, the attempt is abandoned: its processes are killed and nothing more is reported.
 //
 // # Whose fault it is
 //

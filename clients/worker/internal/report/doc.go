@@ -2,7 +2,7 @@
 //
 // # When the scheduler is unavailable
 //
-// A stage is reported until it is answered or the next one begins; the build goes on meanwhile. The outcome is reported until it is
+// A stage is reported until it is answered or the next one begins; the build continues meanwhile. The outcome is reported until it is
 // answered, however long that takes.
 //
 // # When a report is refused

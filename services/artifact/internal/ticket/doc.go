@@ -1,3 +1,3 @@
-// Package ticket makes and checks the secrets that let their holder move one object's bytes. A ticket is signed and says
-// everything by itself, so any replica that shares the key can serve it and nothing is stored.
+// Package ticket makes and checks the secrets that let their holder move one object's bytes. A ticket is signed and contains
+// everything, so any replica with the key can serve it and nothing is stored.
 package ticket

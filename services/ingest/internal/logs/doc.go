@@ -1,5 +1,5 @@
 // Package logs reads builds' logs for the gateway: the archive of a build that has ended, then what BUILD_LOGS has beyond it. A line keeps
-// its number when the log moves from the stream into the archive, so a reader may go on by number at any time.
+// its number when the log moves from the stream into the archive, so a reader may continue by number at any time.
 //
 // # Reading
 //

@@ -8,7 +8,7 @@
 //
 // Pack makes such a bundle of what a submitter sent, Read takes one apart. Both
 // work on bytes in memory, touch neither disk nor network, and check everything
-// by themselves, by content and never by file name: entry names and their number
+// on their own, by content and never by file name: entry names and their number
 // (with package archive), and the unpacked size, counted on the bytes that really
 // come out. What comes in is secret: no error holds any of it but entry names.
 package signing

@@ -7,7 +7,7 @@
 //	     `----------------------+----------------------------------- read the key
 //	     `------------------------------------ stalled <-----------------' still absent
 //
-// An expiry marker of the heartbeats bucket makes a lease due after the grace period. Besides, each lease has a time at which it is due
+// An expiry marker of the heartbeats bucket makes a lease due after the grace period. Each lease also has a time at which it is due
 // anyway: for lost markers and for workers that died before their first heartbeat.
 //
 // # What delays a verdict

@@ -27,7 +27,7 @@
 // Forecast runs the same rule ahead over expected durations (estimates). Positions, expected starts and the reasons why builds wait come
 // from there, so they cannot contradict what is dispatched.
 //
-// # When something is away
+// # When something is unavailable
 //
 // SQL: rounds fail and are tried again each second. The bus: builds are released, and their hand-outs wait in the outbox. The monitor:
 // forecasts use the medians of whole builds instead of those of stages.

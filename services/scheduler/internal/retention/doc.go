@@ -15,8 +15,8 @@
 //
 // One transaction replaces the build's rows by a trace (table expired_builds). From then on users see the trace and nothing
 // else, so nobody meets a build whose bytes are half deleted. The other services then delete what they hold of the build; each
-// request may be repeated. A trace that is not cleaned is work to be done: whichever scheduler sweeps next goes on with it, so a
-// crash between any two steps costs time only.
+// request may be repeated. The next sweep of any scheduler continues with traces that are not cleaned, so a crash between any two
+// steps costs only time.
 //
 // One scheduler sweeps at a time. It holds a lease in table retention_state. Should two sweep all the same, the second one
 // repeats what the first one did, and nothing happens twice.
