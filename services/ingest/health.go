@@ -54,7 +54,7 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	stored := g.storageAnswers(ctx)
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
-		g.log.WarnContext(ctx, "not healthy", "err", err)
+		g.log.WarnContext(ctx, "unhealthy", "err", err)
 		w.Header().Set("Retry-After", httpapi.RetryAfter)
 		httpx.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
@@ -76,11 +76,11 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 		all = append(all, "The scheduler does not answer: builds are neither taken nor handed out.")
 	}
 	if storage != nil {
-		g.log.WarnContext(ctx, "artifact service does not answer", "err", storage)
+		g.log.WarnContext(ctx, "artifact service unavailable", "err", storage)
 		all = append(all, "The artifact service does not answer: files are neither taken nor served.")
 	}
 	if _, err := g.store.Key(ctx, ""); err != nil && !errors.Is(err, build.ErrUnauthorized) {
-		g.log.WarnContext(ctx, "database does not answer", "err", err)
+		g.log.WarnContext(ctx, "database unavailable", "err", err)
 		all = append(all, "The gateway's database does not answer: keys cannot be checked.")
 	}
 	if g.deps.Problems != nil {

@@ -123,9 +123,9 @@ func TestWebhooksAreTheAdministrators(t *testing.T) {
 		t.Errorf("stored %q, %v", w.Secret, err)
 	}
 	for body, sentence := range map[string]string{
-		`{"url":"ftp://x"}`: "url: want http", `{"url":"https://u:p@x.example/"}`: "neither a user", `{"url":"https://x.example","format":"xml"}`: "format",
-		`{"url":"https://x.example","events":["build.done"]}`: "no event is called", `{"url":"https://x.example","secret":"short"}`: "16 to 256",
-		`{"url":"https://x.example","event":["*"]}`: "unknown field", `{}`: "url: want http",
+		`{"url":"ftp://x"}`: "url must be http", `{"url":"https://u:p@x.example/"}`: "must not contain a user", `{"url":"https://x.example","format":"xml"}`: "format",
+		`{"url":"https://x.example","events":["build.done"]}`: "no event matches", `{"url":"https://x.example","secret":"short"}`: "16 to 256",
+		`{"url":"https://x.example","event":["*"]}`: "unknown field", `{}`: "url must be http",
 	} {
 		if r := f.postJSON("/api/v2/webhooks", body).want(t, 400); !strings.Contains(string(r.body), sentence) {
 			t.Errorf("%s = %s, want %q", body, r.body, sentence)

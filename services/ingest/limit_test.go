@@ -209,7 +209,7 @@ func TestLimitWithoutADatabase(t *testing.T) {
 	if got := f.plain(id); len(got) != 101 || got[100] != reached {
 		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
 	}
-	if !f.log.contains("size of a log not reported") {
+	if !f.log.contains("report log size failed") {
 		t.Error("the log says nothing of the database")
 	}
 }

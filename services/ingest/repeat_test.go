@@ -273,7 +273,7 @@ func TestLeavingAfterTheAnswer(t *testing.T) {
 	if err != nil && len(data) == 0 || resp.StatusCode != http.StatusOK {
 		t.Fatalf("answer = %d %s, %v", resp.StatusCode, data, err)
 	}
-	if f.log.contains("submit not answered") {
+	if f.log.contains("submit unanswered") {
 		t.Error("an answered submit was taken for an unanswered one")
 	}
 }

@@ -39,9 +39,9 @@ type settings struct {
 }
 
 // about is the top of the help.
-const about = `Runs one replica of the gateway until SIGTERM: the only door for people, scripts and workers that come over HTTP.
+const about = `Runs one replica of the gateway, the HTTP API for people, scripts and workers, until SIGTERM.
 
-Key files hold the bytes themselves, or their hexadecimal or base64 form (head -c 32 /dev/urandom | base64). All replicas
+A key file holds raw bytes, hexadecimal or base64. Create one: head -c 32 /dev/urandom | base64. All replicas
 need the same keys.`
 
 func defaults() settings {

@@ -108,7 +108,7 @@ func (f *Farm) beat(ctx context.Context, key string, ttl time.Duration, h *event
 	}
 	if err != nil {
 		f.beats.forget(noted)
-		f.cfg.Log.WarnContext(ctx, "heartbeat not written", "key", key, "err", err)
+		f.cfg.Log.WarnContext(ctx, "write heartbeat failed", "key", key, "err", err)
 	}
 }
 

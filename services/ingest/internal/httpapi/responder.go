@@ -36,7 +36,7 @@ func (p Responder) Fail(w http.ResponseWriter, r *http.Request, d Dialect, err e
 		return
 	}
 	if code := rpc.Code(err); code == build.Code(build.ErrUnavailable) { // a deadline, or something that is away
-		p.Log.WarnContext(ctx, "request not served", "path", r.URL.Path, "err", err)
+		p.Log.WarnContext(ctx, "dependency unavailable", "path", r.URL.Path, "err", err)
 		d.Refuse(w, r, http.StatusServiceUnavailable, code, MsgUnavailable)
 		return
 	}

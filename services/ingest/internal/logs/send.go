@@ -50,7 +50,7 @@ func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, 
 		err = out.end()
 	}
 	if err != nil {
-		s.Log.WarnContext(r.Context(), "log not sent", "build_id", req.BuildID, "err", errors.Join(err, r.Context().Err()))
+		s.Log.WarnContext(r.Context(), "send log failed", "build_id", req.BuildID, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }

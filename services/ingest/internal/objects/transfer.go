@@ -210,7 +210,7 @@ func (t *Transfers) passOn(w http.ResponseWriter, r *http.Request, answer *http.
 	out := httpx.NewDeadlineWriter(w, httpx.StallTimeout, moved)
 	defer out.Done()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
-		t.Log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		t.Log.WarnContext(r.Context(), "send object failed", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -17,7 +17,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := p.templates[name].ExecuteTemplate(&out, "layout", data); err != nil {
-		p.log.ErrorContext(r.Context(), "page not rendered", "page", name, "err", err)
+		p.log.ErrorContext(r.Context(), "render page failed", "page", name, "err", err)
 		http.Error(w, "Internal server error", http.StatusInternalServerError)
 		return
 	}
@@ -40,7 +40,7 @@ type message struct {
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	text, status := p.backend.Public(err)
 	if status >= http.StatusInternalServerError {
-		p.log.ErrorContext(r.Context(), "page not shown", "path", r.URL.Path, "err", err)
+		p.log.ErrorContext(r.Context(), "serve page failed", "path", r.URL.Path, "err", err)
 	}
 	p.render(w, r, status, "message", message{Title: http.StatusText(status), Text: text, Session: true})
 }

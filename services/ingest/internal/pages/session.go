@@ -58,7 +58,7 @@ func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (
 	case Cookie(r) == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Method == http.MethodGet:
 		// A link on another site: a strict cookie does not come with it, but with the page's own look at itself.
 		w.Header().Set("Refresh", "0")
-		p.render(w, r, http.StatusOK, "message", message{Title: "One moment", Text: "The page is being opened."})
+		p.render(w, r, http.StatusOK, "message", message{Title: "One moment", Text: "Opening the page."})
 	default:
 		http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	}
@@ -100,7 +100,7 @@ const maxForm = 16 << 10
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if Foreign(r) || r.ParseForm() != nil {
-		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "This form was not sent by this site's own page."})
+		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "The form came from another site. Log in from this site's own page."})
 		return
 	}
 	page := loginPage{Title: "Log in", Next: local(r.PostForm.Get("next")), Token: r.PostForm.Get("with") == "token"}
@@ -109,9 +109,9 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request) {
 	if page.Token {
 		word, buildID = strings.TrimSpace(r.PostForm.Get("token")), strings.TrimSpace(r.PostForm.Get("build"))
 		page.BuildID = buildID
-		page.Fault = "This is not the token of that build."
+		page.Fault = "Wrong build token, or no such build."
 	} else {
-		page.Fault = "This API key is not known, or may not read."
+		page.Fault = "Unknown API key, or a key without the scope read."
 	}
 	secret, err := p.backend.Enter(r.Context(), word, buildID)
 	switch {

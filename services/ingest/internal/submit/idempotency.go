@@ -50,7 +50,7 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	}
 	for _, c := range []byte(name) {
 		if c < ' ' || c > '~' || len(name) > maxKey {
-			return httpx.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
+			return httpx.Refuse(build.ErrInvalid, "%s must be 1 to %d printable characters", KeyHeader, maxKey)
 		}
 	}
 	owner, err := v.ownerOf(r)
@@ -86,7 +86,7 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it to get its answer", KeyHeader)
+					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it later to get its answer", KeyHeader)
 				}
 				if err := backoff.Sleep(ctx, pollInterval); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
@@ -120,7 +120,7 @@ func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Rese
 	s.release()
 	s.BuildID, s.release = stands.BuildID, v.lease.hold(stands.BuildID)
 	stands.Holder, stands.Fingerprint = v.lease.id, ""
-	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "the process of the first submit is gone")
+	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "first gateway stopped")
 	return &reservation{Reservation: stands}, nil
 }
 
@@ -144,7 +144,7 @@ func (s *submission) replay() (*schedulerv1.Build, error) {
 	// The fingerprint is missing if the first submit's gateway died before it could record it.
 	f := s.reserved.Fingerprint
 	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.reserved.original) {
-		return nil, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+		return nil, httpx.Refuse(httpapi.ErrKeyReused, "This %s belongs to another submit. Use a new key", KeyHeader)
 	}
 	return s.reserved.original, nil
 }

@@ -28,7 +28,7 @@ func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.Su
 	}
 	if s.reserved != nil && s.reserved.original != nil {
 		if s.reserved.original.GetRetryOf() != oldID {
-			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "This %s belongs to another submit. Use a new key", KeyHeader)
 		}
 		return &schedulerv1.SubmitResponse{Build: s.reserved.original}, true, nil
 	}

@@ -110,7 +110,7 @@ func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID str
 func (u *Unanswered) Add(r *http.Request, b *schedulerv1.Build, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cleanupTimeout)
 	defer cancel()
-	u.log.InfoContext(ctx, "submit not answered", "build_id", b.GetId(), "err", cause)
+	u.log.InfoContext(ctx, "submit unanswered", "build_id", b.GetId(), "err", cause)
 	keyID, err := u.store.KeyID(ctx, auth.KeyOf(r))
 	if err != nil {
 		u.log.ErrorContext(ctx, "record unanswered submit failed", "build_id", b.GetId(), "err", err)
@@ -164,6 +164,6 @@ func (u *Unanswered) find(r *http.Request, s *submission) *schedulerv1.Build {
 		u.Forget(ctx, id)
 		return nil
 	}
-	u.log.InfoContext(ctx, "repeated submit gets its unanswered build", "build_id", id)
+	u.log.InfoContext(ctx, "unanswered build returned to repeated submit", "build_id", id)
 	return b
 }

@@ -17,7 +17,7 @@ import (
 func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
 	if s.reserved != nil {
-		return httpx.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
+		return httpx.Refuse(build.ErrInvalid, "A submit with an upload must not have an %s: repeated submits of one upload are one build already", KeyHeader)
 	}
 	if !build.ValidID(id) {
 		return httpx.Refuse(build.ErrInvalid, "No such upload: %.80q", id)
@@ -25,7 +25,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	stat, err := v.Farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return httpx.Refuse(build.ErrInvalid, "Upload %s is incomplete or has expired. Send all of its bytes first", id)
 	case err != nil:
 		return err
 	}
@@ -37,7 +37,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 func (s *submission) replayUpload(b *schedulerv1.Build) error {
 	if !s.sameSettings(b) {
 		s.Asked = false // b has its own files: what this submit has stored belongs to none
-		return httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+		return httpx.Refuse(httpapi.ErrConflict, "This upload is already build %s, which has other settings", b.GetId())
 	}
 	s.replayed = true
 	return nil

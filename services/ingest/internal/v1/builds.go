@@ -161,7 +161,7 @@ func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 			return
 		}
 		if err != nil {
-			h.Log.WarnContext(r.Context(), "list of builds cut", "err", err)
+			h.Log.WarnContext(r.Context(), "send list of builds failed", "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		text := []byte("[")

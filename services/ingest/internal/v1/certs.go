@@ -65,7 +65,7 @@ func (h workers) certsSecure(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, submit.CertsError(err))
 		return
 	}
-	h.Log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
+	h.Log.InfoContext(ctx, "signing material sent", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
 	h.sendSigning(w, r, bundle)
 }
 
@@ -126,7 +126,7 @@ func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 		err = out.Flush()
 	}
 	if err != nil {
-		h.Log.WarnContext(r.Context(), "certs not sent", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		h.Log.WarnContext(r.Context(), "send certificates failed", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }

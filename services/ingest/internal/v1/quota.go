@@ -28,7 +28,7 @@ const (
 
 func newLogQuota(limit loglimit.Limit, report addSize, log *slog.Logger) (*logQuota, error) {
 	dropped, err := otel.Meter("github.com/expo-free-agent/freeagent/services/ingest").Int64Counter("freeagent.ingest.log_lines_dropped",
-		metric.WithDescription("Log lines of workers of API v1 that were left out beyond the limit of a log."))
+		metric.WithDescription("Log lines of API v1 workers that were dropped because their log had reached its limit."))
 	if err != nil {
 		return nil, fmt.Errorf("counter of log lines: %w", err)
 	}
@@ -118,7 +118,7 @@ func (s *logQuota) share(ctx context.Context, id string, of *usedQuota, more log
 	of.reporting = false
 	if err != nil {
 		of.reportAt = time.Now().Add(reportAgain)
-		s.log.WarnContext(ctx, "size of a log not reported to the other gateways, later lines try again", "build_id", id, "err", err)
+		s.log.WarnContext(ctx, "report log size failed", "build_id", id, "err", err)
 		return
 	}
 	of.reported = sum
@@ -146,6 +146,6 @@ func (s *logQuota) forget(ctx context.Context, id string) {
 	delete(s.of, id)
 	s.mu.Unlock()
 	if of != nil && of.dropped > 0 {
-		s.log.InfoContext(ctx, "log lines beyond the limit were left out here", "build_id", id, "attempt", of.attempt, "lines", of.dropped)
+		s.log.InfoContext(ctx, "log lines over the limit dropped", "build_id", id, "attempt", of.attempt, "lines", of.dropped)
 	}
 }

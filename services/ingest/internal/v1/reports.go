@@ -89,7 +89,7 @@ func (h workers) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *
 		if !ok {
 			return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 		}
-		h.Log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
+		h.Log.DebugContext(r.Context(), "log line recovered from invalid JSON", "path", r.URL.Path)
 		body.lineIn = l
 	}
 	switch {

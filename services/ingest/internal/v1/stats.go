@@ -119,7 +119,7 @@ func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
 	defer cancel()
 	t, err := h.Farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
 	if err != nil {
-		h.Log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
+		h.Log.DebugContext(ctx, "read today's builds failed", "err", err)
 		return 0, false
 	}
 	return t.GetCompleted(), true
@@ -131,7 +131,7 @@ func (h *publicStats) askUsage(ctx context.Context) *monitorv1.UsageResponse {
 	defer cancel()
 	u, err := h.Farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
 	if err != nil {
-		h.Log.DebugContext(ctx, "public figures without fresh usage", "err", err)
+		h.Log.DebugContext(ctx, "read usage failed", "err", err)
 		return nil
 	}
 	return u

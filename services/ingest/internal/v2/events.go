@@ -45,7 +45,7 @@ func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	out := httpapi.OpenSSE(w)
 	defer out.Close()
 	if err := h.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
-		h.Log.InfoContext(ctx, "build not followed to its end", "build_id", id, "err", err)
+		h.Log.InfoContext(ctx, "stream of build events broken", "build_id", id, "err", err)
 		panic(http.ErrAbortHandler) // the client comes back
 	}
 }
@@ -56,7 +56,7 @@ func (h *API) admitFollower() (leave func(), err error) {
 	case h.followers <- struct{}{}:
 		return func() { <-h.followers }, nil
 	default:
-		return nil, httpx.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", h.MaxFollowers)
+		return nil, httpx.Refuse(httpapi.ErrTooMany, "The server has reached its limit of %d clients that follow logs or builds. Try again in a few seconds", h.MaxFollowers)
 	}
 }
 

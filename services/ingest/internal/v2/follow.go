@@ -32,7 +32,7 @@ func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedule
 		err = h.Broadcaster.Follow(ctx, b.GetId(), firstLine(r.Header.Get("Last-Event-ID"), p), logOut{out})
 	}
 	if err != nil && ctx.Err() == nil {
-		h.Log.InfoContext(ctx, "log not followed to its end", "build_id", b.GetId(), "err", err)
+		h.Log.InfoContext(ctx, "stream of log lines broken", "build_id", b.GetId(), "err", err)
 		panic(http.ErrAbortHandler) // the client resumes where it was cut
 	}
 }

@@ -37,18 +37,18 @@ type (
 	someDeliveries struct {
 		oneWebhook
 
-		State  string `query:"state" enum:"pending,delivered,dead,skipped" description:"Only those that stand so: dead ones were tried as often as they may be, skipped ones go nowhere and say why."`
-		From   string `query:"from" format:"date-time" description:"Made from this time on."`
-		To     string `query:"to" format:"date-time" description:"Made before this time."`
-		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" description:"How many at most."`
-		Before string `query:"before" description:"Cursor: the next of an earlier page."`
+		State  string `query:"state" enum:"pending,delivered,dead,skipped" description:"Only deliveries in this state. A dead one failed on every attempt, a skipped one has no receiver and says why."`
+		From   string `query:"from" format:"date-time" description:"Only deliveries created at or after this time."`
+		To     string `query:"to" format:"date-time" description:"Only deliveries created before this time."`
+		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" description:"Maximum number of entries."`
+		Before string `query:"before" description:"Cursor: the value of next on the previous page."`
 	}
 	replayDeliveries struct {
 		oneWebhook
 
-		State string `query:"state" enum:"delivered,dead" description:"Only those that stand so; left out, both."`
-		From  string `query:"from" format:"date-time" description:"Made from this time on."`
-		To    string `query:"to" format:"date-time" description:"Made before this time."`
+		State string `query:"state" enum:"delivered,dead" description:"Only deliveries in this state (default: both)."`
+		From  string `query:"from" format:"date-time" description:"Only deliveries created at or after this time."`
+		To    string `query:"to" format:"date-time" description:"Only deliveries created before this time."`
 	}
 	oneDelivery struct {
 		oneWebhook
@@ -62,7 +62,7 @@ func (h *API) hookOperations() []operation {
 	return []operation{
 		{
 			method: "POST", path: "/webhooks", guard: admin, handle: hooks{h}.addHook, id: "addWebhook", summary: "Add a webhook",
-			description: "Events are sent as CloudEvents in JSON, in the shape of EAS's build webhooks, as a message for Slack, or as commit statuses to GitHub (format github; its token is sent to url, the API of GitHub, by default https://api.github.com). Deliveries are signed as https://www.standardwebhooks.com says: webhook-id (the same for each try), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A response other than 2xx (3xx for EAS), or none, is tried again with growing pauses. The response to this request shows the secret, once; no response shows a token.",
+			description: "Format selects how events are sent: as CloudEvents in JSON, as EAS build webhooks, as Slack messages, or as commit statuses to GitHub (format github; url is GitHub's API, by default https://api.github.com, and receives the token). Deliveries are signed as Standard Webhooks (https://www.standardwebhooks.com): webhook-id (the same for each attempt), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A delivery without a 2xx response (or 3xx for EAS) is attempted again with growing backoff. This response alone shows the secret; no response shows a token.",
 			requires:    who, request: newWebhook{}, response: api.CreatedWebhook{}, status: http.StatusCreated, errors: []int{400},
 		},
 		{
@@ -75,15 +75,15 @@ func (h *API) hookOperations() []operation {
 		},
 		{
 			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.changeHook, id: "changeWebhook", summary: "Change a webhook",
-			description: "What is left out stays; a token does not follow to a new url. Enabling one that was disabled sends what waited meanwhile.",
+			description: "Fields that you leave out keep their value. A new url needs the token again. Enabling a disabled webhook sends its pending deliveries.",
 			requires:    who, request: changedWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{400, 404},
 		},
 		{
-			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.deleteHook, id: "deleteWebhook", summary: "Delete a webhook with its deliveries",
+			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.deleteHook, id: "deleteWebhook", summary: "Delete a webhook and its deliveries",
 			requires: who, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
-			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: hooks{h}.testHook, id: "testWebhook", summary: "Send a webhook a trial event",
+			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: hooks{h}.testHook, id: "testWebhook", summary: "Send a test event to a webhook",
 			requires: who, request: oneWebhook{}, response: api.Delivery{}, status: http.StatusAccepted, errors: []int{404, 409},
 		},
 		{
@@ -96,7 +96,7 @@ func (h *API) hookOperations() []operation {
 		},
 		{
 			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: hooks{h}.replayOne, id: "replayDelivery", summary: "Send a delivery again",
-			description: "It keeps its id and its body.",
+			description: "The delivery keeps its id and body.",
 			requires:    who, request: oneDelivery{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{404},
 		},
 		{
@@ -236,7 +236,7 @@ func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !hook.Enabled {
-		httpapi.V2.Refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled: enable it first")
+		httpapi.V2.Refuse(w, r, http.StatusConflict, "webhook_disabled", "The webhook is disabled. Enable it first")
 		return
 	}
 	id := build.NewID()
@@ -276,14 +276,14 @@ func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err 
 	}
 	if s := q.Get("state"); s != "" {
 		if !slices.Contains([]string{string(store.Pending), string(store.Delivered), string(store.Dead), string(store.Skipped)}, s) {
-			return f, httpx.Refuse(build.ErrInvalid, "state %.20q, want pending, delivered, dead or skipped", s)
+			return f, httpx.Refuse(build.ErrInvalid, "state must be pending, delivered, dead or skipped (got %.20q)", s)
 		}
 		f.State = store.DeliveryState(s)
 	}
 	for name, at := range map[string]*time.Time{"from": &f.From, "to": &f.To} {
 		if s := q.Get(name); s != "" {
 			if *at, err = time.Parse(time.RFC3339, s); err != nil {
-				return f, httpx.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, s)
+				return f, httpx.Refuse(build.ErrInvalid, "%s must be a time such as 2026-11-26T10:00:00Z (got %.40q)", name, s)
 			}
 		}
 	}
@@ -300,7 +300,7 @@ func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
 	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
 	if s := q.Get("limit"); err == nil && s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
-			err = httpx.Refuse(build.ErrInvalid, "limit %.20q, want 1 to %d", s, mostDeliveries)
+			err = httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d (got %.20q)", mostDeliveries, s)
 		}
 	}
 	var all []store.Delivery
@@ -362,6 +362,6 @@ func (h hooks) sendAgain(w http.ResponseWriter, r *http.Request, hook, id string
 		return
 	}
 	h.Webhooks.Wake()
-	h.Log.InfoContext(r.Context(), "deliveries are sent again", "webhook_id", hook, "deliveries", n)
+	h.Log.InfoContext(r.Context(), "deliveries replayed", "webhook_id", hook, "deliveries", n)
 	httpx.WriteJSON(w, http.StatusAccepted, api.Replayed{Deliveries: n})
 }

@@ -56,23 +56,23 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	}
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > farm.MaxPage {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", farm.MaxPage, s)
 		}
 	}
 	if s := q.Get("before"); s != "" {
 		if filter.BeforeSeq, err = strconv.ParseInt(s, 10, 64); err != nil || filter.GetBeforeSeq() < 1 {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Invalid cursor %.20q in before. Use the value of next on the previous page", s)
 		}
 	}
 	if s := q.Get("platform"); s != "" {
 		if _, err := build.ParsePlatform(s); err != nil {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Platform must be one of %v (got %.20q)", build.Platforms(), s)
 		}
 		filter.Platform = s
 	}
 	for _, s := range q["status"] {
 		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Status must be one of %v (got %.20q)", build.States(), s)
 		}
 		filter.States = append(filter.States, s)
 	}

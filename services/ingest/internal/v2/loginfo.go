@@ -52,7 +52,7 @@ func (h *API) log(ctx context.Context, id string) *api.Log {
 	}
 	resp, err := h.Farm.ArchivedLog(ctx, id)
 	if err != nil {
-		h.Log.WarnContext(ctx, "nothing is known of the log", "build_id", id, "err", err)
+		h.Log.WarnContext(ctx, "look up archived log failed", "build_id", id, "err", err)
 		return nil
 	}
 	l := viewLog(resp)

@@ -65,13 +65,13 @@ func parsePart(r *http.Request) (p logPart, err error) {
 	values := r.URL.Query()
 	p.query, p.text = values.Get("q"), values.Get("format") == "text"
 	if p.from, err = number(values.Get("from")); err != nil {
-		return p, httpx.Refuse(build.ErrInvalid, "from wants the number of a line, or a negative one to count from the end")
+		return p, httpx.Refuse(build.ErrInvalid, "from must be a line number, or negative to count from the end")
 	}
 	if p.limit, err = number(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
-		return p, httpx.Refuse(build.ErrInvalid, "limit wants a number from 1 to %d", maxLines)
+		return p, httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d", maxLines)
 	}
 	if f := values.Get("format"); f != "" && f != "text" && f != "json" {
-		return p, httpx.Refuse(build.ErrInvalid, "format wants text or json")
+		return p, httpx.Refuse(build.ErrInvalid, "format must be text or json")
 	}
 	if len(p.query) > maxQuery {
 		return p, httpx.Refuse(build.ErrInvalid, "q is longer than %d bytes", maxQuery)

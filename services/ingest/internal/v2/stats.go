@@ -121,13 +121,13 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	}
 	to, err := time.Parse(time.DateOnly, req.GetToDay())
 	if err != nil {
-		return nil, httpx.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "to must be a day such as 2026-11-26 (got %.20q)", req.GetToDay())
 	}
 	if req.GetFromDay() == "" {
 		req.FromDay = to.AddDate(0, 0, 1-statsDays).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, req.GetFromDay()); err != nil {
-		return nil, httpx.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "from must be a day such as 2026-11-26 (got %.20q)", req.GetFromDay())
 	}
 	return req, nil
 }
@@ -150,7 +150,7 @@ func (h *API) workersHealth(ctx context.Context, ids ...string) map[string]*api.
 	defer cancel()
 	resp, err := h.Farm.Monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
 	if err != nil {
-		h.Log.DebugContext(ctx, "workers without their health", "err", err)
+		h.Log.DebugContext(ctx, "read health of workers failed", "err", err)
 		return nil
 	}
 	all := make(map[string]*api.Health, len(resp.GetWorkers()))

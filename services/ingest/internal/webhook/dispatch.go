@@ -72,7 +72,7 @@ func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {
 func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []store.Webhook) ([]store.Delivery, error) {
 	e, err := eventOf(m)
 	if err != nil {
-		s.log.DebugContext(ctx, "event is not for webhooks", "subject", m.Subject(), "err", err)
+		s.log.DebugContext(ctx, "event without webhooks", "subject", m.Subject(), "err", err)
 		return nil, nil
 	}
 	var wanting []store.Webhook
@@ -164,7 +164,7 @@ func reasonOf(name bus.Event, data []byte) string {
 	case bus.Stalled:
 		var s eventsv1.BuildStalled
 		if bus.Decode(data, &s) == nil {
-			return "its worker went silent in stage " + s.GetStage()
+			return "its worker sent no heartbeat in stage " + s.GetStage()
 		}
 	}
 	return ""

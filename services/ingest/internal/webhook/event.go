@@ -57,7 +57,7 @@ func CheckPattern(pattern string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no event is called %.60q; there are %v", pattern, Names())
+	return fmt.Errorf("no event matches %.60q. Events are %v", pattern, Names())
 }
 
 // Wants says whether a webhook with these filters gets an event. Trials are for all.

@@ -50,7 +50,7 @@ func describe(e Event) string {
 	case "build.stage":
 		return joined("Building", b.Stage)
 	case "build.retried":
-		return joined("Trying again", e.Reason)
+		return joined("Retrying", e.Reason)
 	case "build.completed":
 		if d := (time.Duration(between(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
 			return "Built in " + d.String()
@@ -88,7 +88,7 @@ func Target(f Format, e Event) (path, skip string) {
 	case e.Name == Ping:
 		return "/", ""
 	case b == nil:
-		return "", "the build is not known any more"
+		return "", "the build no longer exists"
 	case b.Commit == "" && b.Repository == "":
 		return "", "the build was submitted without commit and repository"
 	case b.Commit == "":

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrForbidden means that webhooks may not be sent to the address.
-var ErrForbidden = errors.New("the address is inside of a network that webhooks may not be sent to; an administrator can allow it")
+var ErrForbidden = errors.New("webhooks may not be sent to this network. An administrator can allow it with FREEAGENT_WEBHOOK_NETWORKS")
 
 // newGuardian allows the public internet, and some networks besides.
 func newGuardian(allow []netip.Prefix) *ssrf.Guardian {

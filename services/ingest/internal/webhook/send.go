@@ -113,12 +113,12 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	defer cancel()
 	failing, err := s.store.EndAttempt(record, d, a, state, next)
 	if err != nil {
-		s.log.WarnContext(ctx, "an attempt at a webhook not recorded, it will be made again", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
+		s.log.WarnContext(ctx, "record webhook attempt failed", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
 		return
 	}
 	if state != store.Delivered {
-		s.log.InfoContext(ctx, "delivery to a webhook failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
-			"state", state, "why", a.Error)
+		s.log.InfoContext(ctx, "webhook delivery failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
+			"state", state, "reason", a.Error)
 		s.giveUp(record, w, a, failing)
 	}
 }
@@ -130,15 +130,15 @@ func (s *Service) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryA
 	case a.Status == http.StatusGone:
 		reason = "the receiver answered 410 Gone"
 	case !failing.IsZero() && time.Since(failing) > s.cfg.DisableAfter:
-		reason = fmt.Sprintf("no delivery has succeeded since %s; the last: %s", failing.Format(time.RFC3339), a.Error)
+		reason = fmt.Sprintf("no delivery has succeeded since %s. Last error: %s", failing.Format(time.RFC3339), a.Error)
 	default:
 		return
 	}
 	if err := s.store.DisableWebhook(ctx, w.ID, reason); err != nil {
-		s.log.WarnContext(ctx, "webhook not disabled, the next failure will", "webhook_id", w.ID, "err", err)
+		s.log.WarnContext(ctx, "disable webhook failed", "webhook_id", w.ID, "err", err)
 		return
 	}
-	s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "why", reason)
+	s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "reason", reason)
 }
 
 // pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
@@ -194,7 +194,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, errors.New("the webhook's URL cannot be used") // the cause would quote it
+		return nil, errors.New("invalid webhook URL") // the cause would quote it
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", f.ContentType())

@@ -101,7 +101,7 @@ func (s *Service) Seal(id, secret string) string {
 	return base64.StdEncoding.EncodeToString(s.sealer.Seal(nonce, nonce, []byte(secret), []byte(id)))
 }
 
-var errSealed = errors.New("the secret cannot be read: the gateways' token key has changed; set a new one")
+var errSealed = errors.New("cannot decrypt the secret because the gateways' token key has changed. Set a new secret")
 
 func (s *Service) unseal(id, sealed string) ([]byte, error) {
 	data, err := base64.StdEncoding.DecodeString(sealed)

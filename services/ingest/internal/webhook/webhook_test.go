@@ -112,7 +112,7 @@ func TestStatuses(t *testing.T) {
 	e.PageURL = "https://farm/builds/b1"
 	for _, c := range []struct{ name, reason, state, description string }{
 		{"build.submitted", "", "pending", "Queued"}, {"build.started", "", "pending", "Building"},
-		{"build.retried", "lost", "pending", "Trying again: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
+		{"build.retried", "lost", "pending", "Retrying: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
 		{"build.completed", "", "success", "Built in 9m0s"}, {"build.failed", "", "failure", "Failed: no <pods>"},
 		{"build.cancelled", "", "error", "Cancelled"}, {"build.stalled", strings.Repeat("ä", 200), "pending", "Stalled: " + strings.Repeat("ä", 130) + "…"},
 	} {
