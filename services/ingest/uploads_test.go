@@ -10,6 +10,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
 )
 
 // uploaded makes an upload and, if there is content, sends it.
@@ -81,6 +82,30 @@ func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
 	if n := f.artifact.count(); n != objects {
 		t.Errorf("%d objects, want %d", n, objects)
 	}
+}
+
+// TestRepeatOfABoundedPriority: the scheduler stores the priority that the project allows. A repeat asks for the same as the first
+// submit did, so it gets the build; one that asks for another priority does not.
+func TestRepeatOfABoundedPriority(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		f := setupDB(t, open(t))
+		key := hdr{"X-API-Key": adminKey}
+		for _, c := range []struct {
+			project, priority, other string
+			stored                   float64
+		}{{"", "50", "7", 10}, {"shop", "50", "4", 5}, {"", "-1000", "-99", -100}, {"", "3", "4", 3}} {
+			up := f.uploaded("the source")
+			submit := func(priority string) reply {
+				return f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios"), part{"priority", "", priority}, part{"project", "", c.project})
+			}
+			first, again := submit(c.priority).want(t, 201).json(t), submit(c.priority).want(t, 201)
+			if first["priority"] != c.stored || again.json(t)["id"] != first["id"] || again.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("priority %s: first = %v, again = %s", c.priority, first, again.body)
+			}
+			submit(c.other).want(t, 409)
+		}
+	})
 }
 
 // TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told of a new build.

@@ -136,22 +136,31 @@ func (v *Service) ownerOf(r *http.Request) (string, error) {
 	return "token of " + r.URL.Path, nil
 }
 
-// replay returns the build of which this submit is a repeat, nil if it is none. The same key for something else is refused.
-func (s *submission) replay() (*schedulerv1.Build, error) {
+// replay returns the build that this submit repeats, nil if it is no repeat. It returns httpapi.ErrKeyReused if the key belongs to a
+// different submit.
+func (v *Service) replay(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	if s.reserved == nil || s.reserved.original == nil {
 		return nil, nil // no repeat is the normal answer
 	}
-	// The fingerprint is missing if the first submit's gateway died before it could record it.
-	f := s.reserved.Fingerprint
-	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.reserved.original) {
+	same := s.reserved.Fingerprint == s.fingerprint()
+	if s.reserved.Fingerprint == "" { // the first submit's gateway died before it could record one
+		var err error
+		if same, err = v.sameContent(ctx, s, s.reserved.original); err != nil {
+			return nil, err
+		}
+	}
+	if !same {
 		return nil, httpx.Refuse(httpapi.ErrKeyReused, "This %s belongs to another submit. Use a new key", KeyHeader)
 	}
 	return s.reserved.original, nil
 }
 
 // sameContent reports whether the build has the files and settings of this submit.
-func (s *submission) sameContent(b *schedulerv1.Build) bool {
-	return b.GetSource().GetSha256() == s.source.GetSha256() && b.GetCerts().GetSha256() == s.certs.GetSha256() && s.sameSettings(b)
+func (v *Service) sameContent(ctx context.Context, s *submission, b *schedulerv1.Build) (bool, error) {
+	if b.GetSource().GetSha256() != s.source.GetSha256() || b.GetCerts().GetSha256() != s.certs.GetSha256() {
+		return false, nil
+	}
+	return v.sameSettings(ctx, s, b)
 }
 
 // replayAfter returns the build of a submit that the scheduler refused since the build exists: a process that counted as dead has submitted it
@@ -160,8 +169,16 @@ func (v *Service) replayAfter(ctx context.Context, s *submission, refused error)
 	if s.reserved == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
-	b, err := v.Farm.Build(context.WithoutCancel(ctx), s.BuildID)
-	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
+	ctx = context.WithoutCancel(ctx)
+	b, err := v.Farm.Build(ctx, s.BuildID)
+	if err != nil {
+		return nil
+	}
+	same := b.GetRetryOf() == s.retryOf
+	if s.retryOf == "" {
+		same, err = v.sameContent(ctx, s, b)
+	}
+	if err != nil || !same {
 		return nil
 	}
 	return b

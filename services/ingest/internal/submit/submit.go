@@ -116,7 +116,7 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 		return &schedulerv1.SubmitResponse{Build: b}, nil
 	}
 	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.answerLost {
-		return resp, s.replayUpload(resp.GetBuild())
+		return resp, v.replayUpload(r.Context(), s, resp.GetBuild())
 	}
 	return resp, err
 }
@@ -140,7 +140,7 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 	if err := v.storeCerts(r.Context(), s); err != nil {
 		return nil, err
 	}
-	if b, err := s.replay(); b != nil || err != nil {
+	if b, err := v.replay(r.Context(), s); b != nil || err != nil {
 		return b, err
 	}
 	if d == httpapi.V1 && r.Context().Err() == nil {

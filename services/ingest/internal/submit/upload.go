@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -33,9 +34,13 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	return nil
 }
 
-// replayUpload makes this submit the repeat of the one that became b. It returns an error if that had other settings.
-func (s *submission) replayUpload(b *schedulerv1.Build) error {
-	if !s.sameSettings(b) {
+// replayUpload makes this submit the repeat of the one that became b. It returns httpapi.ErrConflict if b has other settings.
+func (v *Service) replayUpload(ctx context.Context, s *submission, b *schedulerv1.Build) error {
+	same, err := v.sameSettings(ctx, s, b)
+	if err != nil {
+		return err
+	}
+	if !same {
 		s.Asked = false // b has its own files: what this submit has stored belongs to none
 		return httpx.Refuse(httpapi.ErrConflict, "This upload is already build %s, which has other settings", b.GetId())
 	}
@@ -43,12 +48,35 @@ func (s *submission) replayUpload(b *schedulerv1.Build) error {
 	return nil
 }
 
-// sameSettings compares everything that is no file.
-func (s *submission) sameSettings(b *schedulerv1.Build) bool {
+// sameSettings reports whether this submit asks for the settings of b. It does not compare files.
+func (v *Service) sameSettings(ctx context.Context, s *submission, b *schedulerv1.Build) (bool, error) {
 	pool := s.fields["pool"]
 	if pool == "" {
 		pool = build.DefaultPool
 	}
-	return b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool && b.GetProject() == s.fields["project"] &&
-		b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority && proto.Equal(b.GetOrigin(), s.origin())
+	same := b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool && b.GetProject() == s.fields["project"] &&
+		b.GetProfile() == s.fields["profile"] && proto.Equal(b.GetOrigin(), s.origin())
+	if !same || b.GetPriority() == s.priority {
+		return same, nil
+	}
+	bounded, err := v.boundPriority(ctx, s)
+	return b.GetPriority() == bounded, err
+}
+
+// minPriority is the lowest priority of any project.
+const minPriority = -100
+
+// boundPriority returns the priority that the scheduler gives to the build of this submit.
+func (v *Service) boundPriority(ctx context.Context, s *submission) (int32, error) {
+	rules, err := v.Farm.Scheduler.ListRules(ctx, &schedulerv1.ListRulesRequest{})
+	if err != nil {
+		return 0, fmt.Errorf("read the priority range of project %q: %w", s.fields["project"], err)
+	}
+	limit := rules.GetDefaultMaxPriority()
+	for _, r := range rules.GetProjects() {
+		if r.GetProject() == s.fields["project"] && r.MaxPriority != nil {
+			limit = r.GetMaxPriority()
+		}
+	}
+	return min(max(s.priority, minPriority), limit), nil
 }
