@@ -50,6 +50,41 @@ func TestAWebhookIsDisabled(t *testing.T) {
 	})
 }
 
+// TestAnAttemptFromBeforeAChangeDoesNotDisable: the receiver answers 410 when the webhook has been changed in the meantime. That
+// says nothing about the webhook as it is now.
+func TestAnAttemptFromBeforeAChangeDoesNotDisable(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		f := setupOn(t, open, hooked, func(c *ingest.Config) { c.WebhookTimeout = 20 * time.Second })
+		for name, changes := range map[string][]string{
+			"enabled again": {`{"enabled":false}`, `{"enabled":true}`},
+			"new secret":    {`{"secret":"another-secret-of-this-webhook"}`},
+		} {
+			began, release := make(chan struct{}), make(chan struct{})
+			r := receive(t, func(_ received, try int) int {
+				if try > 1 {
+					return http.StatusOK
+				}
+				close(began)
+				<-release
+				return http.StatusGone
+			})
+			hook := f.addHook(r.URL, nil)
+			f.post("/api/v2/webhooks/"+hook.ID+"/test").want(t, 202)
+			<-began
+			for _, change := range changes {
+				f.do(http.MethodPatch, "/api/v2/webhooks/"+hook.ID, strings.NewReader(change), withKey()).want(t, 200)
+			}
+			close(release)
+			f.delivered(hook.ID, 1)
+			m := f.get("/api/v2/webhooks/"+hook.ID).want(t, 200).json(t)
+			if m["enabled"] != true || m["failing_since"] != nil {
+				t.Errorf("%s: webhook = %v, want enabled and not failing", name, m)
+			}
+		}
+	})
+}
+
 // TestEASAndProjects: EAS's shape and signature for receivers of EAS, and of one project only.
 func TestEASAndProjects(t *testing.T) {
 	t.Parallel()
@@ -155,7 +190,7 @@ func TestOldDeliveriesGo(t *testing.T) {
 			if err := st.AddDeliveries(ctx, []store.Delivery{d, {ID: "for nobody", HookID: "none", CreatedAt: now}}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := st.EndAttempt(ctx, d, store.DeliveryAttempt{At: now, Status: 200}, state, now); err != nil {
+			if _, err := st.RecordAttempt(ctx, store.Webhook{ID: "h"}, d, store.DeliveryAttempt{At: now, Status: 200}, state, now); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -147,9 +147,11 @@ func dueDeliveries(ctx context.Context, tx *database.Tx, hookID string, now time
 	return all, rows.Err()
 }
 
-// EndAttempt records a try that this caller took the delivery for, and what follows: state and, if it is pending, when it is due
-// again. It gives since when the webhook's deliveries fail, zero if this one did not.
-func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time) (failing time.Time, err error) {
+// RecordAttempt records an attempt at a delivery, the state that follows and, if that is pending, when the next attempt is due. It
+// returns since when the webhook has been failing; zero if the attempt succeeded, or if w has changed since it was read.
+func (s *WebhookStore) RecordAttempt(
+	ctx context.Context, w Webhook, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time,
+) (failing time.Time, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		ended := int64(0)
 		if state != Pending {
@@ -166,14 +168,14 @@ func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAtt
 			return err
 		}
 		if state == Delivered {
-			_, err := tx.ExecContext(ctx, `UPDATE webhooks SET failing_since = 0, succeeded_at = $1 WHERE id = $2`, a.At.UnixMilli(), d.HookID)
+			_, err := tx.ExecContext(ctx, `UPDATE webhooks SET failing_since = 0, succeeded_at = $1 WHERE id = $2`, a.At.UnixMilli(), w.ID)
 			return err
 		}
 		var since int64
 		err = tx.QueryRowContext(ctx, `UPDATE webhooks SET failing_since = CASE WHEN failing_since = 0 THEN $1 ELSE failing_since END
-			WHERE id = $2 RETURNING failing_since`, a.At.UnixMilli(), d.HookID).Scan(&since)
+			WHERE id = $2 AND revision = $3 RETURNING failing_since`, a.At.UnixMilli(), w.ID, w.Revision).Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil // deleted meanwhile
+			return nil // changed or deleted meanwhile
 		}
 		failing = instant(since)
 		return err

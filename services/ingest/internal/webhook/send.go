@@ -111,7 +111,7 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	failing, err := s.store.EndAttempt(record, d, a, state, next)
+	failing, err := s.store.RecordAttempt(record, w, d, a, state, next)
 	if err != nil {
 		s.log.WarnContext(ctx, "record webhook attempt failed", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
 		return
@@ -119,12 +119,12 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	if state != store.Delivered {
 		s.log.InfoContext(ctx, "webhook delivery failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
 			"state", state, "reason", a.Error)
-		s.giveUp(record, w, a, failing)
+		s.disableIfGone(record, w, a, failing)
 	}
 }
 
-// giveUp disables a webhook that says that it is gone, or of which nothing has succeeded for long.
-func (s *Service) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
+// disableIfGone disables a webhook whose receiver answered 410, or that has failed for longer than Config.DisableAfter.
+func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
 	reason := ""
 	switch {
 	case a.Status == http.StatusGone:
@@ -134,11 +134,14 @@ func (s *Service) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryA
 	default:
 		return
 	}
-	if err := s.store.DisableWebhook(ctx, w.ID, reason); err != nil {
+	disabled, err := s.store.DisableWebhook(ctx, w, reason)
+	if err != nil {
 		s.log.WarnContext(ctx, "disable webhook failed", "webhook_id", w.ID, "err", err)
 		return
 	}
-	s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "reason", reason)
+	if disabled {
+		s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "reason", reason)
+	}
 }
 
 // pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
