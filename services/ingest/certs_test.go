@@ -248,7 +248,7 @@ func TestCertsThatWereStoredOtherwise(t *testing.T) {
 // TestCertsAtOnce: with room for one at a time another waits, and both come through.
 func TestCertsAtOnce(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.MaxCertsAtOnce = 1 })
+	f := setup(t, func(c *ingest.Config) { c.MaxConcurrentCerts = 1 })
 	pr, pw := io.Pipe()
 	form := multipart.NewWriter(pw)
 	first, second := make(chan int, 1), make(chan int, 1)

@@ -187,7 +187,7 @@ func TestNoRepeat(t *testing.T) {
 	})
 	t.Run("too late", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t, func(c *ingest.Config) { c.RepeatWindow = time.Millisecond })
+		f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = time.Millisecond })
 		id := f.lose("/api/builds/submit", false, lost()...)
 		f.becomes(id, "cancelled")
 		if m := f.answered(lost()...); m["id"] == id {
@@ -228,7 +228,7 @@ func (f *farm) becomes(id, state string) {
 
 func TestRollBack(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 50 * time.Millisecond })
 	waiting := f.lose("/api/builds/submit", false, lost()...)
 	f.becomes(waiting, "cancelled")
 	if why := f.scheduler.whyCancelled(waiting); !strings.Contains(why, "The submitter left") {
@@ -246,7 +246,7 @@ func TestRollBack(t *testing.T) {
 // TestRollBackWaitsForTheScheduler: what cannot be done now is done later.
 func TestRollBackWaitsForTheScheduler(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 50 * time.Millisecond })
 	f.scheduler.failCancel(errors.New("out of order"))
 	id := f.lose("/api/builds/submit", false, lost()...)
 	eventually(t, "it was tried", func() bool { return f.log.contains("roll back unanswered submits") })
@@ -257,7 +257,7 @@ func TestRollBackWaitsForTheScheduler(t *testing.T) {
 // TestLeavingAfterTheAnswer: a client that has its answer may close at once.
 func TestLeavingAfterTheAnswer(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 10 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 10 * time.Millisecond })
 	l := f.watched()
 	if _, err := l.Write(formOf(t, "/api/builds/submit", lost()...)); err != nil {
 		t.Fatal(err)

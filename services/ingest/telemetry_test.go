@@ -124,7 +124,7 @@ func TestLostBuildTakesNoSamples(t *testing.T) {
 // TestSamplesAreLeftOutFirst: when the bus takes no more samples, their posts are answered as ever, and they are counted.
 func TestSamplesAreLeftOutFirst(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.MaxSamples = 1 })
+	f := setup(t, func(c *ingest.Config) { c.TelemetryQueueSize = 1 })
 	id := f.building()
 	if err := f.js.DeleteStream(t.Context(), bus.TelemetryStream); err != nil { // nobody acknowledges: the window fills
 		t.Fatal(err)

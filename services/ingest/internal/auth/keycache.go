@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// trustKey is how long a key that was good is taken to be good: a revoked one works on for that long at most.
-	trustKey = time.Second
-	// maxKeys bounds the memory; a farm has a handful of keys in use.
+	// keyTTL is how long a valid key is cached. A revoked key works for that long at most.
+	keyTTL = time.Second
+	// maxKeys bounds the cache. A farm uses a handful of keys.
 	maxKeys = 1000
 )
 
-// keyCache remembers for a moment what the keys in use may do, so that a busy client does not cost a query for each of its
-// requests. What is no key is not remembered: a new key works at once.
+// keyCache caches the scopes of valid keys, so that not every request costs a query. Invalid keys are not cached: a new key works
+// at once.
 type keyCache struct {
 	mu     sync.RWMutex
-	scopes map[[sha256.Size]byte]trusted
+	scopes map[[sha256.Size]byte]cachedScopes
 }
 
-type trusted struct {
+type cachedScopes struct {
 	scopes identity.Scopes
 	until  time.Time
 }
 
-// get asks look only if the key was not seen a moment ago. The key itself is not kept.
-func (c *keyCache) get(ctx context.Context, key string, look func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
+// get returns the scopes of a key, from the cache or else from lookup. It does not store the key itself.
+func (c *keyCache) get(ctx context.Context, key string, lookup func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
 	sum, now := sha256.Sum256([]byte(key)), time.Now()
 	c.mu.RLock()
 	known, ok := c.scopes[sum]
@@ -37,15 +37,15 @@ func (c *keyCache) get(ctx context.Context, key string, look func(context.Contex
 	if ok && now.Before(known.until) {
 		return known.scopes, nil
 	}
-	scopes, err := look(ctx, key)
+	scopes, err := lookup(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.scopes == nil || len(c.scopes) >= maxKeys {
-		c.scopes = map[[sha256.Size]byte]trusted{}
+		c.scopes = map[[sha256.Size]byte]cachedScopes{}
 	}
-	c.scopes[sum] = trusted{scopes: scopes, until: now.Add(trustKey)}
+	c.scopes[sum] = cachedScopes{scopes: scopes, until: now.Add(keyTTL)}
 	return scopes, nil
 }

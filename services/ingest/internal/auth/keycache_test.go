@@ -34,7 +34,7 @@ func TestRevokedKeyIsForgotten(t *testing.T) {
 			t.Errorf("asked %d times, want once", asked)
 		}
 		delete(keys, "good")
-		<-time.After(trustKey)
+		<-time.After(keyTTL)
 		if _, err := c.get(t.Context(), "good", look); !errors.Is(err, build.ErrUnauthorized) {
 			t.Errorf("a revoked key = %v", err)
 		}

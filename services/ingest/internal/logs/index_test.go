@@ -89,7 +89,7 @@ func (f *farm) read(b *Reader, from int64, n int) (got []string) {
 
 // again is a reader that knows no places yet.
 func (f *farm) again() *Reader {
-	return &Reader{js: f.reader.js, authors: f.reader.authors, where: f.reader.where, archive: f.reader.archive, trust: f.reader.trust}
+	return &Reader{js: f.reader.js, authors: f.reader.authors, findArchive: f.reader.findArchive, archive: f.reader.archive, archiveCheckInterval: f.reader.archiveCheckInterval}
 }
 
 func (b *Reader) places(id string) int {
@@ -188,7 +188,7 @@ func TestPlacesAreForgottenWithTheLog(t *testing.T) {
 func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0
+	f.reader.archiveCheckInterval = 0
 	f.rough(600, func(int) bool { return false })
 	all := f.read(f.reader, 1, 0)
 	f.reader = f.again()

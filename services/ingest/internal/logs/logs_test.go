@@ -140,7 +140,7 @@ func texts(n int) (all []string) {
 func TestALogThatMovesWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0 // every message may come after a deletion
+	f.reader.archiveCheckInterval = 0 // every message may come after a deletion
 	all := texts(200)
 	for _, text := range all {
 		f.say(false, text)
@@ -201,7 +201,7 @@ func want(n int) string {
 func TestALogThatMovesWhileItIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0
+	f.reader.archiveCheckInterval = 0
 	all := texts(50)
 	f.say(false, all[:20]...)
 	out := &recorder{}

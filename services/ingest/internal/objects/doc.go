@@ -1,5 +1,5 @@
-// Package objects moves bytes between the gateway's clients and the artifact service, by the grants that the artifact service gives.
-// Nothing is held in memory, and a transfer in which no byte moves for two minutes ends.
+// Package objects transfers bytes between the gateway's clients and the artifact service, with grants of the artifact service. It
+// holds nothing in memory. A transfer in which no byte moves for two minutes ends.
 package objects
 
 import (

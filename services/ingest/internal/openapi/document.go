@@ -20,15 +20,15 @@ type Operation struct {
 	ID, Summary, Description string
 	// Requires is the required credential, such as "an API key of scope read".
 	Requires string
-	// Guarded: it needs an API key.
+	// Guarded means that the operation needs credentials.
 	Guarded bool
-	// Request is a struct with tags for path, query, header, formData and json; nil for nothing.
+	// Request is a struct with the tags path, query, header, formData and json; nil for none.
 	Request any
-	// Response is the body of an answer with Status; nil means bytes of ContentType.
+	// Response is the body of a response with Status; nil means bytes of ContentType.
 	Response    any
 	Status      int
 	ContentType string
-	// Errors are the statuses of its problems, besides those that every operation of its kind has.
+	// Errors are the error statuses, besides those that are common to all operations.
 	Errors []int
 }
 
@@ -68,7 +68,7 @@ func (o Operation) describe(r *openapi31.Reflector) error {
 	})
 	statuses := o.Errors
 	if o.Method != http.MethodGet && o.Method != http.MethodHead && !slices.Contains(statuses, http.StatusInsufficientStorage) {
-		statuses = append(slices.Clone(statuses), http.StatusInsufficientStorage) // what changes something needs the disk
+		statuses = append(slices.Clone(statuses), http.StatusInsufficientStorage) // every change needs disk space
 	}
 	if o.Guarded {
 		c.AddSecurity("key")

@@ -24,8 +24,8 @@ const (
 
 // Delivery is one event for one webhook. Place is the event's place in its stream.
 type Delivery struct {
-	ID, HookID, EventID, Event, Subject string
-	Place                               int64
+	ID, WebhookID, EventID, Event, Subject string
+	Place                                  int64
 	// Path is where below the webhook's URL it goes, Note why it is skipped.
 	Path, Note, Body string
 	State            DeliveryState
@@ -47,14 +47,14 @@ const deliveryColumns = `id, hook_id, event_id, event, subject, place, path, not
 func scanDelivery(r row) (Delivery, error) {
 	var d Delivery
 	var created, next, ended int64
-	err := r.Scan(&d.ID, &d.HookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Path, &d.Note, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
+	err := r.Scan(&d.ID, &d.WebhookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Path, &d.Note, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, ErrNoDelivery
 	}
 	if err != nil {
 		return d, fmt.Errorf("read a delivery: %w", err)
 	}
-	d.CreatedAt, d.NextAt, d.EndedAt = instant(created), instant(next), instant(ended)
+	d.CreatedAt, d.NextAt, d.EndedAt = timeOrZero(created), timeOrZero(next), timeOrZero(ended)
 	return d, nil
 }
 
@@ -73,7 +73,7 @@ func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error 
 					CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS BIGINT), CAST($10 AS TEXT), CAST($11 AS BIGINT), CAST($12 AS BIGINT)
 				FROM webhooks WHERE id = $13 ON CONFLICT (id) DO NOTHING`,
 				d.ID, d.EventID, d.Event, d.Subject, d.Place, d.Path, d.Note, d.Body, d.CreatedAt.UnixMilli(), string(state),
-				d.CreatedAt.UnixMilli(), ended, d.HookID)
+				d.CreatedAt.UnixMilli(), ended, d.WebhookID)
 			if err != nil {
 				return err
 			}
@@ -105,9 +105,9 @@ func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhoo
 	return all, rows.Err()
 }
 
-// TakeDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
+// ClaimDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
 // died with them has not told what became of them. One waits for those of the same build that came before it.
-func (s *WebhookStore) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
+func (s *WebhookStore) ClaimDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
 			return err
@@ -177,7 +177,7 @@ func (s *WebhookStore) RecordAttempt(
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // changed or deleted meanwhile
 		}
-		failing = instant(since)
+		failing = timeOrZero(since)
 		return err
 	})
 	if err != nil {
@@ -252,7 +252,7 @@ func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Deliver
 		if err := rows.Scan(&at, &a.Status, &a.Error, &took); err != nil {
 			return d, nil, fmt.Errorf("attempts of delivery %s: %w", id, err)
 		}
-		a.At, a.Took = instant(at), time.Duration(took)*time.Millisecond
+		a.At, a.Took = timeOrZero(at), time.Duration(took)*time.Millisecond
 		all = append(all, a)
 	}
 	return d, all, rows.Err()

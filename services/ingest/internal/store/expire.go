@@ -33,7 +33,7 @@ func (s *Store) ForgetWorkers(ctx context.Context, ids []string) error {
 		`DELETE FROM webhook_deliveries WHERE event LIKE 'worker.%%' AND subject IN (%s)`)
 }
 
-func (s *Store) deleteAll(ctx context.Context, doing string, ids []string, queries ...string) error {
+func (s *Store) deleteAll(ctx context.Context, action string, ids []string, queries ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (s *Store) deleteAll(ctx context.Context, doing string, ids []string, queri
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	return nil
 }

@@ -11,13 +11,13 @@ import (
 )
 
 // Beat records that the process `holder` lives.
-func (s *SubmitStore) Beat(ctx context.Context, holder string, now time.Time) error {
+func (s *SubmitStore) RenewHolder(ctx context.Context, holder string, now time.Time) error {
 	return exec(ctx, s.db, "renew the lease of submits", `INSERT INTO submit_holders (id, beat, at_ms) VALUES ($1, 1, $2)
 		ON CONFLICT (id) DO UPDATE SET beat = submit_holders.beat + 1, at_ms = excluded.at_ms`, holder, now.UnixMilli())
 }
 
-// BeatOf returns how often the process has called Beat, 0 if never.
-func (s *SubmitStore) BeatOf(ctx context.Context, holder string) (beat int64, err error) {
+// HolderBeat returns how often the process has called Beat, 0 if never.
+func (s *SubmitStore) HolderBeat(ctx context.Context, holder string) (beat int64, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT beat FROM submit_holders WHERE id = $1`, holder).Scan(&beat)

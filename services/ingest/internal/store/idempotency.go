@@ -17,7 +17,7 @@ type Reservation struct {
 }
 
 // Reserve inserts r unless the key is in use, and returns the row that is stored afterwards.
-func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stands Reservation, err error) {
+func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stored Reservation, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -27,16 +27,16 @@ func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stands Reserv
 			return err
 		}
 		var at int64
-		stands = Reservation{Owner: r.Owner, Name: r.Name}
+		stored = Reservation{Owner: r.Owner, Name: r.Name}
 		err = tx.QueryRowContext(ctx, `SELECT build_id, fingerprint, created_at, holder FROM idempotency WHERE owner = $1 AND name = $2`,
-			r.Owner, r.Name).Scan(&stands.BuildID, &stands.Fingerprint, &at, &stands.Holder)
-		stands.CreatedAt = time.UnixMilli(at)
+			r.Owner, r.Name).Scan(&stored.BuildID, &stored.Fingerprint, &at, &stored.Holder)
+		stored.CreatedAt = time.UnixMilli(at)
 		return err
 	})
 	if err != nil {
-		return stands, fmt.Errorf("reserve an idempotency key: %w", err)
+		return stored, fmt.Errorf("reserve an idempotency key: %w", err)
 	}
-	return stands, nil
+	return stored, nil
 }
 
 // TakeOver makes holder the one that works on r, and reports whether r was still as given. The build's id stays, so that
@@ -78,7 +78,7 @@ func (s *SubmitStore) SweepReservations(ctx context.Context, t time.Time) error 
 	return exec(ctx, s.db, "sweep idempotency keys", `DELETE FROM idempotency WHERE created_at < $1`, t.UnixMilli())
 }
 
-func exec(ctx context.Context, db *database.DB, doing, q string, args ...any) error {
+func exec(ctx context.Context, db *database.DB, action, q string, args ...any) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err := db.WithTx(ctx, func(tx *database.Tx) error {
@@ -86,7 +86,7 @@ func exec(ctx context.Context, db *database.DB, doing, q string, args ...any) er
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder str
 
 // Overdue gives at most limit builds whose submitters were not told of them before `before` and did not come back; from now
 // on no repeat gets them. Those that were given before and not settled come again.
-func (s *SubmitStore) Overdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
+func (s *SubmitStore) TakeOverdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	found, err := s.overdue(ctx, before, limit)

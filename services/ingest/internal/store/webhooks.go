@@ -49,19 +49,19 @@ func scanWebhook(r row) (Webhook, error) {
 	if events != "" {
 		w.Events = strings.Split(events, ",")
 	}
-	w.Enabled, w.CreatedAt, w.FailingSince, w.SucceededAt = enabled != 0, instant(created), instant(failing), instant(succeeded)
+	w.Enabled, w.CreatedAt, w.FailingSince, w.SucceededAt = enabled != 0, timeOrZero(created), timeOrZero(failing), timeOrZero(succeeded)
 	return w, nil
 }
 
 // instant is the zero time for 0.
-func instant(ms int64) time.Time {
+func timeOrZero(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
 }
 
-func bit(b bool) int64 {
+func boolToInt(b bool) int64 {
 	if b {
 		return 1
 	}
@@ -79,7 +79,7 @@ func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 				revision = webhooks.revision + 1,
 				disabled_reason = CASE WHEN excluded.enabled = 1 THEN '' ELSE webhooks.disabled_reason END,
 				failing_since = CASE WHEN excluded.enabled = 1 AND webhooks.enabled = 0 THEN 0 ELSE webhooks.failing_since END`,
-			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, w.Token, bit(w.Enabled), w.CreatedAt.UnixMilli())
+			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, w.Token, boolToInt(w.Enabled), w.CreatedAt.UnixMilli())
 		return err
 	})
 	if err != nil {

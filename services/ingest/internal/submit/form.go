@@ -138,7 +138,7 @@ func readUpTo(r io.Reader, n int64) (string, error) {
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := httpapi.TrackErrors(part)
-	ref, err := f.v.Objects.Upload(f.r.Context(), f.into.Note, &artifactv1.UploadRequest{
+	ref, err := f.v.Objects.Upload(f.r.Context(), f.into.AddObject, &artifactv1.UploadRequest{
 		BuildId: f.into.BuildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {

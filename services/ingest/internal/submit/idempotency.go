@@ -69,16 +69,16 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*reservation, error) {
 	var first *holderWatch
 	for deadline := time.Now().Add(maxRepeatWait); ; {
-		stands, err := v.Store.Reserve(ctx, want)
+		stored, err := v.Store.Reserve(ctx, want)
 		if err != nil {
 			return nil, errors.Join(build.ErrUnavailable, err)
 		}
-		if stands.BuildID == want.BuildID {
-			return &reservation{Reservation: stands}, nil
+		if stored.BuildID == want.BuildID {
+			return &reservation{Reservation: stored}, nil
 		}
-		if stands.Fingerprint == "" {
-			if first == nil || first.holder != stands.Holder || first.buildID != stands.BuildID {
-				first = v.lease.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
+		if stored.Fingerprint == "" {
+			if first == nil || first.holder != stored.Holder || first.buildID != stored.BuildID {
+				first = v.lease.watch(stored.BuildID, stored.Holder, stored.CreatedAt)
 			}
 			alive, err := first.isAlive(ctx)
 			if err != nil {
@@ -94,7 +94,7 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 				continue
 			}
 		}
-		if n, err := v.takeOver(ctx, s, stands); n != nil || err != nil {
+		if n, err := v.takeOver(ctx, s, stored); n != nil || err != nil {
 			return n, err
 		}
 	}
@@ -102,15 +102,15 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 
 // takeOver makes this submit the repeat of one that has become a build, or continues one whose process is dead. It returns nil if another repeat
 // was faster.
-func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Reservation) (*reservation, error) {
-	b, err := v.Farm.Build(ctx, stands.BuildID)
+func (v *Service) takeOver(ctx context.Context, s *submission, stored store.Reservation) (*reservation, error) {
+	b, err := v.Farm.Build(ctx, stored.BuildID)
 	if err == nil {
-		return &reservation{Reservation: stands, original: b}, nil
+		return &reservation{Reservation: stored, original: b}, nil
 	}
 	if !errors.Is(err, build.ErrNotFound) {
 		return nil, err
 	}
-	taken, err := v.Store.TakeOver(ctx, stands, v.lease.id)
+	taken, err := v.Store.TakeOver(ctx, stored, v.lease.id)
 	if err != nil {
 		return nil, errors.Join(build.ErrUnavailable, err)
 	}
@@ -118,10 +118,10 @@ func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Rese
 		return nil, nil
 	}
 	s.release()
-	s.BuildID, s.release = stands.BuildID, v.lease.hold(stands.BuildID)
-	stands.Holder, stands.Fingerprint = v.lease.id, ""
+	s.BuildID, s.release = stored.BuildID, v.lease.hold(stored.BuildID)
+	stored.Holder, stored.Fingerprint = v.lease.id, ""
 	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "first gateway stopped")
-	return &reservation{Reservation: stands}, nil
+	return &reservation{Reservation: stored}, nil
 }
 
 // ownerOf returns who may repeat a submit: the holder of the API key, or of the build's token.
@@ -207,7 +207,7 @@ func (v *Service) settleKey(ctx context.Context, s *submission, err error) {
 	switch {
 	case err == nil:
 		err = v.Store.Settle(ctx, s.reserved.Reservation, s.fingerprint())
-	case s.Asked && errors.Is(err, build.ErrUnavailable):
+	case s.Requested && errors.Is(err, build.ErrUnavailable):
 		return
 	default:
 		err = v.Store.Release(ctx, s.reserved.Reservation)

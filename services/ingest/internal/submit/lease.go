@@ -75,7 +75,7 @@ func (p *processLease) renewLoop(ctx context.Context) error {
 		if !p.holdsAny() {
 			return nil
 		}
-		return p.store.Beat(ctx, p.id, time.Now())
+		return p.store.RenewHolder(ctx, p.id, time.Now())
 	})
 }
 
@@ -103,7 +103,7 @@ func (w *holderWatch) isAlive(ctx context.Context) (bool, error) {
 	case w.holder == "":
 		return time.Since(w.since) < legacyTTL, nil
 	}
-	beat, err := w.p.store.BeatOf(ctx, w.holder)
+	beat, err := w.p.store.HolderBeat(ctx, w.holder)
 	if err != nil {
 		return false, err
 	}

@@ -25,7 +25,7 @@ func (u *Unanswered) rollBackLoop(ctx context.Context) error {
 }
 
 func (u *Unanswered) rollBackOverdue(ctx context.Context) error {
-	ids, err := u.store.Overdue(ctx, time.Now().Add(-u.window), maxRollBack)
+	ids, err := u.store.TakeOverdue(ctx, time.Now().Add(-u.window), maxRollBack)
 	if err != nil {
 		return err
 	}

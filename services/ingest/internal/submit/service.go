@@ -16,9 +16,9 @@ import (
 type Config struct {
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
-	// RepeatWindow is how long a submit whose answer could not be written waits for the client to send it again; then the build is
+	// SubmitRetryWindow is how long a submit whose answer could not be written waits for the client to send it again; then the build is
 	// cancelled if it has not begun.
-	RepeatWindow time.Duration
+	SubmitRetryWindow time.Duration
 }
 
 // Deps are what a Service works with.
@@ -52,7 +52,7 @@ func New(cfg Config, d Deps) *Service {
 	p := newProcessLease(d.Store, d.Sole, d.Log)
 	return &Service{
 		Deps: d, cfg: cfg, lease: p,
-		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.RepeatWindow, log: d.Log},
+		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.SubmitRetryWindow, log: d.Log},
 	}
 }
 

@@ -112,8 +112,8 @@ const smallFile = 64 << 10
 
 // readFile reads a file of at most limit bytes; it is not nil, even if the file is empty. One that is not small gets all the
 // memory at once that it may need: growing would take as much again.
-func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error) {
-	in := &hurried{Reader: part, until: time.Now().Add(certsTime)}
+func readFile(part *multipart.Part, limit int64, msgTooLarge string) ([]byte, error) {
+	in := &timedReader{Reader: part, until: time.Now().Add(certsTime)}
 	data := make([]byte, min(smallFile, limit+1))
 	n, err := io.ReadFull(in, data)
 	if err == nil {
@@ -124,7 +124,7 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	}
 	switch {
 	case err == nil:
-		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: sayLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: msgTooLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.ended:
 		return data[:n], nil
 	case errors.Is(err, httpx.ErrStalled):
@@ -133,15 +133,15 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	return nil, httpapi.BodyError(err)
 }
 
-// hurried gives up after its time; a read that waits is ended by the body's own deadline.
-type hurried struct {
+// timedReader gives up after its time; a read that waits is ended by the body's own deadline.
+type timedReader struct {
 	io.Reader
 	until time.Time
 	// ended: the file did, and not the form within it.
 	ended bool
 }
 
-func (h *hurried) Read(p []byte) (int, error) {
+func (h *timedReader) Read(p []byte) (int, error) {
 	if time.Now().After(h.until) {
 		return 0, fmt.Errorf("read certs for %s: %w", certsTime, httpx.ErrStalled)
 	}
@@ -159,7 +159,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if err != nil {
 		return CertsError(err)
 	}
-	s.certs, err = v.Objects.Upload(ctx, s.Note, &artifactv1.UploadRequest{
+	s.certs, err = v.Objects.Upload(ctx, s.AddObject, &artifactv1.UploadRequest{
 		BuildId: s.BuildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {

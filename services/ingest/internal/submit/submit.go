@@ -26,8 +26,8 @@ type submission struct {
 	source, certs *eventsv1.ObjectRef
 	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
 	uploaded string
-	// answerLost: the scheduler was asked twice, so the build may exist by the first request.
-	answerLost bool
+	// responseLost: the scheduler was asked twice, so the build may exist by the first request.
+	responseLost bool
 	// replayed: the build existed before this submit.
 	replayed bool
 	signing  signingFiles
@@ -43,14 +43,14 @@ type submission struct {
 // Draft is what is stored for a build that may not exist yet.
 type Draft struct {
 	BuildID string
-	// Asked: the scheduler was asked, so the build may exist whatever it answered.
-	Asked bool
+	// Requested: the scheduler was asked, so the build may exist whatever it answered.
+	Requested bool
 	// objects were requested, whether or not their bytes have arrived.
 	objects []string
 }
 
-// Note records an object, so that it is discarded unless a build gets it.
-func (d *Draft) Note(objectID string) { d.objects = append(d.objects, objectID) }
+// AddObject records an object, so that it is discarded unless a build gets it.
+func (d *Draft) AddObject(objectID string) { d.objects = append(d.objects, objectID) }
 
 // Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. What a
 // refused submit has stored is discarded, also if the client left before the acknowledgement.
@@ -115,7 +115,7 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 		s.replayed = true
 		return &schedulerv1.SubmitResponse{Build: b}, nil
 	}
-	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.answerLost {
+	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.responseLost {
 		return resp, v.replayUpload(r.Context(), s, resp.GetBuild())
 	}
 	return resp, err
@@ -158,15 +158,15 @@ func (v *Service) requestSubmit(
 		return nil, fmt.Errorf("submit: %w", err)
 	}
 	// From here on the client's leaving must not leave the outcome unknown.
-	ctx, s.Asked = context.WithoutCancel(ctx), true
+	ctx, s.Requested = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		s.answerLost = true
+		s.responseLost = true
 		resp, err = v.Farm.Scheduler.Submit(ctx, req)
 	}
 	if errors.Is(err, build.ErrExpired) {
-		s.Asked = false // the build is known and gone: what this submit has stored belongs to none
+		s.Requested = false // the build is known and gone: what this submit has stored belongs to none
 		return nil, v.Farm.OrExpired(ctx, s.BuildID, err)
 	}
 	if err != nil {
@@ -198,7 +198,7 @@ func (v *Service) Discard(ctx context.Context, s *Draft) {
 // neverSubmitted reports whether the build certainly does not exist: the scheduler was not asked, or says so. If it does not answer, the
 // janitor decides later.
 func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
-	if !s.Asked {
+	if !s.Requested {
 		return true, nil
 	}
 	_, err := v.Farm.BuildWithAttempts(ctx, s.BuildID)

@@ -28,7 +28,7 @@ type Unanswered struct {
 	farm  *farm.Farm
 	store *store.SubmitStore
 	lease *processLease
-	// window is Config.RepeatWindow.
+	// window is Config.SubmitRetryWindow.
 	window time.Duration
 	log    *slog.Logger
 }
@@ -55,7 +55,7 @@ func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 	if s.inFlight == nil || err == nil {
 		return
 	}
-	if s.Asked && errors.Is(err, build.ErrUnavailable) {
+	if s.Requested && errors.Is(err, build.ErrUnavailable) {
 		u.put(ctx, s.BuildID, *s.inFlight)
 	}
 	u.Forget(ctx, s.BuildID)

@@ -42,13 +42,13 @@ func (h builds) submitted(b *schedulerv1.Build) submitted {
 	}
 }
 
-// takeSubmit answers a refusal itself and returns nil then.
-func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
+// receiveSubmit answers a refusal itself and returns nil then.
+func (h builds) receiveSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
 	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
 	b.EnableFullDuplex()
 	resp, replayed, err := h.Submits.Submit(r, b, httpapi.V1)
 	if err != nil {
-		h.FailEarly(w, r, httpapi.V1, b, err)
+		h.FailAndDrain(w, r, httpapi.V1, b, err)
 		return nil
 	}
 	if replayed {
@@ -58,7 +58,7 @@ func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.
 }
 
 func (h builds) submit(w http.ResponseWriter, r *http.Request) {
-	resp := h.takeSubmit(w, r)
+	resp := h.receiveSubmit(w, r)
 	if resp == nil {
 		return
 	}

@@ -25,13 +25,13 @@ func (h workers) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
 	return h.requireHolderBy(alsoBuild, h.Farm.HeldBy)
 }
 
-// askHeld gives a build if the worker holds it.
-type askHeld func(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error)
+// findHeld gives a build if the worker holds it.
+type findHeld func(ctx context.Context, id, worker, refusal string) (*schedulerv1.Build, error)
 
-func (h workers) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
-	sayOther := httpapi.MsgNotHolder
+func (h workers) requireHolderBy(alsoBuild bool, held findHeld) func(http.Handler) http.Handler {
+	refusal := httpapi.MsgNotHolder
 	if alsoBuild {
-		sayOther = httpapi.MsgNotAssigned
+		refusal = httpapi.MsgNotAssigned
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func (h workers) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler
 				httpapi.V1.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgOtherBuild)
 				return
 			}
-			b, err := held(r.Context(), id, worker, sayOther)
+			b, err := held(r.Context(), id, worker, refusal)
 			if err != nil {
 				h.Fail(w, r, httpapi.V1, err)
 				return

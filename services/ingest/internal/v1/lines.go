@@ -22,7 +22,7 @@ func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*events
 	if err := h.Farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
 		return err
 	}
-	n, over := h.quota.take(r.Context(), b.GetId(), b.GetAttempt(), lines)
+	n, over := h.quota.admit(r.Context(), b.GetId(), b.GetAttempt(), lines)
 	for lines = lines[:n]; len(lines) > 0; {
 		n, size := 0, 0
 		for n < min(len(lines), chunkLines) && (n == 0 || size+len(lines[n].GetText()) <= chunkBytes) {
@@ -36,14 +36,14 @@ func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*events
 		lines = lines[n:]
 	}
 	if over {
-		return h.sayLimit(r.Context(), b)
+		return h.logLimitReached(r.Context(), b)
 	}
 	return nil
 }
 
-// sayLimit ends a log that has reached its limit. The line has a number, the only one of its worker's that has: so it appears once
+// logLimitReached ends a log that has reached its limit. The line has a number, the only one of its worker's that has: so it appears once
 // however many gateways send it, and what they send without a number behind it does not (logstream.Numbering).
-func (h workers) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
+func (h workers) logLimitReached(ctx context.Context, b *schedulerv1.Build) error {
 	if !h.quota.noticePending(b.GetId(), b.GetAttempt()) {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (h workers) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
 	if err := h.sendLines(ctx, b, id, 1, []*eventsv1.LogLine{notice}); err != nil {
 		return err
 	}
-	h.quota.said(b.GetId(), b.GetAttempt())
+	h.quota.noticeLogged(b.GetId(), b.GetAttempt())
 	return nil
 }
 

@@ -88,7 +88,7 @@ func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 		if s, ok := h.cache.fresh(); ok { // it came between our look and the flight
 			return s, nil
 		}
-		return h.askStats(context.WithoutCancel(ctx))
+		return h.fetchStats(context.WithoutCancel(ctx))
 	})
 	if err != nil {
 		return stats{}, err
@@ -96,12 +96,12 @@ func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 	return s.(stats), nil //nolint:forcetypeassert // see above
 }
 
-func (h *publicStats) askStats(ctx context.Context) (stats, error) {
+func (h *publicStats) fetchStats(ctx context.Context) (stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	usage := make(chan *monitorv1.UsageResponse, 1)
-	go func() { usage <- h.askUsage(ctx) }()
-	today, counted := h.askToday(ctx)
+	go func() { usage <- h.fetchUsage(ctx) }()
+	today, counted := h.fetchToday(ctx)
 	s, err := h.Farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
@@ -113,8 +113,8 @@ func (h *publicStats) askStats(ctx context.Context) (stats, error) {
 	return h.cache.put(s, today, u), nil
 }
 
-// askToday returns what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
-func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
+// fetchToday returns what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
+func (h *publicStats) fetchToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	t, err := h.Farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
@@ -125,8 +125,8 @@ func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
 	return t.GetCompleted(), true
 }
 
-// askUsage gives nil if the monitor does not answer.
-func (h *publicStats) askUsage(ctx context.Context) *monitorv1.UsageResponse {
+// fetchUsage gives nil if the monitor does not answer.
+func (h *publicStats) fetchUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	u, err := h.Farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})

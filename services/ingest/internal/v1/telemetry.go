@@ -15,13 +15,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// telemetryIn is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
-type telemetryIn struct {
+// telemetryEvent is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
+type telemetryEvent struct {
 	Type string          `json:"type"`
 	Data json.RawMessage `json:"data"`
 }
 
-type metricsIn struct {
+type postedMetrics struct {
 	CPU       *float64 `json:"cpu_percent"`
 	Memory    *float64 `json:"memory_mb"`
 	Disk      *float64 `json:"disk_percent"`
@@ -29,15 +29,15 @@ type metricsIn struct {
 }
 
 // take does what an event says.
-func (h workers) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) error {
+func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e telemetryEvent) error {
 	switch e.Type {
 	case "monitor_started":
 		return h.addLines(r, b, []*eventsv1.LogLine{line("info", "[VM] Monitor started")})
 	case "heartbeat":
 		var data struct {
-			Stage   string    `json:"stage"`
-			Uptime  float64   `json:"uptime_seconds"`
-			Metrics metricsIn `json:"metrics"`
+			Stage   string        `json:"stage"`
+			Uptime  float64       `json:"uptime_seconds"`
+			Metrics postedMetrics `json:"metrics"`
 		}
 		if json.Unmarshal(e.Data, &data) != nil {
 			return h.Farm.ReportStage(r.Context(), b, "")
@@ -48,25 +48,25 @@ func (h workers) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) erro
 				return err
 			}
 		}
-		return h.measure(r, b, data.Metrics, int64(data.Uptime))
+		return h.publishSample(r, b, data.Metrics, int64(data.Uptime))
 	case "cpu_snapshot":
-		var data metricsIn
+		var data postedMetrics
 		if json.Unmarshal(e.Data, &data) != nil {
 			return h.Farm.ReportStage(r.Context(), b, "")
 		}
-		return h.measure(r, b, data, 0)
+		return h.publishSample(r, b, data, 0)
 	}
 	return h.Farm.ReportStage(r.Context(), b, "")
 }
 
-// measure passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
+// publishSample passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
 // counted. The sender is not told: the Mac app would stop measuring after five refusals, and that it lives has been noted.
 // Whether the figures can be is the monitor's to judge, who counts what it drops.
-func (h workers) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
+func (h workers) publishSample(r *http.Request, b *schedulerv1.Build, m postedMetrics, uptime int64) error {
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err
 	}
-	if m == (metricsIn{}) {
+	if m == (postedMetrics{}) {
 		return nil
 	}
 	data, err := proto.Marshal(&eventsv1.Telemetry{

@@ -24,8 +24,8 @@ type Config struct {
 	MaxUploadBytes int64
 	// MaxFollowers bounds the clients that follow logs and events at once.
 	MaxFollowers int
-	// FollowBeat is how often a quiet followed log sends a sign of life.
-	FollowBeat time.Duration
+	// FollowHeartbeat is how often a quiet followed log sends a sign of life.
+	FollowHeartbeat time.Duration
 	// SessionTTL is how long a web login lasts.
 	SessionTTL time.Duration
 }
@@ -42,7 +42,7 @@ type Deps struct {
 	Store    *store.Store
 	JS       jetstream.JetStream
 	Logs     logs.Sender
-	// BusURL is what a worker that joins with this request is told.
+	// BusURL returns the address of the bus for the worker that sent the request.
 	BusURL func(*http.Request) string
 	// Stopping ends requests that never end by themselves (followed logs).
 	Stopping context.Context // the life of the gateway
@@ -57,7 +57,7 @@ type API struct {
 	Broadcaster *logs.Broadcaster
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	logPlaces logCache
+	logInfos  logCache
 	// document and docs describe the API, for machines and for people.
 	document, docs []byte
 }
@@ -65,7 +65,7 @@ type API struct {
 // New returns the API.
 func New(cfg Config, d Deps) (a *API, err error) {
 	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers)}
-	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
+	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowHeartbeat})
 	if a.document, err = openapi.Document(describe(a.operations())); err != nil {
 		return nil, err
 	}
@@ -74,10 +74,10 @@ func New(cfg Config, d Deps) (a *API, err error) {
 }
 
 type (
-	builds    struct{ *API }
-	buildLogs struct{ *API }
-	workers   struct{ *API }
-	projects  struct{ *API }
-	hooks     struct{ *API }
-	figures   struct{ *API }
+	builds     struct{ *API }
+	buildLogs  struct{ *API }
+	workers    struct{ *API }
+	projects   struct{ *API }
+	webhooks   struct{ *API }
+	statistics struct{ *API }
 )

@@ -44,7 +44,7 @@ func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	defer t.Close(ctx)
 	out := httpapi.OpenSSE(w)
 	defer out.Close()
-	if err := h.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
+	if err := h.sendEvents(ctx, out, t, id); err != nil && ctx.Err() == nil {
 		h.Log.InfoContext(ctx, "stream of build events broken", "build_id", id, "err", err)
 		panic(http.ErrAbortHandler) // the client comes back
 	}
@@ -60,8 +60,8 @@ func (h *API) admitFollower() (leave func(), err error) {
 	}
 }
 
-// sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
-func (h builds) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
+// sendEvents reads the build after the consumer was made, so that nothing can happen unheard between the two.
+func (h builds) sendEvents(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
 	for seq := ""; ; {
 		resp, err := h.Farm.BuildWithAttempts(ctx, id)
 		if err != nil {
@@ -71,7 +71,7 @@ func (h builds) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id 
 		if err != nil || ended {
 			return err
 		}
-		if seq, err = h.happening(ctx, out, t, id); err != nil {
+		if seq, err = h.awaitEvent(ctx, out, t, id); err != nil {
 			return err
 		}
 	}
@@ -85,11 +85,11 @@ func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (end
 	return ended, errors.Join(out.Event(name, seq, View(resp.GetBuild(), resp.GetAttempts())), out.Flush())
 }
 
-// happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
+// awaitEvent waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
 // whether the build has ended: the event that says so may have been lost with a stream.
-func (h builds) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
+func (h builds) awaitEvent(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
 	for {
-		m, err := t.Next(ctx, h.FollowBeat)
+		m, err := t.Next(ctx, h.FollowHeartbeat)
 		if err == nil {
 			md, err := m.Metadata()
 			if err != nil {

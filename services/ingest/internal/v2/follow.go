@@ -15,7 +15,7 @@ import (
 
 // followLog sends the log live, from behind Last-Event-ID or from the line asked for on, and "end" with the build when it has
 // ended and all is sent.
-func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logPart) {
+func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logRange) {
 	leave, err := h.admitFollower()
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
@@ -38,7 +38,7 @@ func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedule
 }
 
 // firstLine is behind the one that the client had last. What is no number of a line is none that we sent.
-func firstLine(lastEventID string, p logPart) int64 {
+func firstLine(lastEventID string, p logRange) int64 {
 	if n, err := strconv.ParseInt(lastEventID, 10, 64); err == nil && n > 0 {
 		return n + 1
 	}

@@ -43,7 +43,7 @@ func (h builds) list(w http.ResponseWriter, r *http.Request) {
 		q.Set("before", list.Next)
 		w.Header().Set("Link", "<"+r.URL.Path+"?"+q.Encode()+`>; rel="next"`)
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }
 
 // parsePage reads the query strictly: a filter that is misspelt must not look like one that matched.
@@ -79,9 +79,9 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	return limit, filter, nil
 }
 
-// writeTagged answers with JSON and its ETag, or with 304 if the client has it already. The tag is weak: it says that the
+// writeWithETag answers with JSON and its ETag, or with 304 if the client has it already. The tag is weak: it says that the
 // content is the same, not its bytes.
-func writeTagged(w http.ResponseWriter, r *http.Request, v any) {
+func writeWithETag(w http.ResponseWriter, r *http.Request, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types always marshal
 		panic(err)
@@ -121,7 +121,7 @@ func (h workers) listWorkers(w http.ResponseWriter, r *http.Request) {
 		list.Workers[i] = viewWorker(worker)
 		list.Workers[i].Health = health[worker.GetId()]
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }
 
 func (h workers) getWorker(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func (h workers) getWorker(w http.ResponseWriter, r *http.Request) {
 	v := viewWorker(resp.GetWorker())
 	v.Completed, v.Failed = resp.GetCompleted(), resp.GetFailed()
 	v.Health = h.workersHealth(r.Context(), v.ID)[v.ID]
-	writeTagged(w, r, v)
+	writeWithETag(w, r, v)
 }
 
 func viewWorker(w *schedulerv1.Worker) api.Worker {

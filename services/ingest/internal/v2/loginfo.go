@@ -47,7 +47,7 @@ func (c *logCache) put(id string, l *api.Log) {
 // log is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (h *API) log(ctx context.Context, id string) *api.Log {
-	if l, ok := h.logPlaces.get(id); ok {
+	if l, ok := h.logInfos.get(id); ok {
 		return l
 	}
 	resp, err := h.Farm.ArchivedLog(ctx, id)
@@ -56,7 +56,7 @@ func (h *API) log(ctx context.Context, id string) *api.Log {
 		return nil
 	}
 	l := viewLog(resp)
-	h.logPlaces.put(id, l)
+	h.logInfos.put(id, l)
 	return l
 }
 

@@ -23,13 +23,13 @@ func (h buildLogs) logs(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	part, err := parsePart(r)
+	part, err := parseRange(r)
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	accept := r.Header.Get("Accept")
-	if strings.Contains(accept, sse2) {
+	if strings.Contains(accept, eventStream) {
 		h.followLog(w, r, resp.GetBuild(), part)
 		return
 	}
@@ -53,21 +53,21 @@ const (
 	maxLines     = 10_000
 )
 
-// logPart is what a request wants of a log. The zero value is all of it.
-type logPart struct {
+// logRange is what a request wants of a log. The zero value is all of it.
+type logRange struct {
 	// from is the first line, from 1 on; negative: so many before the end. limit is how many, 0 for all that follow.
 	from, limit int64
 	query       string
 	text        bool
 }
 
-func parsePart(r *http.Request) (p logPart, err error) {
+func parseRange(r *http.Request) (p logRange, err error) {
 	values := r.URL.Query()
 	p.query, p.text = values.Get("q"), values.Get("format") == "text"
-	if p.from, err = number(values.Get("from")); err != nil {
-		return p, httpx.Refuse(build.ErrInvalid, "from must be a line number, or negative to count from the end")
+	if p.from, err = parseLine(values.Get("from")); err != nil {
+		return p, httpx.Refuse(build.ErrInvalid, "from must be a line parseLine, or negative to count from the end")
 	}
-	if p.limit, err = number(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
+	if p.limit, err = parseLine(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
 		return p, httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d", maxLines)
 	}
 	if f := values.Get("format"); f != "" && f != "text" && f != "json" {
@@ -79,7 +79,7 @@ func parsePart(r *http.Request) (p logPart, err error) {
 	return p, nil
 }
 
-func number(text string) (int64, error) {
+func parseLine(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -87,7 +87,7 @@ func number(text string) (int64, error) {
 }
 
 // request finds the lines of a part. One that counts from the end costs a look at where that is.
-func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logPart) (logs.Request, error) {
+func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logRange) (logs.Request, error) {
 	req := logs.Whole(b)
 	if p.from < 0 {
 		count, err := h.countLog(ctx, req)

@@ -112,14 +112,14 @@ type (
 	}
 )
 
-const sse2 = "text/event-stream"
+const eventStream = "text/event-stream"
 
 // Who may, in words.
 const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token"
 
 // operations is the whole of API v2.
 func (h *API) operations() []operation {
-	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.hookOperations(), h.byteOperations(),
+	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
 		h.formerOperations())
 }
 
@@ -149,7 +149,7 @@ func (h *API) buildOperations() []operation {
 		{
 			method: "GET", path: "/builds/{id}/events", guard: readOrToken, handle: builds{h}.events, id: "followBuild", summary: "Follow a build",
 			description: "Server-sent events: \"build\" with the build at first and after each change, and \"end\" with the final build.",
-			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: sse2, errors: []int{404, 410},
+			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: eventStream, errors: []int{404, 410},
 		},
 		{
 			method: "GET", path: "/builds/{id}/logs", guard: readOrToken, handle: buildLogs{h}.logs, id: "getLog", summary: "Read, search or follow a build's log",
@@ -205,12 +205,12 @@ func (h *API) projectOperations() []operation {
 	read, admin := h.Auth.RequireKey(httpapi.V2, identity.ScopeRead), h.Auth.RequireKey(httpapi.V2, identity.ScopeAdmin)
 	return []operation{
 		{
-			method: "GET", path: "/stats", guard: read, handle: figures{h}.stats, id: "getStats", summary: "Read daily statistics",
+			method: "GET", path: "/stats", guard: read, handle: statistics{h}.stats, id: "getStats", summary: "Read daily statistics",
 			description: "Builds per day, durations of builds and stages, waiting times, and worker utilisation. Computed from events with a short delay; days are UTC.",
 			requires:    anyKeyOf + "read", request: someStats{}, response: api.Stats{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
-			method: "POST", path: "/stats/rebuild", guard: admin, handle: figures{h}.rebuildStats, id: "rebuildStats", summary: "Rebuild the statistics",
+			method: "POST", path: "/stats/rebuild", guard: admin, handle: statistics{h}.rebuildStats, id: "rebuildStats", summary: "Rebuild the statistics",
 			description: "Recomputes the days whose events still exist (30 days); earlier days stay unchanged. Without any events nothing changes, and the response has no from. Fails with rebuild_in_progress while another rebuild starts.",
 			requires:    anyKeyOf + "admin", response: api.Rebuilt{}, status: http.StatusAccepted, errors: []int{409},
 		},

@@ -24,7 +24,7 @@ const (
 
 // searchLog answers with the lines that have the words, in any case, not looking at colours. A header says up to which line
 // was searched: where that is not the end, the client goes on behind it.
-func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logPart) {
+func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logRange) {
 	if p.limit == 0 {
 		p.limit = defaultLines
 	}

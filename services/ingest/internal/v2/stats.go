@@ -21,16 +21,16 @@ import (
 // statsDays are those that are given to somebody who asks for none: the last thirty.
 const statsDays = 30
 
-func (h figures) stats(w http.ResponseWriter, r *http.Request) {
+func (h statistics) stats(w http.ResponseWriter, r *http.Request) {
 	stats, err := h.days(r)
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeTagged(w, r, stats)
+	writeWithETag(w, r, stats)
 }
 
-func (h figures) days(r *http.Request) (s api.Stats, err error) {
+func (h statistics) days(r *http.Request) (s api.Stats, err error) {
 	req, err := statsQuery(r.URL.Query(), time.Now().UTC())
 	if err != nil {
 		return s, err
@@ -132,7 +132,7 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	return req, nil
 }
 
-func (h figures) rebuildStats(w http.ResponseWriter, r *http.Request) {
+func (h statistics) rebuildStats(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.Farm.Monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
@@ -175,5 +175,5 @@ func (h workers) reports(w http.ResponseWriter, r *http.Request) {
 			Checks: s.GetChecksJson(),
 		}
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }

@@ -22,7 +22,7 @@ func (h builds) telemetry(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeTagged(w, r, t)
+	writeWithETag(w, r, t)
 }
 
 func (h builds) readTelemetry(r *http.Request) (t api.Telemetry, err error) {

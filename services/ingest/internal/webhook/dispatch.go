@@ -20,12 +20,12 @@ import (
 
 // Wake asks for a round of sending.
 func (s *Service) Wake() {
-	s.woken.Wake()
+	s.wake.Wake()
 }
 
 const (
 	batchSize = 100
-	batchMost = 500
+	batchMax  = 500
 	batchWait = 50 * time.Millisecond
 )
 
@@ -35,7 +35,7 @@ func (s *Service) consumeLoop(ctx context.Context) error {
 		return bus.ConsumeBatches(ctx, s.js, bus.Consumer{
 			Stream: bus.EventsStream, Durable: "ingest-webhooks", Filters: []string{bus.BuildSubjects("*"), bus.WorkerSubjects("*")},
 			FromNow: true, AckWait: time.Minute,
-		}, bus.Batch{Size: batchSize, Most: batchMost, Wait: batchWait}, s.consume, s.log)
+		}, bus.Batch{Size: batchSize, Most: batchMax, Wait: batchWait}, s.consume, s.log)
 	})
 }
 
@@ -75,13 +75,13 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 		s.log.DebugContext(ctx, "event without webhooks", "subject", m.Subject(), "err", err)
 		return nil, nil
 	}
-	var wanting []store.Webhook
+	var matching []store.Webhook
 	for _, w := range enabled {
-		if Wants(Format(w.Format), w.Events, e.Name) {
-			wanting = append(wanting, w)
+		if Matches(Format(w.Format), w.Events, e.Name) {
+			matching = append(matching, w)
 		}
 	}
-	if len(wanting) == 0 {
+	if len(matching) == 0 {
 		return nil, nil
 	}
 	if err := s.describe(ctx, &e); err != nil {
@@ -92,7 +92,7 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 		return nil, err
 	}
 	var all []store.Delivery
-	for _, w := range wanting {
+	for _, w := range matching {
 		if w.Project != "" && (e.Build == nil || e.Build.Project != w.Project) {
 			continue
 		}
@@ -112,7 +112,7 @@ func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) 
 		return store.Delivery{}, err
 	}
 	d := store.Delivery{
-		ID: deliveryID(w.ID, e.ID), HookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
+		ID: deliveryID(w.ID, e.ID), WebhookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
 		CreatedAt: time.Now(), State: store.Pending,
 	}
 	if d.Path, d.Note = Target(Format(w.Format), e); d.Note != "" {

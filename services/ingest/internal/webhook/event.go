@@ -30,42 +30,42 @@ type Event struct {
 // Ping is the event of a trial.
 const Ping = "ping"
 
-// Names are the events that there are.
-func Names() []string {
+// EventNames are the events that there are.
+func EventNames() []string {
 	return []string{
 		"build.submitted", "build.queued", "build.assigned", "build.started", "build.stage", "build.completed", "build.failed",
 		"build.cancelled", "build.stalled", "build.retried", "build.waiting", "worker.registered", "worker.online", "worker.offline", Ping,
 	}
 }
 
-// Ends are the events that end a build.
-func Ends() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
+// FinalEvents are the events that end a build.
+func FinalEvents() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
 
 // Defaults are what a webhook gets that asks for nothing. A commit has its status from the submit on, and not more of them than
 // needed: GitHub takes a thousand for each commit.
 func Defaults(f Format) []string {
 	if f == GitHub {
-		return append([]string{"build.submitted", "build.started"}, Ends()...)
+		return append([]string{"build.submitted", "build.started"}, FinalEvents()...)
 	}
-	return Ends()
+	return FinalEvents()
 }
 
 // CheckPattern refuses a filter that no event can match: a name, or a pattern with * such as build.*.
 func CheckPattern(pattern string) error {
-	for _, name := range Names() {
+	for _, name := range EventNames() {
 		if ok, err := path.Match(pattern, name); err == nil && ok {
 			return nil
 		}
 	}
-	return fmt.Errorf("no event matches %.60q. Events are %v", pattern, Names())
+	return fmt.Errorf("no event matches %.60q. Events are %v", pattern, EventNames())
 }
 
-// Wants says whether a webhook with these filters gets an event. Trials are for all.
-func Wants(f Format, patterns []string, name string) bool {
+// Matches says whether a webhook with these filters gets an event. Trials are for all.
+func Matches(f Format, patterns []string, name string) bool {
 	if name == Ping {
 		return true
 	}
-	if f == EAS && !slices.Contains(Ends(), name) {
+	if f == EAS && !slices.Contains(FinalEvents(), name) {
 		return false // there is no such thing there
 	}
 	if f == GitHub && !strings.HasPrefix(name, "build.") {

@@ -35,7 +35,7 @@ func gitHubBody(e Event) any {
 	if e.Build.Profile != "" {
 		s.Context += "/" + e.Build.Profile
 	}
-	s.Description = clip(describe(e), maxStatus)
+	s.Description = truncate(describe(e), maxStatus)
 	return s
 }
 
@@ -48,32 +48,32 @@ func describe(e Event) string {
 	case "build.assigned", "build.started":
 		return "Building"
 	case "build.stage":
-		return joined("Building", b.Stage)
+		return withReason("Building", b.Stage)
 	case "build.retried":
-		return joined("Retrying", e.Reason)
+		return withReason("Retrying", e.Reason)
 	case "build.completed":
-		if d := (time.Duration(between(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
+		if d := (time.Duration(elapsedMs(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
 			return "Built in " + d.String()
 		}
 		return "Built"
 	case "build.failed":
-		return joined("Failed", b.Error)
+		return withReason("Failed", b.Error)
 	case "build.cancelled":
 		return "Cancelled"
 	}
 	what := strings.TrimPrefix(e.Name, "build.")
-	return joined(strings.ToUpper(what[:1])+what[1:], e.Reason)
+	return withReason(strings.ToUpper(what[:1])+what[1:], e.Reason)
 }
 
-func joined(what, why string) string {
+func withReason(what, why string) string {
 	if why = firstLine(why); why == "" {
 		return what
 	}
 	return what + ": " + why
 }
 
-// clip shortens to so many characters.
-func clip(s string, most int) string {
+// truncate shortens to so many characters.
+func truncate(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
@@ -116,8 +116,8 @@ func Authorize(h http.Header, token []byte) {
 	h.Set("X-Github-Api-Version", "2022-11-28")
 }
 
-// Private says whether a token may travel to a URL: over TLS, or without leaving the machine.
-func Private(u *url.URL) bool {
+// AllowsToken says whether a token may travel to a URL: over TLS, or without leaving the machine.
+func AllowsToken(u *url.URL) bool {
 	addr, err := netip.ParseAddr(u.Hostname())
 	return u.Scheme == "https" || u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }

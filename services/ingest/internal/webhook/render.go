@@ -93,7 +93,7 @@ func easBody(e Event) any {
 		"id": b.ID, "projectName": b.Project, "buildDetailsPageUrl": e.BuildURL, "platform": b.Platform, "status": status,
 		"createdAt": b.SubmittedAt, "completedAt": b.FinishedAt, "updatedAt": e.Time.UTC().Format(time.RFC3339), "priority": "normal",
 		"metadata": m{"buildProfile": b.Profile}, "artifacts": m{}, "error": nil,
-		"metrics": m{"buildWaitTime": between(b.SubmittedAt, b.AssignedAt), "buildDuration": between(b.AssignedAt, b.FinishedAt)},
+		"metrics": m{"buildWaitTime": elapsedMs(b.SubmittedAt, b.AssignedAt), "buildDuration": elapsedMs(b.AssignedAt, b.FinishedAt)},
 	}
 	if b.Status == "completed" && e.BuildURL != "" {
 		body["artifacts"] = m{"buildUrl": e.BuildURL + "/result"}
@@ -104,8 +104,8 @@ func easBody(e Event) any {
 	return body
 }
 
-// between is in milliseconds; 0 if one of the times has not come.
-func between(from, to string) int64 {
+// elapsedMs is in milliseconds; 0 if one of the times has not come.
+func elapsedMs(from, to string) int64 {
 	a, err1 := time.Parse(time.RFC3339, from)
 	b, err2 := time.Parse(time.RFC3339, to)
 	if err1 != nil || err2 != nil {
@@ -131,7 +131,7 @@ func slackText(e Event) string {
 	what := strings.TrimPrefix(e.Name, "build.")
 	mark := map[string]string{"completed": ":white_check_mark:", "failed": ":x:", "cancelled": ":no_entry_sign:", "waiting": ":hourglass:"}[what]
 	text = strings.TrimSpace(fmt.Sprintf("%s %s: %s", mark, text, what))
-	if d := between(b.AssignedAt, b.FinishedAt); d > 0 {
+	if d := elapsedMs(b.AssignedAt, b.FinishedAt); d > 0 {
 		text += " after " + (time.Duration(d) * time.Millisecond).Round(time.Second).String()
 	}
 	if why := b.Error + e.Reason; why != "" {

@@ -23,10 +23,10 @@ const (
 	// maxPerWebhook is how many deliveries of one webhook are under way at once from one gateway, maxDeliveries of all.
 	maxPerWebhook = 4
 	maxDeliveries = 128
-	// takeSlack is how much longer than its timeout a delivery is its sender's alone.
-	takeSlack = 2 * time.Second
-	// maxAnswer is how much of an answer is read, maxExcerpt how much of a bad one is kept.
-	maxAnswer, maxExcerpt = 64 << 10, 200
+	// claimMargin is how much longer than its timeout a delivery is its sender's alone.
+	claimMargin = 2 * time.Second
+	// maxResponse is how much of an answer is read, maxExcerpt how much of a bad one is kept.
+	maxResponse, maxExcerpt = 64 << 10, 200
 	// recordTimeout bounds the recording of an attempt, which also happens while the gateway stops.
 	recordTimeout = 5 * time.Second
 	// keepDelivered and keepDead are how long deliveries are kept.
@@ -35,11 +35,11 @@ const (
 
 // sendLoop sends what is due. When it ends, nothing is under way any more.
 func (s *Service) sendLoop(ctx context.Context) error {
-	defer s.ended.Wait()
-	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.woken.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
+	defer s.running.Wait()
+	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.wake.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
 }
 
-// sendDue begins deliveries of each webhook that has some and room for them.
+// sendDue begins deliveries of each webhook that has some and free for them.
 func (s *Service) sendDue(ctx context.Context) error {
 	now := time.Now()
 	due, err := s.store.DueWebhooks(ctx, now)
@@ -47,18 +47,18 @@ func (s *Service) sendDue(ctx context.Context) error {
 		return err
 	}
 	for _, w := range due {
-		room := s.room(w.ID)
-		if room == 0 {
+		free := s.capacity(w.ID)
+		if free == 0 {
 			continue
 		}
-		taken, err := s.store.TakeDeliveries(ctx, w.ID, now, now.Add(s.cfg.Timeout+takeSlack), room)
+		taken, err := s.store.ClaimDeliveries(ctx, w.ID, now, now.Add(s.cfg.Timeout+claimMargin), free)
 		if err != nil {
 			return err
 		}
 		for _, d := range taken {
-			s.begin(w.ID)
+			s.start(w.ID)
 			go func() { // owned by ended, which sendLoop waits for
-				defer s.end(w.ID)
+				defer s.finish(w.ID)
 				s.deliver(ctx, w, d)
 			}()
 		}
@@ -66,31 +66,31 @@ func (s *Service) sendDue(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) room(id string) int {
+func (s *Service) capacity(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := 0
-	for _, n := range s.busy {
+	for _, n := range s.inFlight {
 		all += n
 	}
-	return max(0, min(maxPerWebhook-s.busy[id], maxDeliveries-all))
+	return max(0, min(maxPerWebhook-s.inFlight[id], maxDeliveries-all))
 }
 
-func (s *Service) begin(id string) {
-	s.ended.Add(1)
+func (s *Service) start(id string) {
+	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy[id]++
+	s.inFlight[id]++
 }
 
-func (s *Service) end(id string) {
+func (s *Service) finish(id string) {
 	s.mu.Lock()
-	if s.busy[id]--; s.busy[id] == 0 {
-		delete(s.busy, id)
+	if s.inFlight[id]--; s.inFlight[id] == 0 {
+		delete(s.inFlight, id)
 	}
 	s.mu.Unlock()
 	s.Wake()
-	s.ended.Done()
+	s.running.Done()
 }
 
 // deliver tries once and records how it went. A gateway that stops meanwhile records nothing: the delivery is due again.
@@ -104,7 +104,7 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	state, next := store.Delivered, time.Time{}
 	if err != nil {
 		a.Error = err.Error()
-		state, next = store.Pending, time.Now().Add(s.pause(d.Attempts))
+		state, next = store.Pending, time.Now().Add(s.backoff(d.Attempts))
 		if d.Attempts >= s.cfg.Attempts {
 			state = store.Dead
 		}
@@ -146,13 +146,13 @@ func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.De
 
 // pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
 // together does not come again together.
-func (s *Service) pause(tries int) time.Duration {
-	d := min(s.cfg.Pause<<min(tries-1, 20), s.cfg.MaxPause)
+func (s *Service) backoff(tries int) time.Duration {
+	d := min(s.cfg.Backoff<<min(tries-1, 20), s.cfg.MaxBackoff)
 	return d - rand.N(d/3+1)
 }
 
-// errAnswer: the receiver answered, and not well.
-var errAnswer = errors.New("answer")
+// errRefused: the receiver answered, and not well.
+var errRefused = errors.New("answer")
 
 // post sends a delivery. The error never holds the webhook's URL, which may be a secret itself.
 func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (status int, err error) {
@@ -178,9 +178,9 @@ func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (
 		return 0, err
 	}
 	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is there is enough
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // what is there is enough
 	if !f.Accepted(resp.StatusCode) {
-		return resp.StatusCode, fmt.Errorf("%w %s: %s", errAnswer, resp.Status, excerpt(answer))
+		return resp.StatusCode, fmt.Errorf("%w %s: %s", errRefused, resp.Status, excerpt(answer))
 	}
 	return resp.StatusCode, nil
 }
@@ -205,7 +205,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	req.Header.Set("User-Agent", "freeagent/"+version.Version)
 	req.Header.Set(EventHeader, d.Event)
 	if f == GitHub {
-		token, err := s.unseal(ofToken(w.ID), w.Token)
+		token, err := s.unseal(tokenSealID(w.ID), w.Token)
 		if err != nil {
 			return nil, err
 		}

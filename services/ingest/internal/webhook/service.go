@@ -31,10 +31,10 @@ type Config struct {
 	PublicURL string
 	// Networks are networks of our own that webhooks may be sent to, besides the public internet.
 	Networks []netip.Prefix
-	// Timeout bounds one attempt. After Attempts of them a delivery is dead. Pause is between the first two, and doubles up to MaxPause.
-	Timeout         time.Duration
-	Attempts        int
-	Pause, MaxPause time.Duration
+	// Timeout bounds one attempt. After Attempts of them a delivery is dead. Pause is elapsedMs the first two, and doubles up to MaxPause.
+	Timeout             time.Duration
+	Attempts            int
+	Backoff, MaxBackoff time.Duration
 	// DisableAfter disables a webhook of which no delivery has succeeded for so long.
 	DisableAfter time.Duration
 }
@@ -58,13 +58,13 @@ type Service struct {
 	log    *slog.Logger
 	client *http.Client
 	sealer cipher.AEAD
-	// woken asks for a round of sending.
-	woken backoff.Waker
+	// wake asks for a round of sending.
+	wake backoff.Waker
 
 	mu sync.Mutex
 	// busy counts the deliveries under way by webhook; ended is told of each that ends.
-	busy  map[string]int
-	ended sync.WaitGroup
+	inFlight map[string]int
+	running  sync.WaitGroup
 }
 
 // New returns a service; it starts nothing.
@@ -83,7 +83,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, deps: d, store: d.Store, js: d.JS, log: d.Log, client: NewClient(cfg.Networks, cfg.Timeout), sealer: sealer,
-		woken: backoff.NewWaker(), busy: map[string]int{},
+		wake: backoff.NewWaker(), inFlight: map[string]int{},
 	}, nil
 }
 
@@ -116,5 +116,5 @@ func (s *Service) unseal(id, sealed string) ([]byte, error) {
 	return secret, nil
 }
 
-// ofToken is what a token is sealed for: it cannot be put in the place of a secret, or of another webhook's token.
-func ofToken(id string) string { return id + " token" }
+// tokenSealID is what a token is sealed for: it cannot be put in the place of a secret, or of another webhook's token.
+func tokenSealID(id string) string { return id + " token" }

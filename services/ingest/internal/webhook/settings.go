@@ -73,7 +73,7 @@ func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string)
 	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return httpx.Refuse(build.ErrInvalid, "token must be 1 to %d printable characters without spaces", maxToken)
 	}
-	w.Token = s.Seal(ofToken(w.ID), *token)
+	w.Token = s.Seal(tokenSealID(w.ID), *token)
 	return nil
 }
 
@@ -82,7 +82,7 @@ func check(w store.Webhook) error {
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
 		return httpx.Refuse(build.ErrInvalid, "url must be http:// or https:// with a host, at most %d bytes", maxURL)
-	case w.Format == string(GitHub) && (u.RawQuery != "" || !Private(u)):
+	case w.Format == string(GitHub) && (u.RawQuery != "" || !AllowsToken(u)):
 		return httpx.Refuse(build.ErrInvalid, "url must be https:// without a query, since it receives the token")
 	case u.User != nil || u.Fragment != "":
 		return httpx.Refuse(build.ErrInvalid, "url must not contain a user or a fragment")

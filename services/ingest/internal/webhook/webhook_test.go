@@ -154,8 +154,8 @@ func TestWants(t *testing.T) {
 		{webhook.GitHub, nil, "build.started", true}, {webhook.GitHub, nil, "build.stage", false}, {webhook.GitHub, []string{"*"}, "worker.online", false},
 		{webhook.GitHub, []string{"*"}, "build.stage", true}, {webhook.Slack, []string{"build.failed"}, webhook.Ping, true},
 	} {
-		if got := webhook.Wants(c.f, c.patterns, c.name); got != c.want {
-			t.Errorf("Wants(%s, %v, %s) = %v", c.f, c.patterns, c.name, got)
+		if got := webhook.Matches(c.f, c.patterns, c.name); got != c.want {
+			t.Errorf("Matches(%s, %v, %s) = %v", c.f, c.patterns, c.name, got)
 		}
 	}
 	for pattern, ok := range map[string]bool{"build.failed": true, "build.*": true, "*": true, "build.faild": false, "": false, "[": false} {

@@ -20,8 +20,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// mostDeliveries is what a page gives.
-const mostDeliveries = 200
+// maxDeliveries is what a page gives.
+const maxDeliveries = 200
 
 type (
 	oneWebhook struct {
@@ -57,56 +57,56 @@ type (
 	}
 )
 
-func (h *API) hookOperations() []operation {
-	admin, who := h.Auth.RequireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
+func (h *API) webhookOperations() []operation {
+	admin, requires := h.Auth.RequireKey(httpapi.V2, identity.ScopeAdmin), anyKeyOf+"admin"
 	return []operation{
 		{
-			method: "POST", path: "/webhooks", guard: admin, handle: hooks{h}.addHook, id: "addWebhook", summary: "Add a webhook",
+			method: "POST", path: "/webhooks", guard: admin, handle: webhooks{h}.add, id: "addWebhook", summary: "Add a webhook",
 			description: "Format selects how events are sent: as CloudEvents in JSON, as EAS build webhooks, as Slack messages, or as commit statuses to GitHub (format github; url is GitHub's API, by default https://api.github.com, and receives the token). Deliveries are signed as Standard Webhooks (https://www.standardwebhooks.com): webhook-id (the same for each attempt), webhook-timestamp and webhook-signature. Freeagent-Delivery and Freeagent-Signature are deprecated. A delivery without a 2xx response (or 3xx for EAS) is attempted again with growing backoff. This response alone shows the secret; no response shows a token.",
-			requires:    who, request: newWebhook{}, response: api.CreatedWebhook{}, status: http.StatusCreated, errors: []int{400},
+			requires:    requires, request: newWebhook{}, response: api.CreatedWebhook{}, status: http.StatusCreated, errors: []int{400},
 		},
 		{
-			method: "GET", path: "/webhooks", guard: admin, handle: hooks{h}.listHooks, id: "listWebhooks", summary: "List webhooks",
-			requires: who, response: api.WebhookList{}, status: http.StatusOK,
+			method: "GET", path: "/webhooks", guard: admin, handle: webhooks{h}.list, id: "listWebhooks", summary: "List webhooks",
+			requires: requires, response: api.WebhookList{}, status: http.StatusOK,
 		},
 		{
-			method: "GET", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.getHook, id: "getWebhook", summary: "Read a webhook",
-			requires: who, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
+			method: "GET", path: "/webhooks/{id}", guard: admin, handle: webhooks{h}.get, id: "getWebhook", summary: "Read a webhook",
+			requires: requires, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
-			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.changeHook, id: "changeWebhook", summary: "Change a webhook",
+			method: "PATCH", path: "/webhooks/{id}", guard: admin, handle: webhooks{h}.change, id: "changeWebhook", summary: "Change a webhook",
 			description: "Fields that you leave out keep their value. A new url needs the token again. Enabling a disabled webhook sends its pending deliveries.",
-			requires:    who, request: changedWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{400, 404},
+			requires:    requires, request: changedWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{400, 404},
 		},
 		{
-			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: hooks{h}.deleteHook, id: "deleteWebhook", summary: "Delete a webhook and its deliveries",
-			requires: who, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
+			method: "DELETE", path: "/webhooks/{id}", guard: admin, handle: webhooks{h}.remove, id: "deleteWebhook", summary: "Delete a webhook and its deliveries",
+			requires: requires, request: oneWebhook{}, response: api.Webhook{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
-			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: hooks{h}.testHook, id: "testWebhook", summary: "Send a test event to a webhook",
-			requires: who, request: oneWebhook{}, response: api.Delivery{}, status: http.StatusAccepted, errors: []int{404, 409},
+			method: "POST", path: "/webhooks/{id}/test", guard: admin, handle: webhooks{h}.test, id: "testWebhook", summary: "Send a test event to a webhook",
+			requires: requires, request: oneWebhook{}, response: api.Delivery{}, status: http.StatusAccepted, errors: []int{404, 409},
 		},
 		{
-			method: "GET", path: "/webhooks/{id}/deliveries", guard: admin, handle: hooks{h}.deliveries, id: "listDeliveries", summary: "List a webhook's deliveries, newest first",
-			requires: who, request: someDeliveries{}, response: api.DeliveryList{}, status: http.StatusOK, errors: []int{400, 404},
+			method: "GET", path: "/webhooks/{id}/deliveries", guard: admin, handle: webhooks{h}.deliveries, id: "listDeliveries", summary: "List a webhook's deliveries, newest first",
+			requires: requires, request: someDeliveries{}, response: api.DeliveryList{}, status: http.StatusOK, errors: []int{400, 404},
 		},
 		{
-			method: "GET", path: "/webhooks/{id}/deliveries/{delivery}", guard: admin, handle: hooks{h}.delivery, id: "getDelivery", summary: "Read a delivery with its attempts",
-			requires: who, request: oneDelivery{}, response: api.Delivery{}, status: http.StatusOK, errors: []int{404},
+			method: "GET", path: "/webhooks/{id}/deliveries/{delivery}", guard: admin, handle: webhooks{h}.delivery, id: "getDelivery", summary: "Read a delivery with its attempts",
+			requires: requires, request: oneDelivery{}, response: api.Delivery{}, status: http.StatusOK, errors: []int{404},
 		},
 		{
-			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: hooks{h}.replayOne, id: "replayDelivery", summary: "Send a delivery again",
+			method: "POST", path: "/webhooks/{id}/deliveries/{delivery}/replay", guard: admin, handle: webhooks{h}.replayOne, id: "replayDelivery", summary: "Send a delivery again",
 			description: "The delivery keeps its id and body.",
-			requires:    who, request: oneDelivery{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{404},
+			requires:    requires, request: oneDelivery{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{404},
 		},
 		{
-			method: "POST", path: "/webhooks/{id}/replay", guard: admin, handle: hooks{h}.replay, id: "replayDeliveries", summary: "Send many deliveries again",
-			requires: who, request: replayDeliveries{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{400, 404},
+			method: "POST", path: "/webhooks/{id}/replay", guard: admin, handle: webhooks{h}.replay, id: "replayDeliveries", summary: "Send many deliveries again",
+			requires: requires, request: replayDeliveries{}, response: api.Replayed{}, status: http.StatusAccepted, errors: []int{400, 404},
 		},
 	}
 }
 
-func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
+func (h webhooks) add(w http.ResponseWriter, r *http.Request) {
 	var in api.NewWebhook
 	hook := store.Webhook{ID: build.NewID(), Format: string(webhook.CloudEvents), Enabled: true, CreatedAt: time.Now()}
 	err := httpapi.ReadStrict(w, r, &in)
@@ -127,13 +127,13 @@ func (h hooks) addHook(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Log.InfoContext(r.Context(), "webhook added", "webhook_id", hook.ID, "format", hook.Format)
 	w.Header().Set("Location", api.Path+"/webhooks/"+hook.ID)
-	httpx.WriteJSON(w, http.StatusCreated, api.CreatedWebhook{Webhook: viewHook(hook), Secret: secret})
+	httpx.WriteJSON(w, http.StatusCreated, api.CreatedWebhook{Webhook: viewWebhook(hook), Secret: secret})
 }
 
-func viewHook(w store.Webhook) api.Webhook {
+func viewWebhook(w store.Webhook) api.Webhook {
 	v := api.Webhook{
 		ID: w.ID, URL: w.URL, Format: w.Format, Events: w.Events, Project: w.Project, Description: w.Description, Enabled: w.Enabled,
-		DisabledReason: w.DisabledReason, CreatedAt: stamp(w.CreatedAt), FailingSince: stamp(w.FailingSince), SucceededAt: stamp(w.SucceededAt),
+		DisabledReason: w.DisabledReason, CreatedAt: formatTime(w.CreatedAt), FailingSince: formatTime(w.FailingSince), SucceededAt: formatTime(w.SucceededAt),
 	}
 	if len(v.Events) == 0 {
 		v.Events = webhook.Defaults(webhook.Format(w.Format))
@@ -141,15 +141,15 @@ func viewHook(w store.Webhook) api.Webhook {
 	return v
 }
 
-// stamp is empty for a time that has not come.
-func stamp(t time.Time) string {
+// formatTime is empty for a time that has not come.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-func (h hooks) listHooks(w http.ResponseWriter, r *http.Request) {
+func (h webhooks) list(w http.ResponseWriter, r *http.Request) {
 	all, err := h.Store.Webhooks(r.Context())
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
@@ -157,22 +157,22 @@ func (h hooks) listHooks(w http.ResponseWriter, r *http.Request) {
 	}
 	list := api.WebhookList{Webhooks: make([]api.Webhook, len(all))}
 	for i, h := range all {
-		list.Webhooks[i] = viewHook(h)
+		list.Webhooks[i] = viewWebhook(h)
 	}
 	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
-// hookOf finds the webhook of a request, or answers it.
-func (h hooks) hookOf(w http.ResponseWriter, r *http.Request) (store.Webhook, bool) {
+// find finds the webhook of a request, or answers it.
+func (h webhooks) find(w http.ResponseWriter, r *http.Request) (store.Webhook, bool) {
 	hook, err := h.Store.Webhook(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return hook, false
 	}
 	return hook, true
 }
 
-func (h hooks) failHook(w http.ResponseWriter, r *http.Request, err error) {
+func (h webhooks) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, store.ErrNoWebhook):
 		httpapi.V2.Refuse(w, r, http.StatusNotFound, "webhook_not_found", "Webhook not found")
@@ -183,14 +183,14 @@ func (h hooks) failHook(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-func (h hooks) getHook(w http.ResponseWriter, r *http.Request) {
-	if hook, ok := h.hookOf(w, r); ok {
-		httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
+func (h webhooks) get(w http.ResponseWriter, r *http.Request) {
+	if hook, ok := h.find(w, r); ok {
+		httpx.WriteJSON(w, http.StatusOK, viewWebhook(hook))
 	}
 }
 
-func (h hooks) changeHook(w http.ResponseWriter, r *http.Request) {
-	hook, ok := h.hookOf(w, r)
+func (h webhooks) change(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.find(w, r)
 	if !ok {
 		return
 	}
@@ -209,29 +209,29 @@ func (h hooks) changeHook(w http.ResponseWriter, r *http.Request) {
 		hook, err = h.Store.Webhook(r.Context(), hook.ID)
 	}
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	h.Webhooks.Wake()
 	h.Log.InfoContext(r.Context(), "webhook changed", "webhook_id", hook.ID, "enabled", hook.Enabled)
-	httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
+	httpx.WriteJSON(w, http.StatusOK, viewWebhook(hook))
 }
 
-func (h hooks) deleteHook(w http.ResponseWriter, r *http.Request) {
-	hook, ok := h.hookOf(w, r)
+func (h webhooks) remove(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.find(w, r)
 	if !ok {
 		return
 	}
 	if err := h.Store.DeleteWebhook(r.Context(), hook.ID); err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	h.Log.InfoContext(r.Context(), "webhook deleted", "webhook_id", hook.ID)
-	httpx.WriteJSON(w, http.StatusOK, viewHook(hook))
+	httpx.WriteJSON(w, http.StatusOK, viewWebhook(hook))
 }
 
-func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
-	hook, ok := h.hookOf(w, r)
+func (h webhooks) test(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.find(w, r)
 	if !ok {
 		return
 	}
@@ -245,7 +245,7 @@ func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
 		err = h.Store.AddDeliveries(r.Context(), []store.Delivery{d})
 	}
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	h.Webhooks.Wake()
@@ -255,14 +255,14 @@ func (h hooks) testHook(w http.ResponseWriter, r *http.Request) {
 
 func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delivery {
 	v := api.Delivery{
-		ID: d.ID, WebhookID: d.HookID, EventID: d.EventID, Event: d.Event, Subject: d.Subject, State: string(d.State), Attempts: d.Attempts,
-		Path: d.Path, Note: d.Note, CreatedAt: stamp(d.CreatedAt), EndedAt: stamp(d.EndedAt),
+		ID: d.ID, WebhookID: d.WebhookID, EventID: d.EventID, Event: d.Event, Subject: d.Subject, State: string(d.State), Attempts: d.Attempts,
+		Path: d.Path, Note: d.Note, CreatedAt: formatTime(d.CreatedAt), EndedAt: formatTime(d.EndedAt),
 	}
 	if d.State == store.Pending {
-		v.NextAt = stamp(d.NextAt)
+		v.NextAt = formatTime(d.NextAt)
 	}
 	for _, a := range attempts {
-		v.Log = append(v.Log, api.DeliveryAttempt{At: stamp(a.At), Status: a.Status, Error: a.Error, TookMs: a.Took.Milliseconds()})
+		v.Log = append(v.Log, api.DeliveryAttempt{At: formatTime(a.At), Status: a.Status, Error: a.Error, TookMs: a.Took.Milliseconds()})
 	}
 	return v
 }
@@ -291,16 +291,16 @@ func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err 
 	return f, nil
 }
 
-func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
-	hook, ok := h.hookOf(w, r)
+func (h webhooks) deliveries(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.find(w, r)
 	if !ok {
 		return
 	}
 	q, limit := r.URL.Query(), defaultPage
 	f, err := deliveryFilter(q, "state", "from", "to", "limit", "before")
 	if s := q.Get("limit"); err == nil && s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostDeliveries {
-			err = httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d (got %.20q)", mostDeliveries, s)
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxDeliveries {
+			err = httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d (got %.20q)", maxDeliveries, s)
 		}
 	}
 	var all []store.Delivery
@@ -308,7 +308,7 @@ func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
 		all, err = h.Store.Deliveries(r.Context(), hook.ID, f, limit+1)
 	}
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	list := api.DeliveryList{Deliveries: []api.Delivery{}}
@@ -322,10 +322,10 @@ func (h hooks) deliveries(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
-func (h hooks) delivery(w http.ResponseWriter, r *http.Request) {
+func (h webhooks) delivery(w http.ResponseWriter, r *http.Request) {
 	d, attempts, err := h.Store.Delivery(r.Context(), chi.URLParam(r, "id"), chi.URLParam(r, "delivery"))
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	v := viewDelivery(d, attempts)
@@ -333,32 +333,32 @@ func (h hooks) delivery(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, v)
 }
 
-func (h hooks) replayOne(w http.ResponseWriter, r *http.Request) {
+func (h webhooks) replayOne(w http.ResponseWriter, r *http.Request) {
 	hook, id := chi.URLParam(r, "id"), chi.URLParam(r, "delivery")
 	if _, _, err := h.Store.Delivery(r.Context(), hook, id); err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
-	h.sendAgain(w, r, hook, id, store.DeliveryFilter{})
+	h.replayMatching(w, r, hook, id, store.DeliveryFilter{})
 }
 
-func (h hooks) replay(w http.ResponseWriter, r *http.Request) {
-	hook, ok := h.hookOf(w, r)
+func (h webhooks) replay(w http.ResponseWriter, r *http.Request) {
+	hook, ok := h.find(w, r)
 	if !ok {
 		return
 	}
 	f, err := deliveryFilter(r.URL.Query(), "state", "from", "to")
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
-	h.sendAgain(w, r, hook.ID, "", f)
+	h.replayMatching(w, r, hook.ID, "", f)
 }
 
-func (h hooks) sendAgain(w http.ResponseWriter, r *http.Request, hook, id string, f store.DeliveryFilter) {
+func (h webhooks) replayMatching(w http.ResponseWriter, r *http.Request, hook, id string, f store.DeliveryFilter) {
 	n, err := h.Store.Replay(r.Context(), hook, f, id, time.Now())
 	if err != nil {
-		h.failHook(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	h.Webhooks.Wake()

@@ -186,8 +186,8 @@ func TestOldDeliveriesGo(t *testing.T) {
 		}
 		add := func(id string, state store.DeliveryState) {
 			t.Helper()
-			d := store.Delivery{ID: id, HookID: "h", EventID: id, Event: "ping", Subject: id, Body: "{}", CreatedAt: now}
-			if err := st.AddDeliveries(ctx, []store.Delivery{d, {ID: "for nobody", HookID: "none", CreatedAt: now}}); err != nil {
+			d := store.Delivery{ID: id, WebhookID: "h", EventID: id, Event: "ping", Subject: id, Body: "{}", CreatedAt: now}
+			if err := st.AddDeliveries(ctx, []store.Delivery{d, {ID: "for nobody", WebhookID: "none", CreatedAt: now}}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := st.RecordAttempt(ctx, store.Webhook{ID: "h"}, d, store.DeliveryAttempt{At: now, Status: 200}, state, now); err != nil {
@@ -197,7 +197,7 @@ func TestOldDeliveriesGo(t *testing.T) {
 		add("a", store.Delivered)
 		add("b", store.Dead)
 		add("c", store.Pending)
-		skipped := store.Delivery{ID: "d", HookID: "h", EventID: "d", Subject: "d", Body: "{}", CreatedAt: now, State: store.Skipped, Note: "why"}
+		skipped := store.Delivery{ID: "d", WebhookID: "h", EventID: "d", Subject: "d", Body: "{}", CreatedAt: now, State: store.Skipped, Note: "why"}
 		if err := st.AddDeliveries(ctx, []store.Delivery{skipped}); err != nil {
 			t.Fatal(err)
 		}

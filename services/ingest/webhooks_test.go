@@ -78,7 +78,7 @@ func (r *receiver) heard() []received {
 // hooked has webhooks that may go to this machine, and little patience.
 func hooked(c *ingest.Config) {
 	c.WebhookNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.WebhookPause, c.WebhookMaxPause, c.WebhookTimeout = 10*time.Millisecond, 100*time.Millisecond, time.Second
+	c.WebhookBackoff, c.WebhookMaxBackoff, c.WebhookTimeout = 10*time.Millisecond, 100*time.Millisecond, time.Second
 }
 
 func setupOn(t *testing.T, open databasetest.Opener, configure ...func(*ingest.Config)) *farm {
