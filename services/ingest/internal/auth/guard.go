@@ -79,7 +79,7 @@ type Guard struct {
 
 // New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
 func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
-	return &Guard{Responder: p, store: st, tokenKey: tokenKey}
+	return &Guard{Responder: p, store: st, tokenKey: tokenKey, keys: newKeyCache()}
 }
 
 // checkToken answers the request itself if the token is not the build's: ours, or the one that another controller gave.

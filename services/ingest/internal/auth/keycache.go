@@ -3,9 +3,9 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/cache"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -17,35 +17,25 @@ const (
 )
 
 // keyCache caches the scopes of valid keys, so that not every request costs a query. Invalid keys are not cached: a new key works
-// at once.
+// at once. Create it with newKeyCache.
 type keyCache struct {
-	mu     sync.RWMutex
-	scopes map[[sha256.Size]byte]cachedScopes
+	scopes *cache.Cache[[sha256.Size]byte, identity.Scopes]
 }
 
-type cachedScopes struct {
-	scopes identity.Scopes
-	until  time.Time
+func newKeyCache() keyCache {
+	return keyCache{cache.New[[sha256.Size]byte, identity.Scopes](maxKeys, keyTTL)}
 }
 
-// get returns the scopes of a key, from the cache or else from lookup. It does not store the key itself.
-func (c *keyCache) get(ctx context.Context, key string, lookup func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
-	sum, now := sha256.Sum256([]byte(key)), time.Now()
-	c.mu.RLock()
-	known, ok := c.scopes[sum]
-	c.mu.RUnlock()
-	if ok && now.Before(known.until) {
-		return known.scopes, nil
+// get returns the scopes of a key, from the cache or else from lookup. It stores the hash of the key, not the key.
+func (c keyCache) get(ctx context.Context, key string, lookup func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
+	sum := sha256.Sum256([]byte(key))
+	if scopes, ok := c.scopes.Get(sum); ok {
+		return scopes, nil
 	}
 	scopes, err := lookup(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.scopes == nil || len(c.scopes) >= maxKeys {
-		c.scopes = map[[sha256.Size]byte]cachedScopes{}
-	}
-	c.scopes[sum] = cachedScopes{scopes: scopes, until: now.Add(keyTTL)}
+	c.scopes.Put(sum, scopes)
 	return scopes, nil
 }
