@@ -65,7 +65,6 @@ func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (
 	return Rights{}, false
 }
 
-
 type loginPage struct {
 	Title, Next, BuildID, Error string
 	Token, Session              bool

@@ -14,7 +14,7 @@ import (
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states. A dead one was tried as often as it may be; a skipped one goes nowhere, and says why.
+// The states of a delivery. A dead one has failed on every attempt. A skipped one has no receiver; its note says why.
 const (
 	Pending   DeliveryState = "pending"
 	Delivered DeliveryState = "delivered"
@@ -22,11 +22,11 @@ const (
 	Skipped   DeliveryState = "skipped"
 )
 
-// Delivery is one event for one webhook. Place is the event's place in its stream.
+// Delivery is one event for one webhook. Place is the event's sequence in its stream.
 type Delivery struct {
 	ID, WebhookID, EventID, Event, Subject string
 	Place                                  int64
-	// Path is where below the webhook's URL it goes, Note why it is skipped.
+	// Path is relative to the webhook's URL. Note is the reason why the delivery is skipped.
 	Path, Note, Body string
 	State            DeliveryState
 	Attempts         int
@@ -34,7 +34,7 @@ type Delivery struct {
 	CreatedAt, NextAt, EndedAt time.Time
 }
 
-// DeliveryAttempt is one try. Status is the answer's, 0 if there was none.
+// DeliveryAttempt is one attempt. Status is the HTTP status, 0 without a response.
 type DeliveryAttempt struct {
 	At     time.Time
 	Status int
@@ -58,8 +58,7 @@ func scanDelivery(r row) (Delivery, error) {
 	return d, nil
 }
 
-// AddDeliveries stores deliveries that are due at once, or skipped; those that are there already stay as they are. A webhook that was
-// deleted meanwhile gets none.
+// AddDeliveries stores deliveries that are due now or skipped. It keeps existing ones, and adds none to a deleted webhook.
 func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, d := range all {
@@ -86,7 +85,7 @@ func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error 
 	return nil
 }
 
-// DueWebhooks returns the enabled webhooks with something to deliver now.
+// DueWebhooks returns the enabled webhooks with due deliveries.
 func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE enabled = 1 AND EXISTS (
 		SELECT 1 FROM webhook_deliveries d WHERE d.hook_id = webhooks.id AND d.state = 'pending' AND d.next_at <= $1)`, now.UnixMilli())
@@ -105,8 +104,8 @@ func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhoo
 	return all, rows.Err()
 }
 
-// ClaimDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
-// died with them has not told what became of them. One waits for those of the same build that came before it.
+// ClaimDeliveries claims at most limit due deliveries of a webhook for the caller. They are due again at until, in case the caller
+// dies. A delivery waits for earlier pending ones of the same build.
 func (s *WebhookStore) ClaimDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
@@ -186,8 +185,8 @@ func (s *WebhookStore) RecordAttempt(
 	return failing, nil
 }
 
-// DeliveryFilter chooses deliveries of a webhook; what is empty does not choose. Before is the cursor: the last of the page
-// before.
+// DeliveryFilter selects deliveries of a webhook. Empty fields do not restrict. Before is the cursor: the last id of the previous
+// page.
 type DeliveryFilter struct {
 	State    DeliveryState
 	From, To time.Time
@@ -214,7 +213,7 @@ func (f DeliveryFilter) where(hookID string) (string, []any) {
 	return strings.Join(where, " AND "), args
 }
 
-// Deliveries gives those of a webhook, the newest first.
+// Deliveries returns deliveries of a webhook, newest first.
 func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f DeliveryFilter, limit int) ([]Delivery, error) {
 	where, args := f.where(hookID)
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE `+where+
@@ -234,7 +233,7 @@ func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f Delivery
 	return all, rows.Err()
 }
 
-// Delivery returns one of a webhook's with its attempts, the oldest first.
+// Delivery returns a delivery of a webhook with its attempts, oldest first. It returns ErrNoDelivery if there is none.
 func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
 	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
 	if err != nil {
@@ -258,8 +257,8 @@ func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Deliver
 	return d, all, rows.Err()
 }
 
-// Replay makes the deliveries that the filter lets through due anew, with all their tries before them, and says how many. Those
-// that are pending are on their way and left alone; those that are skipped go nowhere.
+// Replay makes matching delivered and dead deliveries due again with a fresh number of attempts, and returns how many. It skips
+// pending and skipped ones.
 func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
 	where, args := f.where(hookID)
 	if id != "" {
@@ -282,7 +281,7 @@ func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilt
 	return n, nil
 }
 
-// SweepDeliveries deletes what was delivered or skipped before delivered, and what died before dead.
+// SweepDeliveries deletes deliveries that were delivered or skipped before delivered, and those that died before dead.
 func (s *WebhookStore) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state IN ('delivered', 'skipped') AND ended_at < $1

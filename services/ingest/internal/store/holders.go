@@ -10,13 +10,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Beat records that the process `holder` lives.
+// RenewHolder renews the lease of the process holder.
 func (s *SubmitStore) RenewHolder(ctx context.Context, holder string, now time.Time) error {
 	return exec(ctx, s.db, "renew the lease of submits", `INSERT INTO submit_holders (id, beat, at_ms) VALUES ($1, 1, $2)
 		ON CONFLICT (id) DO UPDATE SET beat = submit_holders.beat + 1, at_ms = excluded.at_ms`, holder, now.UnixMilli())
 }
 
-// HolderBeat returns how often the process has called Beat, 0 if never.
+// HolderBeat returns how often the process has called RenewHolder, 0 if never.
 func (s *SubmitStore) HolderBeat(ctx context.Context, holder string) (beat int64, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -27,7 +27,7 @@ func (s *SubmitStore) HolderBeat(ctx context.Context, holder string) (beat int64
 	return beat, nil
 }
 
-// SweepHolders deletes processes that have not called Beat since t.
+// SweepHolders deletes processes that have not called RenewHolder since t.
 func (s *SubmitStore) SweepHolders(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep leases of submits", `DELETE FROM submit_holders WHERE at_ms < $1`, t.UnixMilli())
 }
@@ -73,7 +73,7 @@ func (s *SubmitStore) FindInFlight(ctx context.Context, sub Submit, self string,
 	return found, nil
 }
 
-// IsInFlight reports whether the row is there as it was.
+// IsInFlight reports whether the row exists unchanged.
 func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -85,8 +85,7 @@ func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, e
 	return there, nil
 }
 
-// TakeInFlight makes holder the one that has f in flight, and reports whether f was still as given. The submit is no longer
-// unanswered then.
+// TakeInFlight makes holder the holder of f and removes it from the unanswered submits. It reports whether f was unchanged.
 func (s *SubmitStore) TakeInFlight(ctx context.Context, f InFlight, holder string, now time.Time) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

@@ -8,9 +8,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Reservation is a submit with an idempotency key. Owner is who may repeat it, Name is the key. Holder is the gateway process
-// that works on it; rows of older versions have none. An empty Fingerprint means that the submit is under way; otherwise it
-// has become the build, and the fingerprint identifies its content.
+// Reservation is a submit with an idempotency key. Owner may repeat it, Name is the key. Holder is the gateway process that works
+// on it; rows of older versions have none. An empty Fingerprint means that the submit is in progress. Otherwise it has become the
+// build, and Fingerprint identifies its content.
 type Reservation struct {
 	Owner, Name, BuildID, Fingerprint, Holder string
 	CreatedAt                                 time.Time
@@ -39,8 +39,8 @@ func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stored Reserv
 	return stored, nil
 }
 
-// TakeOver makes holder the one that works on r, and reports whether r was still as given. The build's id stays, so that
-// whatever the former holder did or still does concerns the same build.
+// TakeOver makes holder the holder of r and reports whether r was unchanged. The build's id stays, so that the previous holder, if
+// it still works on the submit, works on the same build.
 func (s *SubmitStore) TakeOver(ctx context.Context, r Reservation, holder string) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -67,13 +67,13 @@ func (s *SubmitStore) Settle(ctx context.Context, r Reservation, fingerprint str
 		WHERE owner = $2 AND name = $3 AND build_id = $4 AND fingerprint = ''`, fingerprint, r.Owner, r.Name, r.BuildID)
 }
 
-// Release deletes a submit that became nothing, unless another process has taken it over.
+// Release deletes a failed submit, unless another process has taken it over.
 func (s *SubmitStore) Release(ctx context.Context, r Reservation) error {
 	return exec(ctx, s.db, "release an idempotency key", `DELETE FROM idempotency
 		WHERE owner = $1 AND name = $2 AND build_id = $3 AND fingerprint = '' AND holder = $4`, r.Owner, r.Name, r.BuildID, r.Holder)
 }
 
-// SweepReservations deletes those from before t.
+// SweepReservations deletes reservations created before t.
 func (s *SubmitStore) SweepReservations(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep idempotency keys", `DELETE FROM idempotency WHERE created_at < $1`, t.UnixMilli())
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// ErrNoWebhook and ErrNoDelivery: there is none of that id.
+// Errors for ids that do not exist.
 var (
 	ErrNoWebhook  = errors.New("no such webhook")
 	ErrNoDelivery = errors.New("no such delivery")
 )
 
-// Webhook is a row of webhooks. Secret and Token are sealed; only those of format github have a token.
+// Webhook is a webhook. Secret and Token are encrypted; only format github has a token.
 type Webhook struct {
 	ID, URL, Format      string
 	Events               []string
@@ -53,7 +53,7 @@ func scanWebhook(r row) (Webhook, error) {
 	return w, nil
 }
 
-// instant is the zero time for 0.
+// timeOrZero converts milliseconds to a time. 0 is the zero time.
 func timeOrZero(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
@@ -88,12 +88,12 @@ func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 	return nil
 }
 
-// Webhook reads one.
+// Webhook returns a webhook. It returns ErrNoWebhook if there is none.
 func (s *WebhookStore) Webhook(ctx context.Context, id string) (Webhook, error) {
 	return scanWebhook(s.db.Read().QueryRowContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE id = $1`, id))
 }
 
-// Webhooks reads all, the oldest first.
+// Webhooks returns all webhooks, oldest first.
 func (s *WebhookStore) Webhooks(ctx context.Context) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks ORDER BY created_at, id`)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *WebhookStore) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return all, rows.Err()
 }
 
-// DeleteWebhook removes a webhook with its deliveries.
+// DeleteWebhook deletes a webhook and its deliveries. It returns ErrNoWebhook if there is none.
 func (s *WebhookStore) DeleteWebhook(ctx context.Context, id string) error {
 	var n int64
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {

@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// KeyHeader names a submit, so that its repeat is the same build.
+	// KeyHeader is the idempotency key of a submit.
 	KeyHeader = "Idempotency-Key"
-	// ReplayHeader marks the answer to a repeat.
+	// ReplayHeader marks the response to a repeat.
 	ReplayHeader = "Idempotent-Replayed"
 	// maxKey is in bytes.
 	maxKey = 255
-	// KeyTTL is how long a repeat is recognised.
+	// KeyTTL is how long a key is remembered.
 	KeyTTL = 24 * time.Hour
 )
 
-// reservation is the row of a submit with an idempotency key, and the build that the submit is a repeat of, if it is one.
+// reservation is the row of a submit with an idempotency key and, if it is a repeat, the original build.
 type reservation struct {
 	store.Reservation
 
@@ -65,7 +65,7 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	return err
 }
 
-// claimKey inserts the row, or finds out the outcome of the submit whose row is there.
+// claimKey inserts the row, or determines the outcome of the submit that has the row.
 func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*reservation, error) {
 	var first *holderWatch
 	for deadline := time.Now().Add(maxRepeatWait); ; {

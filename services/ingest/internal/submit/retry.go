@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Retry submits a build anew from what the old one was submitted with.
+// Retry submits the source and certificates of a build again as a new build.
 func (v *Service) Retry(ctx context.Context, oldID string) (*schedulerv1.SubmitResponse, error) {
 	return v.retryAs(ctx, &submission{Draft: Draft{BuildID: build.NewID()}, retryOf: oldID}, oldID)
 }
@@ -64,7 +64,7 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 	return resp, nil
 }
 
-// adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
+// adopt copies the files of the old build. If the response is lost, the artifact service's janitor deletes the copies.
 func (v *Service) adopt(ctx context.Context, s *submission, oldID string) error {
 	adopted, err := v.Farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.BuildID})
 	if errors.Is(err, build.ErrObjectNotFound) {

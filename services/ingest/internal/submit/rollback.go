@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxRollBack bounds one round.
+	// maxRollBack bounds the builds of one round.
 	maxRollBack = 100
 	// rollBackReason is the build's error.
 	rollBackReason = "The submitter left before the answer could be written, and did not send it again"
@@ -40,7 +40,7 @@ func (u *Unanswered) rollBackOverdue(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// rollBack cancels a build that waits. One that runs goes on: somebody may find it useful in the list.
+// rollBack cancels a waiting build. A running build continues, since somebody may find it in the list.
 func (u *Unanswered) rollBack(ctx context.Context, id string) error {
 	b, err := u.farm.Build(ctx, id)
 	if err != nil && !errors.Is(err, build.ErrNotFound) {

@@ -27,14 +27,14 @@ const (
 	certsTime = 5 * time.Minute
 )
 
-// CertsMemory bounds what the certs of all requests take together, in bytes.
+// CertsMemory bounds the memory of the certificates of all requests, in bytes.
 type CertsMemory struct {
 	*semaphore.Weighted
 	// each is the largest certs file.
 	each int64
 }
 
-// NewCertsMemory returns room for so many submits whose certificates have maxBytes.
+// NewCertsMemory returns the memory for atOnce submits with certificates of maxBytes.
 func NewCertsMemory(atOnce int, maxBytes int64) CertsMemory {
 	return CertsMemory{semaphore.NewWeighted(int64(atOnce) * (maxBytes + maxProfile)), maxBytes}
 }
@@ -58,7 +58,7 @@ type signingFiles struct {
 	certsName      string
 }
 
-// readCerts takes the certs in.
+// readCerts reads the certificates.
 func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err error) {
 	if err := f.reserve(ctx); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err
 	return err
 }
 
-// readProfile takes a provisioning profile in.
+// readProfile reads the provisioning profile.
 func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (err error) {
 	if err := f.reserve(ctx); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (e
 	return err
 }
 
-// reserve asks once, for both files: who held memory while waiting for more could wait for another that does the same.
+// reserve reserves the memory of both files at once. Reserving one after the other could deadlock.
 func (f *signingFiles) reserve(ctx context.Context) error {
 	if f.held > 0 {
 		return nil
@@ -94,24 +94,24 @@ func (f *signingFiles) reserve(ctx context.Context) error {
 	return nil
 }
 
-// shrink gives back what a file that has arrived did not need.
+// shrink releases the memory that a file did not need.
 func (f *signingFiles) shrink(reserved int64, file []byte) {
 	spare := reserved - min(reserved, int64(cap(file)))
 	f.memory.Release(spare)
 	f.held -= spare
 }
 
-// drop forgets the files.
+// drop releases the files.
 func (f *signingFiles) drop() {
 	f.memory.Release(f.held)
 	f.certs, f.profile, f.held = nil, nil, 0
 }
 
-// smallFile is what certs usually fit into, in bytes.
+// smallFile is the initial buffer size, in bytes. Most certificates fit.
 const smallFile = 64 << 10
 
-// readFile reads a file of at most limit bytes; it is not nil, even if the file is empty. One that is not small gets all the
-// memory at once that it may need: growing would take as much again.
+// readFile reads a file of at most limit bytes. The result is not nil, even for an empty file. A file that is not small gets a
+// buffer of the limit at once, since growing would need as much again.
 func readFile(part *multipart.Part, limit int64, msgTooLarge string) ([]byte, error) {
 	in := &timedReader{Reader: part, until: time.Now().Add(certsTime)}
 	data := make([]byte, min(smallFile, limit+1))
@@ -133,11 +133,11 @@ func readFile(part *multipart.Part, limit int64, msgTooLarge string) ([]byte, er
 	return nil, httpapi.BodyError(err)
 }
 
-// timedReader gives up after its time; a read that waits is ended by the body's own deadline.
+// timedReader fails after its deadline. The deadline of the body ends reads that block.
 type timedReader struct {
 	io.Reader
 	until time.Time
-	// ended: the file did, and not the form within it.
+	// ended means that the file ended, and not the form within it.
 	ended bool
 }
 
@@ -168,7 +168,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	return err
 }
 
-// CertsError tells the submitter what is wrong with the certs; what is no fault of theirs stays an error of ours.
+// CertsError returns the refusal for faulty certificates. It returns other errors unchanged.
 func CertsError(err error) error {
 	for _, a := range []struct{ is, kind error }{
 		{signing.ErrTooLarge, build.ErrTooLarge},

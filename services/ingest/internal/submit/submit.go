@@ -24,11 +24,11 @@ type submission struct {
 	priority      int32
 	supersede     bool
 	source, certs *eventsv1.ObjectRef
-	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
+	// uploaded is the id of a source that was uploaded first. A failed submit keeps it, so that the client repeats only the submit.
 	uploaded string
-	// responseLost: the scheduler was asked twice, so the build may exist by the first request.
+	// responseLost means that the scheduler was asked twice, so the first request may have created the build.
 	responseLost bool
-	// replayed: the build existed before this submit.
+	// replayed means that the build existed before this submit.
 	replayed bool
 	signing  signingFiles
 	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source it submits again.
@@ -36,16 +36,16 @@ type submission struct {
 	// release ends the hold of this process on the submit; nil without a key. It may be called twice.
 	release func()
 	retryOf string
-	// inFlight is the row of a submit of API v1, which stands until the answer is delivered.
+	// inFlight is the row of a submit of API v1, which exists until the response is delivered.
 	inFlight *store.Submit
 }
 
-// Draft is what is stored for a build that may not exist yet.
+// Draft is a build that may not exist yet, and the objects stored for it.
 type Draft struct {
 	BuildID string
-	// Requested: the scheduler was asked, so the build may exist whatever it answered.
+	// Requested means that the scheduler was asked to submit, so the build may exist.
 	Requested bool
-	// objects were requested, whether or not their bytes have arrived.
+	// objects were requested from the artifact service, whether or not their bytes have arrived.
 	objects []string
 }
 
@@ -154,10 +154,10 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 func (v *Service) requestSubmit(
 	ctx context.Context, s *submission, req *schedulerv1.SubmitRequest,
 ) (*schedulerv1.SubmitResponse, error) {
-	if err := ctx.Err(); err != nil { // the client left: it was told nothing, so nothing is submitted
+	if err := ctx.Err(); err != nil { // the client disconnected without a response: submit nothing
 		return nil, fmt.Errorf("submit: %w", err)
 	}
-	// From here on the client's leaving must not leave the outcome unknown.
+	// From here on a disconnect of the client must not leave the outcome unknown.
 	ctx, s.Requested = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
@@ -166,7 +166,7 @@ func (v *Service) requestSubmit(
 		resp, err = v.Farm.Scheduler.Submit(ctx, req)
 	}
 	if errors.Is(err, build.ErrExpired) {
-		s.Requested = false // the build is known and gone: what this submit has stored belongs to none
+		s.Requested = false // the build has expired: the objects of this submit belong to no build
 		return nil, v.Farm.OrExpired(ctx, s.BuildID, err)
 	}
 	if err != nil {

@@ -17,13 +17,13 @@ import (
 
 // Unanswered recognises repeats of submits of API v1, which have no idempotency key.
 //
-// The published client of API v1 gives a whole submit 30 s and sends it again after that. When it leaves between the scheduler's
-// acknowledgement and our answer, there is a build that nobody knows. It is recorded: the same submit, sent again within the repeat window,
-// gets that build; without one the build is rolled back. A submit that was answered never counts as repeated.
+// The published client of API v1 times out a submit after 30 s and repeats it. If it disconnects between the scheduler's
+// acknowledgement and the gateway's response, its build is unknown to it. The gateway records that: an equal submit within the
+// retry window gets the build; without one the build is rolled back. An answered submit never counts as repeated.
 //
-// A gateway that is killed at that point can record nothing. So a row stands from before the scheduler is asked until the answer is delivered.
-// When its holder is dead, nobody knows whether the submit was answered: an equal one that follows gets its build, and without one the build
-// stays.
+// A gateway that is killed at that point cannot record anything. So each submit has a row from before the scheduler is asked until
+// the response is delivered. If its holder is dead, nobody knows whether the submit was answered: an equal submit gets the build,
+// and without one the build stays.
 type Unanswered struct {
 	farm  *farm.Farm
 	store *store.SubmitStore
@@ -50,7 +50,7 @@ func (u *Unanswered) begin(r *http.Request, s *submission) error {
 	return nil
 }
 
-// end deletes the row of a submit that failed. If the build may exist nevertheless, its submitter does not know it.
+// end deletes the row of a failed submit. If the build may exist nevertheless, it records the submit as unanswered.
 func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 	if s.inFlight == nil || err == nil {
 		return
@@ -106,7 +106,7 @@ func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID str
 	return "", nil
 }
 
-// Add records that the submitter does not know its build.
+// Add records that the submitter of a build got no response.
 func (u *Unanswered) Add(r *http.Request, b *schedulerv1.Build, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cleanupTimeout)
 	defer cancel()

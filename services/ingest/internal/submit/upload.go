@@ -41,7 +41,7 @@ func (v *Service) replayUpload(ctx context.Context, s *submission, b *schedulerv
 		return err
 	}
 	if !same {
-		s.Requested = false // b has its own files: what this submit has stored belongs to none
+		s.Requested = false // b has its own files: the objects of this submit belong to no build
 		return httpx.Refuse(httpapi.ErrConflict, "This upload is already build %s, which has other settings", b.GetId())
 	}
 	s.replayed = true

@@ -1,5 +1,5 @@
-// Package v1 is the API of the deployed clients: the command line, the Mac worker and the scripts in its VMs. Its words do not change, and the
-// folder can be removed once nobody uses it.
+// Package v1 serves the deployed clients: the command line, the Mac worker and the scripts in its VMs. Its responses must not change.
+// The package can be removed when nobody uses API v1 any more.
 //
 // # Workers
 //

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// reportFraction: a gateway tells the others what it has sent of a log when that is the limit's 64th part. So most builds cost nothing,
-	// and a log becomes larger than its limit by a 64th part for each gateway, or restart of one, at most.
+	// A gateway reports what it has accepted of a log to the others at every reportFraction-th part of the limit. So most builds
+	// cost nothing, and a log exceeds its limit by at most that part for each gateway, or restart of one.
 	reportFraction = 64
-	// reportBackoff is the pause after the database did not answer. Until it does each gateway goes by its own count.
+	// reportBackoff is the delay after the database was unavailable. Until then each gateway uses its own count.
 	reportBackoff = time.Second
-	// maxQuotas bounds the logs that are counted at once; forgetting one costs a 64th part of a limit.
+	// maxQuotas bounds the logs that are counted at once. Dropping one costs a reportFraction-th part of a limit.
 	maxQuotas = 20_000
-	// LogSizeTTL is how long lines may lie in the stream.
+	// LogSizeTTL is how long the size of a log is kept; lines may stay in the stream for that long.
 	LogSizeTTL = 8 * 24 * time.Hour
 )
 
@@ -35,11 +35,11 @@ func newLogQuota(limit loglimit.Limit, report addSize, log *slog.Logger) (*logQu
 	return &logQuota{limit: limit, report: report, log: log, dropped: dropped, byBuild: map[string]*usedQuota{}}, nil
 }
 
-// addSize adds to what all gateways have reported of a log, and gives the sum.
+// addSize adds to the reported size of a log and returns the sum over all gateways.
 type addSize func(ctx context.Context, buildID string, attempt int32, more loglimit.Limit, at time.Time) (loglimit.Limit, error)
 
-// logQuota counts the lines that are taken from workers of API v1, which keep to no limit of their own. Any gateway may get any
-// of a build's posts; they share their counts in the database, now and then. It is safe for concurrent use.
+// logQuota enforces the log limit on workers of API v1, which have none of their own. The requests of a build may reach any gateway,
+// so gateways share their counts in the database from time to time. It is safe for concurrent use.
 type logQuota struct {
 	limit   loglimit.Limit
 	report  addSize
@@ -50,19 +50,19 @@ type logQuota struct {
 	byBuild map[string]*usedQuota
 }
 
-// usedQuota is what is known of the log of a build's current attempt.
+// usedQuota is the size of the log of a build's current attempt.
 type usedQuota struct {
 	attempt int32
-	// reported is what all gateways had reported when this one last did; local is what it has sent since.
+	// reported is the sum over all gateways at this one's last report; local is what it has accepted since.
 	reported, local loglimit.Limit
 	reporting       bool
 	reportAt        time.Time
-	// over: the limit is reached. said: the log says so, by this gateway's word.
+	// over means that the limit is reached, noticed that this gateway has logged the notice.
 	over, noticed bool
 	dropped       int64
 }
 
-// take says how many of some lines are sent, and counts them and those that are not. over says that the log has reached its limit.
+// admit returns how many of the lines fit into the quota and counts them. over reports that the log has reached its limit.
 func (s *logQuota) admit(ctx context.Context, id string, attempt int32, lines []*eventsv1.LogLine) (n int, over bool) {
 	used, n, over, more := s.count(id, attempt, lines)
 	if left := int64(len(lines) - n); left > 0 {
@@ -74,7 +74,7 @@ func (s *logQuota) admit(ctx context.Context, id string, attempt int32, lines []
 	return n, over
 }
 
-// count also takes what is to be reported to the others now, if it is enough; then this call is the one to tell.
+// count counts the lines. more is what the caller must report to the other gateways; zero if it is too little yet.
 func (s *logQuota) count(id string, attempt int32, lines []*eventsv1.LogLine) (used *usedQuota, n int, over bool, more loglimit.Limit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *logQuota) count(id string, attempt int32, lines []*eventsv1.LogLine) (u
 	return used, n, used.over, more
 }
 
-// get is called with mu held.
+// get returns the quota of an attempt. The caller holds mu.
 func (s *logQuota) get(id string, attempt int32) *usedQuota {
 	used := s.byBuild[id]
 	if used == nil || used.attempt != attempt {
@@ -110,7 +110,7 @@ func (s *logQuota) get(id string, attempt int32) *usedQuota {
 	return used
 }
 
-// share tells the others, and hears what they have reported.
+// shareCount reports to the other gateways and reads what they have reported.
 func (s *logQuota) shareCount(ctx context.Context, id string, used *usedQuota, more loglimit.Limit) {
 	sum, err := s.report(ctx, id, used.attempt, more, time.Now())
 	s.mu.Lock()
@@ -126,7 +126,7 @@ func (s *logQuota) shareCount(ctx context.Context, id string, used *usedQuota, m
 	used.local.Bytes -= more.Bytes
 }
 
-// noticePending says whether this gateway has not yet said in the log that the limit is reached.
+// noticePending reports whether this gateway has yet to log that the limit is reached.
 func (s *logQuota) noticePending(id string, attempt int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *logQuota) noticeLogged(id string, attempt int32) {
 	s.get(id, attempt).noticed = true
 }
 
-// forget ends the count of a build that has ended.
+// forget drops the count of an ended build.
 func (s *logQuota) forget(ctx context.Context, id string) {
 	s.mu.Lock()
 	used := s.byBuild[id]

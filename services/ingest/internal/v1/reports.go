@@ -40,7 +40,7 @@ func (l postedLine) valid() bool {
 	return l.complete() && (*l.Level == "info" || *l.Level == "warn" || *l.Level == "error")
 }
 
-// addLogs takes lines from the worker that holds the build.
+// addLogs appends lines of the worker that holds the build.
 func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	data, err := io.ReadAll(httpapi.NewBody(w, r, maxLogBody))
@@ -77,7 +77,7 @@ func logBodyError(err error) error {
 	return httpx.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
-// parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
+// parseLog returns the lines of a request. batch is the number of entries of a batch, nil for a single line.
 func (h workers) parseLog(r *http.Request, data []byte) (lines []postedLine, batch *int, err error) {
 	var body struct {
 		postedLine
@@ -115,8 +115,7 @@ var (
 	afterMessage = regexp.MustCompile(`"\s*(?:,\s*"level"\s*:\s*"[a-z]+"\s*)?\}?\s*$`)
 )
 
-// recoverLine takes level and message out of a body that the scripts in a VM have put together without escaping: a quote or a
-// backslash of the message's stands there as it is.
+// recoverLine extracts level and message from invalid JSON: scripts in VMs do not escape quotes and backslashes in messages.
 func recoverLine(body string) (postedLine, bool) {
 	level, begin := levelField.FindStringSubmatch(body), messageField.FindStringIndex(body)
 	if level == nil || begin == nil {
@@ -133,7 +132,7 @@ func line(level, message string) *eventsv1.LogLine {
 	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: text.Clean(text.Cut(message, maxLine))}
 }
 
-// heartbeat names the worker in the query, unlike all others.
+// heartbeat renews the lease. Unlike other requests it has the worker's id in the query.
 func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
@@ -158,7 +157,7 @@ func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
 }
 
-// progressOf reads a heartbeat's body; most have none.
+// progressOf reads the progress in a heartbeat's body, nil if there is none.
 func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	data, err := io.ReadAll(httpapi.NewBody(w, r, httpapi.MaxBody))
 	if err != nil {
@@ -176,8 +175,8 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	return body.Progress, nil
 }
 
-// telemetry takes what the monitor in a VM measures. Its answer is ok for all that is an event at all: the scripts do not
-// look, and a measurement is worth no failed build.
+// telemetry accepts events of the monitor in a VM. It responds ok to every valid event: the scripts ignore the response, and a
+// measurement is not worth a failed build.
 func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	var e telemetryEvent

@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// stats are the farm's public figures.
+// stats are the public statistics.
 type stats struct {
 	NodesOnline      int64   `json:"nodesOnline"`
 	BuildsQueued     int64   `json:"buildsQueued"`
@@ -26,24 +26,24 @@ type stats struct {
 }
 
 const (
-	// statsAge is how old figures may be: anybody may ask, and asking must cost next to nothing.
+	// statsAge is the lifetime of cached statistics. They are public, so requests must be cheap.
 	statsAge = 5 * time.Second
-	// statsTimeout bounds the question to the scheduler, usageTimeout that to the monitor, without which it goes as well.
+	// statsTimeout bounds the request to the scheduler, usageTimeout the optional ones to the monitor.
 	statsTimeout = 5 * time.Second
 	usageTimeout = time.Second
 )
 
-// statsCache holds the last figures. Its zero value is empty; it is safe for concurrent use.
+// statsCache caches the statistics. The zero value is empty. It is safe for concurrent use.
 type statsCache struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	at     time.Time
 	stats  stats
-	// cpuPercent is the last mean known, of one core.
+	// cpuPercent is the last known mean, 100 for one core.
 	cpuPercent float64
 }
 
-// publicStats are the farm's figures, open to everybody.
+// publicStats has the handler of the public statistics.
 type publicStats struct {
 	*API
 
@@ -79,7 +79,7 @@ func (h *publicStats) stats(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, s)
 }
 
-// currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.
+// currentStats fetches once for all concurrent requests. The fetch outlives the request that started it, since others wait for it.
 func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 	if s, ok := h.cache.fresh(); ok {
 		return s, nil
@@ -113,7 +113,7 @@ func (h *publicStats) fetchStats(ctx context.Context) (stats, error) {
 	return h.cache.put(s, today, u), nil
 }
 
-// fetchToday returns what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
+// fetchToday returns today's completed builds from the monitor, false if it is unavailable. Then the scheduler counts them.
 func (h *publicStats) fetchToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
@@ -125,7 +125,7 @@ func (h *publicStats) fetchToday(ctx context.Context) (int64, bool) {
 	return t.GetCompleted(), true
 }
 
-// fetchUsage gives nil if the monitor does not answer.
+// fetchUsage returns nil if the monitor is unavailable.
 func (h *publicStats) fetchUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// telemetryEvent is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
+// telemetryEvent is an event of the monitor in a VM. Type determines the form of Data.
 type telemetryEvent struct {
 	Type string          `json:"type"`
 	Data json.RawMessage `json:"data"`
@@ -28,7 +28,7 @@ type postedMetrics struct {
 	Processes *int64   `json:"processes"`
 }
 
-// take does what an event says.
+// handleTelemetry processes an event.
 func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e telemetryEvent) error {
 	switch e.Type {
 	case "monitor_started":
@@ -43,7 +43,7 @@ func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e teleme
 			return h.Farm.ReportStage(r.Context(), b, "")
 		}
 		if data.Stage != "" {
-			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
+			// For people only: the scripts always say "initializing". The stage comes from their log lines.
 			if err := h.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
 				return err
 			}
@@ -59,9 +59,8 @@ func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e teleme
 	return h.Farm.ReportStage(r.Context(), b, "")
 }
 
-// publishSample passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
-// counted. The sender is not told: the Mac app would stop measuring after five refusals, and that it lives has been noted.
-// Whether the figures can be is the monitor's to judge, who counts what it drops.
+// publishSample publishes a sample without waiting for the bus. When the bus is too slow, samples are dropped and counted. The
+// sender gets no error: the Mac app would stop measuring after five. The monitor validates the values and counts what it drops.
 func (h workers) publishSample(r *http.Request, b *schedulerv1.Build, m postedMetrics, uptime int64) error {
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err

@@ -17,21 +17,21 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// resultUpload is what a worker says of the end of its build, as it arrives: ids, outcome and result come in any order.
+// resultUpload is a worker's report of the end of its build. Ids, outcome and result arrive in any order.
 type resultUpload struct {
 	h      workers
 	r      *http.Request
 	fields map[string]string
-	// build is the one that the ids name, once both are there and the worker holds it.
+	// build is set once both ids have arrived and the worker holds the build.
 	build *schedulerv1.Build
-	// result is the object that the bytes became, unassigned if they came before the ids.
+	// result is the id of the stored result, unassigned if it arrived before the ids.
 	result     string
 	unassigned bool
-	// objects were asked for, whether or not their bytes have arrived.
+	// objects were requested from the artifact service, whether or not their bytes have arrived.
 	objects submit.Draft
 }
 
-// upload ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
+// upload ends a build as the worker that holds it reports. A failed upload leaves nothing behind.
 func (h workers) upload(w http.ResponseWriter, r *http.Request) {
 	b := httpapi.NewBody(w, r, h.MaxResultBytes)
 	b.EnableFullDuplex()
@@ -45,7 +45,7 @@ func (h workers) upload(w http.ResponseWriter, r *http.Request) {
 	h.FailAndDrain(w, r, httpapi.V1, b, err)
 }
 
-// take reads the form and ends the build.
+// receive reads the form and ends the build.
 func (d *resultUpload) receive(b *httpapi.Body) (status string, err error) {
 	if d.r.ContentLength > d.h.MaxResultBytes {
 		return "", httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
@@ -75,7 +75,7 @@ func (d *resultUpload) receive(b *httpapi.Body) (status string, err error) {
 	return "", httpx.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
 }
 
-// resultBodyError is httpapi.BodyError in the words for a result.
+// resultBodyError is httpapi.BodyError with the message for results.
 func resultBodyError(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
@@ -103,7 +103,7 @@ func (d *resultUpload) part(part *multipart.Part) (err error) {
 	return nil
 }
 
-// store streams the result on. When its worker is known already it must hold the build, before a byte is taken.
+// store streams the result to the artifact service. If the ids have arrived, it first checks that the worker holds the build.
 func (d *resultUpload) store(part *multipart.Part) error {
 	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: text.Clean(part.FileName())}
 	if d.fields["build_id"] != "" && d.fields["worker_id"] != "" {
@@ -118,7 +118,7 @@ func (d *resultUpload) store(part *multipart.Part) error {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil
 	}
-	if broken := file.Broken(); broken != nil { // whatever the far end made of it
+	if broken := file.Broken(); broken != nil { // the client's error, whatever the artifact service made of it
 		return resultBodyError(broken)
 	}
 	if isTooLarge(err) {
@@ -127,7 +127,7 @@ func (d *resultUpload) store(part *multipart.Part) error {
 	return err
 }
 
-// identify finds the build that the worker holds.
+// identify finds the build and checks that the worker holds it.
 func (d *resultUpload) identify() error {
 	id, worker := d.fields["build_id"], d.fields["worker_id"]
 	if id == "" || worker == "" {
@@ -148,14 +148,14 @@ func (d *resultUpload) identify() error {
 	return httpx.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
 }
 
-// finish tells the scheduler, which alone decides whether this worker may.
+// finish reports the end to the scheduler, which decides whether the worker may.
 func (d *resultUpload) finish() (status string, err error) {
 	if d.build == nil {
 		if err := d.identify(); err != nil {
 			return "", err
 		}
 	}
-	// Once the scheduler is asked, the client's leaving must not leave the outcome unknown.
+	// From here on a disconnect of the client must not leave the outcome unknown.
 	ctx := context.WithoutCancel(d.r.Context())
 	b := d.build
 	req := &schedulerv1.FinishRequest{

@@ -26,13 +26,13 @@ type Config struct {
 	MaxUploadBytes int64
 	// MaxFollowers bounds the clients that follow logs and events at once.
 	MaxFollowers int
-	// FollowHeartbeat is how often a quiet followed log sends a sign of life.
+	// FollowHeartbeat is the interval at which a quiet stream sends a comment.
 	FollowHeartbeat time.Duration
 	// SessionTTL is how long a web login lasts.
 	SessionTTL time.Duration
 }
 
-// Deps are what an API works with.
+// Deps are the dependencies of an API.
 type Deps struct {
 	httpapi.Responder
 
@@ -46,22 +46,22 @@ type Deps struct {
 	Logs     logs.Sender
 	// BusURL returns the address of the bus for the worker that sent the request.
 	BusURL func(*http.Request) string
-	// Stopping ends requests that never end by themselves (followed logs).
+	// Stopping ends streams, which have no end of their own.
 	Stopping context.Context // the life of the gateway
 }
 
-// API answers clients of API v2. Make it with New. It is safe for concurrent use.
+// API serves API v2. Create it with New. It is safe for concurrent use.
 type API struct {
 	Config
 	Deps
 
 	// Broadcaster lets clients follow logs.
 	Broadcaster *logs.Broadcaster
-	// followers has a place for each log that may be followed at once.
+	// followers is a semaphore of clients that follow a log or build.
 	followers chan struct{}
 	// logInfos caches where the logs of builds are.
 	logInfos *cache.Cache[string, *api.Log]
-	// document and docs describe the API, for machines and for people.
+	// document is the OpenAPI document, docs its HTML page.
 	document, docs []byte
 }
 

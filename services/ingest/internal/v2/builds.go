@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// View returns a build as clients of API v2 see it.
+// View returns the API v2 representation of a build.
 func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 	v := api.Build{
 		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
@@ -47,7 +47,7 @@ func (h builds) submit(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// receiveSubmit answers a refusal itself and returns nil then.
+// receiveSubmit submits the build of a request. On an error it writes the response and returns nil.
 func (h builds) receiveSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
 	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
 	b.EnableFullDuplex()

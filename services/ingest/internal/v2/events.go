@@ -16,9 +16,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// events sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
-// happens to it, and "end" instead of the last. Whoever comes back
-// hears first what the build has become, so there is nothing to resume.
+// events streams a build as server-sent events: "build" at first and after each change, "end" with the final build. A client that
+// reconnects gets the present state first, so there is nothing to resume.
 func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	if _, err := h.Farm.Build(r.Context(), id); err != nil {
@@ -50,7 +49,7 @@ func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admitFollower takes one of the places of clients that follow something.
+// admitFollower acquires a place of the semaphore followers. It returns httpapi.ErrTooMany if all are taken.
 func (h *API) admitFollower() (leave func(), err error) {
 	select {
 	case h.followers <- struct{}{}:
@@ -60,7 +59,7 @@ func (h *API) admitFollower() (leave func(), err error) {
 	}
 }
 
-// sendEvents reads the build after the consumer was made, so that nothing can happen unheard between the two.
+// sendEvents reads the build after the consumer exists, so that it misses no event in between.
 func (h builds) sendEvents(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
 	for seq := ""; ; {
 		resp, err := h.Farm.BuildWithAttempts(ctx, id)

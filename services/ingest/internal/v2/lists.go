@@ -46,7 +46,7 @@ func (h builds) list(w http.ResponseWriter, r *http.Request) {
 	writeWithETag(w, r, list)
 }
 
-// parsePage reads the query strictly: a filter that is misspelt must not look like one that matched.
+// parsePage parses the query of a list. It refuses unknown filters: a misspelt one must not look like one without matches.
 func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err error) {
 	limit, filter = defaultPage, &schedulerv1.ListRequest{Project: q.Get("project"), WorkerId: q.Get("worker")}
 	for name := range q {
@@ -79,8 +79,7 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	return limit, filter, nil
 }
 
-// writeWithETag answers with JSON and its ETag, or with 304 if the client has it already. The tag is weak: it says that the
-// content is the same, not its bytes.
+// writeWithETag sends JSON with an ETag, or 304 if the client has it. The tag is weak: equal content may differ in bytes.
 func writeWithETag(w http.ResponseWriter, r *http.Request, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types always marshal

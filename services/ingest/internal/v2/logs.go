@@ -16,7 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// logs sends a log as it is asked for: followed, searched, as text for people, or as JSON.
+// logs sends a log as requested: live, search results, plain text, or JSON.
 func (h buildLogs) logs(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
@@ -53,9 +53,9 @@ const (
 	maxLines     = 10_000
 )
 
-// logRange is what a request wants of a log. The zero value is all of it.
+// logRange is the requested part of a log. The zero value is the whole log.
 type logRange struct {
-	// from is the first line, from 1 on; negative: so many before the end. limit is how many, 0 for all that follow.
+	// from is the first line, counted from 1; negative counts from the end. limit is the number of lines, 0 for all.
 	from, limit int64
 	query       string
 	text        bool
@@ -86,7 +86,7 @@ func parseLine(text string) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// request finds the lines of a part. One that counts from the end costs a look at where that is.
+// request converts a range to lines. A range that counts from the end needs the number of lines.
 func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logRange) (logs.Request, error) {
 	req := logs.Whole(b)
 	if p.from < 0 {
@@ -103,13 +103,13 @@ func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logRange
 	return req, nil
 }
 
-// countLog is how many lines a log has now.
+// countLog returns the present number of lines of a log.
 func (h buildLogs) countLog(ctx context.Context, req logs.Request) (int64, error) {
 	req.From = 1 << 62
 	return h.Logs.Reader.Read(ctx, req, func([]logs.Line) error { return nil })
 }
 
-// appendLine writes a line without reflection: a long log is mostly this.
+// appendLine appends a line as JSON, without reflection for speed.
 func appendLine(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"line":`...), l.Number, 10)
 	b = append(append(append(b, `,"at":"`...), httpapi.Time(l.AtMs)...), `","level":"`...)
@@ -125,7 +125,7 @@ func appendPlain(b []byte, l logs.Line) []byte {
 	return append(append(b, logs.Plain(l.Text)...), '\n')
 }
 
-// viewLine is appendLine for what is sent whole.
+// viewLine converts a line.
 func viewLine(l logs.Line) api.LogLine {
 	return api.LogLine{
 		Line: l.Number, At: httpapi.Time(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,

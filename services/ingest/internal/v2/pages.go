@@ -14,12 +14,12 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// Backend is what the pages see of the gateway.
+// Backend implements pages.Backend.
 type Backend struct{ *API }
 
 var _ pages.Backend = Backend{}
 
-// Login implements pages.Backend. A key must be allowed to read, since that is what the pages are for.
+// Login implements pages.Backend. A key needs the scope read.
 func (b Backend) Login(ctx context.Context, keyOrToken, buildID string) (string, error) {
 	if buildID != "" {
 		if !build.ValidID(buildID) || !b.Auth.ValidToken(buildID, keyOrToken) {

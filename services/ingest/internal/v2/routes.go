@@ -12,13 +12,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// operation is one operation of API v2. The router and the published document are made of the same list, so they cannot differ.
+// operation is an operation of API v2.
 type operation struct {
 	method, path string
 	guard        func(http.Handler) http.Handler
 	handle       http.HandlerFunc
 
-	// What follows is for the document, see openapi.Operation.
+	// The fields below are for the document, see openapi.Operation.
 	id, summary, description, requires string
 	request, response                  any
 	status                             int
@@ -95,7 +95,7 @@ type (
 		Project  string                `formData:"project" description:"Name of the project."`
 		Pool     string                `formData:"pool" default:"default" description:"Worker pool."`
 		Priority int                   `formData:"priority" description:"Priority, higher goes first, -100 to the project's maximum (10 by default)."`
-		// What it is built of, for people and for commit statuses.
+		// Origin of the source, for people and for commit statuses.
 		Repository string `formData:"repository" description:"Repository of the source as owner/name. Webhooks of format github report to it if commit is set too."`
 		Commit     string `formData:"commit" minLength:"40" maxLength:"64" description:"Full id of the source's commit, in lower-case hexadecimal."`
 		Branch     string `formData:"branch" maxLength:"255" description:"Branch of the source."`
@@ -114,10 +114,10 @@ type (
 
 const eventStream = "text/event-stream"
 
-// Who may, in words.
+// Parts of operation.requires.
 const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token"
 
-// operations is the whole of API v2.
+// operations returns all operations of API v2.
 func (h *API) operations() []operation {
 	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
 		h.formerOperations())
@@ -270,7 +270,7 @@ func (h *API) Routes(r chi.Router) {
 	r.MethodNotAllowed(methodNotAllowed(r))
 	for _, o := range h.operations() {
 		guarded := r
-		if o.guard != nil { // else the ticket is the authority, and the artifact service judges it
+		if o.guard != nil { // otherwise the artifact service checks the ticket
 			guarded = r.With(o.guard)
 		}
 		guarded.MethodFunc(o.method, o.path, o.handle)
@@ -279,7 +279,7 @@ func (h *API) Routes(r chi.Router) {
 	r.Get("/docs", h.docsPage)
 }
 
-// methodNotAllowed names the methods that a path has.
+// methodNotAllowed responds with the allowed methods of the path.
 func methodNotAllowed(routes chi.Router) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

@@ -18,7 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// statsDays are those that are given to somebody who asks for none: the last thirty.
+// statsDays is the default number of days.
 const statsDays = 30
 
 func (h statistics) stats(w http.ResponseWriter, r *http.Request) {
@@ -62,8 +62,8 @@ func (h statistics) days(r *http.Request) (s api.Stats, err error) {
 	return s, nil
 }
 
-// workerOf adds what share of its slots' time a worker was busy, since it registered or the first day. One that is not listed
-// any more has none.
+// workerOf adds the utilisation of a worker's slots since the first day or its registration. A worker that is no longer listed has
+// none.
 func workerOf(x *monitorv1.WorkerStats, known []*schedulerv1.Worker, req *monitorv1.StatsRequest, now time.Time) api.WorkerStats {
 	s := api.WorkerStats{ID: x.GetWorkerId(), Attempts: x.GetAttempts(), BusyMs: x.GetBusyMs()}
 	i := slices.IndexFunc(known, func(w *schedulerv1.Worker) bool { return w.GetId() == x.GetWorkerId() })
@@ -108,7 +108,7 @@ func spreadOf(s *monitorv1.Spread) *api.Spread {
 	return &api.Spread{Count: s.GetCount(), MeanMs: s.GetMeanMs(), P50Ms: s.GetP50Ms(), P95Ms: s.GetP95Ms()}
 }
 
-// statsQuery reads strictly.
+// statsQuery parses the query. It refuses unknown parameters.
 func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "project"}, name) {
@@ -141,10 +141,10 @@ func (h statistics) rebuildStats(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
-// usageTimeout bounds a question to the monitor whose answer is optional.
+// usageTimeout bounds an optional request to the monitor.
 const usageTimeout = time.Second
 
-// workersHealth returns that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
+// workersHealth returns the health of workers by id, nil if the monitor is unavailable. It is optional in lists of workers.
 func (h *API) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

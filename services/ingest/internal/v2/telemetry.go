@@ -50,7 +50,7 @@ func (h builds) readTelemetry(r *http.Request) (t api.Telemetry, err error) {
 	return t, nil
 }
 
-// telemetryQuery reads strictly, as lists do.
+// telemetryQuery parses the query. It refuses unknown parameters.
 func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 	req := &monitorv1.TelemetryRequest{}
 	for name := range q {

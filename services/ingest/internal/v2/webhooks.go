@@ -20,7 +20,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// maxDeliveries is what a page gives.
+// maxDeliveries bounds a page of deliveries.
 const maxDeliveries = 200
 
 type (
@@ -141,7 +141,7 @@ func viewWebhook(w store.Webhook) api.Webhook {
 	return v
 }
 
-// formatTime is empty for a time that has not come.
+// formatTime formats a time; "" for the zero time.
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -162,7 +162,7 @@ func (h webhooks) list(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, list)
 }
 
-// find finds the webhook of a request, or answers it.
+// find returns the webhook of a request. On an error it writes the response and returns false.
 func (h webhooks) find(w http.ResponseWriter, r *http.Request) (store.Webhook, bool) {
 	hook, err := h.Store.Webhook(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
@@ -267,7 +267,7 @@ func viewDelivery(d store.Delivery, attempts []store.DeliveryAttempt) api.Delive
 	return v
 }
 
-// deliveryFilter reads strictly.
+// deliveryFilter parses the query. It refuses unknown parameters.
 func deliveryFilter(q url.Values, known ...string) (f store.DeliveryFilter, err error) {
 	for name := range q {
 		if !slices.Contains(known, name) {

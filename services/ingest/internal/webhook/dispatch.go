@@ -18,7 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// Wake asks for a round of sending.
+// Wake triggers a round of sending.
 func (s *Service) Wake() {
 	s.wake.Wake()
 }
@@ -68,7 +68,7 @@ func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {
 	return nil
 }
 
-// deliveriesOf returns what an event becomes; an event that cannot be read is nothing to anybody.
+// deliveriesOf returns the deliveries of an event, none for an invalid event.
 func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []store.Webhook) ([]store.Delivery, error) {
 	e, err := eventOf(m)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 	return all, nil
 }
 
-// NewDelivery renders an event for a webhook. place is the event's in its stream, 0 for a ping.
+// NewDelivery renders an event for a webhook. place is the event's sequence in its stream, 0 for a ping.
 func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) {
 	body, err := Render(Format(w.Format), e)
 	if err != nil {
@@ -121,13 +121,13 @@ func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) 
 	return d, nil
 }
 
-// deliveryID is the same whenever the same event becomes a delivery of the same webhook.
+// deliveryID returns the same id for the same event and webhook.
 func deliveryID(hookID, eventID string) string {
 	sum := sha256.Sum256([]byte(hookID + " " + eventID))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
-// eventOf reads what the subject and the headers say, and the reason if there is one.
+// eventOf reads an event from the subject, headers and reason of a message.
 func eventOf(m jetstream.Msg) (Event, error) {
 	id, name, err := bus.ParseEvent(m.Subject())
 	if err != nil {
@@ -170,7 +170,7 @@ func reasonOf(name bus.Event, data []byte) string {
 	return ""
 }
 
-// describe adds the build as it is now. A build that nobody knows is left out.
+// describe adds the build in its present state, if it still exists.
 func (s *Service) describe(ctx context.Context, e *Event) error {
 	if !strings.HasPrefix(e.Name, "build.") {
 		return nil

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// sendRound is the safety net under the wake-up signal: it brings deliveries that were put off.
+	// sendRound is the interval of rounds without a wake-up, for deliveries that are due again.
 	sendRound = time.Second
-	// maxPerWebhook is how many deliveries of one webhook are under way at once from one gateway, maxDeliveries of all.
+	// maxPerWebhook bounds the concurrent deliveries per webhook and gateway, maxDeliveries those per gateway.
 	maxPerWebhook = 4
 	maxDeliveries = 128
-	// claimMargin is how much longer than its timeout a delivery is its sender's alone.
+	// claimMargin is how much longer than its timeout a delivery is claimed.
 	claimMargin = 2 * time.Second
-	// maxResponse is how much of an answer is read, maxExcerpt how much of a bad one is kept.
+	// maxResponse bounds how much of a response is read, maxExcerpt how much of it an error contains.
 	maxResponse, maxExcerpt = 64 << 10, 200
 	// recordTimeout bounds the recording of an attempt, which also happens while the gateway stops.
 	recordTimeout = 5 * time.Second
@@ -33,13 +33,13 @@ const (
 	keepDelivered, keepDead = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 )
 
-// sendLoop sends what is due. When it ends, nothing is under way any more.
+// sendLoop sends due deliveries until ctx ends, and waits for those in flight.
 func (s *Service) sendLoop(ctx context.Context) error {
 	defer s.running.Wait()
 	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.wake.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
 }
 
-// sendDue begins deliveries of each webhook that has some and free for them.
+// sendDue starts due deliveries, as many as each webhook has capacity for.
 func (s *Service) sendDue(ctx context.Context) error {
 	now := time.Now()
 	due, err := s.store.DueWebhooks(ctx, now)
@@ -57,7 +57,7 @@ func (s *Service) sendDue(ctx context.Context) error {
 		}
 		for _, d := range taken {
 			s.start(w.ID)
-			go func() { // owned by ended, which sendLoop waits for
+			go func() { // sendLoop waits for it
 				defer s.finish(w.ID)
 				s.deliver(ctx, w, d)
 			}()
@@ -93,7 +93,7 @@ func (s *Service) finish(id string) {
 	s.running.Done()
 }
 
-// deliver tries once and records how it went. A gateway that stops meanwhile records nothing: the delivery is due again.
+// deliver makes one attempt and records it. A gateway that stops in the meantime records nothing: the delivery becomes due again.
 func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery) {
 	begin := time.Now()
 	status, err := s.post(ctx, w, d)
@@ -144,14 +144,14 @@ func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.De
 	}
 }
 
-// pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
-// together does not come again together.
+// backoff returns the delay after so many attempts: doubled each time up to the limit, less a random third, so that deliveries that
+// failed together are not repeated together.
 func (s *Service) backoff(tries int) time.Duration {
 	d := min(s.cfg.Backoff<<min(tries-1, 20), s.cfg.MaxBackoff)
 	return d - rand.N(d/3+1)
 }
 
-// errRefused: the receiver answered, and not well.
+// errRefused means that the receiver answered with an error.
 var errRefused = errors.New("answer")
 
 // post sends a delivery. The error never holds the webhook's URL, which may be a secret itself.
@@ -185,7 +185,7 @@ func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (
 	return resp.StatusCode, nil
 }
 
-// delivery makes the request, unsigned.
+// delivery returns the unsigned request.
 func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Delivery) (*http.Request, error) {
 	f, target := Format(w.Format), w.URL
 	if d.Path != "" {
@@ -214,7 +214,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	return req, nil
 }
 
-// excerpt is the beginning of an answer as one printable line.
+// excerpt returns the beginning of a response as one printable line.
 func excerpt(answer []byte) string {
 	return strings.TrimSpace(text.Cut(text.Line(string(answer)), maxExcerpt))
 }

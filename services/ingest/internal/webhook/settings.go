@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// minSecret is what EAS asks for, too; maxSecret, maxURL and maxText bound what is stored.
+	// minSecret is also the minimum of EAS. maxSecret, maxURL and maxText bound stored values, in bytes.
 	minSecret, maxSecret = 16, 256
 	maxURL, maxText      = 2048, 200
 	maxToken             = 1024
-	// maxPatterns of one webhook.
+	// maxPatterns bounds the filters of one webhook.
 	maxPatterns = 50
 )
 
-// Apply lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+// Apply applies a request to a webhook. Absent fields keep their value. secret is the new secret, "" if it stays.
 func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
 	was := *w
 	if in.URL != nil {
@@ -29,7 +29,7 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	if in.Format != nil {
 		w.Format = *in.Format
 	}
-	if in.URL == nil && w.Format == string(GitHub) && was.Format != w.Format { // the former URL is another receiver's
+	if in.URL == nil && w.Format == string(GitHub) && was.Format != w.Format { // the old URL belongs to another receiver
 		w.URL = GitHubURL
 	}
 	if err := s.applyToken(was, w, in.Token); err != nil {
@@ -56,7 +56,7 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	return secret, check(*w)
 }
 
-// applyToken keeps a token where it was meant to be shown: whoever sends a webhook elsewhere must know the token.
+// applyToken applies the token. A new URL requires the token again, so that nobody can redirect it elsewhere.
 func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
 	if w.Format != string(GitHub) {
 		w.Token = ""
