@@ -34,8 +34,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
-// NewRoot returns the command with the client's subcommands and more, those of the binary that mounts it. out and errs are the
-// streams.
+// NewRoot returns the command with the client's subcommands and more, those of the binary that
+// mounts it. out and errs are the streams.
 func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Command) *cobra.Command {
 	s := NewStreams(out, errs, getenv)
 	root := &cobra.Command{
@@ -117,8 +117,9 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	return session.ExitFailure
 }
 
-// isUsageError reports whether the call was wrong: arguments that the server or a local check rejects, invalid URLs, errors with
-// the method WrongUsage of other modules, and cobra's errors, which have no type.
+// isUsageError reports whether the call was wrong: arguments that the server or a local check
+// rejects, invalid URLs, errors with the method WrongUsage of other modules, and cobra's errors,
+// which have no type.
 func isUsageError(err error) bool {
 	var wrong interface{ WrongUsage() bool }
 	if errors.Is(err, build.ErrInvalid) || errors.Is(err, api.ErrBaseURL) || errors.As(err, &wrong) && wrong.WrongUsage() {

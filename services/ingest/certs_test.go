@@ -265,7 +265,8 @@ func TestCertsAtOnce(t *testing.T) {
 		status <- resp.StatusCode
 	}
 	go submit(pr, form.FormDataContentType(), first)
-	// The profile comes before the certs, so all that certs may need stays reserved until they have come.
+	// The profile comes before the certs, so all that certs may need stays reserved until they have
+	// come.
 	sendPart(t, form, "profile", "PROFILE")
 	sendPart(t, form, "source", large().content)
 	<-f.artifact.arrived

@@ -24,8 +24,8 @@ import (
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.
 type Config struct {
-	// BootstrapKey is the initial admin key, at least 16 characters of A-Za-z0-9_-. A different key at the next start replaces
-	// it.
+	// BootstrapKey is the initial admin key, at least 16 characters of A-Za-z0-9_-. A different key
+	// at the next start replaces it.
 	BootstrapKey string
 	// TokenKey signs build tokens: at least 32 random bytes, the same in every replica.
 	TokenKey []byte
@@ -35,50 +35,61 @@ type Config struct {
 	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_UPLOAD_MB" unit:"MB" help:"size limit of an upload request of an API v1 worker in MB"`
 	// BaseImage is the VM image that workers of API v1 build in.
 	BaseImage string `env:"FREEAGENT_BASE_IMAGE" help:"VM image that API v1 workers build in"`
-	// LogLimit bounds the log of one attempt on a worker of API v1. Other workers enforce a limit of their own.
+	// LogLimit bounds the log of one attempt on a worker of API v1. Other workers enforce a limit
+	// of their own.
 	LogLimit loglimit.Limit
-	// StageTTLs are the heartbeat timeouts of workers of API v1. The gateway writes their heartbeats.
+	// StageTTLs are the heartbeat timeouts of workers of API v1. The gateway writes their
+	// heartbeats.
 	StageTTLs build.HeartbeatTimeouts `env:"FREEAGENT_HEARTBEAT_TIMEOUTS" help:"heartbeat timeout per stage in whole seconds, such as install=5m,pods=10m or all=5m; other stages keep their default"`
-	// MaxCertsBytes bounds the certificates of a submit, at most signing.MaxBytes. They are in memory until they are stored
-	// or sent. MaxConcurrentCerts bounds how many of that size are in memory at once; further submits wait.
+	// MaxCertsBytes bounds the certificates of a submit, at most signing.MaxBytes. They are in
+	// memory until they are stored or sent. MaxConcurrentCerts bounds how many of that size are in
+	// memory at once; further submits wait.
 	MaxCertsBytes      int64
 	MaxConcurrentCerts int `env:"FREEAGENT_MAX_CONCURRENT_CERTS" help:"number of submits whose signing certificates (at most 10 MB) are in memory at once; further ones wait"`
-	// SubmitRetryWindow is how long a client of API v1 may repeat a submit whose response could not be written. Then the build
-	// is cancelled unless it has begun.
+	// SubmitRetryWindow is how long a client of API v1 may repeat a submit whose response could not
+	// be written. Then the build is cancelled unless it has begun.
 	SubmitRetryWindow time.Duration `env:"FREEAGENT_SUBMIT_RETRY_WINDOW" help:"time that an API v1 client has to retry a submit whose response failed, before its build is rolled back"`
-	// StatsOrigins are the web origins (scheme://host[:port]) whose scripts may read the public statistics; "*" means any.
+	// StatsOrigins are the web origins (scheme://host[:port]) whose scripts may read the public
+	// statistics; "*" means any.
 	StatsOrigins []string `env:"FREEAGENT_STATS_ORIGINS" help:"web origins (scheme://host) whose scripts may read the public statistics, by comma; * is any"`
-	// MaxFollowers bounds the clients that follow logs and events of one replica at once. Followers of one log share a reader.
-	// All logs together use at most 64 MiB of memory, and each slow client up to 512 KiB.
+	// MaxFollowers bounds the clients that follow logs and events of one replica at once. Followers
+	// of one log share a reader. All logs together use at most 64 MiB of memory, and each slow
+	// client up to 512 KiB.
 	MaxFollowers int `env:"FREEAGENT_MAX_FOLLOWERS" help:"number of clients that follow logs or events at once"`
-	// FollowHeartbeat is the interval at which a quiet stream sends a comment and checks whether the build has ended. Clients
-	// consider a connection dead after 45 s of silence.
+	// FollowHeartbeat is the interval at which a quiet stream sends a comment and checks whether
+	// the build has ended. Clients consider a connection dead after 45 s of silence.
 	FollowHeartbeat time.Duration
 	// SessionTTL is how long a web login lasts.
 	SessionTTL time.Duration `env:"FREEAGENT_SESSION_TTL" help:"duration of a web login"`
-	// TelemetryQueueSize bounds the telemetry samples that wait for the bus. Further ones are dropped and counted.
+	// TelemetryQueueSize bounds the telemetry samples that wait for the bus. Further ones are
+	// dropped and counted.
 	TelemetryQueueSize int `env:"FREEAGENT_TELEMETRY_QUEUE_SIZE" help:"number of telemetry samples that may wait for the bus; further ones are dropped"`
-	// PublicURL is the public URL of the gateway, for links in webhooks. Without it webhooks have no links.
+	// PublicURL is the public URL of the gateway, for links in webhooks. Without it webhooks have
+	// no links.
 	PublicURL string `env:"FREEAGENT_PUBLIC_URL" help:"public URL of the gateway, for links in webhooks"`
-	// WebhookNetworks are private networks that webhooks may be sent to, besides the public internet.
+	// WebhookNetworks are private networks that webhooks may be sent to, besides the public
+	// internet.
 	WebhookNetworks []netip.Prefix `env:"FREEAGENT_WEBHOOK_NETWORKS" help:"private networks that webhooks may be sent to, besides the public internet, such as 10.0.0.0/8,127.0.0.1/32"`
-	// WebhookTimeout bounds one attempt at a delivery. After WebhookAttempts attempts it is dead. WebhookBackoff is the delay before
-	// the second attempt; it doubles up to WebhookMaxBackoff.
+	// WebhookTimeout bounds one attempt at a delivery. After WebhookAttempts attempts it is dead.
+	// WebhookBackoff is the delay before the second attempt; it doubles up to WebhookMaxBackoff.
 	WebhookTimeout    time.Duration `env:"FREEAGENT_WEBHOOK_TIMEOUT" help:"timeout of one webhook request, 1s to 1m"`
 	WebhookAttempts   int           `env:"FREEAGENT_WEBHOOK_MAX_ATTEMPTS" help:"number of attempts of a webhook delivery before it is dead"`
 	WebhookBackoff    time.Duration `env:"FREEAGENT_WEBHOOK_BACKOFF" help:"backoff before the second attempt of a webhook delivery; doubles with each further one"`
 	WebhookMaxBackoff time.Duration `env:"FREEAGENT_WEBHOOK_MAX_BACKOFF" help:"limit of the backoff between attempts of a webhook delivery, at most 24h"`
-	// WebhookDisableAfter is the time without a successful delivery after which a webhook is disabled.
+	// WebhookDisableAfter is the time without a successful delivery after which a webhook is
+	// disabled.
 	WebhookDisableAfter time.Duration `env:"FREEAGENT_WEBHOOK_DISABLE_AFTER" help:"time without a successful delivery after which a webhook is disabled"`
-	// WorkerTTL is the lifetime of a worker's connection to the bus before it must authenticate again.
+	// WorkerTTL is the lifetime of a worker's connection to the bus before it must authenticate
+	// again.
 	WorkerTTL time.Duration `env:"FREEAGENT_WORKER_CREDENTIALS_TTL" help:"lifetime of a worker's connection to the bus before it must authenticate again"`
-	// StoragePath is the storage path that /health shows, as the legacy controller did. The endpoint is public, so this must not
-	// be a real path. It is empty if objects are in S3.
+	// StoragePath is the storage path that /health shows, as the legacy controller did. The
+	// endpoint is public, so this must not be a real path. It is empty if objects are in S3.
 	StoragePath string
 }
 
-// DefaultConfig returns the limits of API v1: sources of 500 MiB, certificates of 10 MiB, results of 1 GiB, plus the form around
-// them. A worker of API v1 has 5 min to begin, since it clones and boots a VM first.
+// DefaultConfig returns the limits of API v1: sources of 500 MiB, certificates of 10 MiB, results
+// of 1 GiB, plus the form around them. A worker of API v1 has 5 min to begin, since it clones and
+// boots a VM first.
 func DefaultConfig() Config {
 	ttls := build.DefaultTTLs()
 	ttls[build.StagePrepare] = max(ttls[build.StagePrepare], 5*time.Minute)
@@ -151,8 +162,8 @@ type Deps struct {
 	Conn *nats.Conn
 	// Sole means that no other process uses DB, so submits held by another process are abandoned.
 	Sole bool
-	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
-	// take as long as bytes move.
+	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not
+	// have a Timeout: transfers take as long as bytes move.
 	ArtifactURL    string
 	ArtifactClient *http.Client
 	// BusURL returns the address of the bus for the worker that sent the request.
@@ -163,8 +174,8 @@ type Deps struct {
 	// XKey encrypts the auth callout; nil if it is not encrypted.
 	XKey nkeys.KeyPair
 	Log  *slog.Logger
-	// Embedded reports why a dependency embedded in this process is unavailable. It is nil if all dependencies are other
-	// processes, which never make the gateway unready: see Ready.
+	// Embedded reports why a dependency embedded in this process is unavailable. It is nil if all
+	// dependencies are other processes, which never make the gateway unready: see Ready.
 	Embedded func(context.Context) error
 	// Problems returns problems for operators, shown by /health; may be nil.
 	Problems func() []string

@@ -20,7 +20,8 @@ type healthAnswer struct {
 	Storage storageHealth `json:"storage"`
 	// Problems are problems for operators. API v1 did not have them.
 	Problems []string `json:"problems,omitempty"`
-	// Notice is a notice for administrators, such as a retention policy that has yet to take effect.
+	// Notice is a notice for administrators, such as a retention policy that has yet to take
+	// effect.
 	Notice string `json:"notice,omitempty"`
 }
 
@@ -45,8 +46,8 @@ type storageHealth struct {
 // probeTimeout bounds a health check. It is shorter than the timeouts of usual probes.
 const probeTimeout = 2 * time.Second
 
-// health responds as the legacy controller did, since installers probe it. It reports the health of the whole installation;
-// load balancers should probe /readyz instead.
+// health responds as the legacy controller did, since installers probe it. It reports the health of
+// the whole installation; load balancers should probe /readyz instead.
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
@@ -65,7 +66,8 @@ func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// problems returns sentences for operators. They are public, so the errors behind them are only logged.
+// problems returns sentences for operators. They are public, so the errors behind them are only
+// logged.
 func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []string {
 	var all []string
 	if !g.deps.Conn.IsConnected() {
@@ -89,7 +91,8 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 	return all
 }
 
-// checkStorage asks for an object that cannot exist. It returns nil if the artifact service says so.
+// checkStorage asks for an object that cannot exist. It returns nil if the artifact service says
+// so.
 func (g *Ingest) checkStorage(ctx context.Context) error {
 	_, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
@@ -113,10 +116,12 @@ func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// Ready returns why this process cannot serve requests, nil if it can. Dependencies shared with other replicas (scheduler,
-// artifact service, bus, database) do not count: otherwise all replicas would be unready at once, and the load balancer would
-// also reject requests for pages, logs and downloads that still work. Requests that need an unavailable dependency get 503 with
-// Retry-After. Dependencies embedded in this process do count, since no other process could serve. It is safe for concurrent use.
+// Ready returns why this process cannot serve requests, nil if it can. Dependencies shared with
+// other replicas (scheduler, artifact service, bus, database) do not count: otherwise all replicas
+// would be unready at once, and the load balancer would also reject requests for pages, logs and
+// downloads that still work. Requests that need an unavailable dependency get 503 with Retry-After.
+// Dependencies embedded in this process do count, since no other process could serve. It is safe
+// for concurrent use.
 func (g *Ingest) Ready(ctx context.Context) error {
 	if err := g.stopping.Err(); err != nil {
 		return fmt.Errorf("stopping: %w", err)
@@ -129,7 +134,8 @@ func (g *Ingest) Ready(ctx context.Context) error {
 	return errors.Join(g.deps.Embedded(ctx), g.Check(ctx))
 }
 
-// Check returns why a dependency of the gateway is unavailable, nil if all are available. It is safe for concurrent use.
+// Check returns why a dependency of the gateway is unavailable, nil if all are available. It is
+// safe for concurrent use.
 func (g *Ingest) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

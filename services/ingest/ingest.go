@@ -29,14 +29,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
-// Ingest is a gateway. Create it with New; Handler serves HTTP, Run the bus. It is safe for concurrent use.
+// Ingest is a gateway. Create it with New; Handler serves HTTP, Run the bus. It is safe for
+// concurrent use.
 type Ingest struct {
 	cfg   Config
 	deps  Deps
 	log   *slog.Logger
 	store *store.Store
 	farm  *farm.Farm
-	// samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped first.
+	// samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped
+	// first.
 	samples  *bus.Async
 	webhooks *webhook.Service
 	retained *retention.Marker
@@ -128,7 +130,8 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	return err
 }
 
-// Run serves the bus and runs the background loops until ctx ends. Stop HTTP after Run, which ends streams.
+// Run serves the bus and runs the background loops until ctx ends. Stop HTTP after Run, which ends
+// streams.
 func (g *Ingest) Run(ctx context.Context) error {
 	defer g.stop()
 	group := lifecycle.New(g.log)

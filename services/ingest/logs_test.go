@@ -49,7 +49,8 @@ func TestLogsWhole(t *testing.T) {
 	}
 }
 
-// TestLogsGrow: more messages than a reader has in its buffer, in order, and never a window of them.
+// TestLogsGrow: more messages than a reader has in its buffer, in order, and never a window of
+// them.
 func TestLogsGrow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

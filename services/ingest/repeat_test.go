@@ -71,8 +71,8 @@ func formOf(t testing.TB, path string, parts ...part) []byte {
 	return append(req.Bytes(), form.Bytes()...)
 }
 
-// lose submits over a line that is cut after the scheduler has acknowledged and before the gateway can answer; it gives the
-// id of the build that nobody was told of.
+// lose submits over a line that is cut after the scheduler has acknowledged and before the gateway
+// can answer; it gives the id of the build that nobody was told of.
 func (f *farm) lose(path string, reset bool, parts ...part) (id string) {
 	f.t.Helper()
 	l, noticed, before := f.watched(), make(chan string, 1), f.log.count("msg=request")
@@ -121,7 +121,8 @@ func TestRepeatOfAnUnansweredSubmit(t *testing.T) {
 	}
 }
 
-// TestRepeatThatIsLostToo: the client sends up to three times, and may leave at any moment of the second.
+// TestRepeatThatIsLostToo: the client sends up to three times, and may leave at any moment of the
+// second.
 func TestRepeatThatIsLostToo(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]func(*farm, func()){

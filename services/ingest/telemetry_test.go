@@ -99,7 +99,8 @@ func TestSamplesGoOntoTheBus(t *testing.T) {
 	}
 }
 
-// TestLostBuildTakesNoSamples: what the gateway remembers of a holder ends with the event that ends the lease.
+// TestLostBuildTakesNoSamples: what the gateway remembers of a holder ends with the event that ends
+// the lease.
 func TestLostBuildTakesNoSamples(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -121,7 +122,8 @@ func TestLostBuildTakesNoSamples(t *testing.T) {
 	}
 }
 
-// TestSamplesAreLeftOutFirst: when the bus takes no more samples, their posts are answered as ever, and they are counted.
+// TestSamplesAreLeftOutFirst: when the bus takes no more samples, their posts are answered as ever,
+// and they are counted.
 func TestSamplesAreLeftOutFirst(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(c *ingest.Config) { c.TelemetryQueueSize = 1 })

@@ -53,7 +53,8 @@ func TestUploadIsOneBuild(t *testing.T) {
 	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android")).want(t, 409)
 }
 
-// TestUploadIsSubmittedWithOneRequest: the scheduler's submit is idempotent, so nothing is asked before it.
+// TestUploadIsSubmittedWithOneRequest: the scheduler's submit is idempotent, so nothing is asked
+// before it.
 func TestUploadIsSubmittedWithOneRequest(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -70,7 +71,8 @@ func TestUploadIsSubmittedWithOneRequest(t *testing.T) {
 	}
 }
 
-// TestRepeatOfAnUploadWithOtherCerts: what the repeat brings beside the upload is stored nowhere, whether or not it is refused.
+// TestRepeatOfAnUploadWithOtherCerts: what the repeat brings beside the upload is stored nowhere,
+// whether or not it is refused.
 func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -84,8 +86,9 @@ func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
 	}
 }
 
-// TestRepeatOfABoundedPriority: the scheduler stores the priority that the project allows. A repeat asks for the same as the first
-// submit did, so it gets the build; one that asks for another priority does not.
+// TestRepeatOfABoundedPriority: the scheduler stores the priority that the project allows. A repeat
+// asks for the same as the first submit did, so it gets the build; one that asks for another
+// priority does not.
 func TestRepeatOfABoundedPriority(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -108,7 +111,8 @@ func TestRepeatOfABoundedPriority(t *testing.T) {
 	})
 }
 
-// TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told of a new build.
+// TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told
+// of a new build.
 func TestUploadWhoseFirstAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -133,7 +137,8 @@ func TestUploadOfAnExpiredBuildIsGone(t *testing.T) {
 	}
 }
 
-// TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong or the queue full.
+// TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong
+// or the queue full.
 func TestUploadOutlivesARefusal(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

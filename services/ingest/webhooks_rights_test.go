@@ -18,7 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// TestAWebhookIsDisabled when its receiver is gone for good, or has failed for long; it says why, and goes on when it is enabled.
+// TestAWebhookIsDisabled when its receiver is gone for good, or has failed for long; it says why,
+// and goes on when it is enabled.
 func TestAWebhookIsDisabled(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -50,8 +51,8 @@ func TestAWebhookIsDisabled(t *testing.T) {
 	})
 }
 
-// TestAnAttemptFromBeforeAChangeDoesNotDisable: the receiver answers 410 when the webhook has been changed in the meantime. That
-// says nothing about the webhook as it is now.
+// TestAnAttemptFromBeforeAChangeDoesNotDisable: the receiver answers 410 when the webhook has been
+// changed in the meantime. That says nothing about the webhook as it is now.
 func TestAnAttemptFromBeforeAChangeDoesNotDisable(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -119,8 +120,8 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// TestWebhooksStayOutside: with the default configuration nothing inside is reached, and the log of the delivery says why,
-// without the URL, which may be a secret.
+// TestWebhooksStayOutside: with the default configuration nothing inside is reached, and the log of
+// the delivery says why, without the URL, which may be a secret.
 func TestWebhooksStayOutside(t *testing.T) {
 	t.Parallel()
 	f := setupOn(t, onSQLite, hooked, func(c *ingest.Config) { c.WebhookNetworks, c.WebhookAttempts = nil, 2 })

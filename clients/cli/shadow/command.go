@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// drainTimeout bounds the requests in progress, and then the shadow's queue, when the proxy stops.
+	// drainTimeout bounds the requests in progress, and then the shadow's queue, when the proxy
+	// stops.
 	drainTimeout = 10 * time.Second
 	// headerTimeout bounds how long a client may take to send its header.
 	headerTimeout = 30 * time.Second

@@ -19,7 +19,8 @@ type Difference struct {
 	Shadow  string `json:"shadow"`
 }
 
-// shapeOnly reports whether a route's values differ between servers, so that only their types are compared.
+// shapeOnly reports whether a route's values differ between servers, so that only their types are
+// compared.
 func shapeOnly(route string) bool {
 	return slices.Contains([]string{"GET /api/stats", "GET /public/stats", "GET /health", "GET /api/health", "GET /api/workers/:id/stats"}, route)
 }

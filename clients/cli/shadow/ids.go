@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// idMap maps ids and tokens of the primary to those of the shadow and back. It is safe for concurrent use.
+// idMap maps ids and tokens of the primary to those of the shadow and back. It is safe for
+// concurrent use.
 type idMap struct {
 	mu       sync.Mutex
 	forward  map[string]string

@@ -18,7 +18,8 @@ import (
 // Config of a proxy.
 type Config struct {
 	Primary, Shadow *url.URL
-	// MaxBody bounds one request body for the shadow, Spool all queued bodies together, in bytes. Queue bounds the queued requests.
+	// MaxBody bounds one request body for the shadow, Spool all queued bodies together, in bytes.
+	// Queue bounds the queued requests.
 	MaxBody, Spool int64
 	Queue          int
 	// Transport reaches both servers; nil means the default.
@@ -83,7 +84,8 @@ type job struct {
 type answer struct {
 	status      int
 	contentType string
-	// json is the body if it is JSON and at most maxJSON long; otherwise only sum and size describe it.
+	// json is the body if it is JSON and at most maxJSON long; otherwise only sum and size describe
+	// it.
 	json []byte
 	sum  string
 	size int64

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// Run sends queued requests to the shadow until ctx ends, then the rest of the queue until drainCtx ends.
+// Run sends queued requests to the shadow until ctx ends, then the rest of the queue until drainCtx
+// ends.
 func (p *Proxy) Run(ctx, drainCtx context.Context) {
 	for {
 		select {
@@ -161,7 +162,8 @@ func (p *Proxy) query(u *url.URL) string {
 	return q.Encode()
 }
 
-// maxTranslated is the size limit of bodies whose ids are translated. Longer bodies are sent unchanged, unless they are forms.
+// maxTranslated is the size limit of bodies whose ids are translated. Longer bodies are sent
+// unchanged, unless they are forms.
 const maxTranslated = 4 << 20
 
 // body returns the body with the shadow's ids and its length, -1 if unknown.

@@ -136,7 +136,8 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// TestShadowNeverDisturbs: the client's answers are the primary's, whether the shadow hangs, is gone or says something else.
+// TestShadowNeverDisturbs: the client's answers are the primary's, whether the shadow hangs, is
+// gone or says something else.
 func TestShadowNeverDisturbs(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
@@ -160,7 +161,8 @@ func TestShadowNeverDisturbs(t *testing.T) {
 	}
 }
 
-// TestBodies: what is small arrives whole with its ids changed, what is large is left out and counted, and nothing of the spool stays.
+// TestBodies: what is small arrives whole with its ids changed, what is large is left out and
+// counted, and nothing of the spool stays.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)

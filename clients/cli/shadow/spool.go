@@ -26,7 +26,8 @@ func (d *diskQuota) reserve(n int64) bool {
 	return true
 }
 
-// spool stores what is written to it. Above its limit it discards everything and records why. Writes never fail.
+// spool stores what is written to it. Above its limit it discards everything and records why.
+// Writes never fail.
 type spool struct {
 	quota *diskQuota
 	limit int64

@@ -95,7 +95,8 @@ func run(ctx context.Context, o *options) error {
 	return o.followToEnd(ctx, client, sub.ID)
 }
 
-// resolveOrigin fills in commit, branch and repository from git. Flags take precedence, and archives have no git data.
+// resolveOrigin fills in commit, branch and repository from git. Flags take precedence, and
+// archives have no git data.
 func (o *options) resolveOrigin(ctx context.Context) error {
 	if o.Commit != "" && !o.noGit {
 		commit, err := origin.Commit(ctx, o.dir, o.Commit)

@@ -26,8 +26,8 @@ type Found struct {
 	Dirty bool
 }
 
-// Of returns the origin of dir. It is empty outside of a repository and without git. enterprise is the host of a GitHub
-// Enterprise server, or empty.
+// Of returns the origin of dir. It is empty outside of a repository and without git. enterprise is
+// the host of a GitHub Enterprise server, or empty.
 func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
@@ -35,7 +35,8 @@ func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	if err != nil {
 		return f
 	}
-	// Only the directory is submitted, not the rest of the repository; untracked files are submitted too.
+	// Only the directory is submitted, not the rest of the repository; untracked files are
+	// submitted too.
 	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=normal", "--", ".")
 	if f.Dirty = err != nil || changes != ""; !f.Dirty {
 		f.Commit = commit
@@ -47,7 +48,8 @@ func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	return f.dropInvalid()
 }
 
-// dropInvalid clears fields that the server would refuse: a strange branch name must not prevent a submit.
+// dropInvalid clears fields that the server would refuse: a strange branch name must not prevent a
+// submit.
 func (f Found) dropInvalid() Found {
 	if (build.Origin{Commit: f.Commit}).Check() != nil {
 		f.Commit = ""
@@ -86,7 +88,8 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// redirectsGit reports whether the variable points git to another repository. Git sets such variables for its hooks.
+// redirectsGit reports whether the variable points git to another repository. Git sets such
+// variables for its hooks.
 func redirectsGit(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return name == "GIT_DIR" || name == "GIT_WORK_TREE" || name == "GIT_INDEX_FILE" || name == "GIT_PREFIX"
@@ -95,8 +98,8 @@ func redirectsGit(variable string) bool {
 // scp is git's short form of an address: user@host:path.
 var scp = regexp.MustCompile(`^(?:[^@/:]+@)?([^/:]+):([^/].*)$`)
 
-// repository returns owner/name of a GitHub remote, and "" for any other. The rest of the URL may hold a password, so it is
-// not used.
+// repository returns owner/name of a GitHub remote, and "" for any other. The rest of the URL may
+// hold a password, so it is not used.
 func repository(remote, enterprise string) string {
 	host, path := "", ""
 	if m := scp.FindStringSubmatch(remote); m != nil && !strings.Contains(remote, "://") {

@@ -53,7 +53,8 @@ func Open(dir string) (Project, error) {
 	return Project{Dir: dir, Name: strings.TrimPrefix(name, "@")}, nil
 }
 
-// slugOf reads the slug from app.json. It returns "" if the project has none, or only app.config.js.
+// slugOf reads the slug from app.json. It returns "" if the project has none, or only
+// app.config.js.
 func slugOf(dir string) string {
 	var app struct{ Expo struct{ Slug string } }
 	data, err := os.ReadFile(filepath.Join(dir, "app.json"))
@@ -63,8 +64,9 @@ func slugOf(dir string) string {
 	return app.Expo.Slug
 }
 
-// Write packs the project as a tar.gz, without .git and node_modules. The top-level .easignore excludes more files; without
-// one, every .gitignore does for its directory and below. Dot files such as .npmrc and .env are included: builds need them.
+// Write packs the project as a tar.gz, without .git and node_modules. The top-level .easignore
+// excludes more files; without one, every .gitignore does for its directory and below. Dot files
+// such as .npmrc and .env are included: builds need them.
 func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error) {
 	rules := &rules{dir: p.Dir}
 	if err := rules.load(); err != nil {
@@ -77,8 +79,8 @@ func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error
 type rules struct {
 	dir string
 	eas *ignore.GitIgnore
-	// git holds the rules of each directory (slash path): the lines of all .gitignore files from the top down to its own,
-	// rewritten relative to the top.
+	// git holds the rules of each directory (slash path): the lines of all .gitignore files from
+	// the top down to its own, rewritten relative to the top.
 	git map[string]directory
 }
 
@@ -99,7 +101,8 @@ func (r *rules) load() error {
 	return nil
 }
 
-// takes reports whether rel goes into the archive. Nothing below an excluded directory can be included again.
+// takes reports whether rel goes into the archive. Nothing below an excluded directory can be
+// included again.
 func (r *rules) takes(rel string, d fs.DirEntry) bool {
 	base := path.Base(rel)
 	if d.IsDir() && (base == ".git" || base == "node_modules") {
@@ -135,8 +138,9 @@ func (r *rules) at(dir string) directory {
 	return d
 }
 
-// fromTop rewrites a .gitignore line of dir relative to the top, as gitignore(5) defines: a slash at the start or in the middle
-// anchors a pattern to its directory; other patterns match at any depth.
+// fromTop rewrites a .gitignore line of dir relative to the top, as gitignore(5) defines: a slash
+// at the start or in the middle anchors a pattern to its directory; other patterns match at any
+// depth.
 func fromTop(dir, line string) string {
 	pattern, negated := strings.CutPrefix(line, "!")
 	if dir == "." || strings.TrimSpace(pattern) == "" || strings.HasPrefix(pattern, "#") {
@@ -153,7 +157,8 @@ func fromTop(dir, line string) string {
 	return pattern
 }
 
-// LocalEnv lists the top-level .env*.local files that the archive includes. They often hold secrets of one machine.
+// LocalEnv lists the top-level .env*.local files that the archive includes. They often hold secrets
+// of one machine.
 func (p Project) LocalEnv() []string {
 	found, err := filepath.Glob(filepath.Join(p.Dir, ".env*.local"))
 	if err != nil {

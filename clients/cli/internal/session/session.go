@@ -1,4 +1,5 @@
-// Package session has what all commands share: streams, the connection to the server, and exit codes.
+// Package session has what all commands share: streams, the connection to the server, and exit
+// codes.
 package session
 
 import (
@@ -71,7 +72,8 @@ func (f *Flags) Add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.KeyFile, "key-file", "", "file with the API key (FREEAGENT_API_KEY_FILE; FREEAGENT_API_KEY holds the key itself)")
 }
 
-// Client returns a client configured by flags, then environment variables. On the server itself it needs neither.
+// Client returns a client configured by flags, then environment variables. On the server itself it
+// needs neither.
 func (f *Flags) Client(streams IO) (*api.Client, error) {
 	server := f.Server
 	if server == "" {

@@ -182,8 +182,9 @@ func nonEmpty(words ...string) []string {
 	return out
 }
 
-// Line prints a log line, prefixed with its level if that is warn or error. Pipes get the same filtered text as terminals, since
-// they may end at one (a pager, a CI job). The unfiltered line is in the JSON output.
+// Line prints a log line, prefixed with its level if that is warn or error. Pipes get the same
+// filtered text as terminals, since they may end at one (a pager, a CI job). The unfiltered line is
+// in the JSON output.
 func Line(s session.IO, l api.LogLine) {
 	mark := ""
 	if l.Level == "warn" || l.Level == "error" {

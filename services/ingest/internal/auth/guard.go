@@ -77,12 +77,14 @@ type Guard struct {
 	keys     keyCache
 }
 
-// New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
+// New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same
+// in every replica.
 func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
 	return &Guard{Responder: p, store: st, tokenKey: tokenKey, keys: newKeyCache()}
 }
 
-// checkToken answers the request itself if the token is not the build's: ours, or the one that another controller gave.
+// checkToken answers the request itself if the token is not the build's: ours, or the one that
+// another controller gave.
 func (g *Guard) checkToken(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, token string) bool {
 	id := chi.URLParam(r, "id")
 	if g.ValidToken(id, token) {

@@ -16,8 +16,8 @@ const (
 	maxKeys = 1000
 )
 
-// keyCache caches the scopes of valid keys, so that not every request costs a query. Invalid keys are not cached: a new key works
-// at once. Create it with newKeyCache.
+// keyCache caches the scopes of valid keys, so that not every request costs a query. Invalid keys
+// are not cached: a new key works at once. Create it with newKeyCache.
 type keyCache struct {
 	scopes *cache.Cache[[sha256.Size]byte, identity.Scopes]
 }
@@ -26,7 +26,8 @@ func newKeyCache() keyCache {
 	return keyCache{cache.New[[sha256.Size]byte, identity.Scopes](maxKeys, keyTTL)}
 }
 
-// get returns the scopes of a key, from the cache or else from lookup. It stores the hash of the key, not the key.
+// get returns the scopes of a key, from the cache or else from lookup. It stores the hash of the
+// key, not the key.
 func (c keyCache) get(ctx context.Context, key string, lookup func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
 	sum := sha256.Sum256([]byte(key))
 	if scopes, ok := c.scopes.Get(sum); ok {

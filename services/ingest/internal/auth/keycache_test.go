@@ -11,8 +11,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// TestRevokedKeyIsForgotten: a key is asked for once in a while, a revoked one works for a second at most, and what was no key
-// a moment ago works as soon as it is one.
+// TestRevokedKeyIsForgotten: a key is asked for once in a while, a revoked one works for a second
+// at most, and what was no key a moment ago works as soon as it is one.
 func TestRevokedKeyIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

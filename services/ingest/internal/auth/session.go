@@ -19,8 +19,8 @@ func (g *Guard) Session(ctx context.Context, secret string) (store.Session, erro
 	return g.store.Session(ctx, secret, time.Now())
 }
 
-// loggedIn reports whether the request has a session with the scope, or one that is bound to the build buildID. Cross-site
-// requests that change something are rejected.
+// loggedIn reports whether the request has a session with the scope, or one that is bound to the
+// build buildID. Cross-site requests that change something are rejected.
 func (g *Guard) loggedIn(r *http.Request, need identity.Scope, buildID string) bool {
 	secret := pages.Cookie(r)
 	if secret == "" || pages.IsCrossSite(r) {

@@ -6,8 +6,9 @@ import (
 	"encoding/base64"
 )
 
-// Token returns the build token, with which a submitter can follow the build without an API key. It is derived from the build's
-// id and the gateways' token key, so nothing is stored and repeated responses have the same token (docs/decisions/0002).
+// Token returns the build token, with which a submitter can follow the build without an API key. It
+// is derived from the build's id and the gateways' token key, so nothing is stored and repeated
+// responses have the same token (docs/decisions/0002).
 func (g *Guard) Token(buildID string) string {
 	mac := hmac.New(sha256.New, g.tokenKey)
 	mac.Write([]byte("build-token:" + buildID))

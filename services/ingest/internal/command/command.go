@@ -17,8 +17,8 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
-// serve connects, runs and closes in reverse order. The gateway stops before HTTP does: it ends the streams, and HTTP waits for
-// all other requests.
+// serve connects, runs and closes in reverse order. The gateway stops before HTTP does: it ends the
+// streams, and HTTP waits for all other requests.
 func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	cfg, err1 := s.config()
 	deps, err2 := s.deps()

@@ -75,7 +75,8 @@ func (s settings) check() error {
 	return errors.Join(err1, cfg.Validate(), err2, err3, s.Connections.Check(), s.Stopping.Check())
 }
 
-// deps returns the dependencies that need no connection. The HTTP client has no timeout: transfers take as long as bytes move.
+// deps returns the dependencies that need no connection. The HTTP client has no timeout: transfers
+// take as long as bytes move.
 func (s settings) deps() (ingest.Deps, error) {
 	transport, err := tlsfiles.Transport(&http.Transport{
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true, ResponseHeaderTimeout: 2 * time.Minute,

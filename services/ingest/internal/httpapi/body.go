@@ -13,8 +13,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// ErrTrackingReader records why a reader ended, to tell a client's errors from those of the service that receives the bytes. The
-// HTTP client may still read after the response; hence the atomic.
+// ErrTrackingReader records why a reader ended, to tell a client's errors from those of the service
+// that receives the bytes. The HTTP client may still read after the response; hence the atomic.
 type ErrTrackingReader struct {
 	r   io.Reader
 	err atomic.Pointer[error]
@@ -43,7 +43,8 @@ func (t *ErrTrackingReader) Broken() error {
 // Ended reports whether the reader has returned an error or io.EOF.
 func (t *ErrTrackingReader) Ended() bool { return t.err.Load() != nil }
 
-// Body is a request body of any duration. A client that sends nothing for httpx.StallTimeout is disconnected.
+// Body is a request body of any duration. A client that sends nothing for httpx.StallTimeout is
+// disconnected.
 type Body struct {
 	ErrTrackingReader
 
@@ -63,7 +64,8 @@ func NewBody(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 	return b
 }
 
-// Read clears the deadline at the end, since net/http still watches the connection for a disconnect.
+// Read clears the deadline at the end, since net/http still watches the connection for a
+// disconnect.
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.ErrTrackingReader.Read(p)
 	if errors.Is(err, io.EOF) {
@@ -90,13 +92,14 @@ const (
 	drainBytes = 256 << 20
 )
 
-// EnableFullDuplex allows a response before the whole body has arrived. net/http would hold it back to read the rest.
+// EnableFullDuplex allows a response before the whole body has arrived. net/http would hold it back
+// to read the rest.
 func (b *Body) EnableFullDuplex() {
 	_ = b.rc.EnableFullDuplex() // HTTP/2 always has it, and a recorder does not need it
 }
 
-// FlushAndDrain sends the response and reads on for a moment. Closing at once would reset the connection, and a client that is
-// still sending would see the reset instead of the response.
+// FlushAndDrain sends the response and reads on for a moment. Closing at once would reset the
+// connection, and a client that is still sending would see the reset instead of the response.
 func (b *Body) FlushAndDrain() {
 	if b.Ended() || b.rc.Flush() != nil {
 		return

@@ -16,7 +16,8 @@ const anyOrigin = "*"
 // corsMaxAge is how long browsers may cache the permission, in seconds.
 const corsMaxAge = "600"
 
-// AllowOrigins lets scripts of these origins read the response. It is for public data only: no credentials are involved.
+// AllowOrigins lets scripts of these origins read the response. It is for public data only: no
+// credentials are involved.
 func AllowOrigins(origins []string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,8 +8,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Deliver writes a JSON response. It returns an error if the client cannot have received it. A disconnect after the write does
-// not count: a satisfied client closes the connection too.
+// Deliver writes a JSON response. It returns an error if the client cannot have received it. A
+// disconnect after the write does not count: a satisfied client closes the connection too.
 func Deliver(w http.ResponseWriter, r *http.Request, v any) error {
 	if err := r.Context().Err(); err != nil {
 		return fmt.Errorf("the client left: %w", err)

@@ -26,7 +26,8 @@ func DialectOf(path string) Dialect {
 	return V1
 }
 
-// RetryAfter is the value of the Retry-After header, in seconds. It is short: most outages last seconds, and clients add jitter.
+// RetryAfter is the value of the Retry-After header, in seconds. It is short: most outages last
+// seconds, and clients add jitter.
 const RetryAfter = "5"
 
 // Refuse responds with an error.

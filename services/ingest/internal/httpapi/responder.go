@@ -44,7 +44,8 @@ func (p Responder) Fail(w http.ResponseWriter, r *http.Request, d Dialect, err e
 	d.Refuse(w, r, http.StatusInternalServerError, build.CodeInternal, MsgInternal)
 }
 
-// FailAndDrain is Fail for a request whose body may not have arrived whole. It closes the connection, since the rest of the body would be read as the next request.
+// FailAndDrain is Fail for a request whose body may not have arrived whole. It closes the
+// connection, since the rest of the body would be read as the next request.
 func (p Responder) FailAndDrain(w http.ResponseWriter, r *http.Request, d Dialect, b *Body, err error) {
 	if !b.Ended() {
 		w.Header().Set("Connection", "close")

@@ -49,8 +49,8 @@ func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.Exporte
 	return page, nil
 }
 
-// exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had of it is not told: the former
-// controller begins it anew.
+// exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had
+// of it is not told: the former controller begins it anew.
 func (a *API) exportedBuild(r *schedulerv1.GetResponse) legacyapi.ExportedBuild {
 	b := r.GetBuild()
 	e := legacyapi.ExportedBuild{
@@ -121,7 +121,8 @@ func (a *API) exportReports(ctx context.Context, after string) (legacyapi.Export
 	return page, nil
 }
 
-// ExportFile sends any file of a build to the administrator, certs too: who may give them to a worker may have them. It is noted.
+// ExportFile sends any file of a build to the administrator, certs too: who may give them to a
+// worker may have them. It is noted.
 func (a *API) ExportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	a.Log.InfoContext(r.Context(), "file exported", "object_id", id)

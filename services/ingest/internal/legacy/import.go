@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// maxFormerFiles and maxFormerBuilds bound a batch: each build has four files at most, and the artifact service takes 500.
+	// maxFormerFiles and maxFormerBuilds bound a batch: each build has four files at most, and the
+	// artifact service takes 500.
 	maxFormerFiles  = 400
 	maxFormerBuilds = 100
 	// formerAttempt is the one that the former controller had.
@@ -47,7 +48,8 @@ func handleImport[Req, Resp any](a *API, do func(context.Context, *Req) (Resp, e
 	}
 }
 
-// formerKind says what a file of a build is called in the artifact service, and whose attempt it is of; kind 0 is none.
+// formerKind says what a file of a build is called in the artifact service, and whose attempt it is
+// of; kind 0 is none.
 func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
 	switch name {
 	case "source":
@@ -108,8 +110,8 @@ func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check boo
 	return resp.GetPlaces(), err
 }
 
-// importBuilds takes builds over whose files are here: files are kept and tokens known before a build is, so that a build that
-// is here is here whole.
+// importBuilds takes builds over whose files are here: files are kept and tokens known before a
+// build is, so that a build that is here is here whole.
 func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyapi.FoundAll, error) {
 	if len(req.Builds) > maxFormerBuilds {
 		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
@@ -211,7 +213,8 @@ func (b *formerBatch) name(word string, f legacyapi.Build, sum string, size int6
 	b.set = append(b.set, set)
 }
 
-// formerBuild puts it into the scheduler's words. The former controller called a cancelled build failed, with this message.
+// formerBuild puts it into the scheduler's words. The former controller called a cancelled build
+// failed, with this message.
 func formerBuild(f legacyapi.Build) *schedulerv1.Build {
 	state := f.Status
 	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {

@@ -13,7 +13,8 @@ import (
 // maxArchives bounds the open archives. Each holds its index, usually some kilobytes.
 const maxArchives = 64
 
-// archiveCache keeps archives open, so that the next page of a log does not read the index again. Objects never change.
+// archiveCache keeps archives open, so that the next page of a log does not read the index again.
+// Objects never change.
 type archiveCache struct {
 	source func(o *eventsv1.ObjectRef) logarchive.Source
 	open   *lru.Cache[string, *logarchive.Reader]

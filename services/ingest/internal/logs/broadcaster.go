@@ -11,10 +11,12 @@ const (
 	totalMemory = 64 << 20
 	minRing     = 64 << 10
 	maxRing     = 2 << 20
-	// maxCatchUps bounds the followers that catch up at once, each with a reader of its own for pieceBytes.
+	// maxCatchUps bounds the followers that catch up at once, each with a reader of its own for
+	// pieceBytes.
 	maxCatchUps = 16
 	pieceBytes  = 512 << 10
-	// settleTime is how long a feed waits for the last lines of an ended build. They follow the end through the scheduler's outbox.
+	// settleTime is how long a feed waits for the last lines of an ended build. They follow the end
+	// through the scheduler's outbox.
 	settleTime = 3 * time.Second
 )
 

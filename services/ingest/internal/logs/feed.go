@@ -40,7 +40,8 @@ type feed struct {
 	ended       bool
 	last        []byte
 	err         error
-	// caughtUp means that the feed has read what existed when it was opened. changed is closed and replaced on every change.
+	// caughtUp means that the feed has read what existed when it was opened. changed is closed and
+	// replaced on every change.
 	caughtUp bool
 	changed  chan struct{}
 }
@@ -91,7 +92,8 @@ func (r *feed) follow() error {
 	}
 }
 
-// open starts behind the archive if there is one, else near the end of the stream: earlier lines would not fit into the ring.
+// open starts behind the archive if there is one, else near the end of the stream: earlier lines
+// would not fit into the ring.
 func (r *feed) open() (err error) {
 	resp := &artifactv1.LogResponse{}
 	r.asked = time.Now()
@@ -137,7 +139,8 @@ func (r *feed) restart() {
 	r.notify()
 }
 
-// drain reads messages until no more are expected. moved reports that the log has been archived in the meantime.
+// drain reads messages until no more are expected. moved reports that the log has been archived in
+// the meantime.
 func (r *feed) drain() (moved bool, err error) {
 	for {
 		if r.read >= r.tail.Pending() {
@@ -171,8 +174,9 @@ func (r *feed) markCaughtUp() {
 	}
 }
 
-// wait returns the next message, or an empty one and sets settled if none arrived within settleTime after the build's end. While
-// the log is quiet it checks the build: the message about its end may be lost with a stream.
+// wait returns the next message, or an empty one and sets settled if none arrived within settleTime
+// after the build's end. While the log is quiet it checks the build: the message about its end may
+// be lost with a stream.
 func (r *feed) wait() (logstream.Chunk, error) {
 	for {
 		timeout := r.broadcaster.beat

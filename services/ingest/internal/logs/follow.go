@@ -19,8 +19,9 @@ type Out interface {
 	End(last []byte) error
 }
 
-// Follow sends the log of a build to out, starting at line from (negative counts from the end), until the build has ended and its
-// whole log is sent. If from is beyond the next line, it belongs to another log, and Follow starts at line 1.
+// Follow sends the log of a build to out, starting at line from (negative counts from the end),
+// until the build has ended and its whole log is sent. If from is beyond the next line, it belongs
+// to another log, and Follow starts at line 1.
 func (h *Broadcaster) Follow(ctx context.Context, id string, from int64, out Out) error {
 	r := h.subscribe(id)
 	defer h.unsubscribe(r)
@@ -49,7 +50,8 @@ type follower struct {
 // view is a snapshot of the feed for a follower.
 type view struct {
 	entries []*entry
-	// behind means that the next line is older than the ring, which begins at first. near is the checkpoint to catch up from.
+	// behind means that the next line is older than the ring, which begins at first. near is the
+	// checkpoint to catch up from.
 	behind  bool
 	first   int64
 	near    *Checkpoint
@@ -76,7 +78,8 @@ func (f *follower) snapshot() view {
 	return v
 }
 
-// position determines the first line and reports whether it is known. The caller holds the feed's mu.
+// position determines the first line and reports whether it is known. The caller holds the feed's
+// mu.
 func (f *follower) position() bool {
 	r := f.feed
 	known := r.caughtUp || r.ended || r.err != nil
@@ -125,7 +128,8 @@ func (f *follower) send(entries []*entry) error {
 	return f.out.Flush()
 }
 
-// catchUp reads lines that the ring no longer has, and sends them after it has released its place: a slow client delays nobody.
+// catchUp reads lines that the ring no longer has, and sends them after it has released its place:
+// a slow client delays nobody.
 func (f *follower) catchUp(ctx context.Context, v view) error {
 	select {
 	case f.broadcaster.catching <- struct{}{}:

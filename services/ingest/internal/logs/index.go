@@ -22,8 +22,8 @@ const (
 	jumpLines = 2 * checkpointEvery
 )
 
-// index holds checkpoints of logs in the stream. They stay valid because a log only grows; the stream's creation time detects a
-// stream that was created anew. It is safe for concurrent use.
+// index holds checkpoints of logs in the stream. They stay valid because a log only grows; the
+// stream's creation time detects a stream that was created anew. It is safe for concurrent use.
 type index struct {
 	mu    sync.Mutex
 	byID  map[string]*places
@@ -98,8 +98,8 @@ func (b *Reader) streamMade(ctx context.Context) (time.Time, error) {
 	return s.CachedInfo().Created, nil
 }
 
-// jump returns a checkpoint closer to the requested line if that is far ahead: one from the index, else one found by reading
-// message headers only.
+// jump returns a checkpoint closer to the requested line if that is far ahead: one from the index,
+// else one found by reading message headers only.
 func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error) {
 	if p.archived || p.From-from.numbers.Lines() < jumpLines {
 		return from, nil
@@ -129,7 +129,8 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	return found[len(found)-1], nil
 }
 
-// nearEnd returns a checkpoint near the end of a log without an archive. It returns errMoved if the log has been archived since asked.
+// nearEnd returns a checkpoint near the end of a log without an archive. It returns errMoved if the
+// log has been archived since asked.
 func (b *Reader) nearEnd(ctx context.Context, id string, asked time.Time) (Checkpoint, error) {
 	p := &reading{reader: b, Request: Request{BuildID: id, From: end}, asked: asked}
 	return p.jump(ctx, Checkpoint{numbers: logstream.NewNumbering(0, nil)})
@@ -167,7 +168,8 @@ func (n *checkpointRecorder) record(seq uint64, numbers *logstream.Numbering) {
 	}
 }
 
-// saveCheckpoints adds checkpoints to the index. It ignores errors, since the index only saves time.
+// saveCheckpoints adds checkpoints to the index. It ignores errors, since the index only saves
+// time.
 func (p *reading) saveCheckpoints(ctx context.Context, n *checkpointRecorder) {
 	if p.archived || len(n.found) == 0 {
 		return

@@ -26,8 +26,8 @@ func Plain(s string) string {
 
 func control(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f }
 
-// escape returns the length of the escape sequence at the start of s: ESC [ ... letter, ESC ] ... BEL or ESC \ (and similar
-// strings), or ESC and the next characters.
+// escape returns the length of the escape sequence at the start of s: ESC [ ... letter, ESC ] ...
+// BEL or ESC \ (and similar strings), or ESC and the next characters.
 func escape(s string) int {
 	if len(s) < 2 {
 		return len(s)

@@ -28,8 +28,8 @@ type Reader struct {
 	archiveCheckInterval time.Duration
 }
 
-// NewReader returns a reader of the log stream that accepts only lines of the build's authors. where looks up the archive of a
-// build's log, source opens an object.
+// NewReader returns a reader of the log stream that accepts only lines of the build's authors.
+// where looks up the archive of a build's log, source opens an object.
 func NewReader(
 	js jetstream.JetStream,
 	authors *logstream.Authors,
@@ -43,7 +43,8 @@ func NewReader(
 	return &Reader{js: js, authors: authors, findArchive: findArchive, archive: archives.get, archiveCheckInterval: logstream.Grace / 2}, nil
 }
 
-// Checkpoint is a position in the stream with the numbering of the lines behind it. Clone the numbering before use.
+// Checkpoint is a position in the stream with the numbering of the lines behind it. Clone the
+// numbering before use.
 type Checkpoint struct {
 	seq     uint64
 	numbers *logstream.Numbering
@@ -60,8 +61,8 @@ type Request struct {
 	Near *Checkpoint
 }
 
-// Read calls f with the requested lines in order and returns the number of the last line it read. It returns errors of f, except
-// logarchive.ErrStop, which ends it without an error.
+// Read calls f with the requested lines in order and returns the number of the last line it read.
+// It returns errors of f, except logarchive.ErrStop, which ends it without an error.
 func (b *Reader) Read(ctx context.Context, r Request, f func([]Line) error) (last int64, err error) {
 	p := &reading{reader: b, Request: r, f: f}
 	for {
@@ -91,7 +92,8 @@ type reading struct {
 	archived bool
 }
 
-// once reads archive and stream. again reports that the log has been archived in the meantime, so the rest must be read from there.
+// once reads archive and stream. again reports that the log has been archived in the meantime, so
+// the rest must be read from there.
 func (p *reading) once(ctx context.Context) (again bool, err error) {
 	from, err := p.begin(ctx)
 	if err != nil {
@@ -134,7 +136,8 @@ func (p *reading) read(ctx context.Context, from Checkpoint) error {
 var (
 	// errMoved means that the log has been archived in the meantime.
 	errMoved = errors.New("the log has moved")
-	// errStopped stands for logarchive.ErrStop while an archive's reader, which handles ErrStop itself, returns it.
+	// errStopped stands for logarchive.ErrStop while an archive's reader, which handles ErrStop
+	// itself, returns it.
 	errStopped = errors.New("enough lines")
 )
 
@@ -177,8 +180,8 @@ func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (Checkpoint, erro
 	return Checkpoint{0, logstream.NewNumbering(0, nil)}, nil
 }
 
-// moved reports whether the log has been archived since the last lookup. It looks again only if that is so old that unread lines
-// may have been deleted from the stream.
+// moved reports whether the log has been archived since the last lookup. It looks again only if
+// that is so old that unread lines may have been deleted from the stream.
 func (p *reading) moved(ctx context.Context) (bool, error) {
 	now := time.Now()
 	if now.Sub(p.asked) < p.reader.archiveCheckInterval {

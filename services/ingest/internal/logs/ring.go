@@ -38,7 +38,8 @@ type ring struct {
 	next int64
 }
 
-// add appends lines and drops the oldest entries beyond the limit in bytes. It always keeps the newest entry.
+// add appends lines and drops the oldest entries beyond the limit in bytes. It always keeps the
+// newest entry.
 func (r *ring) add(lines []Line, limit int) {
 	e := &entry{lines: append([]Line(nil), lines...)}
 	for _, l := range lines {
@@ -69,7 +70,8 @@ func (r *ring) first() int64 {
 	return r.entries[0].first()
 }
 
-// from returns entries starting with the one that holds the line, up to about so many bytes. The line must be in the ring.
+// from returns entries starting with the one that holds the line, up to about so many bytes. The
+// line must be in the ring.
 func (r *ring) from(line int64, bytes int) []*entry {
 	low, high := 0, len(r.entries)
 	for low < high { // first entry that ends at or behind the line

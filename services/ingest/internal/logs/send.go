@@ -35,8 +35,8 @@ type Form struct {
 	Head, Foot  string
 }
 
-// Send streams a log as it is read. If reading fails half way, it aborts the connection: a client must not mistake a part for the
-// whole.
+// Send streams a log as it is read. If reading fails half way, it aborts the connection: a client
+// must not mistake a part for the whole.
 func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, req Request, form Form) {
 	slow := httpx.NewDeadlineWriter(w, httpx.StallTimeout, nil)
 	defer slow.Done()
@@ -55,7 +55,8 @@ func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, 
 	}
 }
 
-// logWriter starts the response with the first line, so that an earlier error can still be reported.
+// logWriter starts the response with the first line, so that an earlier error can still be
+// reported.
 type logWriter struct {
 	w     http.ResponseWriter
 	form  Form

@@ -63,7 +63,8 @@ func (s *archiveSource) ReadAt(ctx context.Context, p []byte, offset int64) erro
 // ticketSlack is the remaining lifetime below which a ticket is replaced.
 const ticketSlack = 2 * pieceTimeout
 
-// ticket returns a grant to read the object. It requests a new one when the last is about to expire.
+// ticket returns a grant to read the object. It requests a new one when the last is about to
+// expire.
 func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	s.mu.Lock()
 	grant := s.grant

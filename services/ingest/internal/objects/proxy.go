@@ -37,7 +37,8 @@ func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
 	}, nil
 }
 
-// closeUnread closes the connection after a response that comes before the whole body: the rest would be read as the next request.
+// closeUnread closes the connection after a response that comes before the whole body: the rest
+// would be read as the next request.
 func closeUnread(h http.Header, r *http.Request) {
 	if b, ok := r.Body.(*httpapi.Body); ok && !b.Ended() {
 		h.Set("Connection", "close")
@@ -53,8 +54,8 @@ func (t *Transfers) proxyFailed(w http.ResponseWriter, r *http.Request, err erro
 	t.Fail(w, r, httpapi.V2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
 }
 
-// Move streams bytes between a worker that holds a grant and the artifact service, in both directions. It bounds pauses, not the
-// whole transfer.
+// Move streams bytes between a worker that holds a grant and the artifact service, in both
+// directions. It bounds pauses, not the whole transfer.
 func (t *Transfers) Move(w http.ResponseWriter, r *http.Request) {
 	ctx, moved, stop := httpx.WithStallTimeout(r.Context())
 	defer stop()

@@ -26,9 +26,10 @@ import (
 // maxProblem bounds the size of an error response, in bytes.
 const maxProblem = 64 << 10
 
-// Upload sends a file to the artifact service, which stores and hashes it. It calls note with the id of the object before a byte
-// moves, so that the caller can discard it whatever happens. A small file goes with the request, a larger one is streamed.
-// Certificates are streamed whatever their size: they do not travel over the bus.
+// Upload sends a file to the artifact service, which stores and hashes it. It calls note with the
+// id of the object before a byte moves, so that the caller can discard it whatever happens. A small
+// file goes with the request, a larger one is streamed. Certificates are streamed whatever their
+// size: they do not travel over the bus.
 func (t *Transfers) Upload(ctx context.Context, note func(objectID string), req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
 	if req.GetKind() == artifactv1.Kind_KIND_CERTS {
 		return t.stream(ctx, note, req, file)
@@ -157,10 +158,12 @@ func (t *Transfers) Download(w http.ResponseWriter, r *http.Request, d httpapi.D
 	t.Transfer(w, r, d, objectID, File{Name: fileName, ContentType: "application/octet-stream"})
 }
 
-// File is the name and content type of an object for the client. ContentType "" means the object's own.
+// File is the name and content type of an object for the client. ContentType "" means the object's
+// own.
 type File struct{ Name, ContentType string }
 
-// Transfer sends an object to the client. If it fails half way, it aborts the connection, so that no client mistakes a part for the whole.
+// Transfer sends an object to the client. If it fails half way, it aborts the connection, so that
+// no client mistakes a part for the whole.
 func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, objectID string, as File) {
 	resp, err := t.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
 	if err != nil {

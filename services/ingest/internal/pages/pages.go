@@ -22,7 +22,8 @@ import (
 
 // Backend has the data of the pages and the rights of sessions.
 type Backend interface {
-	// Login checks an API key, or the token of the build buildID, and returns the secret of a new session. It returns ErrRefused if the credential is wrong.
+	// Login checks an API key, or the token of the build buildID, and returns the secret of a new
+	// session. It returns ErrRefused if the credential is wrong.
 	Login(ctx context.Context, keyOrToken, buildID string) (secret string, err error)
 	Logout(ctx context.Context, secret string) error
 	// Rights returns the rights of a session; buildID is "" for pages that are not about one build.

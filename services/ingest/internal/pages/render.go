@@ -10,7 +10,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// policy is the content security policy. Scripts set inline styles through the CSSOM, which it permits.
+// policy is the content security policy. Scripts set inline styles through the CSSOM, which it
+// permits.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 

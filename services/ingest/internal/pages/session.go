@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// cookieName is the session cookie. Under TLS it has securePrefix, so that a sibling domain cannot set it.
+	// cookieName is the session cookie. Under TLS it has securePrefix, so that a sibling domain
+	// cannot set it.
 	cookieName   = "freeagent_session"
 	securePrefix = "__Host-"
 )
@@ -25,7 +26,8 @@ func Cookie(r *http.Request) string {
 	return ""
 }
 
-// secure reports whether the browser uses TLS, directly or to a proxy. A client that forges the header only loses its session.
+// secure reports whether the browser uses TLS, directly or to a proxy. A client that forges the
+// header only loses its session.
 func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
@@ -46,7 +48,8 @@ func (p *Pages) setCookie(w http.ResponseWriter, r *http.Request, secret string)
 // IsCrossSite reports whether another site's page sent a request that changes something.
 func IsCrossSite(r *http.Request) bool { return http.NewCrossOriginProtection().Check(r) != nil }
 
-// rights returns the rights of the session. Without a session it redirects to the login and returns false.
+// rights returns the rights of the session. Without a session it redirects to the login and returns
+// false.
 func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (Rights, bool) {
 	rights, err := p.backend.Rights(r.Context(), Cookie(r), buildID)
 	if err == nil && (buildID == "" && rights.List || buildID != "" && rights.Read) {
@@ -56,7 +59,8 @@ func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (
 	case err != nil && !errors.Is(err, ErrRefused):
 		p.fail(w, r, err)
 	case Cookie(r) == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Method == http.MethodGet:
-		// A strict cookie does not come with a link on another site, but with the refresh of the page itself.
+		// A strict cookie does not come with a link on another site, but with the refresh of the
+		// page itself.
 		w.Header().Set("Refresh", "0")
 		p.render(w, r, http.StatusOK, "message", message{Title: "One moment", Text: "Opening the page."})
 	default:

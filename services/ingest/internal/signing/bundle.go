@@ -61,7 +61,8 @@ func (f File) WriteTo(w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// Read checks a bundle and finds its parts. It returns ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge or ErrNoIdentity.
+// Read checks a bundle and finds its parts. It returns ErrFormat, ErrDamaged, ErrUnsafe,
+// ErrTooLarge or ErrNoIdentity.
 func Read(data []byte) (*Bundle, error) {
 	entries, err := list(data)
 	if err != nil {

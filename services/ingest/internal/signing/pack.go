@@ -10,9 +10,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
-// Pack returns the bundle of a submitter's certs, a zip or a single PKCS#12 file, and of a provisioning profile sent beside them
-// (nil or empty: none). Equal input gives equal bytes; a complete zip is returned unchanged. It returns ErrFormat, ErrDamaged,
-// ErrUnsafe, ErrTooLarge or ErrNoIdentity.
+// Pack returns the bundle of a submitter's certs, a zip or a single PKCS#12 file, and of a
+// provisioning profile sent beside them (nil or empty: none). Equal input gives equal bytes; a
+// complete zip is returned unchanged. It returns ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge or
+// ErrNoIdentity.
 func Pack(certs, profile []byte) ([]byte, error) {
 	switch {
 	case len(certs) == 0:
@@ -112,7 +113,8 @@ func addProfile(w *zip.Writer, name string, profile []byte) error {
 	return add(w, name, profile)
 }
 
-// add stores data without compression, since encrypted and signed data does not compress, and without a time, so that equal input gives equal bytes.
+// add stores data without compression, since encrypted and signed data does not compress, and
+// without a time, so that equal input gives equal bytes.
 func add(w *zip.Writer, name string, data []byte) error {
 	out, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 	if err == nil {

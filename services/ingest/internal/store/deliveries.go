@@ -14,7 +14,8 @@ import (
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states of a delivery. A dead one has failed on every attempt. A skipped one has no receiver; its note says why.
+// The states of a delivery. A dead one has failed on every attempt. A skipped one has no receiver;
+// its note says why.
 const (
 	Pending   DeliveryState = "pending"
 	Delivered DeliveryState = "delivered"
@@ -58,7 +59,8 @@ func scanDelivery(r row) (Delivery, error) {
 	return d, nil
 }
 
-// AddDeliveries stores deliveries that are due now or skipped. It keeps existing ones, and adds none to a deleted webhook.
+// AddDeliveries stores deliveries that are due now or skipped. It keeps existing ones, and adds
+// none to a deleted webhook.
 func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, d := range all {
@@ -104,8 +106,9 @@ func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhoo
 	return all, rows.Err()
 }
 
-// ClaimDeliveries claims at most limit due deliveries of a webhook for the caller. They are due again at until, in case the caller
-// dies. A delivery waits for earlier pending ones of the same build.
+// ClaimDeliveries claims at most limit due deliveries of a webhook for the caller. They are due
+// again at until, in case the caller dies. A delivery waits for earlier pending ones of the same
+// build.
 func (s *WebhookStore) ClaimDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
@@ -146,8 +149,9 @@ func dueDeliveries(ctx context.Context, tx *database.Tx, hookID string, now time
 	return all, rows.Err()
 }
 
-// RecordAttempt records an attempt at a delivery, the state that follows and, if that is pending, when the next attempt is due. It
-// returns since when the webhook has been failing; zero if the attempt succeeded, or if w has changed since it was read.
+// RecordAttempt records an attempt at a delivery, the state that follows and, if that is pending,
+// when the next attempt is due. It returns since when the webhook has been failing; zero if the
+// attempt succeeded, or if w has changed since it was read.
 func (s *WebhookStore) RecordAttempt(
 	ctx context.Context, w Webhook, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time,
 ) (failing time.Time, err error) {
@@ -185,8 +189,8 @@ func (s *WebhookStore) RecordAttempt(
 	return failing, nil
 }
 
-// DeliveryFilter selects deliveries of a webhook. Empty fields do not restrict. Before is the cursor: the last id of the previous
-// page.
+// DeliveryFilter selects deliveries of a webhook. Empty fields do not restrict. Before is the
+// cursor: the last id of the previous page.
 type DeliveryFilter struct {
 	State    DeliveryState
 	From, To time.Time
@@ -233,7 +237,8 @@ func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f Delivery
 	return all, rows.Err()
 }
 
-// Delivery returns a delivery of a webhook with its attempts, oldest first. It returns ErrNoDelivery if there is none.
+// Delivery returns a delivery of a webhook with its attempts, oldest first. It returns
+// ErrNoDelivery if there is none.
 func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
 	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
 	if err != nil {
@@ -257,8 +262,8 @@ func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Deliver
 	return d, all, rows.Err()
 }
 
-// Replay makes matching delivered and dead deliveries due again with a fresh number of attempts, and returns how many. It skips
-// pending and skipped ones.
+// Replay makes matching delivered and dead deliveries due again with a fresh number of attempts,
+// and returns how many. It skips pending and skipped ones.
 func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
 	where, args := f.where(hookID)
 	if id != "" {
@@ -281,7 +286,8 @@ func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilt
 	return n, nil
 }
 
-// SweepDeliveries deletes deliveries that were delivered or skipped before delivered, and those that died before dead.
+// SweepDeliveries deletes deliveries that were delivered or skipped before delivered, and those
+// that died before dead.
 func (s *WebhookStore) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state IN ('delivered', 'skipped') AND ended_at < $1

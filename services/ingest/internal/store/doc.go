@@ -1,2 +1,3 @@
-// Package store has the gateway's tables: API keys, sessions, workers' credentials, submits and webhooks. Keys and secrets are hashed.
+// Package store has the gateway's tables: API keys, sessions, workers' credentials, submits and
+// webhooks. Keys and secrets are hashed.
 package store

@@ -10,8 +10,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// PutFormerTokens stores the hashes of access tokens by build; one that is there stays. It gives the builds that had none. With
-// check nothing is stored.
+// PutFormerTokens stores the hashes of access tokens by build; one that is there stays. It gives
+// the builds that had none. With check nothing is stored.
 func (s *AccessStore) PutFormerTokens(ctx context.Context, hashes map[string]string, check bool) (fresh map[string]bool, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		fresh = map[string]bool{}

@@ -46,8 +46,8 @@ func (s *SubmitStore) PutInFlight(ctx context.Context, f InFlight, sub Submit) e
 		f.BuildID, sub.KeyID, sub.SourceSHA256, sub.CertsSHA256, sub.Platform, f.Since.UnixMilli(), f.Holder)
 }
 
-// FindInFlight returns equal submits that processes other than self have had in flight since `after` or later, the oldest
-// first and at most 20.
+// FindInFlight returns equal submits that processes other than self have had in flight since
+// `after` or later, the oldest first and at most 20.
 func (s *SubmitStore) FindInFlight(ctx context.Context, sub Submit, self string, after time.Time) (found []InFlight, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -85,7 +85,8 @@ func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, e
 	return there, nil
 }
 
-// TakeInFlight makes holder the holder of f and removes it from the unanswered submits. It reports whether f was unchanged.
+// TakeInFlight makes holder the holder of f and removes it from the unanswered submits. It reports
+// whether f was unchanged.
 func (s *SubmitStore) TakeInFlight(ctx context.Context, f InFlight, holder string, now time.Time) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -113,8 +114,8 @@ func (s *SubmitStore) ForgetInFlight(ctx context.Context, buildID, holder string
 	return exec(ctx, s.db, "forget a submit in flight", `DELETE FROM submits_in_flight WHERE build_id = $1 AND holder = $2`, buildID, holder)
 }
 
-// SweepInFlight deletes submits that have been in flight since before t. Their builds stay: nobody knows whether they were
-// answered.
+// SweepInFlight deletes submits that have been in flight since before t. Their builds stay: nobody
+// knows whether they were answered.
 func (s *SubmitStore) SweepInFlight(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep submits in flight", `DELETE FROM submits_in_flight WHERE since < $1`, t.UnixMilli())
 }

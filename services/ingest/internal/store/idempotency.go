@@ -8,9 +8,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Reservation is a submit with an idempotency key. Owner may repeat it, Name is the key. Holder is the gateway process that works
-// on it; rows of older versions have none. An empty Fingerprint means that the submit is in progress. Otherwise it has become the
-// build, and Fingerprint identifies its content.
+// Reservation is a submit with an idempotency key. Owner may repeat it, Name is the key. Holder is
+// the gateway process that works on it; rows of older versions have none. An empty Fingerprint
+// means that the submit is in progress. Otherwise it has become the build, and Fingerprint
+// identifies its content.
 type Reservation struct {
 	Owner, Name, BuildID, Fingerprint, Holder string
 	CreatedAt                                 time.Time
@@ -39,8 +40,8 @@ func (s *SubmitStore) Reserve(ctx context.Context, r Reservation) (stored Reserv
 	return stored, nil
 }
 
-// TakeOver makes holder the holder of r and reports whether r was unchanged. The build's id stays, so that the previous holder, if
-// it still works on the submit, works on the same build.
+// TakeOver makes holder the holder of r and reports whether r was unchanged. The build's id stays,
+// so that the previous holder, if it still works on the submit, works on the same build.
 func (s *SubmitStore) TakeOver(ctx context.Context, r Reservation, holder string) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

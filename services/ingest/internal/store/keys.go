@@ -23,7 +23,8 @@ func (s *AccessStore) Bootstrap(ctx context.Context, key string) error {
 	return nil
 }
 
-// PutKey stores a key under an id. It replaces the previous key of the id, and a previous id of the key.
+// PutKey stores a key under an id. It replaces the previous key of the id, and a previous id of the
+// key.
 func (s *AccessStore) PutKey(ctx context.Context, id, key string, scopes identity.Scopes) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -43,8 +44,8 @@ func (s *AccessStore) PutKey(ctx context.Context, id, key string, scopes identit
 	return nil
 }
 
-// Key returns the scopes of a key. It returns build.ErrUnauthorized if there is no such key. It searches by hash, so that the
-// duration reveals nothing about the key.
+// Key returns the scopes of a key. It returns build.ErrUnauthorized if there is no such key. It
+// searches by hash, so that the duration reveals nothing about the key.
 func (s *AccessStore) Key(ctx context.Context, key string) (identity.Scopes, error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

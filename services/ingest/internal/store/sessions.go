@@ -27,7 +27,8 @@ func (s *AccessStore) NewSession(ctx context.Context, secret, key, buildID strin
 		identity.Hash(secret), keyHash, buildID, expires.UnixMilli())
 }
 
-// Session returns a session that has not expired and whose key still exists. It returns build.ErrUnauthorized if there is none.
+// Session returns a session that has not expired and whose key still exists. It returns
+// build.ErrUnauthorized if there is none.
 func (s *AccessStore) Session(ctx context.Context, secret string, now time.Time) (Session, error) {
 	var buildID string
 	var words sql.NullString

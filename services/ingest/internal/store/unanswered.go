@@ -15,7 +15,8 @@ import (
 // Submit identifies the content of a submit. A repeat is equal in all fields.
 type Submit struct {
 	KeyID string
-	// SourceSHA256 and CertsSHA256 are those of the stored objects; CertsSHA256 is empty without certs.
+	// SourceSHA256 and CertsSHA256 are those of the stored objects; CertsSHA256 is empty without
+	// certs.
 	SourceSHA256, CertsSHA256 string
 	Platform                  string
 }
@@ -50,8 +51,8 @@ func (s *SubmitStore) PutUnanswered(ctx context.Context, buildID string, sub Sub
 	return nil
 }
 
-// TakeUnanswered takes an equal submit that is unanswered since `after` or later, and makes holder its holder. It returns its
-// build, "" if there is none. Each submit goes to one caller only.
+// TakeUnanswered takes an equal submit that is unanswered since `after` or later, and makes holder
+// its holder. It returns its build, "" if there is none. Each submit goes to one caller only.
 func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder string, after time.Time) (buildID string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -89,8 +90,8 @@ func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder str
 	return buildID, nil
 }
 
-// TakeOverdue returns at most limit builds that have been unanswered since before `before`. Repeats no longer get them. It returns
-// them again until ForgetUnanswered.
+// TakeOverdue returns at most limit builds that have been unanswered since before `before`. Repeats
+// no longer get them. It returns them again until ForgetUnanswered.
 func (s *SubmitStore) TakeOverdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

@@ -68,8 +68,8 @@ func boolToInt(b bool) int64 {
 	return 0
 }
 
-// PutWebhook stores a webhook, or replaces its settings and increments its revision. Enabling a disabled webhook clears
-// failing_since.
+// PutWebhook stores a webhook, or replaces its settings and increments its revision. Enabling a
+// disabled webhook clears failing_since.
 func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, token, enabled, created_at)
@@ -131,8 +131,8 @@ func (s *WebhookStore) DeleteWebhook(ctx context.Context, id string) error {
 	return nil
 }
 
-// DisableWebhook disables the webhook and stores the reason, unless its settings have changed since w was read. It reports
-// whether it has disabled it.
+// DisableWebhook disables the webhook and stores the reason, unless its settings have changed since
+// w was read. It reports whether it has disabled it.
 func (s *WebhookStore) DisableWebhook(ctx context.Context, w Webhook, reason string) (disabled bool, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE webhooks SET enabled = 0, disabled_reason = $1

@@ -93,7 +93,8 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	return err
 }
 
-// ReadField reads a field that identifies something. It refuses text that is not UTF-8 or has several lines.
+// ReadField reads a field that identifies something. It refuses text that is not UTF-8 or has
+// several lines.
 func ReadField(part *multipart.Part, name string) (string, error) {
 	value, err := readAll(part, name)
 	if err != nil {

@@ -30,19 +30,22 @@ const (
 	KeyTTL = 24 * time.Hour
 )
 
-// reservation is the row of a submit with an idempotency key and, if it is a repeat, the original build.
+// reservation is the row of a submit with an idempotency key and, if it is a repeat, the original
+// build.
 type reservation struct {
 	store.Reservation
 
 	original *schedulerv1.Build
 }
 
-// maxRepeatWait bounds how long a repeat waits for a first submit in progress. Clients give up after 30 s, proxies after a minute.
+// maxRepeatWait bounds how long a repeat waits for a first submit in progress. Clients give up
+// after 30 s, proxies after a minute.
 const maxRepeatWait = 25 * time.Second
 
-// reserve reserves the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat finds the build
-// whatever happens to this gateway. A repeat waits for a first submit in progress, and takes over from one whose process is dead. Submits
-// without a key are never repeats. The caller must call s.release.
+// reserve reserves the idempotency key of a submit before anything of it is stored. It fixes the
+// build's id, so that a repeat finds the build whatever happens to this gateway. A repeat waits for
+// a first submit in progress, and takes over from one whose process is dead. Submits without a key
+// are never repeats. The caller must call s.release.
 func (v *Service) reserve(r *http.Request, s *submission) error {
 	name := r.Header.Get(KeyHeader)
 	if name == "" {
@@ -100,8 +103,8 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 	}
 }
 
-// takeOver makes this submit the repeat of one that has become a build, or continues one whose process is dead. It returns nil if another repeat
-// was faster.
+// takeOver makes this submit the repeat of one that has become a build, or continues one whose
+// process is dead. It returns nil if another repeat was faster.
 func (v *Service) takeOver(ctx context.Context, s *submission, stored store.Reservation) (*reservation, error) {
 	b, err := v.Farm.Build(ctx, stored.BuildID)
 	if err == nil {
@@ -136,8 +139,8 @@ func (v *Service) ownerOf(r *http.Request) (string, error) {
 	return "token of " + r.URL.Path, nil
 }
 
-// replay returns the build that this submit repeats, nil if it is no repeat. It returns httpapi.ErrKeyReused if the key belongs to a
-// different submit.
+// replay returns the build that this submit repeats, nil if it is no repeat. It returns
+// httpapi.ErrKeyReused if the key belongs to a different submit.
 func (v *Service) replay(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	if s.reserved == nil || s.reserved.original == nil {
 		return nil, nil // no repeat is the normal answer
@@ -163,8 +166,9 @@ func (v *Service) sameContent(ctx context.Context, s *submission, b *schedulerv1
 	return v.sameSettings(ctx, s, b)
 }
 
-// replayAfter returns the build of a submit that the scheduler refused since the build exists: a process that counted as dead has submitted it
-// meanwhile, or this one counted as dead. It returns nil if there is no such build.
+// replayAfter returns the build of a submit that the scheduler refused since the build exists: a
+// process that counted as dead has submitted it meanwhile, or this one counted as dead. It returns
+// nil if there is no such build.
 func (v *Service) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
 	if s.reserved == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
@@ -194,7 +198,8 @@ func (s *submission) fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// settleKey ends a submit with a key: it has become its build, or nothing. If that is unknown, the row stays and the next repeat finds out.
+// settleKey ends a submit with a key: it has become its build, or nothing. If that is unknown, the
+// row stays and the next repeat finds out.
 func (v *Service) settleKey(ctx context.Context, s *submission, err error) {
 	if s.release != nil {
 		defer s.release()

@@ -11,9 +11,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// A submit in progress is held by the gateway process that works on it. The process renews a lease in SQL while it holds any submit, and a
-// process that gets the repeat of a held submit watches the lease. A wrong verdict is harmless: the first submit fixes the build's id, and the
-// scheduler makes one build of an id. So the times are short.
+// A submit in progress is held by the gateway process that works on it. The process renews a lease
+// in SQL while it holds any submit, and a process that gets the repeat of a held submit watches the
+// lease. A wrong verdict is harmless: the first submit fixes the build's id, and the scheduler
+// makes one build of an id. So the times are short.
 
 const (
 	// renewInterval is the interval of renewals. After leaseTTL without one the process counts as
@@ -26,7 +27,8 @@ const (
 	pollInterval = 100 * time.Millisecond
 )
 
-// processLease knows which submits this process holds, and judges whether other processes live. It is safe for concurrent use.
+// processLease knows which submits this process holds, and judges whether other processes live. It
+// is safe for concurrent use.
 type processLease struct {
 	// id of the process, new at each start.
 	id    string

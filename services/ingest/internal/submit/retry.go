@@ -19,7 +19,8 @@ func (v *Service) Retry(ctx context.Context, oldID string) (*schedulerv1.SubmitR
 	return v.retryAs(ctx, &submission{Draft: Draft{BuildID: build.NewID()}, retryOf: oldID}, oldID)
 }
 
-// RetryOnce is Retry with the idempotency key of the request, if it has one. replayed says that the build existed before.
+// RetryOnce is Retry with the idempotency key of the request, if it has one. replayed says that the
+// build existed before.
 func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
 	s := &submission{Draft: Draft{BuildID: build.NewID()}, retryOf: oldID}
 	defer s.end()
@@ -64,7 +65,8 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 	return resp, nil
 }
 
-// adopt copies the files of the old build. If the response is lost, the artifact service's janitor deletes the copies.
+// adopt copies the files of the old build. If the response is lost, the artifact service's janitor
+// deletes the copies.
 func (v *Service) adopt(ctx context.Context, s *submission, oldID string) error {
 	adopted, err := v.Farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.BuildID})
 	if errors.Is(err, build.ErrObjectNotFound) {

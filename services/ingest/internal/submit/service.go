@@ -16,8 +16,8 @@ import (
 type Config struct {
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
-	// SubmitRetryWindow is how long a client may repeat a submit whose response could not be written. Then the build is cancelled
-	// unless it has begun.
+	// SubmitRetryWindow is how long a client may repeat a submit whose response could not be
+	// written. Then the build is cancelled unless it has begun.
 	SubmitRetryWindow time.Duration
 }
 

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxProfile bounds a provisioning profile that is sent beside the certs; those of large teams have some 300 KB.
+	// maxProfile bounds a provisioning profile that is sent beside the certs; those of large teams
+	// have some 300 KB.
 	maxProfile = 1 << 20
 	// certsWait is how long a request waits for memory before it is told to come again.
 	certsWait = time.Minute
@@ -49,8 +50,8 @@ func (m CertsMemory) Reserve(ctx context.Context, n int64) error {
 	return nil
 }
 
-// signingFiles are the certs and the profile of one submit. They are held in memory since they may come in any order and
-// are stored as one bundle.
+// signingFiles are the certs and the profile of one submit. They are held in memory since they may
+// come in any order and are stored as one bundle.
 type signingFiles struct {
 	memory         CertsMemory
 	held           int64
@@ -110,8 +111,9 @@ func (f *signingFiles) drop() {
 // smallFile is the initial buffer size, in bytes. Most certificates fit.
 const smallFile = 64 << 10
 
-// readFile reads a file of at most limit bytes. The result is not nil, even for an empty file. A file that is not small gets a
-// buffer of the limit at once, since growing would need as much again.
+// readFile reads a file of at most limit bytes. The result is not nil, even for an empty file. A
+// file that is not small gets a buffer of the limit at once, since growing would need as much
+// again.
 func readFile(part *multipart.Part, limit int64, msgTooLarge string) ([]byte, error) {
 	in := &timedReader{Reader: part, until: time.Now().Add(certsTime)}
 	data := make([]byte, min(smallFile, limit+1))
@@ -150,7 +152,8 @@ func (h *timedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.
+// storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs
+// means nothing.
 func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if s.signing.certs == nil {
 		return nil

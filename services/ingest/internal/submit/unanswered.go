@@ -17,13 +17,15 @@ import (
 
 // Unanswered recognises repeats of submits of API v1, which have no idempotency key.
 //
-// The published client of API v1 times out a submit after 30 s and repeats it. If it disconnects between the scheduler's
-// acknowledgement and the gateway's response, its build is unknown to it. The gateway records that: an equal submit within the
-// retry window gets the build; without one the build is rolled back. An answered submit never counts as repeated.
+// The published client of API v1 times out a submit after 30 s and repeats it. If it disconnects
+// between the scheduler's acknowledgement and the gateway's response, its build is unknown to it.
+// The gateway records that: an equal submit within the retry window gets the build; without one the
+// build is rolled back. An answered submit never counts as repeated.
 //
-// A gateway that is killed at that point cannot record anything. So each submit has a row from before the scheduler is asked until
-// the response is delivered. If its holder is dead, nobody knows whether the submit was answered: an equal submit gets the build,
-// and without one the build stays.
+// A gateway that is killed at that point cannot record anything. So each submit has a row from
+// before the scheduler is asked until the response is delivered. If its holder is dead, nobody
+// knows whether the submit was answered: an equal submit gets the build, and without one the build
+// stays.
 type Unanswered struct {
 	farm  *farm.Farm
 	store *store.SubmitStore
@@ -50,7 +52,8 @@ func (u *Unanswered) begin(r *http.Request, s *submission) error {
 	return nil
 }
 
-// end deletes the row of a failed submit. If the build may exist nevertheless, it records the submit as unanswered.
+// end deletes the row of a failed submit. If the build may exist nevertheless, it records the
+// submit as unanswered.
 func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 	if s.inFlight == nil || err == nil {
 		return
@@ -61,8 +64,8 @@ func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 	u.Forget(ctx, s.BuildID)
 }
 
-// Forget deletes the row of a submit that was answered. One that stays is harmless: this process ignores its own rows, and to later ones the
-// submit may not have been answered.
+// Forget deletes the row of a submit that was answered. One that stays is harmless: this process
+// ignores its own rows, and to later ones the submit may not have been answered.
 func (u *Unanswered) Forget(ctx context.Context, buildID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
@@ -71,11 +74,12 @@ func (u *Unanswered) Forget(ctx context.Context, buildID string) {
 	}
 }
 
-// inFlightWait bounds how long a submit of API v1 waits for the outcome of equal ones at other gateways.
+// inFlightWait bounds how long a submit of API v1 waits for the outcome of equal ones at other
+// gateways.
 const maxInFlightWait = 10 * time.Second
 
-// inherit waits for equal submits that other processes had in flight, and returns the build of one whose process is dead; ""
-// if there is none.
+// inherit waits for equal submits that other processes had in flight, and returns the build of one
+// whose process is dead; "" if there is none.
 func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID string, err error) {
 	equal, err := u.store.FindInFlight(ctx, sub, u.lease.id, time.Now().Add(-u.window))
 	if err != nil {
@@ -133,8 +137,8 @@ func submitOf(keyID string, b *schedulerv1.Build) store.Submit {
 	}
 }
 
-// find returns the build of an equal submit that was not answered, nil if there is none. An error is logged, and no reason to refuse the
-// submit.
+// find returns the build of an equal submit that was not answered, nil if there is none. An error
+// is logged, and no reason to refuse the submit.
 func (u *Unanswered) find(r *http.Request, s *submission) *schedulerv1.Build {
 	ctx := r.Context()
 	keyID, err := u.store.KeyID(ctx, auth.KeyOf(r))

@@ -14,7 +14,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler recognises a repeat.
+// useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler
+// recognises a repeat.
 func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
 	if s.reserved != nil {
@@ -34,7 +35,8 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	return nil
 }
 
-// replayUpload makes this submit the repeat of the one that became b. It returns httpapi.ErrConflict if b has other settings.
+// replayUpload makes this submit the repeat of the one that became b. It returns
+// httpapi.ErrConflict if b has other settings.
 func (v *Service) replayUpload(ctx context.Context, s *submission, b *schedulerv1.Build) error {
 	same, err := v.sameSettings(ctx, s, b)
 	if err != nil {

@@ -41,7 +41,8 @@ type Deps struct {
 	Logs    logs.Sender
 	Certs   submit.CertsMemory
 	Store   *store.Store
-	// Samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped first.
+	// Samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped
+	// first.
 	Samples *bus.Async
 }
 

@@ -152,7 +152,8 @@ func viewListed(b *schedulerv1.Build) listedBuild {
 	return listedBuild{ID: b.GetId(), Status: farm.StatusV1(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
-// listAll writes a page of builds at a time. If one fails, it aborts the connection, so that no client mistakes a part for the whole.
+// listAll writes a page of builds at a time. If one fails, it aborts the connection, so that no
+// client mistakes a part for the whole.
 func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 	for first := true; first || before > 0; first = false {
 		builds, next, err := h.Farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
@@ -240,7 +241,8 @@ func (h builds) download(w http.ResponseWriter, r *http.Request) {
 	h.Objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
-// extension returns the file extension that API v1 promises, or .tar.gz for an exported app, which cannot be installed.
+// extension returns the file extension that API v1 promises, or .tar.gz for an exported app, which
+// cannot be installed.
 func extension(b *schedulerv1.Build) string {
 	switch {
 	case strings.HasSuffix(b.GetResult().GetName(), ".tar.gz"):

@@ -17,7 +17,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// certs sends the certificates to the worker that holds the build (requireHolder). Caches must not store them.
+// certs sends the certificates to the worker that holds the build (requireHolder). Caches must not
+// store them.
 
 func (h workers) certs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
@@ -107,7 +108,8 @@ func quoted(s string) string {
 	return string(data)
 }
 
-// sendSigning unpacks the checked bundle as it sends it, since unpacked it may be five times as large.
+// sendSigning unpacks the checked bundle as it sends it, since unpacked it may be five times as
+// large.
 func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.Bundle) {
 	pieces, length := signingAnswer(b)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

@@ -25,8 +25,8 @@ const (
 	// defaultReports and maxReports bound a list of diagnostic reports.
 	defaultReports = 10
 	maxReports     = farm.MaxReports
-	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports of them fit into one
-	// message of the bus (1 MB).
+	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports
+	// of them fit into one message of the bus (1 MB).
 	maxChecks = 16 << 10
 )
 

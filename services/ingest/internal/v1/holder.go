@@ -18,8 +18,9 @@ func heldBuild(ctx context.Context) *schedulerv1.Build {
 	return b
 }
 
-// requireHolder passes requests of the worker that holds the current attempt of the build in the path, and counts them as
-// heartbeats of worker and attempt. With alsoBuild a header must name the build too, and other workers get another message.
+// requireHolder passes requests of the worker that holds the current attempt of the build in the
+// path, and counts them as heartbeats of worker and attempt. With alsoBuild a header must name the
+// build too, and other workers get another message.
 func (h workers) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
 	return h.requireHolderBy(alsoBuild, h.Farm.HeldBy)
 }

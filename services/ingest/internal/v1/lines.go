@@ -16,8 +16,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// addLines appends lines to a build's log and derives the stage from them. The lines have no numbers, since the gateway keeps no
-// state; their order is that of the requests. Lines beyond the log limit are dropped without an error.
+// addLines appends lines to a build's log and derives the stage from them. The lines have no
+// numbers, since the gateway keeps no state; their order is that of the requests. Lines beyond the
+// log limit are dropped without an error.
 func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
 	if err := h.Farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
 		return err
@@ -41,8 +42,9 @@ func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*events
 	return nil
 }
 
-// logLimitReached ends a log that has reached its limit. Its line is the only one of the worker with a number. So it appears once
-// even if several gateways send it, and later lines without a number do not appear (logstream.Numbering).
+// logLimitReached ends a log that has reached its limit. Its line is the only one of the worker
+// with a number. So it appears once even if several gateways send it, and later lines without a
+// number do not appear (logstream.Numbering).
 func (h workers) logLimitReached(ctx context.Context, b *schedulerv1.Build) error {
 	if !h.quota.noticePending(b.GetId(), b.GetAttempt()) {
 		return nil

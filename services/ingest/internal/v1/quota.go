@@ -15,12 +15,15 @@ import (
 )
 
 const (
-	// A gateway reports what it has accepted of a log to the others at every reportFraction-th part of the limit. So most builds
-	// cost nothing, and a log exceeds its limit by at most that part for each gateway, or restart of one.
+	// A gateway reports what it has accepted of a log to the others at every reportFraction-th part
+	// of the limit. So most builds cost nothing, and a log exceeds its limit by at most that part
+	// for each gateway, or restart of one.
 	reportFraction = 64
-	// reportBackoff is the delay after the database was unavailable. Until then each gateway uses its own count.
+	// reportBackoff is the delay after the database was unavailable. Until then each gateway uses
+	// its own count.
 	reportBackoff = time.Second
-	// maxQuotas bounds the logs that are counted at once. Dropping one costs a reportFraction-th part of a limit.
+	// maxQuotas bounds the logs that are counted at once. Dropping one costs a reportFraction-th
+	// part of a limit.
 	maxQuotas = 20_000
 	// LogSizeTTL is how long the size of a log is kept; lines may stay in the stream for that long.
 	LogSizeTTL = 8 * 24 * time.Hour
@@ -38,8 +41,9 @@ func newLogQuota(limit loglimit.Limit, report addSize, log *slog.Logger) (*logQu
 // addSize adds to the reported size of a log and returns the sum over all gateways.
 type addSize func(ctx context.Context, buildID string, attempt int32, more loglimit.Limit, at time.Time) (loglimit.Limit, error)
 
-// logQuota enforces the log limit on workers of API v1, which have none of their own. The requests of a build may reach any gateway,
-// so gateways share their counts in the database from time to time. It is safe for concurrent use.
+// logQuota enforces the log limit on workers of API v1, which have none of their own. The requests
+// of a build may reach any gateway, so gateways share their counts in the database from time to
+// time. It is safe for concurrent use.
 type logQuota struct {
 	limit   loglimit.Limit
 	report  addSize
@@ -53,7 +57,8 @@ type logQuota struct {
 // usedQuota is the size of the log of a build's current attempt.
 type usedQuota struct {
 	attempt int32
-	// reported is the sum over all gateways at this one's last report; local is what it has accepted since.
+	// reported is the sum over all gateways at this one's last report; local is what it has
+	// accepted since.
 	reported, local loglimit.Limit
 	reporting       bool
 	reportAt        time.Time
@@ -62,7 +67,8 @@ type usedQuota struct {
 	dropped       int64
 }
 
-// admit returns how many of the lines fit into the quota and counts them. over reports that the log has reached its limit.
+// admit returns how many of the lines fit into the quota and counts them. over reports that the log
+// has reached its limit.
 func (s *logQuota) admit(ctx context.Context, id string, attempt int32, lines []*eventsv1.LogLine) (n int, over bool) {
 	used, n, over, more := s.count(id, attempt, lines)
 	if left := int64(len(lines) - n); left > 0 {
@@ -74,7 +80,8 @@ func (s *logQuota) admit(ctx context.Context, id string, attempt int32, lines []
 	return n, over
 }
 
-// count counts the lines. more is what the caller must report to the other gateways; zero if it is too little yet.
+// count counts the lines. more is what the caller must report to the other gateways; zero if it is
+// too little yet.
 func (s *logQuota) count(id string, attempt int32, lines []*eventsv1.LogLine) (used *usedQuota, n int, over bool, more loglimit.Limit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -77,7 +77,8 @@ func logBodyError(err error) error {
 	return httpx.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
-// parseLog returns the lines of a request. batch is the number of entries of a batch, nil for a single line.
+// parseLog returns the lines of a request. batch is the number of entries of a batch, nil for a
+// single line.
 func (h workers) parseLog(r *http.Request, data []byte) (lines []postedLine, batch *int, err error) {
 	var body struct {
 		postedLine
@@ -115,7 +116,8 @@ var (
 	afterMessage = regexp.MustCompile(`"\s*(?:,\s*"level"\s*:\s*"[a-z]+"\s*)?\}?\s*$`)
 )
 
-// recoverLine extracts level and message from invalid JSON: scripts in VMs do not escape quotes and backslashes in messages.
+// recoverLine extracts level and message from invalid JSON: scripts in VMs do not escape quotes and
+// backslashes in messages.
 func recoverLine(body string) (postedLine, bool) {
 	level, begin := levelField.FindStringSubmatch(body), messageField.FindStringIndex(body)
 	if level == nil || begin == nil {
@@ -175,8 +177,8 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	return body.Progress, nil
 }
 
-// telemetry accepts events of the monitor in a VM. It responds ok to every valid event: the scripts ignore the response, and a
-// measurement is not worth a failed build.
+// telemetry accepts events of the monitor in a VM. It responds ok to every valid event: the scripts
+// ignore the response, and a measurement is not worth a failed build.
 func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	var e telemetryEvent

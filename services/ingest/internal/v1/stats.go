@@ -28,7 +28,8 @@ type stats struct {
 const (
 	// statsAge is the lifetime of cached statistics. They are public, so requests must be cheap.
 	statsAge = 5 * time.Second
-	// statsTimeout bounds the request to the scheduler, usageTimeout the optional ones to the monitor.
+	// statsTimeout bounds the request to the scheduler, usageTimeout the optional ones to the
+	// monitor.
 	statsTimeout = 5 * time.Second
 	usageTimeout = time.Second
 )
@@ -79,7 +80,8 @@ func (h *publicStats) stats(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, s)
 }
 
-// currentStats fetches once for all concurrent requests. The fetch outlives the request that started it, since others wait for it.
+// currentStats fetches once for all concurrent requests. The fetch outlives the request that
+// started it, since others wait for it.
 func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 	if s, ok := h.cache.fresh(); ok {
 		return s, nil
@@ -113,7 +115,8 @@ func (h *publicStats) fetchStats(ctx context.Context) (stats, error) {
 	return h.cache.put(s, today, u), nil
 }
 
-// fetchToday returns today's completed builds from the monitor, false if it is unavailable. Then the scheduler counts them.
+// fetchToday returns today's completed builds from the monitor, false if it is unavailable. Then
+// the scheduler counts them.
 func (h *publicStats) fetchToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

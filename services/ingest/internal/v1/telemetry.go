@@ -43,7 +43,8 @@ func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e teleme
 			return h.Farm.ReportStage(r.Context(), b, "")
 		}
 		if data.Stage != "" {
-			// For people only: the scripts always say "initializing". The stage comes from their log lines.
+			// For people only: the scripts always say "initializing". The stage comes from their
+			// log lines.
 			if err := h.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
 				return err
 			}
@@ -59,8 +60,9 @@ func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e teleme
 	return h.Farm.ReportStage(r.Context(), b, "")
 }
 
-// publishSample publishes a sample without waiting for the bus. When the bus is too slow, samples are dropped and counted. The
-// sender gets no error: the Mac app would stop measuring after five. The monitor validates the values and counts what it drops.
+// publishSample publishes a sample without waiting for the bus. When the bus is too slow, samples
+// are dropped and counted. The sender gets no error: the Mac app would stop measuring after five.
+// The monitor validates the values and counts what it drops.
 func (h workers) publishSample(r *http.Request, b *schedulerv1.Build, m postedMetrics, uptime int64) error {
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err

@@ -17,7 +17,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// resultUpload is a worker's report of the end of its build. Ids, outcome and result arrive in any order.
+// resultUpload is a worker's report of the end of its build. Ids, outcome and result arrive in any
+// order.
 type resultUpload struct {
 	h      workers
 	r      *http.Request
@@ -103,7 +104,8 @@ func (d *resultUpload) part(part *multipart.Part) (err error) {
 	return nil
 }
 
-// store streams the result to the artifact service. If the ids have arrived, it first checks that the worker holds the build.
+// store streams the result to the artifact service. If the ids have arrived, it first checks that
+// the worker holds the build.
 func (d *resultUpload) store(part *multipart.Part) error {
 	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: text.Clean(part.FileName())}
 	if d.fields["build_id"] != "" && d.fields["worker_id"] != "" {
@@ -173,7 +175,8 @@ func (d *resultUpload) finish() (status string, err error) {
 		req.Error = "The worker reported success and sent no result"
 	}
 	if _, err := d.h.Farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
-		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
+		// Without an answer the build may be completed with this result: then the artifact
+		// service's janitor decides.
 		d.objects.BuildID, d.objects.Requested = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}

@@ -29,7 +29,8 @@ type register struct {
 	} `json:"capabilities"`
 }
 
-// register registers a worker that polls. The Mac app registers at every start, with a new id each time.
+// register registers a worker that polls. The Mac app registers at every start, with a new id each
+// time.
 func (h workers) register(w http.ResponseWriter, r *http.Request) {
 	var req register
 	err := httpapi.ReadJSON(w, r, &req)
@@ -65,8 +66,8 @@ type job struct {
 	BaseImage string  `json:"baseImageId"`
 }
 
-// poll assigns a build to a worker. The scheduler finds and claims it in one step, and returns the same build until it has ended, so
-// a lost response does no harm.
+// poll assigns a build to a worker. The scheduler finds and claims it in one step, and returns the
+// same build until it has ended, so a lost response does no harm.
 func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
@@ -152,7 +153,8 @@ func uptime(d time.Duration) string {
 	}
 }
 
-// source sends the source to the worker that holds the build. The scripts expect this file name, whatever the format.
+// source sends the source to the worker that holds the build. The scripts expect this file name,
+// whatever the format.
 func (h workers) source(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {

@@ -2,5 +2,6 @@
 //
 // # Operations
 //
-// Each operation is a row of a table. The router and the published document are both derived from the table, so they cannot differ.
+// Each operation is a row of a table. The router and the published document are both derived from
+// the table, so they cannot differ.
 package v2

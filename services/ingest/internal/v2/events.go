@@ -16,8 +16,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// events streams a build as server-sent events: "build" at first and after each change, "end" with the final build. A client that
-// reconnects gets the present state first, so there is nothing to resume.
+// events streams a build as server-sent events: "build" at first and after each change, "end" with
+// the final build. A client that reconnects gets the present state first, so there is nothing to
+// resume.
 func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	if _, err := h.Farm.Build(r.Context(), id); err != nil {
@@ -49,7 +50,8 @@ func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admitFollower acquires a place of the semaphore followers. It returns httpapi.ErrTooMany if all are taken.
+// admitFollower acquires a place of the semaphore followers. It returns httpapi.ErrTooMany if all
+// are taken.
 func (h *API) admitFollower() (leave func(), err error) {
 	select {
 	case h.followers <- struct{}{}:
@@ -84,8 +86,9 @@ func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (end
 	return ended, errors.Join(out.Event(name, seq, View(resp.GetBuild(), resp.GetAttempts())), out.Flush())
 }
 
-// awaitEvent waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
-// whether the build has ended: the event that says so may have been lost with a stream.
+// awaitEvent waits for the next event of the build and gives its place. While there is none it
+// keeps the line alive, and looks whether the build has ended: the event that says so may have been
+// lost with a stream.
 func (h builds) awaitEvent(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
 	for {
 		m, err := t.Next(ctx, h.FollowHeartbeat)

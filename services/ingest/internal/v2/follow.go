@@ -13,7 +13,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// followLog streams the log from behind Last-Event-ID, or from the requested line, and "end" with the build after its last line.
+// followLog streams the log from behind Last-Event-ID, or from the requested line, and "end" with
+// the build after its last line.
 func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logRange) {
 	leave, err := h.admitFollower()
 	if err != nil {

@@ -46,7 +46,8 @@ func (h builds) list(w http.ResponseWriter, r *http.Request) {
 	writeWithETag(w, r, list)
 }
 
-// parsePage parses the query of a list. It refuses unknown filters: a misspelt one must not look like one without matches.
+// parsePage parses the query of a list. It refuses unknown filters: a misspelt one must not look
+// like one without matches.
 func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err error) {
 	limit, filter = defaultPage, &schedulerv1.ListRequest{Project: q.Get("project"), WorkerId: q.Get("worker")}
 	for name := range q {
@@ -79,7 +80,8 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	return limit, filter, nil
 }
 
-// writeWithETag sends JSON with an ETag, or 304 if the client has it. The tag is weak: equal content may differ in bytes.
+// writeWithETag sends JSON with an ETag, or 304 if the client has it. The tag is weak: equal
+// content may differ in bytes.
 func writeWithETag(w http.ResponseWriter, r *http.Request, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types always marshal

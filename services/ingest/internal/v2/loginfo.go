@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	// logInfoTTL is the lifetime of a cached log info, so that clients that poll a build cost few requests.
+	// logInfoTTL is the lifetime of a cached log info, so that clients that poll a build cost few
+	// requests.
 	logInfoTTL = 10 * time.Second
 	// maxLogInfos bounds the cache.
 	maxLogInfos = 4096
 )
 
-// log returns where the log of a build is. It returns nil if the log is in the stream, or if the artifact service is unavailable,
-// which must not prevent reading the build.
+// log returns where the log of a build is. It returns nil if the log is in the stream, or if the
+// artifact service is unavailable, which must not prevent reading the build.
 func (h *API) log(ctx context.Context, id string) *api.Log {
 	if l, ok := h.logInfos.Get(id); ok {
 		return l

@@ -55,7 +55,8 @@ const (
 
 // logRange is the requested part of a log. The zero value is the whole log.
 type logRange struct {
-	// from is the first line, counted from 1; negative counts from the end. limit is the number of lines, 0 for all.
+	// from is the first line, counted from 1; negative counts from the end. limit is the number of
+	// lines, 0 for all.
 	from, limit int64
 	query       string
 	text        bool

@@ -22,8 +22,8 @@ const (
 	searchBytes = 4 << 20
 )
 
-// searchLog sends the lines that contain the text, ignoring case and escape sequences. A header has the last line searched; the
-// client continues behind it.
+// searchLog sends the lines that contain the text, ignoring case and escape sequences. A header has
+// the last line searched; the client continues behind it.
 func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logRange) {
 	if p.limit == 0 {
 		p.limit = defaultLines

@@ -62,8 +62,8 @@ func (h statistics) days(r *http.Request) (s api.Stats, err error) {
 	return s, nil
 }
 
-// workerOf adds the utilisation of a worker's slots since the first day or its registration. A worker that is no longer listed has
-// none.
+// workerOf adds the utilisation of a worker's slots since the first day or its registration. A
+// worker that is no longer listed has none.
 func workerOf(x *monitorv1.WorkerStats, known []*schedulerv1.Worker, req *monitorv1.StatsRequest, now time.Time) api.WorkerStats {
 	s := api.WorkerStats{ID: x.GetWorkerId(), Attempts: x.GetAttempts(), BusyMs: x.GetBusyMs()}
 	i := slices.IndexFunc(known, func(w *schedulerv1.Worker) bool { return w.GetId() == x.GetWorkerId() })
@@ -144,7 +144,8 @@ func (h statistics) rebuildStats(w http.ResponseWriter, r *http.Request) {
 // usageTimeout bounds an optional request to the monitor.
 const usageTimeout = time.Second
 
-// workersHealth returns the health of workers by id, nil if the monitor is unavailable. It is optional in lists of workers.
+// workersHealth returns the health of workers by id, nil if the monitor is unavailable. It is
+// optional in lists of workers.
 func (h *API) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()

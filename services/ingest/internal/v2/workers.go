@@ -14,7 +14,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// join registers a worker and returns credentials for the bus. A worker that presents its earlier credentials keeps its identity.
+// join registers a worker and returns credentials for the bus. A worker that presents its earlier
+// credentials keeps its identity.
 func (h workers) join(w http.ResponseWriter, r *http.Request) {
 	var req api.JoinRequest
 	if err := httpapi.ReadJSON(w, r, &req); err != nil {
@@ -74,8 +75,8 @@ func withSecret(w identity.Worker, secret string) (identity.Worker, string, erro
 // maxWorkerSlots keeps the number within int32. The scheduler has a lower limit of its own.
 const maxWorkerSlots = 1000
 
-// admitWorker registers the worker with the scheduler, which validates it, before it stores the credentials. It refuses a worker
-// that could not connect to the bus.
+// admitWorker registers the worker with the scheduler, which validates it, before it stores the
+// credentials. It refuses a worker that could not connect to the bus.
 func (h workers) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
 	if _, err := identity.Permissions(w); err != nil {
 		return httpx.Refuse(build.ErrInvalid, "%v", err)

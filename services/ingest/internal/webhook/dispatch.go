@@ -105,7 +105,8 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 	return all, nil
 }
 
-// NewDelivery renders an event for a webhook. place is the event's sequence in its stream, 0 for a ping.
+// NewDelivery renders an event for a webhook. place is the event's sequence in its stream, 0 for a
+// ping.
 func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) {
 	body, err := Render(Format(w.Format), e)
 	if err != nil {

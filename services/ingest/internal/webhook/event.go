@@ -17,7 +17,8 @@ type Event struct {
 	Name    string
 	Subject string
 	Time    time.Time
-	// Build is the build when the event is rendered; nil for events of workers and of deleted builds.
+	// Build is the build when the event is rendered; nil for events of workers and of deleted
+	// builds.
 	Build *api.Build
 	// BuildURL and LogURL are the URLs of the build and its log in the API.
 	BuildURL, LogURL string
@@ -41,8 +42,8 @@ func EventNames() []string {
 // FinalEvents returns the events that end a build.
 func FinalEvents() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
 
-// Defaults returns the events of a webhook without filters. A commit gets its first status at the submit, and few in total: GitHub
-// allows a thousand per commit.
+// Defaults returns the events of a webhook without filters. A commit gets its first status at the
+// submit, and few in total: GitHub allows a thousand per commit.
 func Defaults(f Format) []string {
 	if f == GitHub {
 		return append([]string{"build.submitted", "build.started"}, FinalEvents()...)
@@ -50,7 +51,8 @@ func Defaults(f Format) []string {
 	return FinalEvents()
 }
 
-// CheckPattern returns an error for a filter that matches no event. A filter is a name, or a pattern such as build.*.
+// CheckPattern returns an error for a filter that matches no event. A filter is a name, or a
+// pattern such as build.*.
 func CheckPattern(pattern string) error {
 	for _, name := range EventNames() {
 		if ok, err := path.Match(pattern, name); err == nil && ok {

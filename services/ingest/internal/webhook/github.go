@@ -23,7 +23,8 @@ type status struct {
 	Context     string `json:"context"`
 }
 
-// gitHubBody renders the event, not the present state of the build, so that the last event is the last status.
+// gitHubBody renders the event, not the present state of the build, so that the last event is the
+// last status.
 func gitHubBody(e Event) any {
 	if e.Build == nil {
 		return struct{}{}
@@ -80,7 +81,8 @@ func truncate(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
-// Target returns the path of an event below the webhook's URL, "" for the URL itself. skip is the reason why an event has no receiver.
+// Target returns the path of an event below the webhook's URL, "" for the URL itself. skip is the
+// reason why an event has no receiver.
 func Target(f Format, e Event) (path, skip string) {
 	switch b := e.Build; {
 	case f != GitHub:
@@ -100,8 +102,8 @@ func Target(f Format, e Event) (path, skip string) {
 	}
 }
 
-// Method returns the HTTP method of a delivery. A test of format github is a GET: it has no commit, and the response verifies the
-// token.
+// Method returns the HTTP method of a delivery. A test of format github is a GET: it has no commit,
+// and the response verifies the token.
 func Method(f Format, event string) string {
 	if f == GitHub && event == Ping {
 		return http.MethodGet

@@ -28,7 +28,8 @@ func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// NewClient returns a client that connects to the public internet and to the networks allow. Responses must arrive within timeout.
+// NewClient returns a client that connects to the public internet and to the networks allow.
+// Responses must arrive within timeout.
 func NewClient(allow []netip.Prefix, timeout time.Duration) *http.Client {
 	guardian := newGuardian(allow)
 	dialer := &net.Dialer{

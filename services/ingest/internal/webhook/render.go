@@ -13,8 +13,8 @@ import (
 // Format is the format of a webhook's body.
 type Format string
 
-// The formats: CloudEvents in JSON, EAS build webhooks, Slack messages (also for compatible services such as Mattermost), GitHub
-// commit statuses.
+// The formats: CloudEvents in JSON, EAS build webhooks, Slack messages (also for compatible
+// services such as Mattermost), GitHub commit statuses.
 const (
 	CloudEvents Format = "cloudevents"
 	EAS         Format = "eas"

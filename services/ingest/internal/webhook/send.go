@@ -20,12 +20,14 @@ import (
 const (
 	// sendRound is the interval of rounds without a wake-up, for deliveries that are due again.
 	sendRound = time.Second
-	// maxPerWebhook bounds the concurrent deliveries per webhook and gateway, maxDeliveries those per gateway.
+	// maxPerWebhook bounds the concurrent deliveries per webhook and gateway, maxDeliveries those
+	// per gateway.
 	maxPerWebhook = 4
 	maxDeliveries = 128
 	// claimMargin is how much longer than its timeout a delivery is claimed.
 	claimMargin = 2 * time.Second
-	// maxResponse bounds how much of a response is read, maxExcerpt how much of it an error contains.
+	// maxResponse bounds how much of a response is read, maxExcerpt how much of it an error
+	// contains.
 	maxResponse, maxExcerpt = 64 << 10, 200
 	// recordTimeout bounds the recording of an attempt, which also happens while the gateway stops.
 	recordTimeout = 5 * time.Second
@@ -93,7 +95,8 @@ func (s *Service) finish(id string) {
 	s.running.Done()
 }
 
-// deliver makes one attempt and records it. A gateway that stops in the meantime records nothing: the delivery becomes due again.
+// deliver makes one attempt and records it. A gateway that stops in the meantime records nothing:
+// the delivery becomes due again.
 func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery) {
 	begin := time.Now()
 	status, err := s.post(ctx, w, d)
@@ -123,7 +126,8 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	}
 }
 
-// disableIfGone disables a webhook whose receiver answered 410, or that has failed for longer than Config.DisableAfter.
+// disableIfGone disables a webhook whose receiver answered 410, or that has failed for longer than
+// Config.DisableAfter.
 func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
 	reason := ""
 	switch {
@@ -144,8 +148,8 @@ func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.De
 	}
 }
 
-// backoff returns the delay after so many attempts: doubled each time up to the limit, less a random third, so that deliveries that
-// failed together are not repeated together.
+// backoff returns the delay after so many attempts: doubled each time up to the limit, less a
+// random third, so that deliveries that failed together are not repeated together.
 func (s *Service) backoff(tries int) time.Duration {
 	d := min(s.cfg.Backoff<<min(tries-1, 20), s.cfg.MaxBackoff)
 	return d - rand.N(d/3+1)

@@ -31,7 +31,8 @@ type Config struct {
 	PublicURL string
 	// Networks are private networks that webhooks may be sent to, besides the public internet.
 	Networks []netip.Prefix
-	// Timeout bounds one attempt. After Attempts attempts a delivery is dead. Backoff is the delay before the second attempt; it doubles up to MaxBackoff.
+	// Timeout bounds one attempt. After Attempts attempts a delivery is dead. Backoff is the delay
+	// before the second attempt; it doubles up to MaxBackoff.
 	Timeout             time.Duration
 	Attempts            int
 	Backoff, MaxBackoff time.Duration
@@ -44,12 +45,14 @@ type Deps struct {
 	Store *store.WebhookStore
 	JS    jetstream.JetStream
 	Log   *slog.Logger
-	// Build returns the present state of a build. It returns build.ErrNotFound or build.ErrExpired if it no longer exists.
+	// Build returns the present state of a build. It returns build.ErrNotFound or build.ErrExpired
+	// if it no longer exists.
 	Build func(ctx context.Context, id string) (api.Build, error)
 }
 
-// Service delivers events to webhooks. One loop stores a delivery for each matching webhook, another sends deliveries until they
-// succeed. SQL is in between, so a kill loses nothing and a slow receiver delays nothing else. Create it with New.
+// Service delivers events to webhooks. One loop stores a delivery for each matching webhook,
+// another sends deliveries until they succeed. SQL is in between, so a kill loses nothing and a
+// slow receiver delays nothing else. Create it with New.
 type Service struct {
 	cfg    Config
 	deps   Deps
@@ -116,5 +119,6 @@ func (s *Service) unseal(id, sealed string) ([]byte, error) {
 	return secret, nil
 }
 
-// tokenSealID returns the id that a token is bound to, so that it cannot replace a secret or another webhook's token.
+// tokenSealID returns the id that a token is bound to, so that it cannot replace a secret or
+// another webhook's token.
 func tokenSealID(id string) string { return id + " token" }

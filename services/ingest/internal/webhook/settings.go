@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// minSecret is also the minimum of EAS. maxSecret, maxURL and maxText bound stored values, in bytes.
+	// minSecret is also the minimum of EAS. maxSecret, maxURL and maxText bound stored values, in
+	// bytes.
 	minSecret, maxSecret = 16, 256
 	maxURL, maxText      = 2048, 200
 	maxToken             = 1024
@@ -20,7 +21,8 @@ const (
 	maxPatterns = 50
 )
 
-// Apply applies a request to a webhook. Absent fields keep their value. secret is the new secret, "" if it stays.
+// Apply applies a request to a webhook. Absent fields keep their value. secret is the new secret,
+// "" if it stays.
 func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
 	was := *w
 	if in.URL != nil {
@@ -56,7 +58,8 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	return secret, check(*w)
 }
 
-// applyToken applies the token. A new URL requires the token again, so that nobody can redirect it elsewhere.
+// applyToken applies the token. A new URL requires the token again, so that nobody can redirect it
+// elsewhere.
 func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
 	if w.Format != string(GitHub) {
 		w.Token = ""

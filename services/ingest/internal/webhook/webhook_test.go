@@ -18,7 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// TestClientStaysOutside: neither an address nor a name leads into the gateway's own networks, nor does a redirect.
+// TestClientStaysOutside: neither an address nor a name leads into the gateway's own networks, nor
+// does a redirect.
 func TestClientStaysOutside(t *testing.T) {
 	t.Parallel()
 	hit := make(chan string, 10)
@@ -179,8 +180,9 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// TestStandardWebhooks: a receiver verifies a delivery with a library of https://www.standardwebhooks.com, whether the secret is written as
-// whsec_ and Base64 or is any text.
+// TestStandardWebhooks: a receiver verifies a delivery with a library of
+// https://www.standardwebhooks.com, whether the secret is written as whsec_ and Base64 or is any
+// text.
 func TestStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"type":"freeagent.build.failed"}`)
