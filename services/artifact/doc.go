@@ -8,7 +8,7 @@
 //
 //	transfer   bytes over HTTP            logs      archives of build logs
 //	grant      tickets                    janitor   expiry
-//	catalog    rows and bytes of objects  legacy    import of the former controller
+//	catalog    rows and bytes of objects  legacy    import of the legacy controller
 //	store      SQL                        seal      encryption of certs
 //
 // # States of an object

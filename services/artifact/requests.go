@@ -12,7 +12,6 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/grant"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/janitor"
-	"github.com/expo-free-agent/freeagent/services/artifact/internal/legacy"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
@@ -25,10 +24,12 @@ type requests struct {
 	catalog.Requests
 	*logs.Archivist
 	*janitor.Janitor
-	legacyRequests
 }
 
-type legacyRequests = legacy.Requests
+// legacyServer is a Service that is built with legacy.go.
+type legacyServer interface {
+	serveLegacy(natsrpc.Registrar, *grant.Grants) error
+}
 
 // serveRequests answers all subjects of the service.
 func (s *Service) serveRequests(server requests) (*rpc.Service, error) {
@@ -40,6 +41,9 @@ func (s *Service) serveRequests(server requests) (*rpc.Service, error) {
 		artifactv1.RegisterArtifactServiceServer(translated{r}, server),
 		artifactv1.RegisterArtifactWorkerServiceServer(translated{r}, server),
 	)
+	if l, ok := any(s).(legacyServer); ok {
+		err = errors.Join(err, l.serveLegacy(translated{r}, server.Grants))
+	}
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 		defer cancel()

@@ -117,10 +117,8 @@ func (s *Service) Run(ctx context.Context) error {
 	sweeper := janitor.New(janitor.Config{
 		Interval: s.cfg.JanitorInterval, StaleUploadAge: s.cfg.StaleUploadAge, ExpiredMark: s.cfg.ExpiredMark,
 	}, janitor.Deps{Catalog: s.catalog, Logs: s.store.Logs, Scheduler: scheduler, PurgeLines: archivist.Purge})
-	grants := grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler)
 	requests, err := s.serveRequests(requests{
-		Grants: grants, Requests: catalog.Requests{Catalog: s.catalog}, Archivist: archivist, Janitor: sweeper,
-		legacyRequests: legacyRequests{Catalog: s.catalog, Logs: s.store.Logs, Grants: grants},
+		Grants: grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler), Requests: catalog.Requests{Catalog: s.catalog}, Archivist: archivist, Janitor: sweeper,
 	})
 	if err != nil {
 		return err

@@ -94,6 +94,11 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	return g, err
 }
 
+// legacyGateway is an Ingest that is built with legacy.go.
+type legacyGateway interface {
+	addLegacy(*auth.Guard, *objects.Transfers) []v2.Operation
+}
+
 // newAPIs creates the handlers of both APIs and what they share.
 func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	responder := httpapi.Responder{Log: g.log}
@@ -121,11 +126,15 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
+	var more []v2.Operation
+	if l, ok := any(g).(legacyGateway); ok {
+		more = l.addLegacy(guard, transfers)
+	}
 	g.v2, err = v2.New(v2.Config{
 		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxFollowers: g.cfg.MaxFollowers, FollowHeartbeat: g.cfg.FollowHeartbeat, SessionTTL: g.cfg.SessionTTL,
 	}, v2.Deps{
 		Responder: responder, Farm: g.farm, Auth: guard, Objects: transfers, Submits: g.submits, Webhooks: g.webhooks, Store: g.store, JS: js,
-		Logs: sender, BusURL: g.deps.BusURL, Stopping: g.stopping,
+		Logs: sender, BusURL: g.deps.BusURL, More: more, Stopping: g.stopping,
 	})
 	return err
 }

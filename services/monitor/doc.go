@@ -10,7 +10,7 @@
 //	telemetry  samples of what builds use
 //	stats      statistics by day
 //	reports    diagnostic reports and health of workers
-//	legacy     import and export of the former controller
+//	legacy     import and export of the legacy controller
 //	store      SQL
 //
 // # When a dependency fails

@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/expo-free-agent/freeagent/services/monitor/internal/legacy"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/reports"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/stats"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
@@ -36,6 +35,7 @@ type Deps struct {
 type Monitor struct {
 	cfg       Config
 	store     *store.Store
+	db        *database.DB
 	relay     *database.Relay
 	nc        *nats.Conn
 	js        jetstream.JetStream
@@ -63,14 +63,14 @@ func New(ctx context.Context, cfg Config, d Deps) (*Monitor, error) {
 	if d.pauses == nil {
 		d.pauses = pause.New(pause.Tick)
 	}
-	m := &Monitor{cfg: cfg, store: st, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, nil, log), nc: d.Conn, js: js, log: log}
+	m := &Monitor{cfg: cfg, store: st, db: d.DB, relay: outbox.NewRelay(d.DB, js, d.SyncEvents, nil, log), nc: d.Conn, js: js, log: log}
 	m.watcher = watch.New(watch.Config{
 		Grace: cfg.Grace, Tick: cfg.Tick, WorkerTTL: cfg.WorkerTTL, StageTTLs: cfg.StageTTLs, ReconcileEvery: cfg.ReconcileEvery,
 	}, watch.Deps{Store: st, Conn: d.Conn, JS: js, Pauses: d.pauses, Log: log})
 	m.telemetry = telemetry.New(st, js, log)
 	m.stats = stats.New(st.Stats, js, log)
 	m.requests = requests{
-		Collector: m.telemetry, Counter: m.stats, Reports: reports.New(st.Reports), Legacy: legacy.New(st.Legacy), expiry: expiry{st},
+		Collector: m.telemetry, Counter: m.stats, Reports: reports.New(st.Reports), expiry: expiry{st},
 	}
 	return m, nil
 }

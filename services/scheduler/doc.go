@@ -17,7 +17,7 @@
 //	admission   the bound of the queue                rules       weights, limits and timeouts of projects
 //	handout     BUILD_QUEUE equal to SQL              registry    workers
 //	faults      attempts that fail again and again    dispatch    release, poll, forecast: a hand-out end to end
-//	retention   what expires                          legacy      import and export of the former controller
+//	retention   what expires                          legacy      import and export of the legacy controller
 //
 // This package has what is left: submit, claim, stage, finish, cancel, lost leases, overdue builds, wait alerts and queries.
 //

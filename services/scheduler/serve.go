@@ -5,9 +5,9 @@ import (
 	"errors"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
-	"github.com/expo-free-agent/freeagent/services/scheduler/internal/legacy"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/registry"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
@@ -19,7 +19,6 @@ type requests struct {
 	*Scheduler
 	queries
 	*dispatch.Dispatcher
-	*legacy.Service
 	*registry.Registry
 	*rules.Rules
 	retentionRequests
@@ -29,15 +28,22 @@ type requests struct {
 type retentionRequests struct{ *retention.Service }
 
 func (s *Scheduler) requests() requests {
-	return requests{s, queries{s}, s.dispatch, legacy.New(s.machine, s.registry, s.expired), s.registry, s.rules, retentionRequests{s.retention}}
+	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, retentionRequests{s.retention}}
 }
+
+// legacyServer is a Scheduler that is built with legacy.go.
+type legacyServer interface{ serveLegacy(natsrpc.Registrar) error }
 
 // serve answers every request that the scheduler knows.
 func (s *Scheduler) serve(svc *rpc.Service) error {
-	return errors.Join(
+	err := errors.Join(
 		schedulerv1.RegisterSchedulerServiceServer(svc, s.requests()),
 		schedulerv1.RegisterSchedulerWorkerServiceServer(svc, workerRequests{s, s.registry}),
 	)
+	if l, ok := any(s).(legacyServer); ok {
+		err = errors.Join(err, l.serveLegacy(svc))
+	}
+	return err
 }
 
 // workerRequests implements schedulerv1.SchedulerWorkerServiceServer: an attempt ends after bounded internal errors of its requests.

@@ -27,6 +27,7 @@ import (
 type bundle struct {
 	requests
 	t    *testing.T
+	db   *database.DB
 	srv  *bustest.Server
 	nc   *nats.Conn
 	js   jetstream.JetStream
@@ -61,7 +62,7 @@ func setupWith(t *testing.T, db *database.DB, srv *bustest.Server, cfg Config) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{requests: s.requests(), t: t, srv: srv, nc: srv.Connect("test"), skew: skew}
+	b := &bundle{requests: s.requests(), t: t, db: db, srv: srv, nc: srv.Connect("test"), skew: skew}
 	b.js = srv.JetStream(b.nc)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

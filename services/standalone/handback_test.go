@@ -139,7 +139,7 @@ func roundTrip(t *testing.T, in formertest.Installation) {
 		}
 		missing, more := differences(table(t, in, lines), table(t, out, lines))
 		ours := slices.DeleteFunc(slices.Clone(more), func(row string) bool {
-			return strings.Contains(row, "Taken over from the former controller") || strings.Contains(row, "No connected worker can build")
+			return strings.Contains(row, "Imported from the legacy controller") || strings.Contains(row, "No connected worker can build")
 		})
 		if len(missing) > 0 || len(ours) > 0 || len(more) < open {
 			t.Errorf("base %q: log lines missing %q, more %q; want none missing, and more only of the %d builds that wait", base, missing, more, open)

@@ -1281,104 +1281,6 @@ func (x *LogResponse) GetRemovedAtMs() int64 {
 	return 0
 }
 
-// RecordLogRequest makes an uploaded archive the log of a build that has none: for logs that come from elsewhere.
-type RecordLogRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	ObjectId string                 `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
-	// When the build ended, from which its age counts.
-	EndedAtMs     int64 `protobuf:"varint,3,opt,name=ended_at_ms,json=endedAtMs,proto3" json:"ended_at_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecordLogRequest) Reset() {
-	*x = RecordLogRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecordLogRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecordLogRequest) ProtoMessage() {}
-
-func (x *RecordLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecordLogRequest.ProtoReflect.Descriptor instead.
-func (*RecordLogRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *RecordLogRequest) GetBuildId() string {
-	if x != nil {
-		return x.BuildId
-	}
-	return ""
-}
-
-func (x *RecordLogRequest) GetObjectId() string {
-	if x != nil {
-		return x.ObjectId
-	}
-	return ""
-}
-
-func (x *RecordLogRequest) GetEndedAtMs() int64 {
-	if x != nil {
-		return x.EndedAtMs
-	}
-	return 0
-}
-
-type RecordLogResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecordLogResponse) Reset() {
-	*x = RecordLogResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecordLogResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecordLogResponse) ProtoMessage() {}
-
-func (x *RecordLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecordLogResponse.ProtoReflect.Descriptor instead.
-func (*RecordLogResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{22}
-}
-
 var File_freeagent_artifact_v1_artifact_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
@@ -1463,12 +1365,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"throughSeq\x12$\n" +
 	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
 	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
-	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs\"j\n" +
-	"\x10RecordLogRequest\x12\x19\n" +
-	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x1b\n" +
-	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x1e\n" +
-	"\vended_at_ms\x18\x03 \x01(\x03R\tendedAtMs\"\x13\n" +
-	"\x11RecordLogResponse*\\\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\\\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
@@ -1490,7 +1387,7 @@ func file_freeagent_artifact_v1_artifact_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_artifact_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(Kind)(0),                   // 0: freeagent.artifact.v1.Kind
 	(*Grant)(nil),               // 1: freeagent.artifact.v1.Grant
@@ -1514,26 +1411,24 @@ var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(*AdoptResponse)(nil),       // 19: freeagent.artifact.v1.AdoptResponse
 	(*LogRequest)(nil),          // 20: freeagent.artifact.v1.LogRequest
 	(*LogResponse)(nil),         // 21: freeagent.artifact.v1.LogResponse
-	(*RecordLogRequest)(nil),    // 22: freeagent.artifact.v1.RecordLogRequest
-	(*RecordLogResponse)(nil),   // 23: freeagent.artifact.v1.RecordLogResponse
-	nil,                         // 24: freeagent.artifact.v1.Grant.HeadersEntry
-	(*v1.ObjectRef)(nil),        // 25: freeagent.events.v1.ObjectRef
+	nil,                         // 22: freeagent.artifact.v1.Grant.HeadersEntry
+	(*v1.ObjectRef)(nil),        // 23: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_artifact_v1_artifact_proto_depIdxs = []int32{
-	24, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
-	25, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
+	22, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
+	23, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 2: freeagent.artifact.v1.UploadRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 3: freeagent.artifact.v1.UploadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 4: freeagent.artifact.v1.StoreRequest.kind:type_name -> freeagent.artifact.v1.Kind
-	25, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	23, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 6: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 7: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 8: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	25, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	23, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 10: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
-	25, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
-	25, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
-	25, // 13: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	23, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
+	23, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
+	23, // 13: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	14, // [14:14] is the sub-list for method output_type
 	14, // [14:14] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
@@ -1552,7 +1447,7 @@ func file_freeagent_artifact_v1_artifact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_artifact_proto_rawDesc), len(file_freeagent_artifact_v1_artifact_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

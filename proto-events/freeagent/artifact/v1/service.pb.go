@@ -29,7 +29,7 @@ var File_freeagent_artifact_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto\x1a\"freeagent/artifact/v1/import.proto2\xa0\t\n" +
+	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto2\xe3\a\n" +
 	"\x0fArtifactService\x12U\n" +
 	"\x06Upload\x12$.freeagent.artifact.v1.UploadRequest\x1a%.freeagent.artifact.v1.UploadResponse\x12R\n" +
 	"\x05Store\x12#.freeagent.artifact.v1.StoreRequest\x1a$.freeagent.artifact.v1.StoreResponse\x12[\n" +
@@ -38,10 +38,8 @@ const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\x06Assign\x12$.freeagent.artifact.v1.AssignRequest\x1a%.freeagent.artifact.v1.AssignResponse\x12O\n" +
 	"\x04Keep\x12\".freeagent.artifact.v1.KeepRequest\x1a#.freeagent.artifact.v1.KeepResponse\x12X\n" +
 	"\aDiscard\x12%.freeagent.artifact.v1.DiscardRequest\x1a&.freeagent.artifact.v1.DiscardResponse\x12R\n" +
-	"\x05Adopt\x12#.freeagent.artifact.v1.AdoptRequest\x1a$.freeagent.artifact.v1.AdoptResponse\x12[\n" +
-	"\bTakeOver\x12&.freeagent.artifact.v1.TakeOverRequest\x1a'.freeagent.artifact.v1.TakeOverResponse\x12L\n" +
-	"\x03Log\x12!.freeagent.artifact.v1.LogRequest\x1a\".freeagent.artifact.v1.LogResponse\x12^\n" +
-	"\tRecordLog\x12'.freeagent.artifact.v1.RecordLogRequest\x1a(.freeagent.artifact.v1.RecordLogResponse\x12g\n" +
+	"\x05Adopt\x12#.freeagent.artifact.v1.AdoptRequest\x1a$.freeagent.artifact.v1.AdoptResponse\x12L\n" +
+	"\x03Log\x12!.freeagent.artifact.v1.LogRequest\x1a\".freeagent.artifact.v1.LogResponse\x12g\n" +
 	"\fExpireBuilds\x12*.freeagent.artifact.v1.ExpireBuildsRequest\x1a+.freeagent.artifact.v1.ExpireBuildsResponse\x12j\n" +
 	"\rMeasureBuilds\x12+.freeagent.artifact.v1.MeasureBuildsRequest\x1a,.freeagent.artifact.v1.MeasureBuildsResponse2w\n" +
 	"\x15ArtifactWorkerService\x12^\n" +
@@ -56,26 +54,22 @@ var file_freeagent_artifact_v1_service_proto_goTypes = []any{
 	(*KeepRequest)(nil),           // 5: freeagent.artifact.v1.KeepRequest
 	(*DiscardRequest)(nil),        // 6: freeagent.artifact.v1.DiscardRequest
 	(*AdoptRequest)(nil),          // 7: freeagent.artifact.v1.AdoptRequest
-	(*TakeOverRequest)(nil),       // 8: freeagent.artifact.v1.TakeOverRequest
-	(*LogRequest)(nil),            // 9: freeagent.artifact.v1.LogRequest
-	(*RecordLogRequest)(nil),      // 10: freeagent.artifact.v1.RecordLogRequest
-	(*ExpireBuildsRequest)(nil),   // 11: freeagent.artifact.v1.ExpireBuildsRequest
-	(*MeasureBuildsRequest)(nil),  // 12: freeagent.artifact.v1.MeasureBuildsRequest
-	(*WorkerGrantRequest)(nil),    // 13: freeagent.artifact.v1.WorkerGrantRequest
-	(*UploadResponse)(nil),        // 14: freeagent.artifact.v1.UploadResponse
-	(*StoreResponse)(nil),         // 15: freeagent.artifact.v1.StoreResponse
-	(*DownloadResponse)(nil),      // 16: freeagent.artifact.v1.DownloadResponse
-	(*StatResponse)(nil),          // 17: freeagent.artifact.v1.StatResponse
-	(*AssignResponse)(nil),        // 18: freeagent.artifact.v1.AssignResponse
-	(*KeepResponse)(nil),          // 19: freeagent.artifact.v1.KeepResponse
-	(*DiscardResponse)(nil),       // 20: freeagent.artifact.v1.DiscardResponse
-	(*AdoptResponse)(nil),         // 21: freeagent.artifact.v1.AdoptResponse
-	(*TakeOverResponse)(nil),      // 22: freeagent.artifact.v1.TakeOverResponse
-	(*LogResponse)(nil),           // 23: freeagent.artifact.v1.LogResponse
-	(*RecordLogResponse)(nil),     // 24: freeagent.artifact.v1.RecordLogResponse
-	(*ExpireBuildsResponse)(nil),  // 25: freeagent.artifact.v1.ExpireBuildsResponse
-	(*MeasureBuildsResponse)(nil), // 26: freeagent.artifact.v1.MeasureBuildsResponse
-	(*WorkerGrantResponse)(nil),   // 27: freeagent.artifact.v1.WorkerGrantResponse
+	(*LogRequest)(nil),            // 8: freeagent.artifact.v1.LogRequest
+	(*ExpireBuildsRequest)(nil),   // 9: freeagent.artifact.v1.ExpireBuildsRequest
+	(*MeasureBuildsRequest)(nil),  // 10: freeagent.artifact.v1.MeasureBuildsRequest
+	(*WorkerGrantRequest)(nil),    // 11: freeagent.artifact.v1.WorkerGrantRequest
+	(*UploadResponse)(nil),        // 12: freeagent.artifact.v1.UploadResponse
+	(*StoreResponse)(nil),         // 13: freeagent.artifact.v1.StoreResponse
+	(*DownloadResponse)(nil),      // 14: freeagent.artifact.v1.DownloadResponse
+	(*StatResponse)(nil),          // 15: freeagent.artifact.v1.StatResponse
+	(*AssignResponse)(nil),        // 16: freeagent.artifact.v1.AssignResponse
+	(*KeepResponse)(nil),          // 17: freeagent.artifact.v1.KeepResponse
+	(*DiscardResponse)(nil),       // 18: freeagent.artifact.v1.DiscardResponse
+	(*AdoptResponse)(nil),         // 19: freeagent.artifact.v1.AdoptResponse
+	(*LogResponse)(nil),           // 20: freeagent.artifact.v1.LogResponse
+	(*ExpireBuildsResponse)(nil),  // 21: freeagent.artifact.v1.ExpireBuildsResponse
+	(*MeasureBuildsResponse)(nil), // 22: freeagent.artifact.v1.MeasureBuildsResponse
+	(*WorkerGrantResponse)(nil),   // 23: freeagent.artifact.v1.WorkerGrantResponse
 }
 var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.artifact.v1.ArtifactService.Upload:input_type -> freeagent.artifact.v1.UploadRequest
@@ -86,28 +80,24 @@ var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	5,  // 5: freeagent.artifact.v1.ArtifactService.Keep:input_type -> freeagent.artifact.v1.KeepRequest
 	6,  // 6: freeagent.artifact.v1.ArtifactService.Discard:input_type -> freeagent.artifact.v1.DiscardRequest
 	7,  // 7: freeagent.artifact.v1.ArtifactService.Adopt:input_type -> freeagent.artifact.v1.AdoptRequest
-	8,  // 8: freeagent.artifact.v1.ArtifactService.TakeOver:input_type -> freeagent.artifact.v1.TakeOverRequest
-	9,  // 9: freeagent.artifact.v1.ArtifactService.Log:input_type -> freeagent.artifact.v1.LogRequest
-	10, // 10: freeagent.artifact.v1.ArtifactService.RecordLog:input_type -> freeagent.artifact.v1.RecordLogRequest
-	11, // 11: freeagent.artifact.v1.ArtifactService.ExpireBuilds:input_type -> freeagent.artifact.v1.ExpireBuildsRequest
-	12, // 12: freeagent.artifact.v1.ArtifactService.MeasureBuilds:input_type -> freeagent.artifact.v1.MeasureBuildsRequest
-	13, // 13: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
-	14, // 14: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
-	15, // 15: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
-	16, // 16: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
-	17, // 17: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
-	18, // 18: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
-	19, // 19: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
-	20, // 20: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
-	21, // 21: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
-	22, // 22: freeagent.artifact.v1.ArtifactService.TakeOver:output_type -> freeagent.artifact.v1.TakeOverResponse
-	23, // 23: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
-	24, // 24: freeagent.artifact.v1.ArtifactService.RecordLog:output_type -> freeagent.artifact.v1.RecordLogResponse
-	25, // 25: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
-	26, // 26: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
-	27, // 27: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
-	14, // [14:28] is the sub-list for method output_type
-	0,  // [0:14] is the sub-list for method input_type
+	8,  // 8: freeagent.artifact.v1.ArtifactService.Log:input_type -> freeagent.artifact.v1.LogRequest
+	9,  // 9: freeagent.artifact.v1.ArtifactService.ExpireBuilds:input_type -> freeagent.artifact.v1.ExpireBuildsRequest
+	10, // 10: freeagent.artifact.v1.ArtifactService.MeasureBuilds:input_type -> freeagent.artifact.v1.MeasureBuildsRequest
+	11, // 11: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
+	12, // 12: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
+	13, // 13: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
+	14, // 14: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
+	15, // 15: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
+	16, // 16: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
+	17, // 17: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
+	18, // 18: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
+	19, // 19: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
+	20, // 20: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
+	21, // 21: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
+	22, // 22: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
+	23, // 23: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
+	12, // [12:24] is the sub-list for method output_type
+	0,  // [0:12] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -120,7 +110,6 @@ func file_freeagent_artifact_v1_service_proto_init() {
 	}
 	file_freeagent_artifact_v1_artifact_proto_init()
 	file_freeagent_artifact_v1_expire_proto_init()
-	file_freeagent_artifact_v1_import_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -90,28 +90,10 @@ func (c ArtifactServiceClient) Adopt(ctx context.Context, req *AdoptRequest) (*A
 	return resp, nil
 }
 
-// TakeOver returns places for the files of another controller's builds.
-func (c ArtifactServiceClient) TakeOver(ctx context.Context, req *TakeOverRequest) (*TakeOverResponse, error) {
-	resp := new(TakeOverResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "take_over"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
 // Log returns where the archive of a build's log is.
 func (c ArtifactServiceClient) Log(ctx context.Context, req *LogRequest) (*LogResponse, error) {
 	resp := new(LogResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "log"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// RecordLog makes an uploaded object the archive of a build's log.
-func (c ArtifactServiceClient) RecordLog(ctx context.Context, req *RecordLogRequest) (*RecordLogResponse, error) {
-	resp := new(RecordLogResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "record_log"}, req, resp); err != nil {
 		return nil, err
 	}
 	return resp, nil
@@ -153,12 +135,8 @@ type ArtifactServiceServer interface {
 	Discard(ctx context.Context, req *DiscardRequest) (*DiscardResponse, error)
 	// Adopt copies the source and signing files of a build for another.
 	Adopt(ctx context.Context, req *AdoptRequest) (*AdoptResponse, error)
-	// TakeOver returns places for the files of another controller's builds.
-	TakeOver(ctx context.Context, req *TakeOverRequest) (*TakeOverResponse, error)
 	// Log returns where the archive of a build's log is.
 	Log(ctx context.Context, req *LogRequest) (*LogResponse, error)
-	// RecordLog makes an uploaded object the archive of a build's log.
-	RecordLog(ctx context.Context, req *RecordLogRequest) (*RecordLogResponse, error)
 	// ExpireBuilds deletes everything that is stored of builds.
 	ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error)
 	// MeasureBuilds returns the bytes that are stored of builds.
@@ -224,26 +202,12 @@ func RegisterArtifactServiceServer(r natsrpc.Registrar, s ArtifactServiceServer)
 			}
 			return s.Adopt(ctx, req)
 		}),
-		r.Handle(natsrpc.Method{Service: "artifact", Name: "take_over"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(TakeOverRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.TakeOver(ctx, req)
-		}),
 		r.Handle(natsrpc.Method{Service: "artifact", Name: "log"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 			req := new(LogRequest)
 			if err := decode(req); err != nil {
 				return nil, err
 			}
 			return s.Log(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "artifact", Name: "record_log"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(RecordLogRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.RecordLog(ctx, req)
 		}),
 		r.Handle(natsrpc.Method{Service: "artifact", Name: "expire_builds"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 			req := new(ExpireBuildsRequest)

@@ -27,8 +27,7 @@ var File_freeagent_monitor_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_monitor_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\"freeagent/monitor/v1/service.proto\x12\x14freeagent.monitor.v1\x1a!freeagent/monitor/v1/expire.proto\x1a!freeagent/monitor/v1/import.proto\x1a\"freeagent/monitor/v1/monitor.proto2\xe7\n" +
-	"\n" +
+	"\"freeagent/monitor/v1/service.proto\x12\x14freeagent.monitor.v1\x1a!freeagent/monitor/v1/expire.proto\x1a\"freeagent/monitor/v1/monitor.proto2\xb3\a\n" +
 	"\x0eMonitorService\x12\\\n" +
 	"\tAddReport\x12&.freeagent.monitor.v1.AddReportRequest\x1a'.freeagent.monitor.v1.AddReportResponse\x12b\n" +
 	"\vListReports\x12(.freeagent.monitor.v1.ListReportsRequest\x1a).freeagent.monitor.v1.ListReportsResponse\x12P\n" +
@@ -37,43 +36,31 @@ const file_freeagent_monitor_v1_service_proto_rawDesc = "" +
 	"\x05Stats\x12\".freeagent.monitor.v1.StatsRequest\x1a#.freeagent.monitor.v1.StatsResponse\x12P\n" +
 	"\x05Today\x12\".freeagent.monitor.v1.TodayRequest\x1a#.freeagent.monitor.v1.TodayResponse\x12e\n" +
 	"\fRebuildStats\x12).freeagent.monitor.v1.RebuildStatsRequest\x1a*.freeagent.monitor.v1.RebuildStatsResponse\x12S\n" +
-	"\x06Health\x12#.freeagent.monitor.v1.HealthRequest\x1a$.freeagent.monitor.v1.HealthResponse\x12n\n" +
-	"\x0fImportSnapshots\x12,.freeagent.monitor.v1.ImportSnapshotsRequest\x1a-.freeagent.monitor.v1.ImportSnapshotsResponse\x12h\n" +
-	"\rImportReports\x12*.freeagent.monitor.v1.ImportReportsRequest\x1a+.freeagent.monitor.v1.ImportReportsResponse\x12n\n" +
-	"\x0fExportSnapshots\x12,.freeagent.monitor.v1.ExportSnapshotsRequest\x1a-.freeagent.monitor.v1.ExportSnapshotsResponse\x12h\n" +
-	"\rExportReports\x12*.freeagent.monitor.v1.ExportReportsRequest\x1a+.freeagent.monitor.v1.ExportReportsResponse\x12e\n" +
+	"\x06Health\x12#.freeagent.monitor.v1.HealthRequest\x1a$.freeagent.monitor.v1.HealthResponse\x12e\n" +
 	"\fExpireBuilds\x12).freeagent.monitor.v1.ExpireBuildsRequest\x1a*.freeagent.monitor.v1.ExpireBuildsResponse\x12h\n" +
 	"\rForgetWorkers\x12*.freeagent.monitor.v1.ForgetWorkersRequest\x1a+.freeagent.monitor.v1.ForgetWorkersResponseBRZPgithub.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1;monitorv1b\x06proto3"
 
 var file_freeagent_monitor_v1_service_proto_goTypes = []any{
-	(*AddReportRequest)(nil),        // 0: freeagent.monitor.v1.AddReportRequest
-	(*ListReportsRequest)(nil),      // 1: freeagent.monitor.v1.ListReportsRequest
-	(*UsageRequest)(nil),            // 2: freeagent.monitor.v1.UsageRequest
-	(*TelemetryRequest)(nil),        // 3: freeagent.monitor.v1.TelemetryRequest
-	(*StatsRequest)(nil),            // 4: freeagent.monitor.v1.StatsRequest
-	(*TodayRequest)(nil),            // 5: freeagent.monitor.v1.TodayRequest
-	(*RebuildStatsRequest)(nil),     // 6: freeagent.monitor.v1.RebuildStatsRequest
-	(*HealthRequest)(nil),           // 7: freeagent.monitor.v1.HealthRequest
-	(*ImportSnapshotsRequest)(nil),  // 8: freeagent.monitor.v1.ImportSnapshotsRequest
-	(*ImportReportsRequest)(nil),    // 9: freeagent.monitor.v1.ImportReportsRequest
-	(*ExportSnapshotsRequest)(nil),  // 10: freeagent.monitor.v1.ExportSnapshotsRequest
-	(*ExportReportsRequest)(nil),    // 11: freeagent.monitor.v1.ExportReportsRequest
-	(*ExpireBuildsRequest)(nil),     // 12: freeagent.monitor.v1.ExpireBuildsRequest
-	(*ForgetWorkersRequest)(nil),    // 13: freeagent.monitor.v1.ForgetWorkersRequest
-	(*AddReportResponse)(nil),       // 14: freeagent.monitor.v1.AddReportResponse
-	(*ListReportsResponse)(nil),     // 15: freeagent.monitor.v1.ListReportsResponse
-	(*UsageResponse)(nil),           // 16: freeagent.monitor.v1.UsageResponse
-	(*TelemetryResponse)(nil),       // 17: freeagent.monitor.v1.TelemetryResponse
-	(*StatsResponse)(nil),           // 18: freeagent.monitor.v1.StatsResponse
-	(*TodayResponse)(nil),           // 19: freeagent.monitor.v1.TodayResponse
-	(*RebuildStatsResponse)(nil),    // 20: freeagent.monitor.v1.RebuildStatsResponse
-	(*HealthResponse)(nil),          // 21: freeagent.monitor.v1.HealthResponse
-	(*ImportSnapshotsResponse)(nil), // 22: freeagent.monitor.v1.ImportSnapshotsResponse
-	(*ImportReportsResponse)(nil),   // 23: freeagent.monitor.v1.ImportReportsResponse
-	(*ExportSnapshotsResponse)(nil), // 24: freeagent.monitor.v1.ExportSnapshotsResponse
-	(*ExportReportsResponse)(nil),   // 25: freeagent.monitor.v1.ExportReportsResponse
-	(*ExpireBuildsResponse)(nil),    // 26: freeagent.monitor.v1.ExpireBuildsResponse
-	(*ForgetWorkersResponse)(nil),   // 27: freeagent.monitor.v1.ForgetWorkersResponse
+	(*AddReportRequest)(nil),      // 0: freeagent.monitor.v1.AddReportRequest
+	(*ListReportsRequest)(nil),    // 1: freeagent.monitor.v1.ListReportsRequest
+	(*UsageRequest)(nil),          // 2: freeagent.monitor.v1.UsageRequest
+	(*TelemetryRequest)(nil),      // 3: freeagent.monitor.v1.TelemetryRequest
+	(*StatsRequest)(nil),          // 4: freeagent.monitor.v1.StatsRequest
+	(*TodayRequest)(nil),          // 5: freeagent.monitor.v1.TodayRequest
+	(*RebuildStatsRequest)(nil),   // 6: freeagent.monitor.v1.RebuildStatsRequest
+	(*HealthRequest)(nil),         // 7: freeagent.monitor.v1.HealthRequest
+	(*ExpireBuildsRequest)(nil),   // 8: freeagent.monitor.v1.ExpireBuildsRequest
+	(*ForgetWorkersRequest)(nil),  // 9: freeagent.monitor.v1.ForgetWorkersRequest
+	(*AddReportResponse)(nil),     // 10: freeagent.monitor.v1.AddReportResponse
+	(*ListReportsResponse)(nil),   // 11: freeagent.monitor.v1.ListReportsResponse
+	(*UsageResponse)(nil),         // 12: freeagent.monitor.v1.UsageResponse
+	(*TelemetryResponse)(nil),     // 13: freeagent.monitor.v1.TelemetryResponse
+	(*StatsResponse)(nil),         // 14: freeagent.monitor.v1.StatsResponse
+	(*TodayResponse)(nil),         // 15: freeagent.monitor.v1.TodayResponse
+	(*RebuildStatsResponse)(nil),  // 16: freeagent.monitor.v1.RebuildStatsResponse
+	(*HealthResponse)(nil),        // 17: freeagent.monitor.v1.HealthResponse
+	(*ExpireBuildsResponse)(nil),  // 18: freeagent.monitor.v1.ExpireBuildsResponse
+	(*ForgetWorkersResponse)(nil), // 19: freeagent.monitor.v1.ForgetWorkersResponse
 }
 var file_freeagent_monitor_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.monitor.v1.MonitorService.AddReport:input_type -> freeagent.monitor.v1.AddReportRequest
@@ -84,28 +71,20 @@ var file_freeagent_monitor_v1_service_proto_depIdxs = []int32{
 	5,  // 5: freeagent.monitor.v1.MonitorService.Today:input_type -> freeagent.monitor.v1.TodayRequest
 	6,  // 6: freeagent.monitor.v1.MonitorService.RebuildStats:input_type -> freeagent.monitor.v1.RebuildStatsRequest
 	7,  // 7: freeagent.monitor.v1.MonitorService.Health:input_type -> freeagent.monitor.v1.HealthRequest
-	8,  // 8: freeagent.monitor.v1.MonitorService.ImportSnapshots:input_type -> freeagent.monitor.v1.ImportSnapshotsRequest
-	9,  // 9: freeagent.monitor.v1.MonitorService.ImportReports:input_type -> freeagent.monitor.v1.ImportReportsRequest
-	10, // 10: freeagent.monitor.v1.MonitorService.ExportSnapshots:input_type -> freeagent.monitor.v1.ExportSnapshotsRequest
-	11, // 11: freeagent.monitor.v1.MonitorService.ExportReports:input_type -> freeagent.monitor.v1.ExportReportsRequest
-	12, // 12: freeagent.monitor.v1.MonitorService.ExpireBuilds:input_type -> freeagent.monitor.v1.ExpireBuildsRequest
-	13, // 13: freeagent.monitor.v1.MonitorService.ForgetWorkers:input_type -> freeagent.monitor.v1.ForgetWorkersRequest
-	14, // 14: freeagent.monitor.v1.MonitorService.AddReport:output_type -> freeagent.monitor.v1.AddReportResponse
-	15, // 15: freeagent.monitor.v1.MonitorService.ListReports:output_type -> freeagent.monitor.v1.ListReportsResponse
-	16, // 16: freeagent.monitor.v1.MonitorService.Usage:output_type -> freeagent.monitor.v1.UsageResponse
-	17, // 17: freeagent.monitor.v1.MonitorService.Telemetry:output_type -> freeagent.monitor.v1.TelemetryResponse
-	18, // 18: freeagent.monitor.v1.MonitorService.Stats:output_type -> freeagent.monitor.v1.StatsResponse
-	19, // 19: freeagent.monitor.v1.MonitorService.Today:output_type -> freeagent.monitor.v1.TodayResponse
-	20, // 20: freeagent.monitor.v1.MonitorService.RebuildStats:output_type -> freeagent.monitor.v1.RebuildStatsResponse
-	21, // 21: freeagent.monitor.v1.MonitorService.Health:output_type -> freeagent.monitor.v1.HealthResponse
-	22, // 22: freeagent.monitor.v1.MonitorService.ImportSnapshots:output_type -> freeagent.monitor.v1.ImportSnapshotsResponse
-	23, // 23: freeagent.monitor.v1.MonitorService.ImportReports:output_type -> freeagent.monitor.v1.ImportReportsResponse
-	24, // 24: freeagent.monitor.v1.MonitorService.ExportSnapshots:output_type -> freeagent.monitor.v1.ExportSnapshotsResponse
-	25, // 25: freeagent.monitor.v1.MonitorService.ExportReports:output_type -> freeagent.monitor.v1.ExportReportsResponse
-	26, // 26: freeagent.monitor.v1.MonitorService.ExpireBuilds:output_type -> freeagent.monitor.v1.ExpireBuildsResponse
-	27, // 27: freeagent.monitor.v1.MonitorService.ForgetWorkers:output_type -> freeagent.monitor.v1.ForgetWorkersResponse
-	14, // [14:28] is the sub-list for method output_type
-	0,  // [0:14] is the sub-list for method input_type
+	8,  // 8: freeagent.monitor.v1.MonitorService.ExpireBuilds:input_type -> freeagent.monitor.v1.ExpireBuildsRequest
+	9,  // 9: freeagent.monitor.v1.MonitorService.ForgetWorkers:input_type -> freeagent.monitor.v1.ForgetWorkersRequest
+	10, // 10: freeagent.monitor.v1.MonitorService.AddReport:output_type -> freeagent.monitor.v1.AddReportResponse
+	11, // 11: freeagent.monitor.v1.MonitorService.ListReports:output_type -> freeagent.monitor.v1.ListReportsResponse
+	12, // 12: freeagent.monitor.v1.MonitorService.Usage:output_type -> freeagent.monitor.v1.UsageResponse
+	13, // 13: freeagent.monitor.v1.MonitorService.Telemetry:output_type -> freeagent.monitor.v1.TelemetryResponse
+	14, // 14: freeagent.monitor.v1.MonitorService.Stats:output_type -> freeagent.monitor.v1.StatsResponse
+	15, // 15: freeagent.monitor.v1.MonitorService.Today:output_type -> freeagent.monitor.v1.TodayResponse
+	16, // 16: freeagent.monitor.v1.MonitorService.RebuildStats:output_type -> freeagent.monitor.v1.RebuildStatsResponse
+	17, // 17: freeagent.monitor.v1.MonitorService.Health:output_type -> freeagent.monitor.v1.HealthResponse
+	18, // 18: freeagent.monitor.v1.MonitorService.ExpireBuilds:output_type -> freeagent.monitor.v1.ExpireBuildsResponse
+	19, // 19: freeagent.monitor.v1.MonitorService.ForgetWorkers:output_type -> freeagent.monitor.v1.ForgetWorkersResponse
+	10, // [10:20] is the sub-list for method output_type
+	0,  // [0:10] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -117,7 +96,6 @@ func file_freeagent_monitor_v1_service_proto_init() {
 		return
 	}
 	file_freeagent_monitor_v1_expire_proto_init()
-	file_freeagent_monitor_v1_import_proto_init()
 	file_freeagent_monitor_v1_monitor_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

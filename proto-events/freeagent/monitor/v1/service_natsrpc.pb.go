@@ -90,42 +90,6 @@ func (c MonitorServiceClient) Health(ctx context.Context, req *HealthRequest) (*
 	return resp, nil
 }
 
-// ImportSnapshots stores samples of another controller.
-func (c MonitorServiceClient) ImportSnapshots(ctx context.Context, req *ImportSnapshotsRequest) (*ImportSnapshotsResponse, error) {
-	resp := new(ImportSnapshotsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "import_snapshots"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ImportReports stores health reports of another controller.
-func (c MonitorServiceClient) ImportReports(ctx context.Context, req *ImportReportsRequest) (*ImportReportsResponse, error) {
-	resp := new(ImportReportsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "import_reports"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportSnapshots returns a page of all samples.
-func (c MonitorServiceClient) ExportSnapshots(ctx context.Context, req *ExportSnapshotsRequest) (*ExportSnapshotsResponse, error) {
-	resp := new(ExportSnapshotsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "export_snapshots"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportReports returns a page of all health reports.
-func (c MonitorServiceClient) ExportReports(ctx context.Context, req *ExportReportsRequest) (*ExportReportsResponse, error) {
-	resp := new(ExportReportsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "monitor", Name: "export_reports"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
 // ExpireBuilds deletes what the monitor holds of builds.
 func (c MonitorServiceClient) ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error) {
 	resp := new(ExpireBuildsResponse)
@@ -162,14 +126,6 @@ type MonitorServiceServer interface {
 	RebuildStats(ctx context.Context, req *RebuildStatsRequest) (*RebuildStatsResponse, error)
 	// Health returns how well workers are.
 	Health(ctx context.Context, req *HealthRequest) (*HealthResponse, error)
-	// ImportSnapshots stores samples of another controller.
-	ImportSnapshots(ctx context.Context, req *ImportSnapshotsRequest) (*ImportSnapshotsResponse, error)
-	// ImportReports stores health reports of another controller.
-	ImportReports(ctx context.Context, req *ImportReportsRequest) (*ImportReportsResponse, error)
-	// ExportSnapshots returns a page of all samples.
-	ExportSnapshots(ctx context.Context, req *ExportSnapshotsRequest) (*ExportSnapshotsResponse, error)
-	// ExportReports returns a page of all health reports.
-	ExportReports(ctx context.Context, req *ExportReportsRequest) (*ExportReportsResponse, error)
 	// ExpireBuilds deletes what the monitor holds of builds.
 	ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error)
 	// ForgetWorkers deletes what the monitor holds of workers.
@@ -234,34 +190,6 @@ func RegisterMonitorServiceServer(r natsrpc.Registrar, s MonitorServiceServer) e
 				return nil, err
 			}
 			return s.Health(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "import_snapshots"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportSnapshotsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportSnapshots(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "import_reports"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportReportsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportReports(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "export_snapshots"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportSnapshotsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportSnapshots(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "monitor", Name: "export_reports"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportReportsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportReports(ctx, req)
 		}),
 		r.Handle(natsrpc.Method{Service: "monitor", Name: "expire_builds"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 			req := new(ExpireBuildsRequest)

@@ -29,7 +29,7 @@ var File_freeagent_scheduler_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a#freeagent/scheduler/v1/import.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xdd\x13\n" +
+	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a&freeagent/scheduler/v1/retention.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xab\x10\n" +
 	"\x10SchedulerService\x12W\n" +
 	"\x06Submit\x12%.freeagent.scheduler.v1.SubmitRequest\x1a&.freeagent.scheduler.v1.SubmitResponse\x12N\n" +
 	"\x03Get\x12\".freeagent.scheduler.v1.GetRequest\x1a#.freeagent.scheduler.v1.GetResponse\x12Q\n" +
@@ -49,10 +49,6 @@ const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\x0eSetProjectRule\x12-.freeagent.scheduler.v1.SetProjectRuleRequest\x1a..freeagent.scheduler.v1.SetProjectRuleResponse\x12f\n" +
 	"\vSetPoolRule\x12*.freeagent.scheduler.v1.SetPoolRuleRequest\x1a+.freeagent.scheduler.v1.SetPoolRuleResponse\x12`\n" +
 	"\tListRules\x12(.freeagent.scheduler.v1.ListRulesRequest\x1a).freeagent.scheduler.v1.ListRulesResponse\x12i\n" +
-	"\fImportBuilds\x12+.freeagent.scheduler.v1.ImportBuildsRequest\x1a,.freeagent.scheduler.v1.ImportBuildsResponse\x12l\n" +
-	"\rImportWorkers\x12,.freeagent.scheduler.v1.ImportWorkersRequest\x1a-.freeagent.scheduler.v1.ImportWorkersResponse\x12i\n" +
-	"\fExportBuilds\x12+.freeagent.scheduler.v1.ExportBuildsRequest\x1a,.freeagent.scheduler.v1.ExportBuildsResponse\x12l\n" +
-	"\rExportWorkers\x12,.freeagent.scheduler.v1.ExportWorkersRequest\x1a-.freeagent.scheduler.v1.ExportWorkersResponse\x12i\n" +
 	"\fGetRetention\x12+.freeagent.scheduler.v1.GetRetentionRequest\x1a,.freeagent.scheduler.v1.GetRetentionResponse\x12i\n" +
 	"\fSetRetention\x12+.freeagent.scheduler.v1.SetRetentionRequest\x1a,.freeagent.scheduler.v1.SetRetentionResponse\x12l\n" +
 	"\rPlanRetention\x12,.freeagent.scheduler.v1.PlanRetentionRequest\x1a-.freeagent.scheduler.v1.PlanRetentionResponse\x12]\n" +
@@ -81,47 +77,39 @@ var file_freeagent_scheduler_v1_service_proto_goTypes = []any{
 	(*SetProjectRuleRequest)(nil),  // 14: freeagent.scheduler.v1.SetProjectRuleRequest
 	(*SetPoolRuleRequest)(nil),     // 15: freeagent.scheduler.v1.SetPoolRuleRequest
 	(*ListRulesRequest)(nil),       // 16: freeagent.scheduler.v1.ListRulesRequest
-	(*ImportBuildsRequest)(nil),    // 17: freeagent.scheduler.v1.ImportBuildsRequest
-	(*ImportWorkersRequest)(nil),   // 18: freeagent.scheduler.v1.ImportWorkersRequest
-	(*ExportBuildsRequest)(nil),    // 19: freeagent.scheduler.v1.ExportBuildsRequest
-	(*ExportWorkersRequest)(nil),   // 20: freeagent.scheduler.v1.ExportWorkersRequest
-	(*GetRetentionRequest)(nil),    // 21: freeagent.scheduler.v1.GetRetentionRequest
-	(*SetRetentionRequest)(nil),    // 22: freeagent.scheduler.v1.SetRetentionRequest
-	(*PlanRetentionRequest)(nil),   // 23: freeagent.scheduler.v1.PlanRetentionRequest
-	(*PinBuildRequest)(nil),        // 24: freeagent.scheduler.v1.PinBuildRequest
-	(*SyncRequest)(nil),            // 25: freeagent.scheduler.v1.SyncRequest
-	(*ClaimRequest)(nil),           // 26: freeagent.scheduler.v1.ClaimRequest
-	(*StageRequest)(nil),           // 27: freeagent.scheduler.v1.StageRequest
-	(*FinishRequest)(nil),          // 28: freeagent.scheduler.v1.FinishRequest
-	(*SubmitResponse)(nil),         // 29: freeagent.scheduler.v1.SubmitResponse
-	(*GetResponse)(nil),            // 30: freeagent.scheduler.v1.GetResponse
-	(*ListResponse)(nil),           // 31: freeagent.scheduler.v1.ListResponse
-	(*SummaryResponse)(nil),        // 32: freeagent.scheduler.v1.SummaryResponse
-	(*CancelResponse)(nil),         // 33: freeagent.scheduler.v1.CancelResponse
-	(*CheckLeaseResponse)(nil),     // 34: freeagent.scheduler.v1.CheckLeaseResponse
-	(*RegisterWorkerResponse)(nil), // 35: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerResponse)(nil), // 36: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*GetWorkerResponse)(nil),      // 37: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersResponse)(nil),    // 38: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsResponse)(nil),          // 39: freeagent.scheduler.v1.StatsResponse
-	(*PollResponse)(nil),           // 40: freeagent.scheduler.v1.PollResponse
-	(*SetTimeoutsResponse)(nil),    // 41: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsResponse)(nil),    // 42: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*SetProjectRuleResponse)(nil), // 43: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleResponse)(nil),    // 44: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesResponse)(nil),      // 45: freeagent.scheduler.v1.ListRulesResponse
-	(*ImportBuildsResponse)(nil),   // 46: freeagent.scheduler.v1.ImportBuildsResponse
-	(*ImportWorkersResponse)(nil),  // 47: freeagent.scheduler.v1.ImportWorkersResponse
-	(*ExportBuildsResponse)(nil),   // 48: freeagent.scheduler.v1.ExportBuildsResponse
-	(*ExportWorkersResponse)(nil),  // 49: freeagent.scheduler.v1.ExportWorkersResponse
-	(*GetRetentionResponse)(nil),   // 50: freeagent.scheduler.v1.GetRetentionResponse
-	(*SetRetentionResponse)(nil),   // 51: freeagent.scheduler.v1.SetRetentionResponse
-	(*PlanRetentionResponse)(nil),  // 52: freeagent.scheduler.v1.PlanRetentionResponse
-	(*PinBuildResponse)(nil),       // 53: freeagent.scheduler.v1.PinBuildResponse
-	(*SyncResponse)(nil),           // 54: freeagent.scheduler.v1.SyncResponse
-	(*ClaimResponse)(nil),          // 55: freeagent.scheduler.v1.ClaimResponse
-	(*StageResponse)(nil),          // 56: freeagent.scheduler.v1.StageResponse
-	(*FinishResponse)(nil),         // 57: freeagent.scheduler.v1.FinishResponse
+	(*GetRetentionRequest)(nil),    // 17: freeagent.scheduler.v1.GetRetentionRequest
+	(*SetRetentionRequest)(nil),    // 18: freeagent.scheduler.v1.SetRetentionRequest
+	(*PlanRetentionRequest)(nil),   // 19: freeagent.scheduler.v1.PlanRetentionRequest
+	(*PinBuildRequest)(nil),        // 20: freeagent.scheduler.v1.PinBuildRequest
+	(*SyncRequest)(nil),            // 21: freeagent.scheduler.v1.SyncRequest
+	(*ClaimRequest)(nil),           // 22: freeagent.scheduler.v1.ClaimRequest
+	(*StageRequest)(nil),           // 23: freeagent.scheduler.v1.StageRequest
+	(*FinishRequest)(nil),          // 24: freeagent.scheduler.v1.FinishRequest
+	(*SubmitResponse)(nil),         // 25: freeagent.scheduler.v1.SubmitResponse
+	(*GetResponse)(nil),            // 26: freeagent.scheduler.v1.GetResponse
+	(*ListResponse)(nil),           // 27: freeagent.scheduler.v1.ListResponse
+	(*SummaryResponse)(nil),        // 28: freeagent.scheduler.v1.SummaryResponse
+	(*CancelResponse)(nil),         // 29: freeagent.scheduler.v1.CancelResponse
+	(*CheckLeaseResponse)(nil),     // 30: freeagent.scheduler.v1.CheckLeaseResponse
+	(*RegisterWorkerResponse)(nil), // 31: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerResponse)(nil), // 32: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*GetWorkerResponse)(nil),      // 33: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersResponse)(nil),    // 34: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsResponse)(nil),          // 35: freeagent.scheduler.v1.StatsResponse
+	(*PollResponse)(nil),           // 36: freeagent.scheduler.v1.PollResponse
+	(*SetTimeoutsResponse)(nil),    // 37: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsResponse)(nil),    // 38: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*SetProjectRuleResponse)(nil), // 39: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleResponse)(nil),    // 40: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesResponse)(nil),      // 41: freeagent.scheduler.v1.ListRulesResponse
+	(*GetRetentionResponse)(nil),   // 42: freeagent.scheduler.v1.GetRetentionResponse
+	(*SetRetentionResponse)(nil),   // 43: freeagent.scheduler.v1.SetRetentionResponse
+	(*PlanRetentionResponse)(nil),  // 44: freeagent.scheduler.v1.PlanRetentionResponse
+	(*PinBuildResponse)(nil),       // 45: freeagent.scheduler.v1.PinBuildResponse
+	(*SyncResponse)(nil),           // 46: freeagent.scheduler.v1.SyncResponse
+	(*ClaimResponse)(nil),          // 47: freeagent.scheduler.v1.ClaimResponse
+	(*StageResponse)(nil),          // 48: freeagent.scheduler.v1.StageResponse
+	(*FinishResponse)(nil),         // 49: freeagent.scheduler.v1.FinishResponse
 }
 var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.SchedulerService.Submit:input_type -> freeagent.scheduler.v1.SubmitRequest
@@ -141,49 +129,41 @@ var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	14, // 14: freeagent.scheduler.v1.SchedulerService.SetProjectRule:input_type -> freeagent.scheduler.v1.SetProjectRuleRequest
 	15, // 15: freeagent.scheduler.v1.SchedulerService.SetPoolRule:input_type -> freeagent.scheduler.v1.SetPoolRuleRequest
 	16, // 16: freeagent.scheduler.v1.SchedulerService.ListRules:input_type -> freeagent.scheduler.v1.ListRulesRequest
-	17, // 17: freeagent.scheduler.v1.SchedulerService.ImportBuilds:input_type -> freeagent.scheduler.v1.ImportBuildsRequest
-	18, // 18: freeagent.scheduler.v1.SchedulerService.ImportWorkers:input_type -> freeagent.scheduler.v1.ImportWorkersRequest
-	19, // 19: freeagent.scheduler.v1.SchedulerService.ExportBuilds:input_type -> freeagent.scheduler.v1.ExportBuildsRequest
-	20, // 20: freeagent.scheduler.v1.SchedulerService.ExportWorkers:input_type -> freeagent.scheduler.v1.ExportWorkersRequest
-	21, // 21: freeagent.scheduler.v1.SchedulerService.GetRetention:input_type -> freeagent.scheduler.v1.GetRetentionRequest
-	22, // 22: freeagent.scheduler.v1.SchedulerService.SetRetention:input_type -> freeagent.scheduler.v1.SetRetentionRequest
-	23, // 23: freeagent.scheduler.v1.SchedulerService.PlanRetention:input_type -> freeagent.scheduler.v1.PlanRetentionRequest
-	24, // 24: freeagent.scheduler.v1.SchedulerService.PinBuild:input_type -> freeagent.scheduler.v1.PinBuildRequest
-	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
-	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
-	27, // 27: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
-	28, // 28: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
-	29, // 29: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
-	30, // 30: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
-	31, // 31: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
-	32, // 32: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
-	33, // 33: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
-	34, // 34: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
-	35, // 35: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
-	36, // 36: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
-	37, // 37: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
-	38, // 38: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
-	39, // 39: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
-	40, // 40: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
-	41, // 41: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
-	42, // 42: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
-	43, // 43: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
-	44, // 44: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
-	45, // 45: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
-	46, // 46: freeagent.scheduler.v1.SchedulerService.ImportBuilds:output_type -> freeagent.scheduler.v1.ImportBuildsResponse
-	47, // 47: freeagent.scheduler.v1.SchedulerService.ImportWorkers:output_type -> freeagent.scheduler.v1.ImportWorkersResponse
-	48, // 48: freeagent.scheduler.v1.SchedulerService.ExportBuilds:output_type -> freeagent.scheduler.v1.ExportBuildsResponse
-	49, // 49: freeagent.scheduler.v1.SchedulerService.ExportWorkers:output_type -> freeagent.scheduler.v1.ExportWorkersResponse
-	50, // 50: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
-	51, // 51: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
-	52, // 52: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
-	53, // 53: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
-	54, // 54: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
-	55, // 55: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
-	56, // 56: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
-	57, // 57: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
-	29, // [29:58] is the sub-list for method output_type
-	0,  // [0:29] is the sub-list for method input_type
+	17, // 17: freeagent.scheduler.v1.SchedulerService.GetRetention:input_type -> freeagent.scheduler.v1.GetRetentionRequest
+	18, // 18: freeagent.scheduler.v1.SchedulerService.SetRetention:input_type -> freeagent.scheduler.v1.SetRetentionRequest
+	19, // 19: freeagent.scheduler.v1.SchedulerService.PlanRetention:input_type -> freeagent.scheduler.v1.PlanRetentionRequest
+	20, // 20: freeagent.scheduler.v1.SchedulerService.PinBuild:input_type -> freeagent.scheduler.v1.PinBuildRequest
+	21, // 21: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
+	22, // 22: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
+	23, // 23: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
+	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
+	25, // 25: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
+	26, // 26: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
+	27, // 27: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
+	28, // 28: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
+	29, // 29: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
+	30, // 30: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
+	31, // 31: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
+	32, // 32: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
+	33, // 33: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
+	34, // 34: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
+	35, // 35: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
+	36, // 36: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
+	37, // 37: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
+	38, // 38: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
+	39, // 39: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
+	40, // 40: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
+	41, // 41: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
+	42, // 42: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
+	43, // 43: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
+	44, // 44: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
+	45, // 45: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
+	46, // 46: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
+	47, // 47: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
+	48, // 48: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
+	49, // 49: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
+	25, // [25:50] is the sub-list for method output_type
+	0,  // [0:25] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -194,7 +174,6 @@ func file_freeagent_scheduler_v1_service_proto_init() {
 	if File_freeagent_scheduler_v1_service_proto != nil {
 		return
 	}
-	file_freeagent_scheduler_v1_import_proto_init()
 	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_init()
 	type x struct{}

@@ -171,42 +171,6 @@ func (c SchedulerServiceClient) ListRules(ctx context.Context, req *ListRulesReq
 	return resp, nil
 }
 
-// ImportBuilds stores builds of another controller.
-func (c SchedulerServiceClient) ImportBuilds(ctx context.Context, req *ImportBuildsRequest) (*ImportBuildsResponse, error) {
-	resp := new(ImportBuildsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "import_builds"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ImportWorkers stores workers of another controller.
-func (c SchedulerServiceClient) ImportWorkers(ctx context.Context, req *ImportWorkersRequest) (*ImportWorkersResponse, error) {
-	resp := new(ImportWorkersResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "import_workers"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportBuilds returns a page of all builds, the oldest first.
-func (c SchedulerServiceClient) ExportBuilds(ctx context.Context, req *ExportBuildsRequest) (*ExportBuildsResponse, error) {
-	resp := new(ExportBuildsResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "export_builds"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// ExportWorkers returns a page of all workers.
-func (c SchedulerServiceClient) ExportWorkers(ctx context.Context, req *ExportWorkersRequest) (*ExportWorkersResponse, error) {
-	resp := new(ExportWorkersResponse)
-	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "export_workers"}, req, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
 // GetRetention returns the retention policies and how far the sweeper is.
 func (c SchedulerServiceClient) GetRetention(ctx context.Context, req *GetRetentionRequest) (*GetRetentionResponse, error) {
 	resp := new(GetRetentionResponse)
@@ -279,14 +243,6 @@ type SchedulerServiceServer interface {
 	SetPoolRule(ctx context.Context, req *SetPoolRuleRequest) (*SetPoolRuleResponse, error)
 	// ListRules returns every weight and limit that is set.
 	ListRules(ctx context.Context, req *ListRulesRequest) (*ListRulesResponse, error)
-	// ImportBuilds stores builds of another controller.
-	ImportBuilds(ctx context.Context, req *ImportBuildsRequest) (*ImportBuildsResponse, error)
-	// ImportWorkers stores workers of another controller.
-	ImportWorkers(ctx context.Context, req *ImportWorkersRequest) (*ImportWorkersResponse, error)
-	// ExportBuilds returns a page of all builds, the oldest first.
-	ExportBuilds(ctx context.Context, req *ExportBuildsRequest) (*ExportBuildsResponse, error)
-	// ExportWorkers returns a page of all workers.
-	ExportWorkers(ctx context.Context, req *ExportWorkersRequest) (*ExportWorkersResponse, error)
 	// GetRetention returns the retention policies and how far the sweeper is.
 	GetRetention(ctx context.Context, req *GetRetentionRequest) (*GetRetentionResponse, error)
 	// SetRetention replaces the policy of a project or of the farm.
@@ -418,34 +374,6 @@ func RegisterSchedulerServiceServer(r natsrpc.Registrar, s SchedulerServiceServe
 				return nil, err
 			}
 			return s.ListRules(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "scheduler", Name: "import_builds"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportBuildsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportBuilds(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "scheduler", Name: "import_workers"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ImportWorkersRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ImportWorkers(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "scheduler", Name: "export_builds"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportBuildsRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportBuilds(ctx, req)
-		}),
-		r.Handle(natsrpc.Method{Service: "scheduler", Name: "export_workers"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
-			req := new(ExportWorkersRequest)
-			if err := decode(req); err != nil {
-				return nil, err
-			}
-			return s.ExportWorkers(ctx, req)
 		}),
 		r.Handle(natsrpc.Method{Service: "scheduler", Name: "get_retention"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
 			req := new(GetRetentionRequest)

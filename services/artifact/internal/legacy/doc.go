@@ -1,2 +1,2 @@
-// Package legacy answers what the import of the former controller's data asks. It can be removed as one folder, with its two requests.
+// Package legacy stores files and logs of the legacy controller's builds. Only files named legacy.go use it.
 package legacy

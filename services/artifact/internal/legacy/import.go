@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Requests answers what an import asks.
+// Requests answers the requests of an import.
 type Requests struct {
 	Catalog *catalog.Catalog
 	Logs    *store.Logs
@@ -22,8 +22,8 @@ type Requests struct {
 // maxTakeOver bounds the files of one request, so that its answer fits into one message.
 const maxTakeOver = 500
 
-// TakeOver returns the objects of those files of another controller's builds that are stored, and grants to send the others. A repeat
-// returns new grants for files whose bytes have not arrived; what gets no bytes expires.
+// TakeOver returns the objects of those files of the legacy controller's builds that are stored, and grants to upload the others. A
+// repeat returns new grants for files whose bytes have not arrived; an object that gets no bytes expires.
 func (r Requests) TakeOver(ctx context.Context, req *artifactv1.TakeOverRequest) (*artifactv1.TakeOverResponse, error) {
 	if len(req.GetFiles()) > maxTakeOver {
 		return nil, httpx.Refuse(build.ErrInvalid, "%d files in one request, at most %d are allowed", len(req.GetFiles()), maxTakeOver)
@@ -106,7 +106,7 @@ func (r Requests) findLog(ctx context.Context, f *artifactv1.File) (o store.Obje
 	return o, false, err
 }
 
-// grantFile allows exactly these bytes, without inspection or limit: the other controller accepted them.
+// grantFile allows exactly these bytes, without inspection or limit: the legacy controller accepted them.
 func (r Requests) grantFile(o store.Object, f *artifactv1.File) (*artifactv1.Grant, error) {
 	return r.Grants.Sign(o, ticket.Ticket{Op: ticket.Put, MaxBytes: f.GetSize(), Size: f.GetSize(), SHA256: f.GetSha256(), AsIs: true})
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,6 +76,8 @@ type Guard struct {
 	store    *store.AccessStore
 	tokenKey []byte
 	keys     keyCache
+	// legacyToken reports whether the legacy controller issued the token for the build; nil: it issued none.
+	legacyToken func(ctx context.Context, buildID, token string) (bool, error)
 }
 
 // New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same
@@ -83,21 +86,30 @@ func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
 	return &Guard{Responder: p, store: st, tokenKey: tokenKey, keys: newKeyCache()}
 }
 
-// checkToken answers the request itself if the token is not the build's: ours, or the one that
-// another controller gave.
+// AcceptLegacyTokens makes the guard accept the build tokens that issued reports as the legacy controller's. Call it before the guard
+// is used.
+func (g *Guard) AcceptLegacyTokens(issued func(ctx context.Context, buildID, token string) (bool, error)) {
+	g.legacyToken = issued
+}
+
+// checkToken reports whether the token is the build's, issued here or by the legacy controller. If it is not, it answers the request.
 func (g *Guard) checkToken(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, token string) bool {
 	id := chi.URLParam(r, "id")
 	if g.ValidToken(id, token) {
 		return true
 	}
-	former, err := g.store.FormerToken(r.Context(), id, token)
-	switch {
-	case err != nil:
-		g.Fail(w, r, d, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
-	case !former:
+	legacy := false
+	if g.legacyToken != nil {
+		var err error
+		if legacy, err = g.legacyToken(r.Context(), id, token); err != nil {
+			g.Fail(w, r, d, fmt.Errorf("%w: %w", build.ErrUnavailable, err))
+			return false
+		}
+	}
+	if !legacy {
 		d.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgWrongToken)
 	}
-	return err == nil && former
+	return legacy
 }
 
 // checkKey answers the request itself if the key does not let it on.

@@ -35,6 +35,8 @@ type Farm struct {
 	Scheduler schedulerv1.SchedulerServiceClient
 	Artifact  artifactv1.ArtifactServiceClient
 	Monitor   monitorv1.MonitorServiceClient
+	// Caller sends the requests of other clients.
+	Caller rpc.Client
 
 	cfg    Config
 	leases *lru.Cache[string, lease]
@@ -54,7 +56,7 @@ func New(cfg Config) (*Farm, error) {
 	c := rpc.Client{Conn: cfg.Conn, Timeout: timeout}
 	return &Farm{
 		Scheduler: schedulerv1.NewSchedulerServiceClient(c), Artifact: artifactv1.NewArtifactServiceClient(c),
-		Monitor: monitorv1.NewMonitorServiceClient(c), cfg: cfg, leases: leases, beats: beats,
+		Monitor: monitorv1.NewMonitorServiceClient(c), Caller: c, cfg: cfg, leases: leases, beats: beats,
 	}, nil
 }
 

@@ -3,35 +3,39 @@ package legacy
 import (
 	"net/http"
 
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	monitorv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
-	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 )
 
-// API has the handlers of import and export. All of its fields are needed.
-type API struct {
+// Deps are what an API works with. All are required.
+type Deps struct {
 	httpapi.Responder
 
-	Farm  *farm.Farm
-	Store *store.AccessStore
-	// Token returns the access token of a build.
+	Farm   *farm.Farm
+	Tokens Tokens
+	// Token returns the access token that this server issues for a build.
 	Token func(buildID string) string
 	// Download sends an object to the client.
 	Download func(w http.ResponseWriter, r *http.Request, objectID string)
 }
 
-// Imports are the handlers of POST /import/<name>, by name.
-func (a *API) Imports() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		"workers": handleImport(a, a.importWorkers), "files": handleImport(a, a.importFiles), "builds": handleImport(a, a.importBuilds),
-		"snapshots": handleImport(a, a.importSnapshots), "reports": handleImport(a, a.importReports),
-	}
+// API has the handlers of import and export. Make it with New.
+type API struct {
+	Deps
+
+	scheduler schedulerv1.SchedulerLegacyServiceClient
+	artifact  artifactv1.ArtifactLegacyServiceClient
+	monitor   monitorv1.MonitorLegacyServiceClient
 }
 
-// Exports are the handlers of GET /export/<name>, by name.
-func (a *API) Exports() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		"workers": handleExport(a, a.exportWorkers), "builds": handleExport(a, a.exportBuilds),
-		"snapshots": handleExport(a, a.exportSnapshots), "reports": handleExport(a, a.exportReports),
+// New returns the API.
+func New(d Deps) *API {
+	c := d.Farm.Caller
+	return &API{
+		Deps: d, scheduler: schedulerv1.NewSchedulerLegacyServiceClient(c), artifact: artifactv1.NewArtifactLegacyServiceClient(c),
+		monitor: monitorv1.NewMonitorLegacyServiceClient(c),
 	}
 }

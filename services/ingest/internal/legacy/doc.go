@@ -1,3 +1,3 @@
-// Package legacy imports what the former TypeScript controller had, and exports it again. Nothing
-// else depends on it, so it can be removed with its operations once nobody migrates any more.
+// Package legacy imports the data of the former TypeScript controller through API v2, and exports it again. Only files named legacy.go
+// use it.
 package legacy

@@ -17,8 +17,11 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// handleExport answers a page.
-func handleExport[Resp any](a *API, page func(context.Context, string) (Resp, error)) http.HandlerFunc {
+// exporter returns the page that follows a cursor.
+type exporter[Resp any] func(ctx context.Context, after string) (Resp, error)
+
+// handleExport answers with a page.
+func handleExport[Resp any](a *API, page exporter[Resp]) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		resp, err := page(r.Context(), r.URL.Query().Get("after"))
 		if err != nil {
@@ -35,7 +38,7 @@ func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.Exporte
 	if after != "" && err != nil {
 		return legacyapi.ExportedBuilds{}, httpx.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
-	resp, err := a.Farm.Scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
+	resp, err := a.scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
 		return legacyapi.ExportedBuilds{}, err
 	}
@@ -49,8 +52,8 @@ func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.Exporte
 	return page, nil
 }
 
-// exportedBuild puts a build into API v1's words. Of one that has not ended here, what workers had
-// of it is not told: the former controller begins it anew.
+// exportedBuild returns a build in the terms of API v1. It leaves out the attempts of a build that has not ended here: the legacy
+// controller starts it anew.
 func (a *API) exportedBuild(r *schedulerv1.GetResponse) legacyapi.ExportedBuild {
 	b := r.GetBuild()
 	e := legacyapi.ExportedBuild{
@@ -74,7 +77,7 @@ func (a *API) exportedBuild(r *schedulerv1.GetResponse) legacyapi.ExportedBuild 
 }
 
 func (a *API) exportWorkers(ctx context.Context, after string) (legacyapi.ExportedWorkers, error) {
-	resp, err := a.Farm.Scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
+	resp, err := a.scheduler.ExportWorkers(ctx, &schedulerv1.ExportWorkersRequest{AfterId: after})
 	if err != nil {
 		return legacyapi.ExportedWorkers{}, err
 	}
@@ -93,7 +96,7 @@ func (a *API) exportWorkers(ctx context.Context, after string) (legacyapi.Export
 }
 
 func (a *API) exportSnapshots(ctx context.Context, after string) (legacyapi.ExportedSnapshots, error) {
-	resp, err := a.Farm.Monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
+	resp, err := a.monitor.ExportSnapshots(ctx, &monitorv1.ExportSnapshotsRequest{Cursor: after})
 	if err != nil {
 		return legacyapi.ExportedSnapshots{}, err
 	}
@@ -107,7 +110,7 @@ func (a *API) exportSnapshots(ctx context.Context, after string) (legacyapi.Expo
 }
 
 func (a *API) exportReports(ctx context.Context, after string) (legacyapi.ExportedReports, error) {
-	resp, err := a.Farm.Monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
+	resp, err := a.monitor.ExportReports(ctx, &monitorv1.ExportReportsRequest{AfterId: after})
 	if err != nil {
 		return legacyapi.ExportedReports{}, err
 	}
@@ -121,9 +124,9 @@ func (a *API) exportReports(ctx context.Context, after string) (legacyapi.Export
 	return page, nil
 }
 
-// ExportFile sends any file of a build to the administrator, certs too: who may give them to a
-// worker may have them. It is noted.
-func (a *API) ExportFile(w http.ResponseWriter, r *http.Request) {
+// exportFile sends a file of a build to an administrator and logs it. Certificates are sent too: whoever may add a worker could get them
+// anyway.
+func (a *API) exportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	a.Log.InfoContext(r.Context(), "file exported", "object_id", id)
 	w.Header().Set("Cache-Control", "no-store")

@@ -20,18 +20,20 @@ import (
 )
 
 const (
-	// maxFormerFiles and maxFormerBuilds bound a batch: each build has four files at most, and the
-	// artifact service takes 500.
-	maxFormerFiles  = 400
-	maxFormerBuilds = 100
-	// formerAttempt is the one that the former controller had.
-	formerAttempt = 1
+	// maxFiles and maxBuilds bound a batch: a build has at most four files, and the artifact service accepts 500 a request.
+	maxFiles  = 400
+	maxBuilds = 100
+	// legacyAttempt is the number of the attempt that the legacy controller made.
+	legacyAttempt = 1
 	// recordsAtOnce is how many logs of a batch are recorded side by side.
 	recordsAtOnce = 8
 )
 
-// handleImport reads a batch, has it done and answers.
-func handleImport[Req, Resp any](a *API, do func(context.Context, *Req) (Resp, error)) http.HandlerFunc {
+// importer imports one batch.
+type importer[Req, Resp any] func(context.Context, *Req) (Resp, error)
+
+// handleImport reads a batch, imports it and answers.
+func handleImport[Req, Resp any](a *API, do importer[Req, Resp]) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		err := httpapi.ReadJSON(w, r, &req)
@@ -48,24 +50,23 @@ func handleImport[Req, Resp any](a *API, do func(context.Context, *Req) (Resp, e
 	}
 }
 
-// formerKind says what a file of a build is called in the artifact service, and whose attempt it is
-// of; kind 0 is none.
-func formerKind(name string) (kind artifactv1.Kind, attempt int32) {
+// kindOf returns the artifact service's kind and attempt of a file; kind 0 if the name is unknown.
+func kindOf(name string) (kind artifactv1.Kind, attempt int32) {
 	switch name {
 	case "source":
 		return artifactv1.Kind_KIND_SOURCE, 0
 	case "certs":
 		return artifactv1.Kind_KIND_CERTS, 0
 	case "result":
-		return artifactv1.Kind_KIND_RESULT, formerAttempt
+		return artifactv1.Kind_KIND_RESULT, legacyAttempt
 	case "log":
 		return artifactv1.Kind_KIND_LOG, 0
 	}
 	return artifactv1.Kind_KIND_UNSPECIFIED, 0
 }
 
-func formerFile(f legacyapi.File) (*artifactv1.File, error) {
-	kind, attempt := formerKind(f.Kind)
+func fileOf(f legacyapi.File) (*artifactv1.File, error) {
+	kind, attempt := kindOf(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
 		return nil, httpx.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
 	}
@@ -75,13 +76,13 @@ func formerFile(f legacyapi.File) (*artifactv1.File, error) {
 }
 
 func (a *API) importFiles(ctx context.Context, req *legacyapi.Files) (legacyapi.Places, error) {
-	if len(req.Files) > maxFormerFiles {
-		return legacyapi.Places{}, httpx.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFormerFiles)
+	if len(req.Files) > maxFiles {
+		return legacyapi.Places{}, httpx.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
 		var err error
-		if files[i], err = formerFile(f); err != nil {
+		if files[i], err = fileOf(f); err != nil {
 			return legacyapi.Places{}, err
 		}
 	}
@@ -106,36 +107,36 @@ func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check boo
 	if len(files) == 0 {
 		return nil, nil
 	}
-	resp, err := a.Farm.Artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
+	resp, err := a.artifact.TakeOver(ctx, &artifactv1.TakeOverRequest{Files: files, Check: check})
 	return resp.GetPlaces(), err
 }
 
-// importBuilds takes builds over whose files are here: files are kept and tokens known before a
-// build is, so that a build that is here is here whole.
+// importBuilds imports builds whose files are stored. It marks the files as in use and stores the tokens before the builds, so that a
+// build is complete once it exists.
 func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyapi.FoundAll, error) {
-	if len(req.Builds) > maxFormerBuilds {
-		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxFormerBuilds)
+	if len(req.Builds) > maxBuilds {
+		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxBuilds)
 	}
-	batch, err := newFormerBatch(req.Builds)
+	b, err := newBatch(req.Builds)
 	if err != nil {
 		return legacyapi.FoundAll{}, err
 	}
-	if err := a.resolve(ctx, batch, req.Check); err != nil {
+	if err := a.resolve(ctx, b, req.Check); err != nil {
 		return legacyapi.FoundAll{}, err
 	}
-	if ids := batch.objects(); !req.Check && len(ids) > 0 {
+	if ids := b.objects(); !req.Check && len(ids) > 0 {
 		if _, err := a.Farm.Artifact.Keep(ctx, &artifactv1.KeepRequest{ObjectIds: ids}); err != nil {
 			return legacyapi.FoundAll{}, err
 		}
 	}
-	if err := a.recordLogs(ctx, batch, req.Check); err != nil {
+	if err := a.recordLogs(ctx, b, req.Check); err != nil {
 		return legacyapi.FoundAll{}, err
 	}
-	fresh, err := a.Store.PutFormerTokens(ctx, batch.tokens, req.Check)
+	fresh, err := a.Tokens.Put(ctx, b.tokens, req.Check)
 	if err != nil {
 		return legacyapi.FoundAll{}, err
 	}
-	resp, err := a.Farm.Scheduler.ImportBuilds(ctx, batch.request(req.Check))
+	resp, err := a.scheduler.ImportBuilds(ctx, b.request(req.Check))
 	if err != nil {
 		return legacyapi.FoundAll{}, err
 	}
@@ -160,8 +161,8 @@ func foundAll(found []*schedulerv1.Found) legacyapi.FoundAll {
 	return all
 }
 
-// formerBatch is a batch of builds in the making.
-type formerBatch struct {
+// batch is a batch of builds in the making.
+type batch struct {
 	builds []*schedulerv1.Build
 	logs   []*eventsv1.LogChunk
 	// archives are the logs of builds that ended.
@@ -175,8 +176,8 @@ type formerBatch struct {
 
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func newFormerBatch(builds []legacyapi.Build) (*formerBatch, error) {
-	b := &formerBatch{tokens: map[string]string{}}
+func newBatch(builds []legacyapi.Build) (*batch, error) {
+	b := &batch{tokens: map[string]string{}}
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
 			if !hexSHA256.MatchString(f.TokenSHA256) {
@@ -184,7 +185,7 @@ func newFormerBatch(builds []legacyapi.Build) (*formerBatch, error) {
 			}
 			b.tokens[f.ID] = f.TokenSHA256
 		}
-		v := formerBuild(f)
+		v := buildOf(f)
 		b.builds = append(b.builds, v)
 		b.name("source", f, f.Source, f.SourceSize, func(r *eventsv1.ObjectRef) { v.Source = r })
 		b.name("certs", f, f.Certs, f.CertsSize, func(r *eventsv1.ObjectRef) { v.Certs = r })
@@ -194,17 +195,17 @@ func newFormerBatch(builds []legacyapi.Build) (*formerBatch, error) {
 			b.archives = append(b.archives, &artifactv1.RecordLogRequest{BuildId: f.ID, ObjectId: r.GetObjectId()})
 		})
 		if len(f.Log) > 0 {
-			b.logs = append(b.logs, formerLog(f))
+			b.logs = append(b.logs, logOf(f))
 		}
 	}
 	return b, nil
 }
 
-func (b *formerBatch) name(word string, f legacyapi.Build, sum string, size int64, set func(*eventsv1.ObjectRef)) {
+func (b *batch) name(word string, f legacyapi.Build, sum string, size int64, set func(*eventsv1.ObjectRef)) {
 	if sum == "" {
 		return
 	}
-	kind, attempt := formerKind(word)
+	kind, attempt := kindOf(word)
 	file := &artifactv1.File{BuildId: f.ID, Kind: kind, Attempt: attempt, Size: size, Sha256: sum}
 	if kind == artifactv1.Kind_KIND_LOG {
 		file.Lines = f.LogLines
@@ -213,9 +214,8 @@ func (b *formerBatch) name(word string, f legacyapi.Build, sum string, size int6
 	b.set = append(b.set, set)
 }
 
-// formerBuild puts it into the scheduler's words. The former controller called a cancelled build
-// failed, with this message.
-func formerBuild(f legacyapi.Build) *schedulerv1.Build {
+// buildOf returns the build in the terms of the scheduler. The legacy controller called a cancelled build failed, with this message.
+func buildOf(f legacyapi.Build) *schedulerv1.Build {
 	state := f.Status
 	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {
 		state = string(build.Cancelled)
@@ -226,8 +226,8 @@ func formerBuild(f legacyapi.Build) *schedulerv1.Build {
 	}
 }
 
-func formerLog(f legacyapi.Build) *eventsv1.LogChunk {
-	c := &eventsv1.LogChunk{BuildId: f.ID, Attempt: formerAttempt}
+func logOf(f legacyapi.Build) *eventsv1.LogChunk {
+	c := &eventsv1.LogChunk{BuildId: f.ID, Attempt: legacyAttempt}
 	for _, l := range f.Log {
 		c.Lines = append(c.Lines, &eventsv1.LogLine{AtMs: l.At, Level: l.Level, Text: l.Message})
 	}
@@ -235,7 +235,7 @@ func formerLog(f legacyapi.Build) *eventsv1.LogChunk {
 }
 
 // resolve finds the objects that the builds name.
-func (a *API) resolve(ctx context.Context, b *formerBatch, check bool) error {
+func (a *API) resolve(ctx context.Context, b *batch, check bool) error {
 	places, err := a.askPlaces(ctx, b.files, true)
 	if err != nil {
 		return err
@@ -262,26 +262,26 @@ func (a *API) resolve(ctx context.Context, b *formerBatch, check bool) error {
 
 func kindName(k artifactv1.Kind) string {
 	for _, name := range []string{"source", "certs", "result", "log"} {
-		if kind, _ := formerKind(name); kind == k {
+		if kind, _ := kindOf(name); kind == k {
 			return name
 		}
 	}
 	return "file"
 }
 
-func (b *formerBatch) objects() (ids []string) {
+func (b *batch) objects() (ids []string) {
 	for _, r := range b.refs {
 		ids = append(ids, r.GetObjectId())
 	}
 	return ids
 }
 
-func (b *formerBatch) request(check bool) *schedulerv1.ImportBuildsRequest {
+func (b *batch) request(check bool) *schedulerv1.ImportBuildsRequest {
 	return &schedulerv1.ImportBuildsRequest{Builds: b.builds, Logs: b.logs, Check: check}
 }
 
 // recordLogs makes archives the logs of their builds.
-func (a *API) recordLogs(ctx context.Context, b *formerBatch, check bool) error {
+func (a *API) recordLogs(ctx context.Context, b *batch, check bool) error {
 	if check {
 		return nil
 	}
@@ -289,7 +289,7 @@ func (a *API) recordLogs(ctx context.Context, b *formerBatch, check bool) error 
 	group.SetLimit(recordsAtOnce)
 	for _, archive := range b.archives {
 		group.Go(func() error {
-			if _, err := a.Farm.Artifact.RecordLog(ctx, archive); err != nil {
+			if _, err := a.artifact.RecordLog(ctx, archive); err != nil {
 				return fmt.Errorf("log of build %s: %w", archive.GetBuildId(), err)
 			}
 			return nil
@@ -306,7 +306,7 @@ func (a *API) importWorkers(ctx context.Context, req *legacyapi.Workers) (legacy
 			RegisteredAtMs: w.RegisteredAt, SeenAtMs: w.SeenAt,
 		})
 	}
-	resp, err := a.Farm.Scheduler.ImportWorkers(ctx, ask)
+	resp, err := a.scheduler.ImportWorkers(ctx, ask)
 	if err != nil {
 		return legacyapi.FoundAll{}, err
 	}
@@ -320,7 +320,7 @@ func (a *API) importSnapshots(ctx context.Context, req *legacyapi.Snapshots) (le
 			Number: s.Number, BuildId: s.BuildID, AtMs: s.At, CpuPercent: s.CPUPercent, MemoryMb: s.MemoryMB,
 		})
 	}
-	return tally(a.Farm.Monitor.ImportSnapshots(ctx, ask))
+	return tally(a.monitor.ImportSnapshots(ctx, ask))
 }
 
 func (a *API) importReports(ctx context.Context, req *legacyapi.Reports) (legacyapi.Tally, error) {
@@ -330,7 +330,7 @@ func (a *API) importReports(ctx context.Context, req *legacyapi.Reports) (legacy
 			Id: r.ID, WorkerId: r.WorkerID, Status: r.Status, RunAtMs: r.RunAt, DurationMs: r.DurationMs, AutoFixed: r.AutoFixed, ChecksJson: r.Checks,
 		})
 	}
-	return tally(a.Farm.Monitor.ImportReports(ctx, ask))
+	return tally(a.monitor.ImportReports(ctx, ask))
 }
 
 // tallied is an answer of the monitor's with counts.

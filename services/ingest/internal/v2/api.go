@@ -46,6 +46,8 @@ type Deps struct {
 	Logs     logs.Sender
 	// BusURL returns the address of the bus for the worker that sent the request.
 	BusURL func(*http.Request) string
+	// More are operations of other packages.
+	More []Operation
 	// Stopping ends streams, which have no end of their own.
 	Stopping context.Context // the life of the gateway
 }

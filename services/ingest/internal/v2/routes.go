@@ -120,7 +120,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 // operations returns all operations of API v2.
 func (h *API) operations() []operation {
 	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
-		h.formerOperations())
+		h.moreOperations())
 }
 
 func (h *API) buildOperations() []operation {

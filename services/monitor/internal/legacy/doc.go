@@ -1,3 +1,2 @@
-// Package legacy imports and exports the samples and reports of the former controller. It can be removed as one folder, with its four
-// requests.
+// Package legacy imports and exports the samples and reports of the legacy controller. Only files named legacy.go use it.
 package legacy

@@ -19,7 +19,7 @@ type Reports struct{ base }
 // Add stores a diagnostic report and deletes the worker's oldest beyond 500.
 func (s *Reports) Add(ctx context.Context, r *monitorv1.Report) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		if err := insertReport(ctx, tx, r, false); err != nil {
+		if err := InsertReport(ctx, tx, r, false); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM reports WHERE worker_id = $1 AND id IN (
@@ -32,8 +32,8 @@ func (s *Reports) Add(ctx context.Context, r *monitorv1.Report) error {
 	return nil
 }
 
-// insertReport stores one; imported tells that it comes from another controller.
-func insertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, imported bool) error {
+// InsertReport adds a report. An imported one does not expire.
+func InsertReport(ctx context.Context, tx *database.Tx, r *monitorv1.Report, imported bool) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO reports (id, worker_id, status, run_at, duration_ms, auto_fixed, checks, former)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.GetId(), r.GetWorkerId(), r.GetStatus(), r.GetRunAtMs(), r.GetDurationMs(),
 		bit(r.GetAutoFixed()), string(r.GetChecksJson()), bit(imported))

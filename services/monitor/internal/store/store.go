@@ -24,7 +24,6 @@ type Store struct {
 	Samples  *Samples
 	Reports  *Reports
 	Stats    *Stats
-	Legacy   *Legacy
 }
 
 // New migrates the monitor's schema in db and returns its store.
@@ -39,7 +38,6 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	b := base{db}
 	return &Store{
 		base: b, Leases: &Leases{b}, Workers: &Workers{b}, Silences: &Silences{b}, Samples: &Samples{b}, Reports: &Reports{b}, Stats: &Stats{b},
-		Legacy: &Legacy{b},
 	}, nil
 }
 

@@ -149,7 +149,7 @@ func (f *legacyBuild) ended(workerName string, now time.Time) *store.Attempt {
 	case build.Cancelled:
 		a.Outcome = store.Cancelled
 	default:
-		a.Outcome, a.EndedAt, a.Error = store.HandedBack, now, "taken over from the former controller"
+		a.Outcome, a.EndedAt, a.Error = store.HandedBack, now, "imported from the legacy controller"
 	}
 	return a
 }
@@ -220,7 +220,7 @@ func (f *legacyBuild) announce(ctx context.Context, c *transition.Change, at tim
 	if err := c.Emit(ctx, bus.Submitted, transition.Submitted(f.Build)); err != nil {
 		return err
 	}
-	return c.Log(ctx, "info", "Taken over from the former controller, where it was "+string(f.was)+"; it is in the queue again")
+	return c.Log(ctx, "info", "Imported from the legacy controller, where it was "+string(f.was)+"; queued again")
 }
 
 // unlike says in what a build that is here is not the one that comes.
@@ -229,11 +229,11 @@ func (f *legacyBuild) unlike(have store.Build) string {
 	case have.Platform != f.Platform, !have.SubmittedAt.Equal(f.SubmittedAt):
 		return fmt.Sprintf("here it is for %s, submitted at %s", have.Platform, have.SubmittedAt.Format(time.RFC3339))
 	case !f.was.Final() && have.State.Final() && have.Attempt < firstHere:
-		return "here it has been taken over as " + string(have.State)
+		return "here it was imported as " + string(have.State)
 	case !f.was.Final():
 		return "" // ours since then, whatever has become of it
 	case have.State != f.State, have.Attempt >= firstHere:
-		return fmt.Sprintf("there it is %s; here it was taken over unfinished and is %s", f.was, have.State)
+		return fmt.Sprintf("there it is %s; here it was imported unfinished and is %s", f.was, have.State)
 	case !have.FinishedAt.Equal(f.FinishedAt), have.Error != f.Error, have.WorkerID != f.WorkerID:
 		return "it ended otherwise there: time, worker or error message differ"
 	}

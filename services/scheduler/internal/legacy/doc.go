@@ -1,5 +1,5 @@
-// Package legacy imports builds and workers of the legacy TypeScript controller, and exports them for the way back. It can be deleted as
-// a folder: only the scheduler's wiring names it.
+// Package legacy imports builds and workers of the legacy TypeScript controller, and exports them for the way back. Only files
+// named legacy.go use it.
 //
 // A build that has ended keeps its end. One that was waiting or running goes to the queue again as attempt 2; what its worker did there
 // is attempt 1. Each request is one transaction and may be repeated.

@@ -129,20 +129,6 @@ func (s *Store) Trace(ctx context.Context, id string) (Trace, error) {
 	return t, nil
 }
 
-// HasTrace says which of some builds have expired.
-func (s *Store) HasTrace(ctx context.Context, ids []string) (map[string]bool, error) {
-	expired := map[string]bool{}
-	if len(ids) == 0 {
-		return expired, nil
-	}
-	marks, args := list(ids)
-	all, err := s.traces(ctx, `WHERE id IN (`+marks+`)`, args...)
-	for _, t := range all {
-		expired[t.ID] = true
-	}
-	return expired, err
-}
-
 func scanTrace(row interface{ Scan(...any) error }) (t Trace, err error) {
 	var at [4]int64
 	err = row.Scan(&t.ID, &t.Seq, &t.Project, &t.Platform, &t.State, &t.WorkerID, &at[0], &at[1], &at[2], &at[3], &t.Rule, &t.Policy, &t.Bytes)
@@ -186,15 +172,6 @@ func (s *Store) Cleaned(ctx context.Context, ids []string, now time.Time) error 
 	return s.tx(ctx, "note clean builds", func(tx *database.Tx) error {
 		marks, args := list(ids, store.Millis(now))
 		_, err := tx.ExecContext(ctx, `UPDATE expired_builds SET cleaned_at = $1 WHERE cleaned_at = 0 AND id IN (`+marks+`)`, args...)
-		return err
-	})
-}
-
-// MarkUncleaned undoes Cleaned: other services were given parts of these builds again.
-func (s *Store) MarkUncleaned(ctx context.Context, ids []string) error {
-	return s.tx(ctx, "mark builds uncleaned", func(tx *database.Tx) error {
-		marks, args := list(ids)
-		_, err := tx.ExecContext(ctx, `UPDATE expired_builds SET cleaned_at = 0 WHERE id IN (`+marks+`)`, args...)
 		return err
 	})
 }

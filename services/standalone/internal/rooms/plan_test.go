@@ -10,10 +10,10 @@ func plans() map[string]plan {
 			"webhook": {"httpapi", "store"},
 			"objects": {"farm", "httpapi"},
 			"auth":    {"httpapi", "pages", "store"},
-			"legacy":  {"farm", "httpapi", "store"},
+			"legacy":  {"farm", "httpapi", "openapi", "v2"},
 			"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
 			"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
-			"v2":      {"auth", "farm", "httpapi", "legacy", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
+			"v2":      {"auth", "farm", "httpapi", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
 			"command": {"."},
 		},
 		"services/scheduler": {

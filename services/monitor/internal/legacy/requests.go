@@ -10,6 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/reports"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
 const (
@@ -21,31 +22,34 @@ const (
 	exportBytes   = 512 << 10
 )
 
-// Legacy answers requests of imports and exports.
-type Legacy struct{ store *store.Legacy }
+// Service answers the requests of import and export. Make it with New; it is safe for concurrent use.
+type Service struct {
+	db      *database.DB
+	reports *store.Reports
+}
 
-// New returns legacy requests over a store.
-func New(s *store.Legacy) *Legacy { return &Legacy{s} }
+// New returns a service over the monitor's database and its table of reports.
+func New(db *database.DB, r *store.Reports) *Service { return &Service{db: db, reports: r} }
 
-// ImportSnapshots adds samples of CPU and memory of another controller. A repeat changes nothing.
-func (l *Legacy) ImportSnapshots(ctx context.Context, r *monitorv1.ImportSnapshotsRequest) (*monitorv1.ImportSnapshotsResponse, error) {
+// ImportSnapshots adds samples of CPU and memory of the legacy controller. A repeat changes nothing.
+func (s *Service) ImportSnapshots(ctx context.Context, r *monitorv1.ImportSnapshotsRequest) (*monitorv1.ImportSnapshotsResponse, error) {
 	if len(r.GetSnapshots()) > maxSnapshots {
 		return nil, fmt.Errorf("%w: %d snapshots, at most %d in one request", build.ErrInvalid, len(r.GetSnapshots()), maxSnapshots)
 	}
-	for _, s := range r.GetSnapshots() {
-		if !build.ValidID(s.GetBuildId()) || s.GetNumber() <= 0 {
-			return nil, fmt.Errorf("%w: snapshot %d of build %.80q", build.ErrInvalid, s.GetNumber(), s.GetBuildId())
+	for _, one := range r.GetSnapshots() {
+		if !build.ValidID(one.GetBuildId()) || one.GetNumber() <= 0 {
+			return nil, fmt.Errorf("%w: snapshot %d of build %.80q", build.ErrInvalid, one.GetNumber(), one.GetBuildId())
 		}
 	}
-	t, err := l.store.ImportSnapshots(ctx, r.GetSnapshots(), r.GetCheck())
+	t, err := s.importSnapshots(ctx, r.GetSnapshots(), r.GetCheck())
 	if err != nil {
 		return nil, err
 	}
-	return &monitorv1.ImportSnapshotsResponse{Added: t.Added, Present: t.Present, Differ: t.Differ}, nil
+	return &monitorv1.ImportSnapshotsResponse{Added: t.added, Present: t.present, Differ: t.differ}, nil
 }
 
 // ImportReports adds diagnostic reports with their ids and times. A repeat changes nothing.
-func (l *Legacy) ImportReports(ctx context.Context, r *monitorv1.ImportReportsRequest) (*monitorv1.ImportReportsResponse, error) {
+func (s *Service) ImportReports(ctx context.Context, r *monitorv1.ImportReportsRequest) (*monitorv1.ImportReportsResponse, error) {
 	if len(r.GetReports()) > maxReports {
 		return nil, fmt.Errorf("%w: %d reports, at most %d in one request", build.ErrInvalid, len(r.GetReports()), maxReports)
 	}
@@ -57,16 +61,16 @@ func (l *Legacy) ImportReports(ctx context.Context, r *monitorv1.ImportReportsRe
 			return nil, fmt.Errorf("report %s: %w", one.GetId(), err)
 		}
 	}
-	t, err := l.store.ImportReports(ctx, r.GetReports(), r.GetCheck())
+	t, err := s.importReports(ctx, r.GetReports(), r.GetCheck())
 	if err != nil {
 		return nil, err
 	}
-	return &monitorv1.ImportReportsResponse{Added: t.Added, Present: t.Present, Differ: t.Differ}, nil
+	return &monitorv1.ImportReportsResponse{Added: t.added, Present: t.present, Differ: t.differ}, nil
 }
 
 // ExportSnapshots returns imported samples and those measured here.
-func (l *Legacy) ExportSnapshots(ctx context.Context, r *monitorv1.ExportSnapshotsRequest) (*monitorv1.ExportSnapshotsResponse, error) {
-	all, next, err := l.store.ExportSnapshots(ctx, r.GetCursor())
+func (s *Service) ExportSnapshots(ctx context.Context, r *monitorv1.ExportSnapshotsRequest) (*monitorv1.ExportSnapshotsResponse, error) {
+	all, next, err := s.pageOfSnapshots(ctx, r.GetCursor())
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +78,8 @@ func (l *Legacy) ExportSnapshots(ctx context.Context, r *monitorv1.ExportSnapsho
 }
 
 // ExportReports returns reports of all workers by id.
-func (l *Legacy) ExportReports(ctx context.Context, r *monitorv1.ExportReportsRequest) (*monitorv1.ExportReportsResponse, error) {
-	all, err := l.store.ExportReports(ctx, r.GetAfterId(), exportReports)
+func (s *Service) ExportReports(ctx context.Context, r *monitorv1.ExportReportsRequest) (*monitorv1.ExportReportsResponse, error) {
+	all, err := s.reports.After(ctx, r.GetAfterId(), exportReports)
 	if err != nil {
 		return nil, err
 	}

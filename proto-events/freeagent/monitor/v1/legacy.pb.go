@@ -2,10 +2,10 @@
 // versions:
 // 	protoc-gen-go v1.36.12-devel
 // 	protoc        (unknown)
-// source: freeagent/monitor/v1/import.proto
+// source: freeagent/monitor/v1/legacy.proto
 
-// Requests that take over what another controller measured, and give it back. Each may be sent again. What was taken over is not
-// swept by age.
+// Requests that import samples and reports of the legacy controller, and export them. A repeat changes nothing. Imported data does not
+// expire by age.
 
 package monitorv1
 
@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Snapshot is a worker's CPU and memory at one moment, as the former controller kept it.
+// Snapshot is a worker's CPU and memory at one moment, as the legacy controller keeps it.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number there: a snapshot of the same build and number is the same.
@@ -39,7 +39,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[0]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -51,7 +51,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[0]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -64,7 +64,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{0}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Snapshot) GetNumber() int64 {
@@ -106,7 +106,7 @@ type ImportSnapshotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 5000.
 	Snapshots []*Snapshot `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
-	// Only count.
+	// Count, and change nothing.
 	Check         bool `protobuf:"varint,2,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -114,7 +114,7 @@ type ImportSnapshotsRequest struct {
 
 func (x *ImportSnapshotsRequest) Reset() {
 	*x = ImportSnapshotsRequest{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[1]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -126,7 +126,7 @@ func (x *ImportSnapshotsRequest) String() string {
 func (*ImportSnapshotsRequest) ProtoMessage() {}
 
 func (x *ImportSnapshotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[1]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -139,7 +139,7 @@ func (x *ImportSnapshotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSnapshotsRequest.ProtoReflect.Descriptor instead.
 func (*ImportSnapshotsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{1}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ImportSnapshotsRequest) GetSnapshots() []*Snapshot {
@@ -158,7 +158,7 @@ func (x *ImportSnapshotsRequest) GetCheck() bool {
 
 type ImportSnapshotsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were not there, were there and say the same, and were there and say something else.
+	// How many did not exist, existed and are the same, and existed and differ.
 	Added         int64 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
 	Present       int64 `protobuf:"varint,2,opt,name=present,proto3" json:"present,omitempty"`
 	Differ        int64 `protobuf:"varint,3,opt,name=differ,proto3" json:"differ,omitempty"`
@@ -168,7 +168,7 @@ type ImportSnapshotsResponse struct {
 
 func (x *ImportSnapshotsResponse) Reset() {
 	*x = ImportSnapshotsResponse{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[2]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +180,7 @@ func (x *ImportSnapshotsResponse) String() string {
 func (*ImportSnapshotsResponse) ProtoMessage() {}
 
 func (x *ImportSnapshotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[2]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +193,7 @@ func (x *ImportSnapshotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSnapshotsResponse.ProtoReflect.Descriptor instead.
 func (*ImportSnapshotsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{2}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ImportSnapshotsResponse) GetAdded() int64 {
@@ -217,7 +217,7 @@ func (x *ImportSnapshotsResponse) GetDiffer() int64 {
 	return 0
 }
 
-// ExportSnapshotsRequest reads what was taken over, then what was measured here since (its number is 0).
+// ExportSnapshotsRequest reads imported samples, then those measured here (their number is 0).
 type ExportSnapshotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next of an earlier answer; empty for the beginning.
@@ -228,7 +228,7 @@ type ExportSnapshotsRequest struct {
 
 func (x *ExportSnapshotsRequest) Reset() {
 	*x = ExportSnapshotsRequest{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[3]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +240,7 @@ func (x *ExportSnapshotsRequest) String() string {
 func (*ExportSnapshotsRequest) ProtoMessage() {}
 
 func (x *ExportSnapshotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[3]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +253,7 @@ func (x *ExportSnapshotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSnapshotsRequest.ProtoReflect.Descriptor instead.
 func (*ExportSnapshotsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ExportSnapshotsRequest) GetCursor() string {
@@ -274,7 +274,7 @@ type ExportSnapshotsResponse struct {
 
 func (x *ExportSnapshotsResponse) Reset() {
 	*x = ExportSnapshotsResponse{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[4]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +286,7 @@ func (x *ExportSnapshotsResponse) String() string {
 func (*ExportSnapshotsResponse) ProtoMessage() {}
 
 func (x *ExportSnapshotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[4]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +299,7 @@ func (x *ExportSnapshotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSnapshotsResponse.ProtoReflect.Descriptor instead.
 func (*ExportSnapshotsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ExportSnapshotsResponse) GetSnapshots() []*Snapshot {
@@ -327,7 +327,7 @@ type ImportReportsRequest struct {
 
 func (x *ImportReportsRequest) Reset() {
 	*x = ImportReportsRequest{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[5]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +339,7 @@ func (x *ImportReportsRequest) String() string {
 func (*ImportReportsRequest) ProtoMessage() {}
 
 func (x *ImportReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[5]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +352,7 @@ func (x *ImportReportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportReportsRequest.ProtoReflect.Descriptor instead.
 func (*ImportReportsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ImportReportsRequest) GetReports() []*Report {
@@ -380,7 +380,7 @@ type ImportReportsResponse struct {
 
 func (x *ImportReportsResponse) Reset() {
 	*x = ImportReportsResponse{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[6]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +392,7 @@ func (x *ImportReportsResponse) String() string {
 func (*ImportReportsResponse) ProtoMessage() {}
 
 func (x *ImportReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[6]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +405,7 @@ func (x *ImportReportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportReportsResponse.ProtoReflect.Descriptor instead.
 func (*ImportReportsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ImportReportsResponse) GetAdded() int64 {
@@ -439,7 +439,7 @@ type ExportReportsRequest struct {
 
 func (x *ExportReportsRequest) Reset() {
 	*x = ExportReportsRequest{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[7]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +451,7 @@ func (x *ExportReportsRequest) String() string {
 func (*ExportReportsRequest) ProtoMessage() {}
 
 func (x *ExportReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[7]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +464,7 @@ func (x *ExportReportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportReportsRequest.ProtoReflect.Descriptor instead.
 func (*ExportReportsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExportReportsRequest) GetAfterId() string {
@@ -485,7 +485,7 @@ type ExportReportsResponse struct {
 
 func (x *ExportReportsResponse) Reset() {
 	*x = ExportReportsResponse{}
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[8]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +497,7 @@ func (x *ExportReportsResponse) String() string {
 func (*ExportReportsResponse) ProtoMessage() {}
 
 func (x *ExportReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_monitor_v1_import_proto_msgTypes[8]
+	mi := &file_freeagent_monitor_v1_legacy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +510,7 @@ func (x *ExportReportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportReportsResponse.ProtoReflect.Descriptor instead.
 func (*ExportReportsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_monitor_v1_import_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_monitor_v1_legacy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExportReportsResponse) GetReports() []*Report {
@@ -527,11 +527,11 @@ func (x *ExportReportsResponse) GetNextAfterId() string {
 	return ""
 }
 
-var File_freeagent_monitor_v1_import_proto protoreflect.FileDescriptor
+var File_freeagent_monitor_v1_legacy_proto protoreflect.FileDescriptor
 
-const file_freeagent_monitor_v1_import_proto_rawDesc = "" +
+const file_freeagent_monitor_v1_legacy_proto_rawDesc = "" +
 	"\n" +
-	"!freeagent/monitor/v1/import.proto\x12\x14freeagent.monitor.v1\x1a\"freeagent/monitor/v1/monitor.proto\"\x90\x01\n" +
+	"!freeagent/monitor/v1/legacy.proto\x12\x14freeagent.monitor.v1\x1a\"freeagent/monitor/v1/monitor.proto\"\x90\x01\n" +
 	"\bSnapshot\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x13\n" +
@@ -562,22 +562,27 @@ const file_freeagent_monitor_v1_import_proto_rawDesc = "" +
 	"\bafter_id\x18\x01 \x01(\tR\aafterId\"s\n" +
 	"\x15ExportReportsResponse\x126\n" +
 	"\areports\x18\x01 \x03(\v2\x1c.freeagent.monitor.v1.ReportR\areports\x12\"\n" +
-	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterIdBRZPgithub.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1;monitorv1b\x06proto3"
+	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterId2\xca\x03\n" +
+	"\x14MonitorLegacyService\x12n\n" +
+	"\x0fImportSnapshots\x12,.freeagent.monitor.v1.ImportSnapshotsRequest\x1a-.freeagent.monitor.v1.ImportSnapshotsResponse\x12h\n" +
+	"\rImportReports\x12*.freeagent.monitor.v1.ImportReportsRequest\x1a+.freeagent.monitor.v1.ImportReportsResponse\x12n\n" +
+	"\x0fExportSnapshots\x12,.freeagent.monitor.v1.ExportSnapshotsRequest\x1a-.freeagent.monitor.v1.ExportSnapshotsResponse\x12h\n" +
+	"\rExportReports\x12*.freeagent.monitor.v1.ExportReportsRequest\x1a+.freeagent.monitor.v1.ExportReportsResponseBRZPgithub.com/expo-free-agent/freeagent/proto-events/freeagent/monitor/v1;monitorv1b\x06proto3"
 
 var (
-	file_freeagent_monitor_v1_import_proto_rawDescOnce sync.Once
-	file_freeagent_monitor_v1_import_proto_rawDescData []byte
+	file_freeagent_monitor_v1_legacy_proto_rawDescOnce sync.Once
+	file_freeagent_monitor_v1_legacy_proto_rawDescData []byte
 )
 
-func file_freeagent_monitor_v1_import_proto_rawDescGZIP() []byte {
-	file_freeagent_monitor_v1_import_proto_rawDescOnce.Do(func() {
-		file_freeagent_monitor_v1_import_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_import_proto_rawDesc), len(file_freeagent_monitor_v1_import_proto_rawDesc)))
+func file_freeagent_monitor_v1_legacy_proto_rawDescGZIP() []byte {
+	file_freeagent_monitor_v1_legacy_proto_rawDescOnce.Do(func() {
+		file_freeagent_monitor_v1_legacy_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_legacy_proto_rawDesc), len(file_freeagent_monitor_v1_legacy_proto_rawDesc)))
 	})
-	return file_freeagent_monitor_v1_import_proto_rawDescData
+	return file_freeagent_monitor_v1_legacy_proto_rawDescData
 }
 
-var file_freeagent_monitor_v1_import_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
-var file_freeagent_monitor_v1_import_proto_goTypes = []any{
+var file_freeagent_monitor_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_freeagent_monitor_v1_legacy_proto_goTypes = []any{
 	(*Snapshot)(nil),                // 0: freeagent.monitor.v1.Snapshot
 	(*ImportSnapshotsRequest)(nil),  // 1: freeagent.monitor.v1.ImportSnapshotsRequest
 	(*ImportSnapshotsResponse)(nil), // 2: freeagent.monitor.v1.ImportSnapshotsResponse
@@ -589,21 +594,29 @@ var file_freeagent_monitor_v1_import_proto_goTypes = []any{
 	(*ExportReportsResponse)(nil),   // 8: freeagent.monitor.v1.ExportReportsResponse
 	(*Report)(nil),                  // 9: freeagent.monitor.v1.Report
 }
-var file_freeagent_monitor_v1_import_proto_depIdxs = []int32{
+var file_freeagent_monitor_v1_legacy_proto_depIdxs = []int32{
 	0, // 0: freeagent.monitor.v1.ImportSnapshotsRequest.snapshots:type_name -> freeagent.monitor.v1.Snapshot
 	0, // 1: freeagent.monitor.v1.ExportSnapshotsResponse.snapshots:type_name -> freeagent.monitor.v1.Snapshot
 	9, // 2: freeagent.monitor.v1.ImportReportsRequest.reports:type_name -> freeagent.monitor.v1.Report
 	9, // 3: freeagent.monitor.v1.ExportReportsResponse.reports:type_name -> freeagent.monitor.v1.Report
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
+	1, // 4: freeagent.monitor.v1.MonitorLegacyService.ImportSnapshots:input_type -> freeagent.monitor.v1.ImportSnapshotsRequest
+	5, // 5: freeagent.monitor.v1.MonitorLegacyService.ImportReports:input_type -> freeagent.monitor.v1.ImportReportsRequest
+	3, // 6: freeagent.monitor.v1.MonitorLegacyService.ExportSnapshots:input_type -> freeagent.monitor.v1.ExportSnapshotsRequest
+	7, // 7: freeagent.monitor.v1.MonitorLegacyService.ExportReports:input_type -> freeagent.monitor.v1.ExportReportsRequest
+	2, // 8: freeagent.monitor.v1.MonitorLegacyService.ImportSnapshots:output_type -> freeagent.monitor.v1.ImportSnapshotsResponse
+	6, // 9: freeagent.monitor.v1.MonitorLegacyService.ImportReports:output_type -> freeagent.monitor.v1.ImportReportsResponse
+	4, // 10: freeagent.monitor.v1.MonitorLegacyService.ExportSnapshots:output_type -> freeagent.monitor.v1.ExportSnapshotsResponse
+	8, // 11: freeagent.monitor.v1.MonitorLegacyService.ExportReports:output_type -> freeagent.monitor.v1.ExportReportsResponse
+	8, // [8:12] is the sub-list for method output_type
+	4, // [4:8] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
 	4, // [4:4] is the sub-list for extension extendee
 	0, // [0:4] is the sub-list for field type_name
 }
 
-func init() { file_freeagent_monitor_v1_import_proto_init() }
-func file_freeagent_monitor_v1_import_proto_init() {
-	if File_freeagent_monitor_v1_import_proto != nil {
+func init() { file_freeagent_monitor_v1_legacy_proto_init() }
+func file_freeagent_monitor_v1_legacy_proto_init() {
+	if File_freeagent_monitor_v1_legacy_proto != nil {
 		return
 	}
 	file_freeagent_monitor_v1_monitor_proto_init()
@@ -611,17 +624,17 @@ func file_freeagent_monitor_v1_import_proto_init() {
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_import_proto_rawDesc), len(file_freeagent_monitor_v1_import_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_monitor_v1_legacy_proto_rawDesc), len(file_freeagent_monitor_v1_legacy_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   9,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
-		GoTypes:           file_freeagent_monitor_v1_import_proto_goTypes,
-		DependencyIndexes: file_freeagent_monitor_v1_import_proto_depIdxs,
-		MessageInfos:      file_freeagent_monitor_v1_import_proto_msgTypes,
+		GoTypes:           file_freeagent_monitor_v1_legacy_proto_goTypes,
+		DependencyIndexes: file_freeagent_monitor_v1_legacy_proto_depIdxs,
+		MessageInfos:      file_freeagent_monitor_v1_legacy_proto_msgTypes,
 	}.Build()
-	File_freeagent_monitor_v1_import_proto = out.File
-	file_freeagent_monitor_v1_import_proto_goTypes = nil
-	file_freeagent_monitor_v1_import_proto_depIdxs = nil
+	File_freeagent_monitor_v1_legacy_proto = out.File
+	file_freeagent_monitor_v1_legacy_proto_goTypes = nil
+	file_freeagent_monitor_v1_legacy_proto_depIdxs = nil
 }

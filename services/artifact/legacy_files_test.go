@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-func former(k artifactv1.Kind, attempt int32, data []byte) *artifactv1.File {
+func legacyFile(k artifactv1.Kind, attempt int32, data []byte) *artifactv1.File {
 	sum := sha256.Sum256(data)
 	return &artifactv1.File{BuildId: "-old", Attempt: attempt, Kind: k, Size: int64(len(data)), Sha256: hex.EncodeToString(sum[:])}
 }
@@ -26,16 +26,16 @@ func (f *farm) takeOver(check bool, files ...*artifactv1.File) []*artifactv1.Pla
 	return resp.GetPlaces()
 }
 
-// TestTakeOver: what another controller accepted comes in as it is, in one request or in pieces, once; certs are sealed.
+// TestTakeOver: files are stored once and unchanged, uploaded in one request or in pieces; certificates are sealed.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	large := bytes.Repeat([]byte("no archive either "), 600_000)
 	contents := [][]byte{[]byte("no archive"), {}, []byte("signing secret"), []byte("the app"), large}
 	files := []*artifactv1.File{
-		former(artifactv1.Kind_KIND_SOURCE, 0, contents[0]), former(artifactv1.Kind_KIND_SOURCE, 0, contents[1]),
-		former(artifactv1.Kind_KIND_CERTS, 0, contents[2]), former(artifactv1.Kind_KIND_RESULT, 1, contents[3]),
-		former(artifactv1.Kind_KIND_SOURCE, 0, contents[4]),
+		legacyFile(artifactv1.Kind_KIND_SOURCE, 0, contents[0]), legacyFile(artifactv1.Kind_KIND_SOURCE, 0, contents[1]),
+		legacyFile(artifactv1.Kind_KIND_CERTS, 0, contents[2]), legacyFile(artifactv1.Kind_KIND_RESULT, 1, contents[3]),
+		legacyFile(artifactv1.Kind_KIND_SOURCE, 0, contents[4]),
 	}
 	for i, p := range f.takeOver(true, files...) {
 		if p.GetObject() != nil || p.GetGrant() != nil {
@@ -89,7 +89,7 @@ func TestTakeOverRefusesNonsense(t *testing.T) {
 		"hash": func(g *artifactv1.File) { g.Sha256 = "ABC" }, "size": func(g *artifactv1.File) { g.Size = -1 },
 		"attempt": func(g *artifactv1.File) { g.Attempt = -1 },
 	} {
-		g := former(artifactv1.Kind_KIND_SOURCE, 0, []byte("x"))
+		g := legacyFile(artifactv1.Kind_KIND_SOURCE, 0, []byte("x"))
 		spoil(g)
 		err := f.call("take_over", &artifactv1.TakeOverRequest{Files: []*artifactv1.File{g}}, &artifactv1.TakeOverResponse{})
 		if !errors.Is(err, build.ErrInvalid) {

@@ -14,8 +14,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
 )
 
-// TestSnapshotsAreTakenOverOnce: counted into the mean, kept when what is old is swept, and given back with what came since.
-func TestSnapshotsAreTakenOverOnce(t *testing.T) {
+// TestImportSnapshots: imported samples count in the mean, do not expire by age, and are exported with those measured here.
+func TestImportSnapshots(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
@@ -26,7 +26,7 @@ func TestSnapshotsAreTakenOverOnce(t *testing.T) {
 			})
 		}
 		for i, want := range []*monitorv1.ImportSnapshotsResponse{{Added: 2500}, {Added: 2500}, {Present: 2500}, {Present: 2500}} {
-			got, err := b.ImportSnapshots(t.Context(), &monitorv1.ImportSnapshotsRequest{Snapshots: all, Check: i%2 == 0})
+			got, err := b.legacy().ImportSnapshots(t.Context(), &monitorv1.ImportSnapshotsRequest{Snapshots: all, Check: i%2 == 0})
 			if err != nil || got.GetAdded() != want.GetAdded() || got.GetPresent() != want.GetPresent() || got.GetDiffer() != 0 {
 				t.Fatalf("run %d = %v, %v, want %v", i, got, err, want)
 			}
@@ -36,16 +36,16 @@ func TestSnapshotsAreTakenOverOnce(t *testing.T) {
 		b.tell(bus.TelemetrySubject("mac1", "b9"), &eventsv1.Telemetry{BuildId: "b9", Attempt: 1, WorkerId: "mac1", AtMs: 1000, CpuPercent: &cpu})
 		b.usageBecomes(150, 2501)
 		if got := b.exported(); len(got) != 2501 {
-			t.Errorf("%d snapshots are given back, want 2501", len(got))
+			t.Errorf("%d snapshots are exported, want 2501", len(got))
 		}
 		if err := errors.Join(b.store.Samples.Condense(t.Context(), time.Now().Add(time.Minute)), b.store.Samples.Sweep(t.Context(), time.Now()), b.store.Reports.Sweep(t.Context(), time.Now())); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.exported(); len(got) != 2500 {
-			t.Errorf("after a sweep %d snapshots are given back, want the 2500 taken over", len(got))
+			t.Errorf("after a sweep %d snapshots are exported, want the 2500 imported", len(got))
 		}
 		all[0].CpuPercent++
-		got, err := b.ImportSnapshots(t.Context(), &monitorv1.ImportSnapshotsRequest{Snapshots: all})
+		got, err := b.legacy().ImportSnapshots(t.Context(), &monitorv1.ImportSnapshotsRequest{Snapshots: all})
 		if err != nil || got.GetDiffer() != 1 || got.GetPresent() != 2499 {
 			t.Errorf("with one changed = %v, %v", got, err)
 		}
@@ -56,7 +56,7 @@ func (b *bundle) exported() map[string]float64 {
 	b.t.Helper()
 	got, cursor := map[string]float64{}, ""
 	for {
-		resp, err := b.ExportSnapshots(b.t.Context(), &monitorv1.ExportSnapshotsRequest{Cursor: cursor})
+		resp, err := b.legacy().ExportSnapshots(b.t.Context(), &monitorv1.ExportSnapshotsRequest{Cursor: cursor})
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -69,8 +69,8 @@ func (b *bundle) exported() map[string]float64 {
 	}
 }
 
-// TestReportsAreTakenOverOnce, with their ids and times, and outlive the sweep.
-func TestReportsAreTakenOverOnce(t *testing.T) {
+// TestImportReports: imported reports keep their ids and times, and do not expire by age.
+func TestImportReports(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
@@ -81,7 +81,7 @@ func TestReportsAreTakenOverOnce(t *testing.T) {
 			})
 		}
 		for i, want := range []*monitorv1.ImportReportsResponse{{Added: 150}, {Added: 150}, {Present: 150}, {Present: 150}} {
-			got, err := b.ImportReports(t.Context(), &monitorv1.ImportReportsRequest{Reports: all, Check: i%2 == 0})
+			got, err := b.legacy().ImportReports(t.Context(), &monitorv1.ImportReportsRequest{Reports: all, Check: i%2 == 0})
 			if err != nil || got.GetAdded() != want.GetAdded() || got.GetPresent() != want.GetPresent() {
 				t.Fatalf("run %d = %v, %v, want %v", i, got, err, want)
 			}
@@ -91,7 +91,7 @@ func TestReportsAreTakenOverOnce(t *testing.T) {
 		}
 		var ids, want []string
 		for after := ""; ; {
-			resp, err := b.ExportReports(t.Context(), &monitorv1.ExportReportsRequest{AfterId: after})
+			resp, err := b.legacy().ExportReports(t.Context(), &monitorv1.ExportReportsRequest{AfterId: after})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +106,7 @@ func TestReportsAreTakenOverOnce(t *testing.T) {
 			want = append(want, fmt.Sprint(r.GetId(), r.GetRunAtMs(), r.GetAutoFixed(), string(r.GetChecksJson())))
 		}
 		if diff := cmp.Diff(want, ids); diff != "" {
-			t.Errorf("given back (-want +got):\n%s", diff)
+			t.Errorf("exported (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -12,26 +13,26 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
 )
 
-const formerly = int64(1_700_000_000_000)
+const legacyTime = int64(1_700_000_000_000)
 
-// formerBuilds are one that ended each way, and two that did not.
-func formerBuilds() []*schedulerv1.Build {
+// legacyBuilds are a build in each final state, and two that have not ended.
+func legacyBuilds() []*schedulerv1.Build {
 	source := &eventsv1.ObjectRef{ObjectId: "source", Size: 3, Sha256: "abc"}
 	return []*schedulerv1.Build{
 		{
 			Id: "-done", Platform: "ios", State: "completed", WorkerId: "mac", WorkerName: "Mac 1", Source: source,
-			Result: &eventsv1.ObjectRef{ObjectId: "app"}, SubmittedAtMs: formerly, AssignedAtMs: formerly + 1, FinishedAtMs: formerly + 61,
+			Result: &eventsv1.ObjectRef{ObjectId: "app"}, SubmittedAtMs: legacyTime, AssignedAtMs: legacyTime + 1, FinishedAtMs: legacyTime + 61,
 		},
-		{Id: "bad", Platform: "ios", State: "failed", WorkerId: "mac", WorkerName: "Mac 1", Source: source, Error: "no luck", SubmittedAtMs: formerly + 2, AssignedAtMs: formerly + 3, FinishedAtMs: formerly + 13},
-		{Id: "off", Platform: "android", State: "cancelled", Source: source, Error: "Build cancelled by user", SubmittedAtMs: formerly + 4, FinishedAtMs: formerly + 5},
-		{Id: "waits", Platform: "android", State: "pending", Source: source, SubmittedAtMs: formerly + 6},
-		{Id: "held", Platform: "ios", State: "assigned", WorkerId: "mac", WorkerName: "Mac 1", Source: source, SubmittedAtMs: formerly + 7, AssignedAtMs: formerly + 8},
+		{Id: "bad", Platform: "ios", State: "failed", WorkerId: "mac", WorkerName: "Mac 1", Source: source, Error: "no luck", SubmittedAtMs: legacyTime + 2, AssignedAtMs: legacyTime + 3, FinishedAtMs: legacyTime + 13},
+		{Id: "off", Platform: "android", State: "cancelled", Source: source, Error: "Build cancelled by user", SubmittedAtMs: legacyTime + 4, FinishedAtMs: legacyTime + 5},
+		{Id: "waits", Platform: "android", State: "pending", Source: source, SubmittedAtMs: legacyTime + 6},
+		{Id: "held", Platform: "ios", State: "assigned", WorkerId: "mac", WorkerName: "Mac 1", Source: source, SubmittedAtMs: legacyTime + 7, AssignedAtMs: legacyTime + 8},
 	}
 }
 
 func (b *bundle) importBuilds(check bool, builds ...*schedulerv1.Build) []string {
 	b.t.Helper()
-	resp, err := b.ImportBuilds(b.t.Context(), &schedulerv1.ImportBuildsRequest{Builds: builds, Check: check})
+	resp, err := b.legacy().ImportBuilds(b.t.Context(), &schedulerv1.ImportBuildsRequest{Builds: builds, Check: check})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestImportKeepsHistory(t *testing.T) {
 			check bool
 			want  string
 		}{{true, "added"}, {true, "added"}, {false, "added"}, {true, "present"}, {false, "present"}} {
-			if diff := cmp.Diff(five(step.want), b.importBuilds(step.check, formerBuilds()...)); diff != "" {
+			if diff := cmp.Diff(five(step.want), b.importBuilds(step.check, legacyBuilds()...)); diff != "" {
 				t.Fatalf("import, check %v (-want +got):\n%s", step.check, diff)
 			}
 		}
@@ -89,7 +90,7 @@ func TestImportedBuildIsBuilt(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
 		store := serveArtifacts(t, b.srv)
-		b.importBuilds(false, formerBuilds()...)
+		b.importBuilds(false, legacyBuilds()...)
 		w := b.worker(1, "ios")
 		b.eventually("held", func(v *schedulerv1.Build) bool { return v.GetState() == "queued" })
 		claimed, err := b.Claim(t.Context(), w, &schedulerv1.ClaimRequest{BuildId: "held", Attempt: 2})
@@ -103,7 +104,7 @@ func TestImportedBuildIsBuilt(t *testing.T) {
 		if err != nil || len(got.GetAttempts()) != 2 || got.GetAttempts()[0].GetOutcome() != "handed_back" || got.GetAttempts()[1].GetOutcome() != "completed" {
 			t.Errorf("Get = %v, %v; want an attempt handed back and a completed one", got, err)
 		}
-		if diff := cmp.Diff(five("present"), b.importBuilds(true, formerBuilds()...)); diff != "" {
+		if diff := cmp.Diff(five("present"), b.importBuilds(true, legacyBuilds()...)); diff != "" {
 			t.Errorf("import after it was built (-want +got):\n%s", diff)
 		}
 	})
@@ -113,18 +114,18 @@ func TestImportedBuildIsBuilt(t *testing.T) {
 func TestImportSaysWhatDiffers(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sqlite)
-	b.importBuilds(false, formerBuilds()...)
-	changed := formerBuilds()
+	b.importBuilds(false, legacyBuilds()...)
+	changed := legacyBuilds()
 	changed[0].SubmittedAtMs++
 	changed[1].Error = "other luck"
 	changed[2].State = "pending"
-	changed[3].State, changed[3].FinishedAtMs = "completed", formerly+9
+	changed[3].State, changed[3].FinishedAtMs = "completed", legacyTime+9
 	changed[4].Certs = &eventsv1.ObjectRef{ObjectId: "certs"}
 	want := []string{"differs", "differs", "differs", "differs", "present"}
 	if diff := cmp.Diff(want, b.importBuilds(false, changed...)); diff != "" {
 		t.Errorf("import (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(five("present"), b.importBuilds(true, formerBuilds()...)); diff != "" {
+	if diff := cmp.Diff(five("present"), b.importBuilds(true, legacyBuilds()...)); diff != "" {
 		t.Errorf("import of the first (-want +got):\n%s", diff)
 	}
 }
@@ -133,7 +134,7 @@ func TestImportSaysWhatDiffers(t *testing.T) {
 func TestImportFillsHoles(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sqlite)
-	holed := formerBuilds()[:1]
+	holed := legacyBuilds()[:1]
 	app := holed[0].GetResult()
 	holed[0].Result = nil
 	b.importBuilds(false, holed...)
@@ -156,9 +157,9 @@ func TestImportRefusesNonsense(t *testing.T) {
 		"state": func(v *schedulerv1.Build) { v.State = "queued" }, "no end": func(v *schedulerv1.Build) { v.FinishedAtMs = 0 },
 		"no source to build": func(v *schedulerv1.Build) { v.State, v.Source = "pending", nil },
 	} {
-		v := formerBuilds()[0]
+		v := legacyBuilds()[0]
 		spoil(v)
-		_, err := b.ImportBuilds(t.Context(), &schedulerv1.ImportBuildsRequest{Builds: []*schedulerv1.Build{v}})
+		_, err := b.legacy().ImportBuilds(t.Context(), &schedulerv1.ImportBuildsRequest{Builds: []*schedulerv1.Build{v}})
 		if !errors.Is(err, build.ErrInvalid) {
 			t.Errorf("%s: ImportBuilds = %v, want a refusal", name, err)
 		}
@@ -171,25 +172,25 @@ func TestWorkersComeAndGo(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
 		b := setup(t, open)
 		req := &schedulerv1.ImportWorkersRequest{Workers: []*schedulerv1.Worker{
-			{Id: "mac", Name: "Mac 1", Platforms: []string{"ios"}, Slots: 1, RegisteredAtMs: formerly, SeenAtMs: formerly + 5},
+			{Id: "mac", Name: "Mac 1", Platforms: []string{"ios"}, Slots: 1, RegisteredAtMs: legacyTime, SeenAtMs: legacyTime + 5},
 		}}
 		for _, want := range []schedulerv1.Found_Outcome{schedulerv1.Found_OUTCOME_ADDED, schedulerv1.Found_OUTCOME_PRESENT} {
-			resp, err := b.ImportWorkers(t.Context(), req)
+			resp, err := b.legacy().ImportWorkers(t.Context(), req)
 			if err != nil || resp.GetFound()[0].GetOutcome() != want {
 				t.Fatalf("ImportWorkers = %v, %v; want %v", resp, err, want)
 			}
 		}
-		b.importBuilds(false, formerBuilds()...)
+		b.importBuilds(false, legacyBuilds()...)
 		poll, err := b.Poll(t.Context(), &schedulerv1.PollRequest{WorkerId: "mac"})
 		if err != nil || poll.GetBuild().GetId() != "held" {
 			t.Fatalf("Poll = %v, %v; want the build that it had there", poll, err)
 		}
-		resp, err := b.ExportWorkers(t.Context(), &schedulerv1.ExportWorkersRequest{})
+		resp, err := b.legacy().ExportWorkers(t.Context(), &schedulerv1.ExportWorkersRequest{})
 		if err != nil || len(resp.GetWorkers()) != 1 {
 			t.Fatalf("ExportWorkers = %v, %v", resp, err)
 		}
 		w := resp.GetWorkers()[0]
-		if w.GetCompleted() != 1 || w.GetFailed() != 1 || w.GetWorker().GetRegisteredAtMs() != formerly {
+		if w.GetCompleted() != 1 || w.GetFailed() != 1 || w.GetWorker().GetRegisteredAtMs() != legacyTime {
 			t.Errorf("worker = %v, want one completed, one failed, and when it registered there", w)
 		}
 	})
@@ -198,11 +199,11 @@ func TestWorkersComeAndGo(t *testing.T) {
 func TestExportReadsInOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sqlite)
-	b.importBuilds(false, formerBuilds()...)
+	b.importBuilds(false, legacyBuilds()...)
 	ours := b.submit("app", "ios", 0).GetId()
 	var got []string
 	for after := int64(0); ; {
-		resp, err := b.ExportBuilds(t.Context(), &schedulerv1.ExportBuildsRequest{AfterSeq: after, Limit: 2})
+		resp, err := b.legacy().ExportBuilds(t.Context(), &schedulerv1.ExportBuildsRequest{AfterSeq: after, Limit: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,4 +217,30 @@ func TestExportReadsInOrder(t *testing.T) {
 	if diff := cmp.Diff([]string{"-done", "bad", "off", "waits", "held", ours}, got); diff != "" {
 		t.Errorf("exported (-want +got):\n%s", diff)
 	}
+}
+
+// TestExpiredBuildsAreNotImportedAgain: the second import changes nothing, and what it brought to other services is deleted again.
+func TestExpiredBuildsAreNotImportedAgain(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		b := setup(t, open)
+		k := serveKeepers(t, b.srv)
+		b.importBuilds(false, legacyBuilds()...)
+		b.setPolicy(&schedulerv1.RetentionPolicy{MaxAgeSeconds: 30 * 24 * 3600})
+		b.skew.Store(int64(25 * time.Hour))
+		b.sweep()
+		if diff := cmp.Diff([]string{"-done", "bad", "off"}, k.heard("artifact")); diff != "" {
+			t.Fatalf("expired (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(five("present"), b.importBuilds(false, legacyBuilds()...)); diff != "" {
+			t.Errorf("imported again (-want +got):\n%s", diff)
+		}
+		b.isExpired("-done")
+		b.sweep()
+		for _, who := range []string{"artifact", "monitor", "ingest"} {
+			if diff := cmp.Diff([]string{"-done", "-done", "bad", "bad", "off", "off"}, k.heard(who)); diff != "" {
+				t.Errorf("after the second import %s deleted (-want +got):\n%s", who, diff)
+			}
+		}
+	})
 }

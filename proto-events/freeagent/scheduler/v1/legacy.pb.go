@@ -2,10 +2,10 @@
 // versions:
 // 	protoc-gen-go v1.36.12-devel
 // 	protoc        (unknown)
-// source: freeagent/scheduler/v1/import.proto
+// source: freeagent/scheduler/v1/legacy.proto
 
-// Requests that take over what another controller knew, and give it back. Ids and times are kept. Each may be sent again: what is
-// there already is left as it is, and the answer says whether it is the same.
+// Requests that import builds and workers of the legacy controller, and export them. Ids and times are kept. A repeat changes nothing,
+// and its answer says whether what exists is the same.
 
 package schedulerv1
 
@@ -29,11 +29,11 @@ type Found_Outcome int32
 
 const (
 	Found_OUTCOME_UNSPECIFIED Found_Outcome = 0
-	// It was not there; it is now, unless the request only checks.
+	// It did not exist; it does now, unless the request only checks.
 	Found_OUTCOME_ADDED Found_Outcome = 1
-	// It was there, and says the same.
+	// It existed and is the same.
 	Found_OUTCOME_PRESENT Found_Outcome = 2
-	// It was there, and says something else: note tells what. It is left as it is.
+	// It existed and differs: note says how. It is unchanged.
 	Found_OUTCOME_DIFFERS Found_Outcome = 3
 )
 
@@ -64,11 +64,11 @@ func (x Found_Outcome) String() string {
 }
 
 func (Found_Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_freeagent_scheduler_v1_import_proto_enumTypes[0].Descriptor()
+	return file_freeagent_scheduler_v1_legacy_proto_enumTypes[0].Descriptor()
 }
 
 func (Found_Outcome) Type() protoreflect.EnumType {
-	return &file_freeagent_scheduler_v1_import_proto_enumTypes[0]
+	return &file_freeagent_scheduler_v1_legacy_proto_enumTypes[0]
 }
 
 func (x Found_Outcome) Number() protoreflect.EnumNumber {
@@ -77,10 +77,10 @@ func (x Found_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Found_Outcome.Descriptor instead.
 func (Found_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{0, 0}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// Found says what became of one thing of an import, in the order of the request.
+// Found is the outcome of one item of an import, in the order of the request.
 type Found struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       Found_Outcome          `protobuf:"varint,1,opt,name=outcome,proto3,enum=freeagent.scheduler.v1.Found_Outcome" json:"outcome,omitempty"`
@@ -91,7 +91,7 @@ type Found struct {
 
 func (x *Found) Reset() {
 	*x = Found{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[0]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -103,7 +103,7 @@ func (x *Found) String() string {
 func (*Found) ProtoMessage() {}
 
 func (x *Found) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[0]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -116,7 +116,7 @@ func (x *Found) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Found.ProtoReflect.Descriptor instead.
 func (*Found) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{0}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Found) GetOutcome() Found_Outcome {
@@ -133,18 +133,18 @@ func (x *Found) GetNote() string {
 	return ""
 }
 
-// ImportBuildsRequest takes over builds, oldest first. They stand before all builds of our own in lists.
+// ImportBuildsRequest imports builds, oldest first. Lists show them as older than every build submitted here.
 //
 // One that ended (completed, failed, cancelled) becomes history: no event is published. One in state pending is queued here:
-// what the other controller did of it is attempt 1 (recorded if it names a worker), ours begin at attempt 2.
+// attempt 1 is that of the legacy controller (recorded if it names a worker), attempts here begin at 2.
 type ImportBuildsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. seq, attempt, position and the like are not read.
 	Builds []*Build `protobuf:"bytes,1,rep,name=builds,proto3" json:"builds,omitempty"`
-	// Only say what would be done.
+	// Report what would be done, and change nothing.
 	Check bool `protobuf:"varint,2,opt,name=check,proto3" json:"check,omitempty"`
-	// What the other controller logged of builds that wait here: it goes before the first line of ours. That of builds that ended
-	// is an object of the artifact service.
+	// Log lines that the legacy controller has of builds that wait here; they precede the first line written here. The log of a build that
+	// ended is an object of the artifact service.
 	Logs          []*v1.LogChunk `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -152,7 +152,7 @@ type ImportBuildsRequest struct {
 
 func (x *ImportBuildsRequest) Reset() {
 	*x = ImportBuildsRequest{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -164,7 +164,7 @@ func (x *ImportBuildsRequest) String() string {
 func (*ImportBuildsRequest) ProtoMessage() {}
 
 func (x *ImportBuildsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -177,7 +177,7 @@ func (x *ImportBuildsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBuildsRequest.ProtoReflect.Descriptor instead.
 func (*ImportBuildsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{1}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ImportBuildsRequest) GetBuilds() []*Build {
@@ -210,7 +210,7 @@ type ImportBuildsResponse struct {
 
 func (x *ImportBuildsResponse) Reset() {
 	*x = ImportBuildsResponse{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -222,7 +222,7 @@ func (x *ImportBuildsResponse) String() string {
 func (*ImportBuildsResponse) ProtoMessage() {}
 
 func (x *ImportBuildsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -235,7 +235,7 @@ func (x *ImportBuildsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportBuildsResponse.ProtoReflect.Descriptor instead.
 func (*ImportBuildsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{2}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ImportBuildsResponse) GetFound() []*Found {
@@ -245,7 +245,7 @@ func (x *ImportBuildsResponse) GetFound() []*Found {
 	return nil
 }
 
-// ImportWorkersRequest takes over workers. Each is offline until it speaks.
+// ImportWorkersRequest imports workers. Each is offline until it polls.
 type ImportWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500.
@@ -257,7 +257,7 @@ type ImportWorkersRequest struct {
 
 func (x *ImportWorkersRequest) Reset() {
 	*x = ImportWorkersRequest{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +269,7 @@ func (x *ImportWorkersRequest) String() string {
 func (*ImportWorkersRequest) ProtoMessage() {}
 
 func (x *ImportWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +282,7 @@ func (x *ImportWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ImportWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ImportWorkersRequest) GetWorkers() []*Worker {
@@ -308,7 +308,7 @@ type ImportWorkersResponse struct {
 
 func (x *ImportWorkersResponse) Reset() {
 	*x = ImportWorkersResponse{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +320,7 @@ func (x *ImportWorkersResponse) String() string {
 func (*ImportWorkersResponse) ProtoMessage() {}
 
 func (x *ImportWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +333,7 @@ func (x *ImportWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ImportWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ImportWorkersResponse) GetFound() []*Found {
@@ -356,7 +356,7 @@ type ExportBuildsRequest struct {
 
 func (x *ExportBuildsRequest) Reset() {
 	*x = ExportBuildsRequest{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +368,7 @@ func (x *ExportBuildsRequest) String() string {
 func (*ExportBuildsRequest) ProtoMessage() {}
 
 func (x *ExportBuildsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +381,7 @@ func (x *ExportBuildsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBuildsRequest.ProtoReflect.Descriptor instead.
 func (*ExportBuildsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExportBuildsRequest) GetAfterSeq() int64 {
@@ -409,7 +409,7 @@ type ExportBuildsResponse struct {
 
 func (x *ExportBuildsResponse) Reset() {
 	*x = ExportBuildsResponse{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +421,7 @@ func (x *ExportBuildsResponse) String() string {
 func (*ExportBuildsResponse) ProtoMessage() {}
 
 func (x *ExportBuildsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +434,7 @@ func (x *ExportBuildsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBuildsResponse.ProtoReflect.Descriptor instead.
 func (*ExportBuildsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExportBuildsResponse) GetBuilds() []*GetResponse {
@@ -464,7 +464,7 @@ type ExportWorkersRequest struct {
 
 func (x *ExportWorkersRequest) Reset() {
 	*x = ExportWorkersRequest{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +476,7 @@ func (x *ExportWorkersRequest) String() string {
 func (*ExportWorkersRequest) ProtoMessage() {}
 
 func (x *ExportWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +489,7 @@ func (x *ExportWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ExportWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExportWorkersRequest) GetAfterId() string {
@@ -518,7 +518,7 @@ type ExportWorkersResponse struct {
 
 func (x *ExportWorkersResponse) Reset() {
 	*x = ExportWorkersResponse{}
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +530,7 @@ func (x *ExportWorkersResponse) String() string {
 func (*ExportWorkersResponse) ProtoMessage() {}
 
 func (x *ExportWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_import_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_legacy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +543,7 @@ func (x *ExportWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ExportWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_import_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExportWorkersResponse) GetWorkers() []*GetWorkerResponse {
@@ -560,11 +560,11 @@ func (x *ExportWorkersResponse) GetNextAfterId() string {
 	return ""
 }
 
-var File_freeagent_scheduler_v1_import_proto protoreflect.FileDescriptor
+var File_freeagent_scheduler_v1_legacy_proto protoreflect.FileDescriptor
 
-const file_freeagent_scheduler_v1_import_proto_rawDesc = "" +
+const file_freeagent_scheduler_v1_legacy_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/scheduler/v1/import.proto\x12\x16freeagent.scheduler.v1\x1a freeagent/events/v1/worker.proto\x1a&freeagent/scheduler/v1/scheduler.proto\"\xbd\x01\n" +
+	"#freeagent/scheduler/v1/legacy.proto\x12\x16freeagent.scheduler.v1\x1a freeagent/events/v1/worker.proto\x1a&freeagent/scheduler/v1/scheduler.proto\"\xbd\x01\n" +
 	"\x05Found\x12?\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2%.freeagent.scheduler.v1.Found.OutcomeR\aoutcome\x12\x12\n" +
 	"\x04note\x18\x02 \x01(\tR\x04note\"_\n" +
@@ -595,23 +595,28 @@ const file_freeagent_scheduler_v1_import_proto_rawDesc = "" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\x80\x01\n" +
 	"\x15ExportWorkersResponse\x12C\n" +
 	"\aworkers\x18\x01 \x03(\v2).freeagent.scheduler.v1.GetWorkerResponseR\aworkers\x12\"\n" +
-	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterIdBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterId2\xca\x03\n" +
+	"\x16SchedulerLegacyService\x12i\n" +
+	"\fImportBuilds\x12+.freeagent.scheduler.v1.ImportBuildsRequest\x1a,.freeagent.scheduler.v1.ImportBuildsResponse\x12l\n" +
+	"\rImportWorkers\x12,.freeagent.scheduler.v1.ImportWorkersRequest\x1a-.freeagent.scheduler.v1.ImportWorkersResponse\x12i\n" +
+	"\fExportBuilds\x12+.freeagent.scheduler.v1.ExportBuildsRequest\x1a,.freeagent.scheduler.v1.ExportBuildsResponse\x12l\n" +
+	"\rExportWorkers\x12,.freeagent.scheduler.v1.ExportWorkersRequest\x1a-.freeagent.scheduler.v1.ExportWorkersResponseBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
-	file_freeagent_scheduler_v1_import_proto_rawDescOnce sync.Once
-	file_freeagent_scheduler_v1_import_proto_rawDescData []byte
+	file_freeagent_scheduler_v1_legacy_proto_rawDescOnce sync.Once
+	file_freeagent_scheduler_v1_legacy_proto_rawDescData []byte
 )
 
-func file_freeagent_scheduler_v1_import_proto_rawDescGZIP() []byte {
-	file_freeagent_scheduler_v1_import_proto_rawDescOnce.Do(func() {
-		file_freeagent_scheduler_v1_import_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_import_proto_rawDesc), len(file_freeagent_scheduler_v1_import_proto_rawDesc)))
+func file_freeagent_scheduler_v1_legacy_proto_rawDescGZIP() []byte {
+	file_freeagent_scheduler_v1_legacy_proto_rawDescOnce.Do(func() {
+		file_freeagent_scheduler_v1_legacy_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_legacy_proto_rawDesc), len(file_freeagent_scheduler_v1_legacy_proto_rawDesc)))
 	})
-	return file_freeagent_scheduler_v1_import_proto_rawDescData
+	return file_freeagent_scheduler_v1_legacy_proto_rawDescData
 }
 
-var file_freeagent_scheduler_v1_import_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_import_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
-var file_freeagent_scheduler_v1_import_proto_goTypes = []any{
+var file_freeagent_scheduler_v1_legacy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_freeagent_scheduler_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_freeagent_scheduler_v1_legacy_proto_goTypes = []any{
 	(Found_Outcome)(0),            // 0: freeagent.scheduler.v1.Found.Outcome
 	(*Found)(nil),                 // 1: freeagent.scheduler.v1.Found
 	(*ImportBuildsRequest)(nil),   // 2: freeagent.scheduler.v1.ImportBuildsRequest
@@ -628,7 +633,7 @@ var file_freeagent_scheduler_v1_import_proto_goTypes = []any{
 	(*GetResponse)(nil),           // 13: freeagent.scheduler.v1.GetResponse
 	(*GetWorkerResponse)(nil),     // 14: freeagent.scheduler.v1.GetWorkerResponse
 }
-var file_freeagent_scheduler_v1_import_proto_depIdxs = []int32{
+var file_freeagent_scheduler_v1_legacy_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.Found.outcome:type_name -> freeagent.scheduler.v1.Found.Outcome
 	10, // 1: freeagent.scheduler.v1.ImportBuildsRequest.builds:type_name -> freeagent.scheduler.v1.Build
 	11, // 2: freeagent.scheduler.v1.ImportBuildsRequest.logs:type_name -> freeagent.events.v1.LogChunk
@@ -637,16 +642,24 @@ var file_freeagent_scheduler_v1_import_proto_depIdxs = []int32{
 	1,  // 5: freeagent.scheduler.v1.ImportWorkersResponse.found:type_name -> freeagent.scheduler.v1.Found
 	13, // 6: freeagent.scheduler.v1.ExportBuildsResponse.builds:type_name -> freeagent.scheduler.v1.GetResponse
 	14, // 7: freeagent.scheduler.v1.ExportWorkersResponse.workers:type_name -> freeagent.scheduler.v1.GetWorkerResponse
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
+	2,  // 8: freeagent.scheduler.v1.SchedulerLegacyService.ImportBuilds:input_type -> freeagent.scheduler.v1.ImportBuildsRequest
+	4,  // 9: freeagent.scheduler.v1.SchedulerLegacyService.ImportWorkers:input_type -> freeagent.scheduler.v1.ImportWorkersRequest
+	6,  // 10: freeagent.scheduler.v1.SchedulerLegacyService.ExportBuilds:input_type -> freeagent.scheduler.v1.ExportBuildsRequest
+	8,  // 11: freeagent.scheduler.v1.SchedulerLegacyService.ExportWorkers:input_type -> freeagent.scheduler.v1.ExportWorkersRequest
+	3,  // 12: freeagent.scheduler.v1.SchedulerLegacyService.ImportBuilds:output_type -> freeagent.scheduler.v1.ImportBuildsResponse
+	5,  // 13: freeagent.scheduler.v1.SchedulerLegacyService.ImportWorkers:output_type -> freeagent.scheduler.v1.ImportWorkersResponse
+	7,  // 14: freeagent.scheduler.v1.SchedulerLegacyService.ExportBuilds:output_type -> freeagent.scheduler.v1.ExportBuildsResponse
+	9,  // 15: freeagent.scheduler.v1.SchedulerLegacyService.ExportWorkers:output_type -> freeagent.scheduler.v1.ExportWorkersResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
 }
 
-func init() { file_freeagent_scheduler_v1_import_proto_init() }
-func file_freeagent_scheduler_v1_import_proto_init() {
-	if File_freeagent_scheduler_v1_import_proto != nil {
+func init() { file_freeagent_scheduler_v1_legacy_proto_init() }
+func file_freeagent_scheduler_v1_legacy_proto_init() {
+	if File_freeagent_scheduler_v1_legacy_proto != nil {
 		return
 	}
 	file_freeagent_scheduler_v1_scheduler_proto_init()
@@ -654,18 +667,18 @@ func file_freeagent_scheduler_v1_import_proto_init() {
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_import_proto_rawDesc), len(file_freeagent_scheduler_v1_import_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_legacy_proto_rawDesc), len(file_freeagent_scheduler_v1_legacy_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   9,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
-		GoTypes:           file_freeagent_scheduler_v1_import_proto_goTypes,
-		DependencyIndexes: file_freeagent_scheduler_v1_import_proto_depIdxs,
-		EnumInfos:         file_freeagent_scheduler_v1_import_proto_enumTypes,
-		MessageInfos:      file_freeagent_scheduler_v1_import_proto_msgTypes,
+		GoTypes:           file_freeagent_scheduler_v1_legacy_proto_goTypes,
+		DependencyIndexes: file_freeagent_scheduler_v1_legacy_proto_depIdxs,
+		EnumInfos:         file_freeagent_scheduler_v1_legacy_proto_enumTypes,
+		MessageInfos:      file_freeagent_scheduler_v1_legacy_proto_msgTypes,
 	}.Build()
-	File_freeagent_scheduler_v1_import_proto = out.File
-	file_freeagent_scheduler_v1_import_proto_goTypes = nil
-	file_freeagent_scheduler_v1_import_proto_depIdxs = nil
+	File_freeagent_scheduler_v1_legacy_proto = out.File
+	file_freeagent_scheduler_v1_legacy_proto_goTypes = nil
+	file_freeagent_scheduler_v1_legacy_proto_depIdxs = nil
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// lastHistory is the highest seq that a build taken over from another controller gets; ours begin above (migration 0005).
+// lastHistory is the highest seq of an imported build; builds submitted here begin above (migration 0005).
 const lastHistory = 1_000_000_000
 
-// History says that the build was taken over. In an installation that was there before migration 0005 a few of its own count too.
+// History reports whether the build was imported. In an installation older than migration 0005, a few of its own count too.
 func (b Build) History() bool { return b.Seq <= lastHistory }
 
-// NextHistory is the seq of the next build that is taken over.
+// NextHistory returns the seq of the next imported build.
 func (t *Tx) NextHistory(ctx context.Context) (int64, error) {
 	var last int64
 	err := t.tx.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM builds WHERE seq <= $1`, lastHistory).Scan(&last)
@@ -24,8 +24,8 @@ func (t *Tx) NextHistory(ctx context.Context) (int64, error) {
 	return last + 1, nil
 }
 
-// InsertHistory adds a build as it is, with the seq that it brings; one that ended counts into the totals. That one waits for
-// long is not told: most of its waiting was elsewhere.
+// InsertHistory adds a build as it is, with its seq. A build that has ended counts in the totals. A long wait is not announced: most of
+// it was elsewhere.
 func (t *Tx) InsertHistory(ctx context.Context, b Build) error {
 	refs, err := refTexts(b)
 	if err != nil {
@@ -38,7 +38,7 @@ func (t *Tx) InsertHistory(ctx context.Context, b Build) error {
 		b.Seq, b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.WorkerID, b.Error, b.Profile, refs[0], refs[1], refs[2],
 		b.RetryOf, Millis(b.SubmittedAt), Millis(b.AssignedAt), Millis(b.StartedAt), Millis(b.FinishedAt))
 	if err != nil {
-		return fmt.Errorf("take over build %s: %w", b.ID, err)
+		return fmt.Errorf("import build %s: %w", b.ID, err)
 	}
 	if b.State == build.Completed || b.State == build.Failed {
 		return t.count(ctx, b)
@@ -65,26 +65,26 @@ func refTexts(b Build) (texts [3]string, err error) {
 	return texts, errors.Join(errs[:]...)
 }
 
-// InsertEnded records a hand-out that is over.
+// InsertEnded adds an attempt that has ended.
 func (t *Tx) InsertEnded(ctx context.Context, a Attempt) error {
 	_, err := t.tx.ExecContext(ctx, `INSERT INTO attempts
 		(build_id, number, worker_id, worker_name, claimed_at, started_at, ended_at, outcome, error)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, a.BuildID, a.Number, a.WorkerID, a.WorkerName, Millis(a.ClaimedAt),
 		Millis(a.StartedAt), Millis(a.EndedAt), a.Outcome, a.Error)
 	if err != nil {
-		return fmt.Errorf("take over attempt %d of %s: %w", a.Number, a.BuildID, err)
+		return fmt.Errorf("import attempt %d of build %s: %w", a.Number, a.BuildID, err)
 	}
 	return nil
 }
 
-// After gives builds in the order of their seq, beginning after the one given.
+// After returns builds by seq, after the one given.
 func (s *Store) After(ctx context.Context, seq int64, limit int32) ([]Build, error) {
 	rows, err := s.db.Read().QueryContext(ctx,
 		`SELECT `+buildColumns+` FROM builds WHERE seq > $1 ORDER BY seq LIMIT $2`, seq, limit)
 	return collect(rows, err, "read builds in order")
 }
 
-// WorkersAfter gives workers in the order of their id, beginning after the one given.
+// WorkersAfter returns workers by id, after the one given.
 func (s *Store) WorkersAfter(ctx context.Context, id string, limit int32) ([]Capacity, error) {
 	return capacities(ctx, s.db, `WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
 }
