@@ -17,8 +17,8 @@ func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
 		`DELETE FROM unanswered_submits WHERE build_id IN (%s)`)
 }
 
-// ForgetBuilds deletes all remaining data of builds: idempotency keys, sessions for one build, and build tokens of the
-// legacy controller.
+// ForgetBuilds deletes all remaining data of builds: idempotency keys, sessions for one build, and
+// build tokens of the legacy controller.
 func (s *Store) ForgetBuilds(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "forget builds", ids,
 		`DELETE FROM idempotency WHERE build_id IN (%s)`,
