@@ -48,9 +48,10 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS (BUILD may be NEWEST), warn TEXT, name BUILD NAME,
-// refuse PATH STATUS CODE DETAIL, cut PATH BYTES TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one
-// made last), answers STATUS, token; serve PATH FILE: what GET of a path below /api/v2 gives.
+// server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS
+// (BUILD may be NEWEST), warn TEXT, name BUILD NAME, refuse PATH STATUS CODE DETAIL, cut PATH BYTES
+// TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one made last),
+// answers STATUS, token; serve PATH FILE: what GET of a path below /api/v2 gives.
 func server(ts *testscript.TestScript, _ bool, args []string) {
 	s, ok := ts.Value(serverKey{}).(*apitest.Server)
 	if !ok || len(args) == 0 {

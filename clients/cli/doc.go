@@ -1,4 +1,4 @@
-// Package cli is the freeagent command as its users type it: one folder for each verb, each an options struct, a New that
-// reads flags into it, and a run that acts. Everything it touches of the world comes in a session.IO, so that tests run the
-// true command in their own process.
+// Package cli implements the freeagent command. Each subcommand has a package of its own, with an
+// options struct, a New that binds flags to it, and a run function. Commands reach the outside only
+// through a session.IO, so tests run the real command in their own process.
 package cli

@@ -34,8 +34,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
-// NewRoot returns the command with the verbs of a client; more are those of the binary that mounts it. out and errs are the
-// streams; a person is taken to look at those that are terminals.
+// NewRoot returns the command with the client's subcommands and more, those of the binary that
+// mounts it. out and errs are the streams.
 func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Command) *cobra.Command {
 	s := NewStreams(out, errs, getenv)
 	root := &cobra.Command{
@@ -61,13 +61,13 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled
 	return root
 }
 
-// Streams is the world of a command, for verbs that are defined elsewhere.
+// Streams is the environment of a command, for subcommands of other modules.
 type Streams = session.IO
 
-// Connection is the flags that say where the server is.
+// Connection is the connection flags.
 type Connection = session.Flags
 
-// NewStreams looks which streams are terminals.
+// NewStreams detects which streams are terminals.
 func NewStreams(out, errs io.Writer, getenv func(string) string) Streams {
 	return Streams{Out: out, Err: errs, OutTTY: isTerminal(out), ErrTTY: isTerminal(errs), Getenv: getenv, Now: time.Now}
 }
@@ -96,7 +96,7 @@ func newVersion(s session.IO) *cobra.Command {
 	return cmd
 }
 
-// Execute runs the command and gives the exit code; an error is printed as one sentence.
+// Execute runs the command, prints its error and returns the exit code.
 func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -111,15 +111,16 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return exit.Code
 	}
 	fmt.Fprintln(root.ErrOrStderr(), "freeagent:", show.Lines(err.Error()))
-	if misused(err) {
+	if isUsageError(err) {
 		return session.ExitUsage
 	}
 	return session.ExitFailure
 }
 
-// misused recognises calls that are wrong: arguments that the server, or our own check, does not accept; addresses that are
-// none; errors of commands that are defined elsewhere and say so (WrongUsage); and cobra's complaints, which have no type.
-func misused(err error) bool {
+// isUsageError reports whether the call was wrong: arguments that the server or a local check
+// rejects, invalid URLs, errors with the method WrongUsage of other modules, and cobra's errors,
+// which have no type.
+func isUsageError(err error) bool {
 	var wrong interface{ WrongUsage() bool }
 	if errors.Is(err, build.ErrInvalid) || errors.Is(err, api.ErrBaseURL) || errors.As(err, &wrong) && wrong.WrongUsage() {
 		return true

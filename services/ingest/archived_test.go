@@ -77,7 +77,8 @@ func (f *farm) logTexts(id, query string) (texts []string) {
 	return texts
 }
 
-// TestReadingIsTheSameBeforeAndAfterArchiving asks every way of reading the same of a log in the stream and of one archived.
+// TestReadingIsTheSameBeforeAndAfterArchiving asks every way of reading the same of a log in the
+// stream and of one archived.
 func TestReadingIsTheSameBeforeAndAfterArchiving(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -254,8 +255,8 @@ func TestFollowersShareAReader(t *testing.T) {
 	f.noReaders()
 }
 
-// TestASlowFollowerHoldsUpNobody: a log larger than what is held for followers; one of them does not read at first, and still
-// gets every line once.
+// TestASlowFollowerHoldsUpNobody: a log larger than what is held for followers; one of them does
+// not read at first, and still gets every line once.
 func TestASlowFollowerHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

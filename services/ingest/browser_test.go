@@ -115,7 +115,7 @@ func TestPagesFromLoginToTheEndOfABuild(t *testing.T) {
 	b.until(`location.pathname === "/login"`)
 	b.shot("login")
 	b.do(chromedp.SendKeys("#key", "not-the-key-0123456789"), chromedp.Click("form button.primary"))
-	b.until(`document.querySelector(".fault")?.textContent.includes("not known")`)
+	b.until(`document.querySelector(".fault")?.textContent.includes("Unknown API key")`)
 	b.do(chromedp.SendKeys("#key", adminKey), chromedp.Click("form button.primary"))
 	b.until(`location.pathname === "/" && document.querySelectorAll("tbody tr").length === 2`)
 	b.shot("list")

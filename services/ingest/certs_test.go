@@ -248,7 +248,7 @@ func TestCertsThatWereStoredOtherwise(t *testing.T) {
 // TestCertsAtOnce: with room for one at a time another waits, and both come through.
 func TestCertsAtOnce(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.MaxCertsAtOnce = 1 })
+	f := setup(t, func(c *ingest.Config) { c.MaxConcurrentCerts = 1 })
 	pr, pw := io.Pipe()
 	form := multipart.NewWriter(pw)
 	first, second := make(chan int, 1), make(chan int, 1)
@@ -265,7 +265,8 @@ func TestCertsAtOnce(t *testing.T) {
 		status <- resp.StatusCode
 	}
 	go submit(pr, form.FormDataContentType(), first)
-	// The profile comes before the certs, so all that certs may need stays reserved until they have come.
+	// The profile comes before the certs, so all that certs may need stays reserved until they have
+	// come.
 	sendPart(t, form, "profile", "PROFILE")
 	sendPart(t, form, "source", large().content)
 	<-f.artifact.arrived

@@ -24,75 +24,86 @@ import (
 
 // Config of a gateway. Start from DefaultConfig; BootstrapKey and TokenKey have no default.
 type Config struct {
-	// BootstrapKey is the admin key that works without having been made: at least 16 of A-Za-z0-9_-. Another one at the
-	// next start replaces it.
+	// BootstrapKey is the initial admin key, at least 16 characters of A-Za-z0-9_-. A different key
+	// at the next start replaces it.
 	BootstrapKey string
-	// TokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
+	// TokenKey signs build tokens: at least 32 random bytes, the same in every replica.
 	TokenKey []byte
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64 `env:"FREEAGENT_MAX_UPLOAD_MB" unit:"MB" help:"size limit of a submit request in MB"`
 	// MaxResultBytes bounds a whole upload request of a worker of API v1.
 	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_UPLOAD_MB" unit:"MB" help:"size limit of an upload request of an API v1 worker in MB"`
-	// BaseImage is the name of the VM image that workers of API v1 are told to build in.
+	// BaseImage is the VM image that workers of API v1 build in.
 	BaseImage string `env:"FREEAGENT_BASE_IMAGE" help:"VM image that API v1 workers build in"`
-	// LogLimit bounds the log of one attempt of a worker of API v1; our own worker keeps to its own.
+	// LogLimit bounds the log of one attempt on a worker of API v1. Other workers enforce a limit
+	// of their own.
 	LogLimit loglimit.Limit
-	// StageTTLs are the heartbeat timeouts of workers of API v1, for which the gateway keeps the heartbeats.
+	// StageTTLs are the heartbeat timeouts of workers of API v1. The gateway writes their
+	// heartbeats.
 	StageTTLs build.HeartbeatTimeouts `env:"FREEAGENT_HEARTBEAT_TIMEOUTS" help:"heartbeat timeout per stage in whole seconds, such as install=5m,pods=10m or all=5m; other stages keep their default"`
-	// MaxCertsBytes bounds the certs of a submit, at most signing.MaxBytes. They are held in memory until they are stored or
-	// sent: MaxCertsAtOnce is how many of that size are at a time, and others wait; smaller ones take less.
-	MaxCertsBytes  int64
-	MaxCertsAtOnce int `env:"FREEAGENT_MAX_CONCURRENT_CERTS" help:"number of submits whose signing certificates (at most 10 MB) are in memory at once; further ones wait"`
-	// RepeatWindow is how long a submit whose answer could not be written waits for the client to send it again; then the
-	// build is cancelled if it has not begun.
-	RepeatWindow time.Duration `env:"FREEAGENT_SUBMIT_RETRY_WINDOW" help:"time that an API v1 client has to retry a submit whose response failed, before its build is rolled back"`
-	// StatsOrigins are the web pages (scheme://host[:port]) whose scripts may read the public figures; "*" is any.
+	// MaxCertsBytes bounds the certificates of a submit, at most signing.MaxBytes. They are in
+	// memory until they are stored or sent. MaxConcurrentCerts bounds how many of that size are in
+	// memory at once; further submits wait.
+	MaxCertsBytes      int64
+	MaxConcurrentCerts int `env:"FREEAGENT_MAX_CONCURRENT_CERTS" help:"number of submits whose signing certificates (at most 10 MB) are in memory at once; further ones wait"`
+	// SubmitRetryWindow is how long a client of API v1 may repeat a submit whose response could not
+	// be written. Then the build is cancelled unless it has begun.
+	SubmitRetryWindow time.Duration `env:"FREEAGENT_SUBMIT_RETRY_WINDOW" help:"time that an API v1 client has to retry a submit whose response failed, before its build is rolled back"`
+	// StatsOrigins are the web origins (scheme://host[:port]) whose scripts may read the public
+	// statistics; "*" means any.
 	StatsOrigins []string `env:"FREEAGENT_STATS_ORIGINS" help:"web origins (scheme://host) whose scripts may read the public statistics, by comma; * is any"`
-	// MaxFollowers bounds the clients that one replica sends logs and events to at once. Those of one log share a reader of the
-	// bus; logs wait in 64 MiB of memory at most, and up to 512 KiB for each client that is slow.
+	// MaxFollowers bounds the clients that follow logs and events of one replica at once. Followers
+	// of one log share a reader. All logs together use at most 64 MiB of memory, and each slow
+	// client up to 512 KiB.
 	MaxFollowers int `env:"FREEAGENT_MAX_FOLLOWERS" help:"number of clients that follow logs or events at once"`
-	// FollowBeat is how often a quiet followed log sends a sign of life, and asks whether the build has ended. Clients take
-	// 45 s of silence for a dead line.
-	FollowBeat time.Duration
+	// FollowHeartbeat is the interval at which a quiet stream sends a comment and checks whether
+	// the build has ended. Clients consider a connection dead after 45 s of silence.
+	FollowHeartbeat time.Duration
 	// SessionTTL is how long a web login lasts.
 	SessionTTL time.Duration `env:"FREEAGENT_SESSION_TTL" help:"duration of a web login"`
-	// MaxSamples bounds the samples of telemetry that wait for the bus; more are left out, and counted in the log.
-	MaxSamples int `env:"FREEAGENT_TELEMETRY_QUEUE_SIZE" help:"number of telemetry samples that may wait for the bus; further ones are dropped"`
-	// PublicURL is where people reach this gateway, for links in webhooks; empty leaves them out.
+	// TelemetryQueueSize bounds the telemetry samples that wait for the bus. Further ones are
+	// dropped and counted.
+	TelemetryQueueSize int `env:"FREEAGENT_TELEMETRY_QUEUE_SIZE" help:"number of telemetry samples that may wait for the bus; further ones are dropped"`
+	// PublicURL is the public URL of the gateway, for links in webhooks. Without it webhooks have
+	// no links.
 	PublicURL string `env:"FREEAGENT_PUBLIC_URL" help:"public URL of the gateway, for links in webhooks"`
-	// WebhookNetworks are networks of our own that webhooks may be sent to, besides the public internet.
+	// WebhookNetworks are private networks that webhooks may be sent to, besides the public
+	// internet.
 	WebhookNetworks []netip.Prefix `env:"FREEAGENT_WEBHOOK_NETWORKS" help:"private networks that webhooks may be sent to, besides the public internet, such as 10.0.0.0/8,127.0.0.1/32"`
-	// WebhookTimeout bounds one try. After WebhookAttempts of them a delivery is dead. WebhookPause is between the first two, and
-	// doubles up to WebhookMaxPause.
-	WebhookTimeout  time.Duration `env:"FREEAGENT_WEBHOOK_TIMEOUT" help:"timeout of one webhook request, 1s to 1m"`
-	WebhookAttempts int           `env:"FREEAGENT_WEBHOOK_MAX_ATTEMPTS" help:"number of attempts of a webhook delivery before it is dead"`
-	WebhookPause    time.Duration `env:"FREEAGENT_WEBHOOK_BACKOFF" help:"backoff before the second attempt of a webhook delivery; doubles with each further one"`
-	WebhookMaxPause time.Duration `env:"FREEAGENT_WEBHOOK_MAX_BACKOFF" help:"limit of the backoff between attempts of a webhook delivery, at most 24h"`
-	// WebhookDisableAfter disables a webhook of which no delivery has succeeded for so long.
+	// WebhookTimeout bounds one attempt at a delivery. After WebhookAttempts attempts it is dead.
+	// WebhookBackoff is the delay before the second attempt; it doubles up to WebhookMaxBackoff.
+	WebhookTimeout    time.Duration `env:"FREEAGENT_WEBHOOK_TIMEOUT" help:"timeout of one webhook request, 1s to 1m"`
+	WebhookAttempts   int           `env:"FREEAGENT_WEBHOOK_MAX_ATTEMPTS" help:"number of attempts of a webhook delivery before it is dead"`
+	WebhookBackoff    time.Duration `env:"FREEAGENT_WEBHOOK_BACKOFF" help:"backoff before the second attempt of a webhook delivery; doubles with each further one"`
+	WebhookMaxBackoff time.Duration `env:"FREEAGENT_WEBHOOK_MAX_BACKOFF" help:"limit of the backoff between attempts of a webhook delivery, at most 24h"`
+	// WebhookDisableAfter is the time without a successful delivery after which a webhook is
+	// disabled.
 	WebhookDisableAfter time.Duration `env:"FREEAGENT_WEBHOOK_DISABLE_AFTER" help:"time without a successful delivery after which a webhook is disabled"`
-	// WorkerTTL is how long a worker's connection to the bus lasts before it is judged again.
+	// WorkerTTL is the lifetime of a worker's connection to the bus before it must authenticate
+	// again.
 	WorkerTTL time.Duration `env:"FREEAGENT_WORKER_CREDENTIALS_TTL" help:"lifetime of a worker's connection to the bus before it must authenticate again"`
-	// StoragePath is shown by /health, which the former controller had its directory in. Anybody may ask, so it names no real
-	// path; empty where objects lie elsewhere.
+	// StoragePath is the storage path that /health shows, as the legacy controller did. The
+	// endpoint is public, so this must not be a real path. It is empty if objects are in S3.
 	StoragePath string
 }
 
-// DefaultConfig fits the limits of API v1: sources of 500 MiB, certs of 10 MiB, results of 1 GiB, and room for the form around
-// them. A worker of v1 has 5 min to begin, as it clones and boots a VM first.
+// DefaultConfig returns the limits of API v1: sources of 500 MiB, certificates of 10 MiB, results
+// of 1 GiB, plus the form around them. A worker of API v1 has 5 min to begin, since it clones and
+// boots a VM first.
 func DefaultConfig() Config {
 	ttls := build.DefaultTTLs()
 	ttls[build.StagePrepare] = max(ttls[build.StagePrepare], 5*time.Minute)
 	return Config{
-		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxCertsAtOnce: 8,
+		MaxUploadBytes: 520 << 20, MaxResultBytes: 1<<30 + 1<<20, MaxCertsBytes: signing.MaxBytes, MaxConcurrentCerts: 8,
 		LogLimit:  loglimit.Limit{}.OrDefault(),
-		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, RepeatWindow: 2 * time.Minute,
+		BaseImage: "ghcr.io/cirruslabs/macos-sequoia-xcode:latest", StageTTLs: ttls, SubmitRetryWindow: 2 * time.Minute,
 		StatsOrigins:   []string{"https://expo-free-agent.pages.dev"},
-		WebhookTimeout: 10 * time.Second, WebhookAttempts: 12, WebhookPause: 5 * time.Second, WebhookMaxPause: time.Hour, WebhookDisableAfter: 72 * time.Hour,
-		MaxSamples: 20_000, MaxFollowers: 1000, FollowBeat: 15 * time.Second, WorkerTTL: time.Hour, SessionTTL: 12 * time.Hour,
+		WebhookTimeout: 10 * time.Second, WebhookAttempts: 12, WebhookBackoff: 5 * time.Second, WebhookMaxBackoff: time.Hour, WebhookDisableAfter: 72 * time.Hour,
+		TelemetryQueueSize: 20_000, MaxFollowers: 1000, FollowHeartbeat: 15 * time.Second, WorkerTTL: time.Hour, SessionTTL: 12 * time.Hour,
 	}
 }
 
-// Validate names every fault at once.
+// Validate returns all errors of the configuration, joined.
 func (c Config) Validate() error {
 	var faults []error
 	need := func(ok bool, format string, args ...any) {
@@ -109,11 +120,11 @@ func (c Config) Validate() error {
 	need(c.BaseImage != "", "base image must name a VM image (got none)")
 	need(c.LogLimit.Lines >= 0 && c.LogLimit.Bytes >= 0, "log limits must not be negative (got %d lines, %d bytes)", c.LogLimit.Lines, c.LogLimit.Bytes)
 	need(c.MaxCertsBytes > 0 && c.MaxCertsBytes <= signing.MaxBytes, "max certificate bytes must be 1 to %d (got %d)", signing.MaxBytes, c.MaxCertsBytes)
-	need(c.MaxCertsAtOnce > 0, "max concurrent certs must be positive (got %d)", c.MaxCertsAtOnce)
-	need(c.RepeatWindow > 0, "submit retry window must be positive (got %s)", c.RepeatWindow)
+	need(c.MaxConcurrentCerts > 0, "max concurrent certs must be positive (got %d)", c.MaxConcurrentCerts)
+	need(c.SubmitRetryWindow > 0, "submit retry window must be positive (got %s)", c.SubmitRetryWindow)
 	need(c.MaxFollowers > 0, "max followers must be positive (got %d)", c.MaxFollowers)
-	need(c.MaxSamples > 0, "telemetry queue size must be positive (got %d)", c.MaxSamples)
-	need(c.FollowBeat > 0 && c.FollowBeat <= 30*time.Second, "follow heartbeat interval must be positive and at most 30s (got %s)", c.FollowBeat)
+	need(c.TelemetryQueueSize > 0, "telemetry queue size must be positive (got %d)", c.TelemetryQueueSize)
+	need(c.FollowHeartbeat > 0 && c.FollowHeartbeat <= 30*time.Second, "follow heartbeat interval must be positive and at most 30s (got %s)", c.FollowHeartbeat)
 	need(c.SessionTTL >= time.Minute, "session TTL must be at least 1m (got %s)", c.SessionTTL)
 	need(c.WorkerTTL >= time.Second, "worker credentials TTL must be at least 1s (got %s)", c.WorkerTTL)
 	return errors.Join(append(faults, c.StageTTLs.Validate(), httpapi.ValidOrigins(c.StatsOrigins), c.validWebhooks())...)
@@ -122,7 +133,7 @@ func (c Config) Validate() error {
 func (c Config) webhooks() webhook.Config {
 	return webhook.Config{
 		TokenKey: c.TokenKey, PublicURL: c.PublicURL, Networks: c.WebhookNetworks, Timeout: c.WebhookTimeout, Attempts: c.WebhookAttempts,
-		Pause: c.WebhookPause, MaxPause: c.WebhookMaxPause, DisableAfter: c.WebhookDisableAfter,
+		Backoff: c.WebhookBackoff, MaxBackoff: c.WebhookMaxBackoff, DisableAfter: c.WebhookDisableAfter,
 	}
 }
 
@@ -138,35 +149,35 @@ func (c Config) validWebhooks() error {
 		"public URL must be http:// or https:// and a host (got %q)", c.PublicURL)
 	need(c.WebhookTimeout >= time.Second && c.WebhookTimeout <= time.Minute, "webhook timeout must be 1s to 1m (got %s)", c.WebhookTimeout)
 	need(c.WebhookAttempts > 0, "max webhook attempts must be positive (got %d)", c.WebhookAttempts)
-	need(c.WebhookPause > 0 && c.WebhookPause <= c.WebhookMaxPause, "webhook backoff must be positive and at most the max webhook backoff, %s (got %s)",
-		c.WebhookMaxPause, c.WebhookPause)
-	need(c.WebhookMaxPause <= 24*time.Hour, "max webhook backoff must be at most 24h (got %s)", c.WebhookMaxPause)
+	need(c.WebhookBackoff > 0 && c.WebhookBackoff <= c.WebhookMaxBackoff, "webhook backoff must be positive and at most the max webhook backoff, %s (got %s)",
+		c.WebhookMaxBackoff, c.WebhookBackoff)
+	need(c.WebhookMaxBackoff <= 24*time.Hour, "max webhook backoff must be at most 24h (got %s)", c.WebhookMaxBackoff)
 	need(c.WebhookDisableAfter > 0, "time after which webhooks are disabled must be positive (got %s)", c.WebhookDisableAfter)
 	return errors.Join(faults...)
 }
 
-// Deps are what a gateway works with; it closes none of them.
+// Deps are the dependencies of a gateway. It closes none of them.
 type Deps struct {
 	DB   *database.DB
 	Conn *nats.Conn
-	// Sole promises that no other process uses DB while this one does: whoever held a submit before is gone.
+	// Sole means that no other process uses DB, so submits held by another process are abandoned.
 	Sole bool
-	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not have a Timeout: transfers
-	// take as long as bytes move.
+	// ArtifactURL and ArtifactClient reach the artifact service's data plane. The client must not
+	// have a Timeout: transfers take as long as bytes move.
 	ArtifactURL    string
 	ArtifactClient *http.Client
-	// BusURL is what a worker that joins with this request is told.
+	// BusURL returns the address of the bus for the worker that sent the request.
 	BusURL func(*http.Request) string
 	// Issuer and Account sign the bus credentials of workers.
 	Issuer  nkeys.KeyPair
 	Account string
-	// XKey seals the bus's questions about connections; nil if they are not sealed.
+	// XKey encrypts the auth callout; nil if it is not encrypted.
 	XKey nkeys.KeyPair
 	Log  *slog.Logger
-	// Embedded says why this process could not take a submit, for what is embedded in it; nil where the
-	// gateway's dependencies are other processes. Those never make it unready: see Ready.
+	// Embedded reports why a dependency embedded in this process is unavailable. It is nil if all
+	// dependencies are other processes, which never make the gateway unready: see Ready.
 	Embedded func(context.Context) error
-	// Problems are what an operator should know, shown by /health; nil for none.
+	// Problems returns problems for operators, shown by /health; may be nil.
 	Problems func() []string
 }
 

@@ -42,8 +42,8 @@ func deleteBuild(all []*schedulerv1.Build, id string) (others []*schedulerv1.Bui
 	return others
 }
 
-// TestExpiredBuildIsGone: API v2 says when and why a build has expired, wherever it is asked for, with a key and with the token
-// that its submitter still has.
+// TestExpiredBuildIsGone: API v2 says when and why a build has expired, wherever it is asked for,
+// with a key and with the token that its submitter still has.
 func TestExpiredBuildIsGone(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -75,7 +75,8 @@ func TestExpiredBuildIsGone(t *testing.T) {
 	f.get(api.Path+"/builds/unknown").want(t, 404)
 }
 
-// TestExpiredBuildInAPIv1: its clients can still ask how a build went; all else is as if it were unknown.
+// TestExpiredBuildInAPIv1: its clients can still ask how a build went; all else is as if it were
+// unknown.
 func TestExpiredBuildInAPIv1(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -108,7 +108,8 @@ func (f *figures) listReports(_ context.Context, r *monitorv1.ListReportsRequest
 
 // hooks are what a test does in the middle of the scheduler's work; they belong to its lock.
 type hooks struct {
-	// submitted is called with each new build's id before the answer; getting before a build is given.
+	// submitted is called with each new build's id before the answer; getting before a build is
+	// given.
 	submitted func(id string)
 	getting   func()
 	// firstState is the state of new builds, if not empty.

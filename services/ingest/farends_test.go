@@ -61,6 +61,7 @@ func startScheduler(t testing.TB, nc *nats.Conn) *scheduler {
 		return errors.Join(
 			rpc.Handle(r, "submit", s.submit), rpc.Handle(r, "get", s.get), rpc.Handle(r, "list", s.list),
 			rpc.Handle(r, "cancel", s.cancel), rpc.Handle(r, "summary", s.summary), rpc.Handle(r, "register_worker", s.register),
+			rpc.Handle(r, "list_rules", s.listRules),
 		)
 	})
 	return s
@@ -122,7 +123,7 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		pool = build.DefaultPool
 	}
 	b := &schedulerv1.Build{
-		Id: r.GetBuildId(), Project: r.GetProject(), Platform: r.GetPlatform(), Pool: pool, Priority: r.GetPriority(), Profile: r.GetProfile(),
+		Id: r.GetBuildId(), Project: r.GetProject(), Platform: r.GetPlatform(), Pool: pool, Priority: boundPriority(r), Profile: r.GetProfile(),
 		Source: r.GetSource(), Certs: r.GetCerts(), RetryOf: r.GetRetryOf(), State: "pending", Attempt: 1,
 		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1), Origin: r.GetOrigin(),
 	}
@@ -137,6 +138,23 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 		return nil, build.ErrUnavailable
 	}
 	return &schedulerv1.SubmitResponse{Build: proto.CloneOf(b), Warnings: []string{"nobody builds this yet"}}, nil
+}
+
+// The scheduler's default range of priorities, and that of the project "shop".
+const maxPriority, minPriority, shopPriority = 10, -100, 5
+
+func boundPriority(r *schedulerv1.SubmitRequest) int32 {
+	limit := int32(maxPriority)
+	if r.GetProject() == "shop" {
+		limit = shopPriority
+	}
+	return min(max(r.GetPriority(), minPriority), limit)
+}
+
+func (s *scheduler) listRules(context.Context, *schedulerv1.ListRulesRequest) (*schedulerv1.ListRulesResponse, error) {
+	return &schedulerv1.ListRulesResponse{
+		Projects: []*schedulerv1.ProjectRule{{Project: "shop", MaxPriority: new(int32(shopPriority))}}, DefaultMaxPriority: maxPriority,
+	}, nil
 }
 
 func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {

@@ -19,8 +19,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// followVariable makes this test's program a process of people who follow a log instead; it holds a followPlan. Beside the gateway in its
-// own process they would be measured as much as it.
+// followVariable makes this test's program a process of people who follow a log instead; it holds a
+// followPlan. Beside the gateway in its own process they would be measured as much as it.
 const followVariable = "FREEAGENT_BENCH_FOLLOW"
 
 type followPlan struct {
@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// follow says ready once everybody has the log's first line, and then how long each further line took that holds the time of
-// its publish, in nanoseconds, one a line.
+// follow says ready once everybody has the log's first line, and then how long each further line
+// took that holds the time of its publish, in nanoseconds, one a line.
 func follow(text string, out io.Writer) error {
 	var plan followPlan
 	if err := json.Unmarshal([]byte(text), &plan); err != nil {

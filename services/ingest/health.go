@@ -15,16 +15,17 @@ import (
 )
 
 type healthAnswer struct {
-	Status  string       `json:"status"`
-	Queue   queueHealth  `json:"queue"`
-	Storage storeHealth1 `json:"storage"`
-	// Problems are what an operator should do something about. They came after API v1.
+	Status  string        `json:"status"`
+	Queue   queueHealth   `json:"queue"`
+	Storage storageHealth `json:"storage"`
+	// Problems are problems for operators. API v1 did not have them.
 	Problems []string `json:"problems,omitempty"`
-	// Notice is what administrators should know; only while there is something.
+	// Notice is a notice for administrators, such as a retention policy that has yet to take
+	// effect.
 	Notice string `json:"notice,omitempty"`
 }
 
-// unhealthy is the answer of /health while the scheduler does not answer.
+// unhealthy is the response of /health while the scheduler is unavailable.
 type unhealthy struct {
 	Error    string   `json:"error"`
 	Status   string   `json:"status"`
@@ -37,35 +38,36 @@ type queueHealth struct {
 	Total   int64 `json:"total"`
 }
 
-type storeHealth1 struct {
+type storageHealth struct {
 	Path   string `json:"path"`
 	Exists bool   `json:"exists"`
 }
 
-// probeTimeout is within what probes wait.
+// probeTimeout bounds a health check. It is shorter than the timeouts of usual probes.
 const probeTimeout = 2 * time.Second
 
-// health answers as the former controller did; installers probe it. It says what is wrong with the
-// whole installation, so no load balancer should ask it: that is what /readyz is for.
+// health responds as the legacy controller did, since installers probe it. It reports the health of
+// the whole installation; load balancers should probe /readyz instead.
 func (g *Ingest) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
 	s, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{})
-	stored := g.storageAnswers(ctx)
+	stored := g.checkStorage(ctx)
 	problems := g.problems(ctx, err, stored)
 	if err != nil {
-		g.log.WarnContext(ctx, "not healthy", "err", err)
+		g.log.WarnContext(ctx, "unhealthy", "err", err)
 		w.Header().Set("Retry-After", httpapi.RetryAfter)
 		httpx.WriteJSON(w, http.StatusServiceUnavailable, unhealthy{Error: httpapi.MsgUnavailable, Status: "unavailable", Problems: problems})
 		return
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthAnswer{
 		Status: "ok", Queue: queueHealth{s.GetPending(), s.GetActive(), s.GetTotal()},
-		Storage: storeHealth1{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
+		Storage: storageHealth{g.cfg.StoragePath, stored == nil}, Problems: problems, Notice: s.GetNotice(),
 	})
 }
 
-// problems are sentences for operators. Anybody may read them, so the errors behind them are only logged.
+// problems returns sentences for operators. They are public, so the errors behind them are only
+// logged.
 func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []string {
 	var all []string
 	if !g.deps.Conn.IsConnected() {
@@ -76,11 +78,11 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 		all = append(all, "The scheduler does not answer: builds are neither taken nor handed out.")
 	}
 	if storage != nil {
-		g.log.WarnContext(ctx, "artifact service does not answer", "err", storage)
+		g.log.WarnContext(ctx, "artifact service unavailable", "err", storage)
 		all = append(all, "The artifact service does not answer: files are neither taken nor served.")
 	}
 	if _, err := g.store.Key(ctx, ""); err != nil && !errors.Is(err, build.ErrUnauthorized) {
-		g.log.WarnContext(ctx, "database does not answer", "err", err)
+		g.log.WarnContext(ctx, "database unavailable", "err", err)
 		all = append(all, "The gateway's database does not answer: keys cannot be checked.")
 	}
 	if g.deps.Problems != nil {
@@ -89,8 +91,9 @@ func (g *Ingest) problems(ctx context.Context, scheduler, storage error) []strin
 	return all
 }
 
-// storageAnswers asks for an object that cannot be: whoever says so is there.
-func (g *Ingest) storageAnswers(ctx context.Context) error {
+// checkStorage asks for an object that cannot exist. It returns nil if the artifact service says
+// so.
+func (g *Ingest) checkStorage(ctx context.Context) error {
 	_, err := g.farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: "none"})
 	if errors.Is(err, build.ErrObjectNotFound) || errors.Is(err, build.ErrInvalid) {
 		return nil
@@ -98,12 +101,12 @@ func (g *Ingest) storageAnswers(ctx context.Context) error {
 	return err
 }
 
-// live says that the process answers.
+// live is the liveness probe.
 func (g *Ingest) live(w http.ResponseWriter, _ *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// ready says whether this process can serve. The reason is for operators: it goes to the log.
+// ready is the readiness probe. It logs why the gateway is not ready.
 func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		g.log.InfoContext(r.Context(), "not ready", "err", err)
@@ -113,11 +116,11 @@ func (g *Ingest) ready(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// Ready says why this process could not serve requests now, nil if it could. What it shares with its
-// replicas (scheduler, artifact service, bus, database) does not count: all replicas would be unready
-// at once, and a load balancer would answer in their place, also for pages, logs and downloads that
-// still work. Requests that need what is away are answered with 503 and Retry-After. Where the
-// dependencies are embedded in this process, they do count: then nobody else could serve. It is safe
+// Ready returns why this process cannot serve requests, nil if it can. Dependencies shared with
+// other replicas (scheduler, artifact service, bus, database) do not count: otherwise all replicas
+// would be unready at once, and the load balancer would also reject requests for pages, logs and
+// downloads that still work. Requests that need an unavailable dependency get 503 with Retry-After.
+// Dependencies embedded in this process do count, since no other process could serve. It is safe
 // for concurrent use.
 func (g *Ingest) Ready(ctx context.Context) error {
 	if err := g.stopping.Err(); err != nil {
@@ -131,15 +134,15 @@ func (g *Ingest) Ready(ctx context.Context) error {
 	return errors.Join(g.deps.Embedded(ctx), g.Check(ctx))
 }
 
-// Check says what the gateway needs and does not reach now, nil if it reaches everything. It is safe for
-// concurrent use.
+// Check returns why a dependency of the gateway is unavailable, nil if all are available. It is
+// safe for concurrent use.
 func (g *Ingest) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if _, err := g.farm.Scheduler.Summary(ctx, &schedulerv1.SummaryRequest{}); err != nil {
 		return err
 	}
-	if err := g.storageAnswers(ctx); err != nil {
+	if err := g.checkStorage(ctx); err != nil {
 		return err
 	}
 	_, err := g.store.Key(ctx, "")

@@ -13,7 +13,8 @@ import (
 
 func named(name string) hdr { return hdr{"X-API-Key": adminKey, "Idempotency-Key": name} }
 
-// TestNamedSubmitIsOneBuild: sent again it is the same, whatever became of the answer, and what it brought again is not kept.
+// TestNamedSubmitIsOneBuild: sent again it is the same, whatever became of the answer, and what it
+// brought again is not kept.
 func TestNamedSubmitIsOneBuild(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -102,7 +103,8 @@ func (f *farm) repeat(key string, s *slowSubmit) <-chan reply {
 	return answer
 }
 
-// TestNamedSubmitUnderWay: the repeat of a submit that is under way waits for it, at the same gateway and at another one.
+// TestNamedSubmitUnderWay: the repeat of a submit that is under way waits for it, at the same
+// gateway and at another one.
 func TestNamedSubmitUnderWay(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -142,8 +144,8 @@ func TestNamedSubmitOfAFailedFirst(t *testing.T) {
 	}
 }
 
-// TestNamedSubmitOfADeadGateway: a repeat takes over from a process that shows no sign of life, and when that process goes on
-// nevertheless, there is one build.
+// TestNamedSubmitOfADeadGateway: a repeat takes over from a process that shows no sign of life, and
+// when that process goes on nevertheless, there is one build.
 func TestNamedSubmitOfADeadGateway(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -162,7 +164,8 @@ func TestNamedSubmitOfADeadGateway(t *testing.T) {
 	}
 }
 
-// TestNamedSubmitOfUnknownOutcome: when the scheduler does not answer, the repeat finds out at once what became of the first.
+// TestNamedSubmitOfUnknownOutcome: when the scheduler does not answer, the repeat finds out at once
+// what became of the first.
 func TestNamedSubmitOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

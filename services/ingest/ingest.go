@@ -29,14 +29,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/streamhealth"
 )
 
-// Ingest is one gateway. Make it with New; Handler answers HTTP, Run the bus. It is safe for concurrent use.
+// Ingest is a gateway. Create it with New; Handler serves HTTP, Run the bus. It is safe for
+// concurrent use.
 type Ingest struct {
 	cfg   Config
 	deps  Deps
 	log   *slog.Logger
 	store *store.Store
 	farm  *farm.Farm
-	// samples are sent without waiting: telemetry is what is left out first when the bus is slow.
+	// samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped
+	// first.
 	samples  *bus.Async
 	webhooks *webhook.Service
 	retained *retention.Marker
@@ -46,12 +48,12 @@ type Ingest struct {
 	v1      *v1.API
 	v2      *v2.API
 	pages   *pages.Pages
-	// stopping ends requests that never end by themselves (followed logs).
+	// stopping ends streams, which have no end of their own.
 	stopping context.Context // the life of the gateway
 	stop     context.CancelFunc
 }
 
-// New migrates the gateway's schema and stores the bootstrap key; it starts nothing.
+// New migrates the gateway's schema and stores the bootstrap key. It starts no goroutines.
 func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway configuration: %w", err)
@@ -76,7 +78,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Ingest, error) {
 	}
 	g.retained = retention.NewMarker(d.Conn, g.log)
 	g.stopping, g.stop = context.WithCancel(context.Background())
-	if g.samples, err = bus.NewAsync(d.Conn, cfg.MaxSamples, "samples of telemetry", g.log); err != nil {
+	if g.samples, err = bus.NewAsync(d.Conn, cfg.TelemetryQueueSize, "samples of telemetry", g.log); err != nil {
 		return nil, err
 	}
 	if g.farm, err = farm.New(farm.Config{Conn: d.Conn, JS: js, Log: g.log, StageTTLs: cfg.StageTTLs}); err != nil {
@@ -97,7 +99,7 @@ type legacyGateway interface {
 	addLegacy(*auth.Guard, *objects.Transfers) []v2.Operation
 }
 
-// newAPIs makes what answers HTTP.
+// newAPIs creates the handlers of both APIs and what they share.
 func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	responder := httpapi.Responder{Log: g.log}
 	transfers, err := objects.New(g.farm, g.deps.ArtifactURL, g.deps.ArtifactClient, responder)
@@ -105,8 +107,8 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 		return err
 	}
 	guard := auth.New(g.store.AccessStore, g.cfg.TokenKey, responder)
-	certs := submit.NewCertsMemory(g.cfg.MaxCertsAtOnce, g.cfg.MaxCertsBytes)
-	g.submits = submit.New(submit.Config{MaxUploadBytes: g.cfg.MaxUploadBytes, RepeatWindow: g.cfg.RepeatWindow}, submit.Deps{
+	certs := submit.NewCertsMemory(g.cfg.MaxConcurrentCerts, g.cfg.MaxCertsBytes)
+	g.submits = submit.New(submit.Config{MaxUploadBytes: g.cfg.MaxUploadBytes, SubmitRetryWindow: g.cfg.SubmitRetryWindow}, submit.Deps{
 		Farm: g.farm, Store: g.store.SubmitStore, Objects: transfers, Storage: g.storage, Retained: g.retained, Certs: certs, Sole: g.deps.Sole, Log: g.log,
 	})
 	reader, err := logs.NewReader(js, logstream.NewAuthors(g.farm.BuildWithAttempts), g.farm.ArchivedLog, transfers.Archive)
@@ -129,7 +131,7 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 		more = l.addLegacy(guard, transfers)
 	}
 	g.v2, err = v2.New(v2.Config{
-		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxFollowers: g.cfg.MaxFollowers, FollowBeat: g.cfg.FollowBeat, SessionTTL: g.cfg.SessionTTL,
+		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxFollowers: g.cfg.MaxFollowers, FollowHeartbeat: g.cfg.FollowHeartbeat, SessionTTL: g.cfg.SessionTTL,
 	}, v2.Deps{
 		Responder: responder, Farm: g.farm, Auth: guard, Objects: transfers, Submits: g.submits, Webhooks: g.webhooks, Store: g.store, JS: js,
 		Logs: sender, BusURL: g.deps.BusURL, More: more, Stopping: g.stopping,
@@ -137,7 +139,8 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	return err
 }
 
-// Run answers the bus's questions until ctx ends. Stop HTTP after it: followed logs end with it.
+// Run serves the bus and runs the background loops until ctx ends. Stop HTTP after Run, which ends
+// streams.
 func (g *Ingest) Run(ctx context.Context) error {
 	defer g.stop()
 	group := lifecycle.New(g.log)
@@ -171,5 +174,5 @@ func (g *Ingest) buildNow(ctx context.Context, id string) (api.Build, error) {
 	return v2.View(resp.GetBuild(), resp.GetAttempts()), nil
 }
 
-// Handler answers HTTP.
+// Handler returns the HTTP handler.
 func (g *Ingest) Handler() http.Handler { return g.routes() }

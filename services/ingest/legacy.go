@@ -10,7 +10,8 @@ import (
 	v2 "github.com/expo-free-agent/freeagent/services/ingest/internal/v2"
 )
 
-// addLegacy makes the guard accept imported build tokens, and returns the operations of import and export.
+// addLegacy makes the guard accept imported build tokens, and returns the operations of import and
+// export.
 func (g *Ingest) addLegacy(guard *auth.Guard, transfers *objects.Transfers) []v2.Operation {
 	tokens := legacy.Tokens{DB: g.deps.DB}
 	guard.AcceptLegacyTokens(tokens.Issued)

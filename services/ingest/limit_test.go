@@ -78,8 +78,8 @@ func (f *farm) plain(id string) (texts []string) {
 	return texts
 }
 
-// TestLogOfAWorkerOfV1HasALimit: up to it every line is there, then one that says so, and of the worker's nothing more; the
-// control plane's lines are. The posts are answered as ever.
+// TestLogOfAWorkerOfV1HasALimit: up to it every line is there, then one that says so, and of the
+// worker's nothing more; the control plane's lines are. The posts are answered as ever.
 func TestLogOfAWorkerOfV1HasALimit(t *testing.T) {
 	t.Parallel()
 	f := setup(t, limited(100))
@@ -144,8 +144,9 @@ func TestLimitByBytes(t *testing.T) {
 	}
 }
 
-// TestGatewaysShareALimit: the posts of one build go to three gateways at once, one of which is new in the middle. Whoever reads
-// sees one notice, at the end, and no line behind it; the stream holds little more.
+// TestGatewaysShareALimit: the posts of one build go to three gateways at once, one of which is new
+// in the middle. Whoever reads sees one notice, at the end, and no line behind it; the stream holds
+// little more.
 func TestGatewaysShareALimit(t *testing.T) {
 	t.Parallel()
 	const limit, gateways, slack = 6400, 3, 4 * 6400 / 64 // one more: a restart
@@ -209,7 +210,7 @@ func TestLimitWithoutADatabase(t *testing.T) {
 	if got := f.plain(id); len(got) != 101 || got[100] != reached {
 		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
 	}
-	if !f.log.contains("size of a log not reported") {
+	if !f.log.contains("report log size failed") {
 		t.Error("the log says nothing of the database")
 	}
 }

@@ -23,7 +23,8 @@ func (f *farm) running(id string) {
 	})
 }
 
-// TestPageGoesOnWhereTheLineBroke: every line once, in order, and what somebody has selected meanwhile stays selected.
+// TestPageGoesOnWhereTheLineBroke: every line once, in order, and what somebody has selected
+// meanwhile stays selected.
 func TestPageGoesOnWhereTheLineBroke(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// BenchmarkTailLatency is how long a line takes from its publish to each of 500 followers in a process of their own, at 40 lines a
-// second.
+// BenchmarkTailLatency is how long a line takes from its publish to each of 500 followers in a
+// process of their own, at 40 lines a second.
 func BenchmarkTailLatency(b *testing.B) {
 	for b.Loop() {
 		tailLatency(b)

@@ -49,7 +49,8 @@ func TestLogsWhole(t *testing.T) {
 	}
 }
 
-// TestLogsGrow: more messages than a reader has in its buffer, in order, and never a window of them.
+// TestLogsGrow: more messages than a reader has in its buffer, in order, and never a window of
+// them.
 func TestLogsGrow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -230,7 +231,7 @@ func TestFollowResumes(t *testing.T) {
 // TestFollowAliveWhileQuiet: signs of life, and an end even if the message that says so never came.
 func TestFollowAliveWhileQuiet(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.FollowBeat = 20 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.FollowHeartbeat = 20 * time.Millisecond })
 	id, _ := f.submit()
 	l := f.follow(id, "")
 	for beats := 0; beats < 3; {

@@ -27,7 +27,8 @@ func (b *browser) screen(width, height int64, scheme string) {
 	}))
 }
 
-// unreadable gives the texts whose colour is too close to what lies behind them: less than 4.5 to 1 (WCAG 2.2, 1.4.3).
+// unreadable gives the texts whose colour is too close to what lies behind them: less than 4.5 to 1
+// (WCAG 2.2, 1.4.3).
 const unreadable = `(() => {
 	const rgba = (c) => { const v = c.match(/[\d.]+/g).map(Number); return c.startsWith("color(") ? [v[0]*255, v[1]*255, v[2]*255, v[3] ?? 1] : [v[0], v[1], v[2], v[3] ?? 1]; };
 	const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
@@ -57,7 +58,8 @@ const wider = `(() => {
 	return out.join("\n");
 })()`
 
-// TestPagesFitAndCanBeRead shows every page in every state on a phone and on a desk, in light and dark.
+// TestPagesFitAndCanBeRead shows every page in every state on a phone and on a desk, in light and
+// dark.
 func TestPagesFitAndCanBeRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -106,7 +108,8 @@ func TestPagesFitAndCanBeRead(t *testing.T) {
 	}
 }
 
-// everyState submits a build for each state, with names and logs that are hard to fit, and gives their ids.
+// everyState submits a build for each state, with names and logs that are hard to fit, and gives
+// their ids.
 func (f *farm) everyState() map[string]string {
 	f.t.Helper()
 	ids := map[string]string{}
@@ -136,7 +139,8 @@ func (f *farm) everyState() map[string]string {
 	return ids
 }
 
-// TestAFreshListKeepsTheKeyboardWhereItWas: the list is replaced every five seconds, and a focus that got lost begins at the top.
+// TestAFreshListKeepsTheKeyboardWhereItWas: the list is replaced every five seconds, and a focus
+// that got lost begins at the top.
 func TestAFreshListKeepsTheKeyboardWhereItWas(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -47,7 +47,8 @@ func odd() map[string]string {
 	}
 }
 
-// TestOddTextIsNoFaultOfOurs sends odd bytes in every place that a request has for text: each is refused or cleaned.
+// TestOddTextIsNoFaultOfOurs sends odd bytes in every place that a request has for text: each is
+// refused or cleaned.
 func TestOddTextIsNoFaultOfOurs(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, f *farm) {

@@ -32,7 +32,8 @@ func (f *farm) document() (document, string) {
 	return d, string(r.body)
 }
 
-// TestDocumentIsWhatIsServed: each operation of the document answers, each reference leads somewhere, no two share a name.
+// TestDocumentIsWhatIsServed: each operation of the document answers, each reference leads
+// somewhere, no two share a name.
 func TestDocumentIsWhatIsServed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

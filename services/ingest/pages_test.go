@@ -169,7 +169,8 @@ func TestASessionEndsWithItsKeyAndItsTime(t *testing.T) {
 	}
 }
 
-// TestALinkFromElsewhere: a strict cookie is not sent with it, so the page looks at itself once more instead of asking for a login.
+// TestALinkFromElsewhere: a strict cookie is not sent with it, so the page looks at itself once
+// more instead of asking for a login.
 func TestALinkFromElsewhere(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -71,8 +71,8 @@ func formOf(t testing.TB, path string, parts ...part) []byte {
 	return append(req.Bytes(), form.Bytes()...)
 }
 
-// lose submits over a line that is cut after the scheduler has acknowledged and before the gateway can answer; it gives the
-// id of the build that nobody was told of.
+// lose submits over a line that is cut after the scheduler has acknowledged and before the gateway
+// can answer; it gives the id of the build that nobody was told of.
 func (f *farm) lose(path string, reset bool, parts ...part) (id string) {
 	f.t.Helper()
 	l, noticed, before := f.watched(), make(chan string, 1), f.log.count("msg=request")
@@ -121,7 +121,8 @@ func TestRepeatOfAnUnansweredSubmit(t *testing.T) {
 	}
 }
 
-// TestRepeatThatIsLostToo: the client sends up to three times, and may leave at any moment of the second.
+// TestRepeatThatIsLostToo: the client sends up to three times, and may leave at any moment of the
+// second.
 func TestRepeatThatIsLostToo(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]func(*farm, func()){
@@ -187,7 +188,7 @@ func TestNoRepeat(t *testing.T) {
 	})
 	t.Run("too late", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t, func(c *ingest.Config) { c.RepeatWindow = time.Millisecond })
+		f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = time.Millisecond })
 		id := f.lose("/api/builds/submit", false, lost()...)
 		f.becomes(id, "cancelled")
 		if m := f.answered(lost()...); m["id"] == id {
@@ -228,7 +229,7 @@ func (f *farm) becomes(id, state string) {
 
 func TestRollBack(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 50 * time.Millisecond })
 	waiting := f.lose("/api/builds/submit", false, lost()...)
 	f.becomes(waiting, "cancelled")
 	if why := f.scheduler.whyCancelled(waiting); !strings.Contains(why, "The submitter left") {
@@ -246,7 +247,7 @@ func TestRollBack(t *testing.T) {
 // TestRollBackWaitsForTheScheduler: what cannot be done now is done later.
 func TestRollBackWaitsForTheScheduler(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 50 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 50 * time.Millisecond })
 	f.scheduler.failCancel(errors.New("out of order"))
 	id := f.lose("/api/builds/submit", false, lost()...)
 	eventually(t, "it was tried", func() bool { return f.log.contains("roll back unanswered submits") })
@@ -257,7 +258,7 @@ func TestRollBackWaitsForTheScheduler(t *testing.T) {
 // TestLeavingAfterTheAnswer: a client that has its answer may close at once.
 func TestLeavingAfterTheAnswer(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.RepeatWindow = 10 * time.Millisecond })
+	f := setup(t, func(c *ingest.Config) { c.SubmitRetryWindow = 10 * time.Millisecond })
 	l := f.watched()
 	if _, err := l.Write(formOf(t, "/api/builds/submit", lost()...)); err != nil {
 		t.Fatal(err)
@@ -273,7 +274,7 @@ func TestLeavingAfterTheAnswer(t *testing.T) {
 	if err != nil && len(data) == 0 || resp.StatusCode != http.StatusOK {
 		t.Fatalf("answer = %d %s, %v", resp.StatusCode, data, err)
 	}
-	if f.log.contains("submit not answered") {
+	if f.log.contains("submit unanswered") {
 		t.Error("an answered submit was taken for an unanswered one")
 	}
 }

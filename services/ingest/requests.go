@@ -17,13 +17,13 @@ func (g *Ingest) requestsLoop(ctx context.Context) error {
 	})
 }
 
-// maxExpire bounds the builds or workers of one request.
+// maxExpire bounds the builds or workers per request.
 const maxExpire = 200
 
 // requests implements ingestv1.IngestServiceServer.
 type requests struct{ *Ingest }
 
-// ExpireBuilds deletes what gateways hold of builds.
+// ExpireBuilds deletes the gateways' data of builds.
 func (g requests) ExpireBuilds(ctx context.Context, r *ingestv1.ExpireBuildsRequest) (*ingestv1.ExpireBuildsResponse, error) {
 	if n := len(r.GetBuildIds()); n > maxExpire {
 		return nil, fmt.Errorf("%w: %d builds in one request, at most %d are allowed", build.ErrInvalid, n, maxExpire)

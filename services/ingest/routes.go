@@ -10,8 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// routes is every route of the gateway. A key's scope decides what it may do; the token that a submit answered with is
-// enough for that one build where it says OrToken.
+// routes returns the handler of all routes.
 func (g *Ingest) routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(httpx.WithRequestID, httpapi.LogRequests(g.log), httpapi.RecoverPanics(g.log), httpapi.RequireText)

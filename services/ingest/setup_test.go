@@ -30,8 +30,8 @@ import (
 
 const adminKey = "the-admin-key-0123456789"
 
-// farm is a gateway with a real bus and database. The scheduler and the artifact service, the far ends of wires, are played
-// by the test.
+// farm is a gateway with a real bus and database. The scheduler and the artifact service, the far
+// ends of wires, are played by the test.
 type farm struct {
 	t         testing.TB
 	bus       *bustest.Server
@@ -44,7 +44,8 @@ type farm struct {
 	url       string
 	log       *logBuffer
 	stop      func()
-	// freeze ends the gateway's own loops; it goes on serving HTTP, as a process does that was paused and goes on.
+	// freeze ends the gateway's own loops; it goes on serving HTTP, as a process does that was
+	// paused and goes on.
 	freeze func()
 	// cut breaks every connection to the gateway off.
 	cut func()

@@ -108,8 +108,8 @@ func TestConfigOfThePublicSide(t *testing.T) {
 		"an origin of one word":  func(c *ingest.Config) { c.StatsOrigins = []string{"a.example"} },
 		"certs over the limit":   func(c *ingest.Config) { c.MaxCertsBytes = 10<<20 + 1 },
 		"no certs":               func(c *ingest.Config) { c.MaxCertsBytes = 0 },
-		"no certs at once":       func(c *ingest.Config) { c.MaxCertsAtOnce = 0 },
-		"no time for the repeat": func(c *ingest.Config) { c.RepeatWindow = 0 },
+		"no certs at once":       func(c *ingest.Config) { c.MaxConcurrentCerts = 0 },
+		"no time for the repeat": func(c *ingest.Config) { c.SubmitRetryWindow = 0 },
 	} {
 		cfg := config()
 		if err := cfg.Validate(); err != nil {

@@ -17,7 +17,7 @@ func (g *Ingest) sweepLoop(ctx context.Context) error {
 		return errors.Join(
 			g.store.SweepReservations(ctx, now.Add(-submit.KeyTTL)),
 			g.store.SweepHolders(ctx, now.Add(-submit.KeyTTL)),
-			g.store.SweepInFlight(ctx, now.Add(-g.cfg.RepeatWindow-time.Hour)),
+			g.store.SweepInFlight(ctx, now.Add(-g.cfg.SubmitRetryWindow-time.Hour)),
 			g.store.SweepLogSizes(ctx, now.Add(-v1.LogSizeTTL)),
 			g.store.SweepSessions(ctx, now),
 		)

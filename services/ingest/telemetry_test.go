@@ -99,7 +99,8 @@ func TestSamplesGoOntoTheBus(t *testing.T) {
 	}
 }
 
-// TestLostBuildTakesNoSamples: what the gateway remembers of a holder ends with the event that ends the lease.
+// TestLostBuildTakesNoSamples: what the gateway remembers of a holder ends with the event that ends
+// the lease.
 func TestLostBuildTakesNoSamples(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -121,10 +122,11 @@ func TestLostBuildTakesNoSamples(t *testing.T) {
 	}
 }
 
-// TestSamplesAreLeftOutFirst: when the bus takes no more samples, their posts are answered as ever, and they are counted.
+// TestSamplesAreLeftOutFirst: when the bus takes no more samples, their posts are answered as ever,
+// and they are counted.
 func TestSamplesAreLeftOutFirst(t *testing.T) {
 	t.Parallel()
-	f := setup(t, func(c *ingest.Config) { c.MaxSamples = 1 })
+	f := setup(t, func(c *ingest.Config) { c.TelemetryQueueSize = 1 })
 	id := f.building()
 	if err := f.js.DeleteStream(t.Context(), bus.TelemetryStream); err != nil { // nobody acknowledges: the window fills
 		t.Fatal(err)

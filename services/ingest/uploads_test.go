@@ -10,6 +10,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/database/databasetest"
 )
 
 // uploaded makes an upload and, if there is content, sends it.
@@ -52,7 +53,8 @@ func TestUploadIsOneBuild(t *testing.T) {
 	f.postForm("/api/v2/builds", key, upload(up.ID), platform("android")).want(t, 409)
 }
 
-// TestUploadIsSubmittedWithOneRequest: the scheduler's submit is idempotent, so nothing is asked before it.
+// TestUploadIsSubmittedWithOneRequest: the scheduler's submit is idempotent, so nothing is asked
+// before it.
 func TestUploadIsSubmittedWithOneRequest(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -69,7 +71,8 @@ func TestUploadIsSubmittedWithOneRequest(t *testing.T) {
 	}
 }
 
-// TestRepeatOfAnUploadWithOtherCerts: what the repeat brings beside the upload is stored nowhere, whether or not it is refused.
+// TestRepeatOfAnUploadWithOtherCerts: what the repeat brings beside the upload is stored nowhere,
+// whether or not it is refused.
 func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -83,7 +86,33 @@ func TestRepeatOfAnUploadWithOtherCerts(t *testing.T) {
 	}
 }
 
-// TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told of a new build.
+// TestRepeatOfABoundedPriority: the scheduler stores the priority that the project allows. A repeat
+// asks for the same as the first submit did, so it gets the build; one that asks for another
+// priority does not.
+func TestRepeatOfABoundedPriority(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		f := setupDB(t, open(t))
+		key := hdr{"X-API-Key": adminKey}
+		for _, c := range []struct {
+			project, priority, other string
+			stored                   float64
+		}{{"", "50", "7", 10}, {"shop", "50", "4", 5}, {"", "-1000", "-99", -100}, {"", "3", "4", 3}} {
+			up := f.uploaded("the source")
+			submit := func(priority string) reply {
+				return f.postForm("/api/v2/builds", key, upload(up.ID), platform("ios"), part{"priority", "", priority}, part{"project", "", c.project})
+			}
+			first, again := submit(c.priority).want(t, 201).json(t), submit(c.priority).want(t, 201)
+			if first["priority"] != c.stored || again.json(t)["id"] != first["id"] || again.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("priority %s: first = %v, again = %s", c.priority, first, again.body)
+			}
+			submit(c.other).want(t, 409)
+		}
+	})
+}
+
+// TestUploadWhoseFirstAnswerIsLost: the gateway repeats the submit itself, and the client is told
+// of a new build.
 func TestUploadWhoseFirstAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -108,7 +137,8 @@ func TestUploadOfAnExpiredBuildIsGone(t *testing.T) {
 	}
 }
 
-// TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong or the queue full.
+// TestUploadOutlivesARefusal: what was sent once need not be sent again because a field was wrong
+// or the queue full.
 func TestUploadOutlivesARefusal(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

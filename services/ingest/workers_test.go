@@ -106,7 +106,8 @@ func TestJoinRefuses(t *testing.T) {
 	r.want(t, 403)
 }
 
-// TestWorkerGetsOntoTheBus: what a join answered with is let in by the gateway's own answer to the bus, and only that.
+// TestWorkerGetsOntoTheBus: what a join answered with is let in by the gateway's own answer to the
+// bus, and only that.
 func TestWorkerGetsOntoTheBus(t *testing.T) {
 	t.Parallel()
 	key := issuer(t)

@@ -126,10 +126,10 @@ func TestRetentionCommands(t *testing.T) {
 		return p.out.String()
 	}
 	for _, step := range []struct{ command, want string }{
-		{"retention show", "the farm   90d"}, {"retention show", "A retention policy takes effect at"}, {"retention plan", "Nothing expires."},
-		{"retention set --age 30d --keep-last", "Nothing was changed"}, {"retention show", "90d"},
+		{"retention show", "the farm   90d"}, {"retention show", "A retention policy takes effect at"}, {"retention plan", "Nothing would expire."},
+		{"retention set --age 30d --keep-last", "Nothing changed"}, {"retention show", "90d"},
 		{"retention set --age 30d --keep-last --yes", "the farm   30d"}, {"retention set --project shop --builds 5 --yes", "shop       -    5"},
-		{"retention unset --project shop --yes", "the farm   30d"}, {"retention unset --yes", "No retention policy. Every build is kept."},
+		{"retention unset --project shop --yes", "the farm   30d"}, {"retention unset --yes", "No retention policy: every build is kept."},
 	} {
 		if got := command(strings.Fields(step.command)...); !strings.Contains(got, step.want) {
 			t.Errorf("freeagent %s says\n%s\nwant %q in it", step.command, got, step.want)

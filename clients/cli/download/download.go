@@ -76,7 +76,8 @@ func run(ctx context.Context, o *options) error {
 	return nil
 }
 
-// fileName is the result's own name: a file of this directory, whatever the server says.
+// fileName returns the name of the result without any directory: the server must not choose where
+// files are written.
 func fileName(b api.Build) string {
 	name := filepath.Base(filepath.Clean("/" + b.Result.Name))
 	if name == "/" || name == `\` {
@@ -92,7 +93,8 @@ func noResult(b api.Build) error {
 	return fmt.Errorf("build %s is %s and has no result yet. Wait for it: freeagent logs -f %s", b.ID, b.Status, b.ID)
 }
 
-// To writes a build's result to a file: complete and checked under its name, or not there.
+// To downloads a build's result to output. The file appears under its name only when it is complete
+// and verified.
 func To(ctx context.Context, s session.IO, client *api.Client, b api.Build, output string, force bool) error {
 	if _, err := os.Stat(output); err == nil && !force {
 		return fmt.Errorf("%s already exists. Overwrite it with --force, or choose another file with --output", output)
@@ -135,7 +137,8 @@ func fetch(ctx context.Context, s session.IO, client *api.Client, b api.Build, p
 	return nil
 }
 
-// resume hashes what an interrupted download left, so that the whole is checked in the end.
+// resume hashes the bytes of an interrupted download and returns their number, so that the whole
+// file is verified.
 func resume(f *os.File, size int64) (int64, hash.Hash, error) {
 	seen := sha256.New()
 	n, err := io.Copy(seen, f)

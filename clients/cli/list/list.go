@@ -40,7 +40,7 @@ func New(streams session.IO) *cobra.Command {
 	return cmd
 }
 
-// maxLimit is the server's, too.
+// maxLimit is the server's limit of a page.
 const maxLimit = 1000
 
 func run(ctx context.Context, o *options) error {

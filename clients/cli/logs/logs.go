@@ -67,7 +67,8 @@ func printLine(s session.IO, l api.LogLine, asJSON bool) error {
 	return nil
 }
 
-// Follow prints a build's log live and gives the build when it has ended. Ctrl-C stops the following only, and says so.
+// Follow prints a build's log live and returns the build when it ends. Ctrl-C only stops following,
+// and prints that.
 func Follow(ctx context.Context, s session.IO, client *api.Client, id string) (api.Build, error) {
 	return follow(ctx, s, client, id, false)
 }

@@ -18,7 +18,7 @@ type options struct {
 	id      string
 	note    string
 	json    bool
-	// change does it, done says so.
+	// change sends the request; done is the message after a success, with %s for the build's id.
 	change func(context.Context, *api.Client) (api.Build, error)
 	done   string
 }

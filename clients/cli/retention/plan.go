@@ -21,7 +21,7 @@ type planOptions struct {
 	json    bool
 }
 
-// defaultLimit is how many builds a plan lists.
+// defaultLimit is the number of builds that a plan lists.
 const defaultLimit = 20
 
 // NewPlan returns `freeagent retention plan`.
@@ -99,7 +99,7 @@ func oldest(w io.Writer, s session.IO, p api.RetentionPlan) {
 	}
 }
 
-// rule names a limit for people.
+// rule returns the display name of a limit.
 func rule(word string) string {
 	switch word {
 	case "count":

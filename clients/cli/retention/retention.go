@@ -7,7 +7,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 )
 
-// New returns the command with its verbs.
+// New returns the command with its subcommands.
 func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retention",

@@ -60,13 +60,13 @@ func (o *setOptions) flags(f *pflag.FlagSet) {
 }
 
 func (o *setOptions) policy() (p api.RetentionPolicy, err error) {
-	var faults [5]error
-	p.MaxAgeSeconds, faults[0] = parseAge("age", o.age)
-	p.KeepLastSeconds, faults[1] = parseAge("keep-last-age", o.keepLastAge)
-	p.WorkerAgeSeconds, faults[2] = parseAge("worker-age", o.workerAge)
-	p.MaxBytes, faults[3] = parseSize("size", o.size)
-	p.FarmBytes, faults[4] = parseSize("farm-size", o.farmSize)
-	for _, err := range faults {
+	var errs [5]error
+	p.MaxAgeSeconds, errs[0] = parseAge("age", o.age)
+	p.KeepLastSeconds, errs[1] = parseAge("keep-last-age", o.keepLastAge)
+	p.WorkerAgeSeconds, errs[2] = parseAge("worker-age", o.workerAge)
+	p.MaxBytes, errs[3] = parseSize("size", o.size)
+	p.FarmBytes, errs[4] = parseSize("farm-size", o.farmSize)
+	for _, err := range errs {
 		if err != nil {
 			return p, err
 		}
@@ -93,14 +93,14 @@ func (o *setOptions) run(ctx context.Context) error {
 	}
 	if !o.yes {
 		plan, err := client.Retention.PlanWith(ctx, o.project, &p, defaultLimit)
-		return o.tried(plan, err)
+		return o.showPlan(plan, err)
 	}
 	r, err := client.Retention.Set(ctx, o.project, p)
-	return o.set(r, err)
+	return o.showResult(r, err)
 }
 
-// tried shows what would happen.
-func (o *setOptions) tried(plan api.RetentionPlan, err error) error {
+// showPlan prints what a change would delete.
+func (o *setOptions) showPlan(plan api.RetentionPlan, err error) error {
 	if err != nil {
 		return fmt.Errorf("preview the retention policy: %w", err)
 	}
@@ -114,8 +114,8 @@ func (o *setOptions) tried(plan api.RetentionPlan, err error) error {
 	return nil
 }
 
-// set shows what holds now.
-func (o *setOptions) set(r api.Retention, err error) error {
+// showResult prints the policies after a change.
+func (o *setOptions) showResult(r api.Retention, err error) error {
 	if err != nil {
 		return fmt.Errorf("change the retention policy: %w", err)
 	}
@@ -154,8 +154,8 @@ func (o *setOptions) unset(ctx context.Context) error {
 	}
 	if !o.yes {
 		plan, err := client.Retention.PlanWith(ctx, o.project, nil, defaultLimit)
-		return o.tried(plan, err)
+		return o.showPlan(plan, err)
 	}
 	r, err := client.Retention.Delete(ctx, o.project)
-	return o.set(r, err)
+	return o.showResult(r, err)
 }

@@ -49,7 +49,7 @@ func (o *showOptions) run(ctx context.Context) error {
 	return printRetention(o.io, r)
 }
 
-// printRetention writes the policies and what happens next for people.
+// printRetention prints the policies, the notice and the last sweep.
 func printRetention(s session.IO, r api.Retention) error {
 	if r.Farm == nil && len(r.Projects) == 0 {
 		fmt.Fprintln(s.Out, "No retention policy: every build is kept. Set one: freeagent retention set --age 30d")

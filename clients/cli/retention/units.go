@@ -11,7 +11,7 @@ import (
 
 const day = 24 * time.Hour
 
-// parseAge reads a duration with days: 30d, 12h, 1d12h. It returns whole seconds.
+// parseAge parses a duration with days, such as 30d, 12h or 1d12h, and returns whole seconds.
 func parseAge(flag, text string) (int64, error) {
 	if text == "" || text == "0" {
 		return 0, nil
@@ -31,7 +31,7 @@ func parseAge(flag, text string) (int64, error) {
 	return n*int64(day/time.Second) + int64(d/time.Second), nil
 }
 
-// sizes are the units of bytes, the longest first.
+// sizes are the units of bytes, longest first.
 //
 //nolint:gochecknoglobals // a constant table
 var sizes = []struct {
@@ -39,7 +39,7 @@ var sizes = []struct {
 	shift int
 }{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}, {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}, {"B", 0}, {"", 0}}
 
-// parseSize reads a number of bytes: 50GiB, 500M, 1024.
+// parseSize parses a number of bytes, such as 50GiB, 500M or 1024.
 func parseSize(flag, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
@@ -58,7 +58,7 @@ func parseSize(flag, text string) (int64, error) {
 	return 0, session.Usage("--%s must be a size such as 50GiB or 500M (got %q)", flag, text)
 }
 
-// showAge is a number of seconds for people.
+// showAge formats a number of seconds.
 func showAge(seconds int64) string {
 	d := time.Duration(seconds) * time.Second
 	if d >= day && d%day == 0 {

@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// stopPatience is how long requests under way, and then the shadow's queue, may take when the proxy stops.
-	stopPatience = 10 * time.Second
-	// headerTimeout bounds a client that sends no header.
+	// drainTimeout bounds the requests in progress, and then the shadow's queue, when the proxy
+	// stops.
+	drainTimeout = 10 * time.Second
+	// headerTimeout bounds how long a client may take to send its header.
 	headerTimeout = 30 * time.Second
 	mib           = 1 << 20
 )
@@ -101,13 +102,13 @@ func run(ctx context.Context, o *options) error {
 	log.InfoContext(ctx, "shadow proxy listening", "address", l.Addr().String(), "primary", o.primary, "shadow", o.shadow)
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	patience, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
+	drainCtx, stopDraining := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDraining()
 	var loops sync.WaitGroup
-	loops.Go(func() { o.tellLoop(serving, p, log) })
+	loops.Go(func() { o.reportLoop(serving, p, log) })
 	replayed := make(chan struct{})
 	answered, allAnswered := context.WithCancel(context.Background())
-	go func() { defer close(replayed); p.Run(answered, patience) }()
+	go func() { defer close(replayed); p.Run(answered, drainCtx) }()
 	server := &http.Server{Handler: p, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -117,7 +118,7 @@ func run(ctx context.Context, o *options) error {
 		err = closeServer(server)
 	}
 	allAnswered()
-	time.AfterFunc(stopPatience, giveUp)
+	time.AfterFunc(drainTimeout, stopDraining)
 	<-replayed
 	stop()
 	loops.Wait()
@@ -125,7 +126,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 func closeServer(server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("stop: %w", err), server.Close())
@@ -133,10 +134,10 @@ func closeServer(server *http.Server) error {
 	return nil
 }
 
-// tellLoop logs the figures now and then, and writes the summary when it is asked to.
-func (o *options) tellLoop(ctx context.Context, p *Proxy, log *slog.Logger) {
+// reportLoop logs the counts at intervals and writes the summary on request.
+func (o *options) reportLoop(ctx context.Context, p *Proxy, log *slog.Logger) {
 	asked := make(chan os.Signal, 1)
-	defer notifyAsked(asked)()
+	defer notifySummary(asked)()
 	tick := time.NewTicker(o.every)
 	defer tick.Stop()
 	for {

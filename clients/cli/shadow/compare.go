@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// Difference is one place where the answers are not alike.
+// Difference is a place where two answers differ.
 type Difference struct {
 	// Where in the answer: status, type, body, or a path in the JSON.
 	Where   string `json:"where"`
@@ -19,13 +19,14 @@ type Difference struct {
 	Shadow  string `json:"shadow"`
 }
 
-// loose says that a route's figures are each server's own: only their shape is compared.
-func loose(route string) bool {
+// shapeOnly reports whether a route's values differ between servers, so that only their types are
+// compared.
+func shapeOnly(route string) bool {
 	return slices.Contains([]string{"GET /api/stats", "GET /public/stats", "GET /health", "GET /api/health", "GET /api/workers/:id/stats"}, route)
 }
 
 // differences compares two answers to the same request.
-func (b *book) differences(route string, primary, shadow answer) []Difference {
+func (b *idMap) differences(route string, primary, shadow answer) []Difference {
 	if primary.status != shadow.status {
 		return []Difference{{"status", fmt.Sprint(primary.status), fmt.Sprint(shadow.status)}}
 	}
@@ -42,7 +43,7 @@ func (b *book) differences(route string, primary, shadow answer) []Difference {
 	if json.Unmarshal(primary.json, &p) != nil || json.Unmarshal(shadow.json, &s) != nil {
 		return []Difference{{"body", "invalid JSON from one server", ""}}
 	}
-	c := comparison{book: b, shape: loose(route)}
+	c := comparison{ids: b, shape: shapeOnly(route)}
 	c.compare("", p, s)
 	return c.found
 }
@@ -51,25 +52,25 @@ func describe(a answer) string {
 	return fmt.Sprintf("%d bytes, SHA-256 %.12s", a.size, a.sum)
 }
 
-// maxDifferences bounds what is told of one answer.
+// maxDifferences bounds the differences reported per answer.
 const maxDifferences = 10
 
 type comparison struct {
-	book  *book
+	ids   *idMap
 	shape bool
 	found []Difference
 }
 
-func (c *comparison) tell(where, p, s string) {
+func (c *comparison) add(where, p, s string) {
 	if len(c.found) < maxDifferences {
 		c.found = append(c.found, Difference{where, cut(p), cut(s)})
 	}
 }
 
-// longest bounds how much of a value is shown, in bytes.
-const longest = 120
+// maxValue bounds how much of a value is reported, in bytes.
+const maxValue = 120
 
-func cut(s string) string { return text.Shorten(s, longest) }
+func cut(s string) string { return text.Shorten(s, maxValue) }
 
 func (c *comparison) compare(where string, p, s any) {
 	switch pv := p.(type) {
@@ -91,7 +92,7 @@ func (c *comparison) compare(where string, p, s any) {
 	case float64:
 		if sv, ok := s.(float64); ok {
 			if pv != sv && !c.shape && !(isTime(pv) && isTime(sv)) {
-				c.tell(where, fmt.Sprint(pv), fmt.Sprint(sv))
+				c.add(where, fmt.Sprint(pv), fmt.Sprint(sv))
 			}
 			return
 		}
@@ -100,7 +101,7 @@ func (c *comparison) compare(where string, p, s any) {
 			return
 		}
 	}
-	c.tell(where, shown(p), shown(s))
+	c.add(where, toJSON(p), toJSON(s))
 }
 
 func (c *comparison) objects(where string, p, s map[string]any) {
@@ -120,9 +121,9 @@ func (c *comparison) objects(where string, p, s map[string]any) {
 		at := where + "." + k
 		switch {
 		case !inP:
-			c.tell(at, "(absent)", shown(sv))
+			c.add(at, "(absent)", toJSON(sv))
 		case !inS:
-			c.tell(at, shown(pv), "(absent)")
+			c.add(at, toJSON(pv), "(absent)")
 		case secret(k): // each server's own
 		default:
 			c.compare(at, pv, sv)
@@ -134,12 +135,12 @@ func secret(key string) bool {
 	return key == "access_token" || key == "keychainPassword" || key == "uptime" || key == "path"
 }
 
-// arrays compares what both can have: builds and workers that only one of them knows are left out.
+// arrays compares two arrays without the builds and workers that only one server has.
 func (c *comparison) arrays(where string, p, s []any) {
-	p = slices.DeleteFunc(slices.Clone(p), func(v any) bool { id := idOf(v); _, ok := c.book.shadowOf(id); return id != "" && !ok })
-	s = slices.DeleteFunc(slices.Clone(s), func(v any) bool { id := idOf(v); _, ok := c.book.primaryOf(id); return id != "" && !ok })
+	p = slices.DeleteFunc(slices.Clone(p), func(v any) bool { id := idOf(v); _, ok := c.ids.shadowOf(id); return id != "" && !ok })
+	s = slices.DeleteFunc(slices.Clone(s), func(v any) bool { id := idOf(v); _, ok := c.ids.primaryOf(id); return id != "" && !ok })
 	if len(p) != len(s) {
-		c.tell(where, fmt.Sprintf("%d entries", len(p)), fmt.Sprintf("%d entries", len(s)))
+		c.add(where, fmt.Sprintf("%d entries", len(p)), fmt.Sprintf("%d entries", len(s)))
 		return
 	}
 	for i := range p {
@@ -157,16 +158,16 @@ var isoTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`)
 
 func (c *comparison) texts(where, p, s string) {
 	switch {
-	case p == s, c.shape, isoTime.MatchString(p) && isoTime.MatchString(s), c.book.translate(p) == s:
+	case p == s, c.shape, isoTime.MatchString(p) && isoTime.MatchString(s), c.ids.translate(p) == s:
 	default:
-		c.tell(where, p, s)
+		c.add(where, p, s)
 	}
 }
 
-// isTime says that a number is a moment of our days, in milliseconds.
+// isTime reports whether a number looks like a time in milliseconds since 1970.
 func isTime(v float64) bool { return v > 1.4e12 && v < 4e12 }
 
-func shown(v any) string {
+func toJSON(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return "?"

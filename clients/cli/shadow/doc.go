@@ -1,14 +1,15 @@
-// Package shadow is `freeagent shadow`: a proxy that answers clients from one server, the primary, and lets another one, the shadow,
-// do the same afterwards, to see whether it answers alike.
+// Package shadow implements `freeagent shadow`: a proxy that answers clients from one server, the
+// primary, then sends the same requests to another one, the shadow, and compares the answers.
 //
 //	client <---> proxy <---> primary
 //	               |  request (bounded spool) and answer
 //	               v
-//	             queue ---> one worker: ids of the shadow put in, sent to it, answers compared
+//	             queue ---> one goroutine: translate ids, send to the shadow, compare answers
 //
-// Requests reach the shadow in the order in which the primary ended them, one at a time, since each may depend on those before. Ids
-// and tokens differ: which one is which is learned from the answers to submit, retry and register, and from jobs given to workers.
+// The shadow gets requests one at a time, in the order in which the primary answered them, since
+// each may depend on earlier ones. Ids and tokens differ between the servers. The proxy learns the
+// pairs from the answers to submit, retry, register and poll.
 //
-// The client never waits for the shadow: what it would have to wait for (a full queue, a body larger than the spool) is left out and
-// counted.
+// Clients never wait for the shadow. Requests that do not fit (full queue, body larger than the
+// spool) are skipped and counted.
 package shadow

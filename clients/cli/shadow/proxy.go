@@ -18,34 +18,35 @@ import (
 // Config of a proxy.
 type Config struct {
 	Primary, Shadow *url.URL
-	// MaxBody bounds a request's body that is sent to the shadow, Spool all that wait together, in bytes; Queue how many may wait.
+	// MaxBody bounds one request body for the shadow, Spool all queued bodies together, in bytes.
+	// Queue bounds the queued requests.
 	MaxBody, Spool int64
 	Queue          int
-	// Transport is for both servers; nil is the default.
+	// Transport reaches both servers; nil means the default.
 	Transport http.RoundTripper
 	Log       *slog.Logger
 }
 
-// Proxy answers from the primary. Its shadow is asked by Run.
+// Proxy answers from the primary and queues each request. Run sends the queue to the shadow.
 type Proxy struct {
 	cfg    Config
 	front  *httputil.ReverseProxy
 	client *http.Client
-	depot  *depot
-	book   *book
+	quota  *diskQuota
+	ids    *idMap
 	jobs   chan *job
-	// Tally is what came of it.
+	// Tally counts the results.
 	Tally *Tally
 }
 
 // shadowTimeout bounds one request to the shadow, however large.
 const shadowTimeout = 10 * time.Minute
 
-// NewProxy returns a proxy; it sends nothing.
+// NewProxy returns a proxy. It sends nothing before Run.
 func NewProxy(cfg Config) *Proxy {
 	p := &Proxy{
-		cfg: cfg, client: &http.Client{Transport: cfg.Transport, Timeout: shadowTimeout}, depot: &depot{limit: cfg.Spool},
-		book: newBook(), jobs: make(chan *job, cfg.Queue), Tally: newTally(),
+		cfg: cfg, client: &http.Client{Transport: cfg.Transport, Timeout: shadowTimeout}, quota: &diskQuota{limit: cfg.Spool},
+		ids: newIDMap(), jobs: make(chan *job, cfg.Queue), Tally: newTally(),
 	}
 	p.front = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -65,12 +66,12 @@ func NewProxy(cfg Config) *Proxy {
 	return p
 }
 
-// mirrored says that a request is one of API v1.
-func mirrored(path string) bool {
+// isV1 reports whether a path belongs to API v1.
+func isV1(path string) bool {
 	return strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/api/v2/") || path == "/health" || path == "/public/stats"
 }
 
-// job is a request that was answered, for the shadow.
+// job is an answered request for the shadow.
 type job struct {
 	method, route string
 	url           *url.URL
@@ -79,31 +80,32 @@ type job struct {
 	answer        answer
 }
 
-// answer is what a server said.
+// answer is a server's response.
 type answer struct {
 	status      int
 	contentType string
-	// json is the body if it is JSON and not too long; else sum and size tell of it.
+	// json is the body if it is JSON and at most maxJSON long; otherwise only sum and size describe
+	// it.
 	json []byte
 	sum  string
 	size int64
 }
 
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !mirrored(r.URL.Path) {
+	if !isV1(r.URL.Path) {
 		p.front.ServeHTTP(w, r)
 		return
 	}
 	j := &job{
 		method: r.Method, route: routeOf(r.Method, r.URL.Path), url: r.URL, header: r.Header.Clone(),
-		body: &spool{depot: p.depot, limit: p.cfg.MaxBody},
+		body: &spool{quota: p.quota, limit: p.cfg.MaxBody},
 	}
-	body := &copied{ReadCloser: r.Body, to: j.body, length: r.ContentLength}
+	body := &teeBody{ReadCloser: r.Body, to: j.body, length: r.ContentLength}
 	r.Body = body
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK, hash: sha256.New()}
 	ended := false
 	defer func() {
-		whole := body.seal()
+		whole := body.finish()
 		switch {
 		case !ended: // the line broke, and the client has seen no whole answer
 			p.skip(j, "connection broken")
@@ -136,8 +138,8 @@ func (p *Proxy) enqueue(j *job) {
 	}
 }
 
-// copied keeps a copy of what is read. The transport may still read when the answer is there, hence the lock.
-type copied struct {
+// teeBody copies what is read. The transport may still read after the answer, hence the lock.
+type teeBody struct {
 	io.ReadCloser
 
 	mu     sync.Mutex
@@ -148,7 +150,7 @@ type copied struct {
 	sealed bool
 }
 
-func (c *copied) Read(b []byte) (int, error) {
+func (c *teeBody) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,18 +163,18 @@ func (c *copied) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// seal ends the copying and says if it is whole.
-func (c *copied) seal() bool {
+// finish ends the copying and reports whether the copy is complete.
+func (c *teeBody) finish() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sealed = true
 	return c.ended || c.read == c.length
 }
 
-// maxJSON is how long an answer may be to be compared field by field.
+// maxJSON is the size limit of answers that are compared field by field.
 const maxJSON = 1 << 20
 
-// recorder remembers what was answered.
+// recorder records an answer.
 type recorder struct {
 	http.ResponseWriter
 
@@ -222,7 +224,7 @@ func mediaType(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(kind))
 }
 
-// routeOf names a request without its ids.
+// routeOf returns the method and path of a request with its ids replaced.
 func routeOf(method, path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	for i, part := range parts {

@@ -14,38 +14,39 @@ import (
 	"strings"
 )
 
-// Run asks the shadow until ctx ends, then what still waits, until patience ends.
-func (p *Proxy) Run(ctx, patience context.Context) {
+// Run sends queued requests to the shadow until ctx ends, then the rest of the queue until drainCtx
+// ends.
+func (p *Proxy) Run(ctx, drainCtx context.Context) {
 	for {
 		select {
 		case j := <-p.jobs:
-			p.replay(patience, j)
+			p.replay(drainCtx, j)
 		case <-ctx.Done():
-			p.drain(patience)
+			p.drain(drainCtx)
 			return
 		}
 	}
 }
 
-func (p *Proxy) drain(patience context.Context) {
+func (p *Proxy) drain(drainCtx context.Context) {
 	for {
 		select {
 		case j := <-p.jobs:
-			if patience.Err() != nil {
+			if drainCtx.Err() != nil {
 				p.skip(j, "proxy stopped")
 				continue
 			}
-			p.replay(patience, j)
+			p.replay(drainCtx, j)
 		default:
 			return
 		}
 	}
 }
 
-// replay sends a job to the shadow and compares what it answers.
+// replay sends a job to the shadow and compares the answers.
 func (p *Proxy) replay(ctx context.Context, j *job) {
 	defer j.body.close()
-	if id, unknown := p.stranger(j); unknown {
+	if id, unknown := p.unknownID(j); unknown {
 		p.Tally.skipped(j.route, "concerns "+id+" that the shadow does not know")
 		return
 	}
@@ -54,14 +55,14 @@ func (p *Proxy) replay(ctx context.Context, j *job) {
 		p.Tally.failed(j.route, err)
 		return
 	}
-	if introduces(j) && j.answer.status == got.status {
-		p.book.study(j.answer.json, got.json)
+	if returnsNewIDs(j) && j.answer.status == got.status {
+		p.ids.learn(j.answer.json, got.json)
 	}
-	p.Tally.compared(j.route, p.book.differences(j.route, j.answer, got))
+	p.Tally.compared(j.route, p.ids.differences(j.route, j.answer, got))
 }
 
-// introduces says that the answer to a request brings new ids.
-func introduces(j *job) bool {
+// returnsNewIDs reports whether the answer to a request contains new ids.
+func returnsNewIDs(j *job) bool {
 	switch j.route {
 	case "POST /api/builds/submit", "POST /api/builds/:id/retry", "POST /api/workers/register", "POST /api/diagnostics/report":
 		return true
@@ -69,8 +70,8 @@ func introduces(j *job) bool {
 	return false
 }
 
-// stranger finds the id in a path or query that has no counterpart, if the primary knew it.
-func (p *Proxy) stranger(j *job) (what string, unknown bool) {
+// unknownID reports an id in the path or query that the primary knew and the shadow does not.
+func (p *Proxy) unknownID(j *job) (what string, unknown bool) {
 	if j.answer.status == http.StatusNotFound {
 		return "", false // unknown to both
 	}
@@ -78,21 +79,21 @@ func (p *Proxy) stranger(j *job) (what string, unknown bool) {
 	names := strings.Split(strings.Trim(strings.SplitN(j.route, " ", 2)[1], "/"), "/")
 	for i, name := range names {
 		if name == ":id" && i < len(parts) {
-			if _, ok := p.book.shadowOf(parts[i]); !ok {
+			if _, ok := p.ids.shadowOf(parts[i]); !ok {
 				return "a build or worker", true
 			}
 		}
 	}
 	if id := j.url.Query().Get("worker_id"); id != "" {
-		if _, ok := p.book.shadowOf(id); !ok {
+		if _, ok := p.ids.shadowOf(id); !ok {
 			return "a worker", true
 		}
 	}
 	return "", false
 }
 
-// passed are the headers that a server of API v1 looks at.
-func passed() []string {
+// forwardedHeaders are the headers that API v1 reads.
+func forwardedHeaders() []string {
 	return []string{
 		"X-Api-Key", "X-Build-Token", "X-Worker-Id", "X-Build-Id", "Authorization", "Content-Type", "Accept", "Range", "Origin", "User-Agent",
 	}
@@ -100,21 +101,21 @@ func passed() []string {
 
 func (p *Proxy) ask(ctx context.Context, j *job) (answer, error) {
 	target := *p.cfg.Shadow
-	target.Path = strings.TrimSuffix(target.Path, "/") + p.book.translate(j.url.Path)
+	target.Path = strings.TrimSuffix(target.Path, "/") + p.ids.translate(j.url.Path)
 	target.RawQuery = p.query(j.url)
 	body, length, contentType := p.body(j)
 	req, err := http.NewRequestWithContext(ctx, j.method, target.String(), body)
 	if err != nil {
 		return answer{}, fmt.Errorf("make a request: %w", err)
 	}
-	for _, name := range passed() {
+	for _, name := range forwardedHeaders() {
 		if v := j.header.Get(name); v != "" {
 			req.Header.Set(name, v)
 		}
 	}
 	for _, name := range []string{"X-Build-Token", "X-Worker-Id", "X-Build-Id"} {
 		if v := req.Header.Get(name); v != "" {
-			req.Header.Set(name, p.book.translate(v))
+			req.Header.Set(name, p.ids.translate(v))
 		}
 	}
 	if contentType != "" {
@@ -129,7 +130,7 @@ func (p *Proxy) ask(ctx context.Context, j *job) (answer, error) {
 	}
 	defer resp.Body.Close()
 	rec := &recorder{hash: sha256.New()}
-	if _, err := io.Copy(noting{rec}, resp.Body); err != nil {
+	if _, err := io.Copy(hashWriter{rec}, resp.Body); err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)
 	}
 	return newAnswer(resp.StatusCode, resp.Header.Get("Content-Type"), rec.head, rec.hash, rec.size), nil
@@ -144,9 +145,9 @@ func withoutURL(err error) error {
 	return err
 }
 
-type noting struct{ r *recorder }
+type hashWriter struct{ r *recorder }
 
-func (n noting) Write(b []byte) (int, error) {
+func (n hashWriter) Write(b []byte) (int, error) {
 	n.r.note(b)
 	return len(b), nil
 }
@@ -155,16 +156,17 @@ func (p *Proxy) query(u *url.URL) string {
 	q := u.Query()
 	for _, values := range q {
 		for i, v := range values {
-			values[i] = p.book.translate(v)
+			values[i] = p.ids.translate(v)
 		}
 	}
 	return q.Encode()
 }
 
-// maxTranslated is how long a body may be that is searched for ids; a longer one that is no form is sent as it is.
+// maxTranslated is the size limit of bodies whose ids are translated. Longer bodies are sent
+// unchanged, unless they are forms.
 const maxTranslated = 4 << 20
 
-// body returns the body with the shadow's ids in it, and its length, -1 if that is not known.
+// body returns the body with the shadow's ids and its length, -1 if unknown.
 func (p *Proxy) body(j *job) (body io.Reader, length int64, contentType string) {
 	kind, params, err := mime.ParseMediaType(j.header.Get("Content-Type"))
 	switch {
@@ -179,11 +181,11 @@ func (p *Proxy) body(j *job) (body io.Reader, length int64, contentType string) 
 	if err != nil {
 		return j.body.reader(), j.body.size, ""
 	}
-	text := p.book.translate(string(data))
+	text := p.ids.translate(string(data))
 	return strings.NewReader(text), int64(len(text)), ""
 }
 
-// form sends the parts one after the other: files as they are, fields with ids put in.
+// form streams the parts of a form: files unchanged, fields with translated ids.
 func (p *Proxy) form(j *job, boundary string) (body io.Reader, length int64, contentType string) {
 	r, w := io.Pipe()
 	out := multipart.NewWriter(w)
@@ -215,7 +217,7 @@ func (p *Proxy) parts(out *multipart.Writer, in *multipart.Reader) error {
 			if err != nil {
 				return fmt.Errorf("read the form: %w", err)
 			}
-			from = bytes.NewReader([]byte(p.book.translate(string(data))))
+			from = bytes.NewReader([]byte(p.ids.translate(string(data))))
 		}
 		if _, err := io.Copy(to, from); err != nil {
 			return fmt.Errorf("write the form: %w", err)

@@ -101,27 +101,27 @@ func says(kind, body string) http.HandlerFunc {
 // TestComparison: ids that stand for each other, times and secrets are put aside; the rest counts.
 func TestComparison(t *testing.T) {
 	t.Parallel()
-	b := newBook()
-	b.learn("primary-build", "shadow-build")
+	b := newIDMap()
+	b.add("primary-build", "shadow-build")
 	for name, c := range map[string]struct {
 		route, primary, shadow string
 		want                   []string
 	}{
-		"same":              {"GET /api/builds/:id/status", `{"id":"primary-build","n":1700000000000,"x":null}`, `{"id":"shadow-build","n":1800000000000,"x":null}`, nil},
-		"value":             {"GET /api/builds/:id/status", `{"status":"pending"}`, `{"status":"failed"}`, []string{".status"}},
-		"absent":            {"GET /api/builds/:id/status", `{"a":1}`, `{"b":1}`, []string{".a", ".b"}},
-		"null is no zero":   {"GET /api/builds/:id/status", `{"a":null}`, `{"a":0}`, []string{".a"}},
-		"small numbers":     {"GET /api/builds/:id/status", `{"a":1}`, `{"a":2}`, []string{".a"}},
-		"stranger in list":  {"GET /api/builds", `[{"id":"older-build"},{"id":"primary-build","s":"a"}]`, `[{"id":"shadow-build","s":"a"},{"id":"its-own-one"}]`, nil},
-		"list":              {"GET /api/builds", `[{"id":"primary-build","s":"a"}]`, `[]`, []string{""}},
-		"log":               {"GET /api/builds/:id/logs", `{"logs":[{"message":"retry of primary-build"}]}`, `{"logs":[{"message":"retry of shadow-build"}]}`, nil},
-		"figures":           {"GET /api/stats", `{"totalBuilds":100}`, `{"totalBuilds":3}`, nil},
-		"shape of figures":  {"GET /api/stats", `{"totalBuilds":100}`, `{"totalBuilds":"3"}`, []string{".totalBuilds"}},
-		"token":             {"POST /api/builds/submit", `{"access_token":"aaaaaaaaa"}`, `{"access_token":"bbbbbbbbb"}`, nil},
-		"array for object":  {"GET /api/builds", `[]`, `{}`, []string{""}},
-		"iso time":          {"GET /api/builds", `[{"at":"2026-01-01T00:00:00.000Z"}]`, `[{"at":"2027-01-01T00:00:00.000Z"}]`, nil},
-		"time and no time":  {"GET /api/builds", `[{"at":"2026-01-01T00:00:00.000Z"}]`, `[{"at":"never"}]`, []string{"[0].at"}},
-		"number for string": {"GET /api/builds", `[{"at":1}]`, `[{"at":"1"}]`, []string{"[0].at"}},
+		"same":               {"GET /api/builds/:id/status", `{"id":"primary-build","n":1700000000000,"x":null}`, `{"id":"shadow-build","n":1800000000000,"x":null}`, nil},
+		"value":              {"GET /api/builds/:id/status", `{"status":"pending"}`, `{"status":"failed"}`, []string{".status"}},
+		"absent":             {"GET /api/builds/:id/status", `{"a":1}`, `{"b":1}`, []string{".a", ".b"}},
+		"null is no zero":    {"GET /api/builds/:id/status", `{"a":null}`, `{"a":0}`, []string{".a"}},
+		"small numbers":      {"GET /api/builds/:id/status", `{"a":1}`, `{"a":2}`, []string{".a"}},
+		"unknown id in list": {"GET /api/builds", `[{"id":"older-build"},{"id":"primary-build","s":"a"}]`, `[{"id":"shadow-build","s":"a"},{"id":"its-own-one"}]`, nil},
+		"list":               {"GET /api/builds", `[{"id":"primary-build","s":"a"}]`, `[]`, []string{""}},
+		"log":                {"GET /api/builds/:id/logs", `{"logs":[{"message":"retry of primary-build"}]}`, `{"logs":[{"message":"retry of shadow-build"}]}`, nil},
+		"figures":            {"GET /api/stats", `{"totalBuilds":100}`, `{"totalBuilds":3}`, nil},
+		"shape of figures":   {"GET /api/stats", `{"totalBuilds":100}`, `{"totalBuilds":"3"}`, []string{".totalBuilds"}},
+		"token":              {"POST /api/builds/submit", `{"access_token":"aaaaaaaaa"}`, `{"access_token":"bbbbbbbbb"}`, nil},
+		"array for object":   {"GET /api/builds", `[]`, `{}`, []string{""}},
+		"iso time":           {"GET /api/builds", `[{"at":"2026-01-01T00:00:00.000Z"}]`, `[{"at":"2027-01-01T00:00:00.000Z"}]`, nil},
+		"time and no time":   {"GET /api/builds", `[{"at":"2026-01-01T00:00:00.000Z"}]`, `[{"at":"never"}]`, []string{"[0].at"}},
+		"number for string":  {"GET /api/builds", `[{"at":1}]`, `[{"at":"1"}]`, []string{"[0].at"}},
 	} {
 		var got []string
 		answer := func(text string) answer {
@@ -136,7 +136,8 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// TestShadowNeverDisturbs: the client's answers are the primary's, whether the shadow hangs, is gone or says something else.
+// TestShadowNeverDisturbs: the client's answers are the primary's, whether the shadow hangs, is
+// gone or says something else.
 func TestShadowNeverDisturbs(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
@@ -160,7 +161,8 @@ func TestShadowNeverDisturbs(t *testing.T) {
 	}
 }
 
-// TestBodies: what is small arrives whole with its ids changed, what is large is left out and counted, and nothing of the spool stays.
+// TestBodies: what is small arrives whole with its ids changed, what is large is left out and
+// counted, and nothing of the spool stays.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)
@@ -193,7 +195,7 @@ func TestBodies(t *testing.T) {
 	if r := s.ByRoutes["POST /api/builds/submit"]; r.Skipped != 1 || r.Same != 1 || s.Differ != 0 {
 		t.Errorf("summary = %+v, %+v", s, r)
 	}
-	if held := p.proxy.depot.held.Load(); held != 0 {
+	if held := p.proxy.quota.held.Load(); held != 0 {
 		t.Errorf("the spool holds %d bytes at the end", held)
 	}
 }

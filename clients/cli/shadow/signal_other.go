@@ -4,5 +4,5 @@ package shadow
 
 import "os"
 
-// notifyAsked: there is no such signal here; the summary comes at the end.
-func notifyAsked(chan<- os.Signal) (stop func()) { return func() {} }
+// notifySummary does nothing: SIGUSR1 does not exist here.
+func notifySummary(chan<- os.Signal) (stop func()) { return func() {} }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// notifyAsked lets SIGUSR1 ask for the summary.
-func notifyAsked(asked chan<- os.Signal) (stop func()) {
+// notifySummary delivers SIGUSR1, the request for a summary.
+func notifySummary(asked chan<- os.Signal) (stop func()) {
 	signal.Notify(asked, syscall.SIGUSR1)
 	return func() { signal.Stop(asked) }
 }

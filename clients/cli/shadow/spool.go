@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// spoolMemory is how much of a body is held in memory; more goes to a file.
+	// spoolMemory is the size up to which a body stays in memory. Larger ones go to a file.
 	spoolMemory = 64 << 10
 )
 
-// depot bounds what all spools hold together, in bytes.
-type depot struct {
+// diskQuota bounds the size of all spools together, in bytes.
+type diskQuota struct {
 	limit int64
 	held  atomic.Int64
 }
 
-func (d *depot) take(n int64) bool {
+func (d *diskQuota) reserve(n int64) bool {
 	if d.held.Add(n) > d.limit {
 		d.held.Add(-n)
 		return false
@@ -26,14 +26,15 @@ func (d *depot) take(n int64) bool {
 	return true
 }
 
-// spool keeps what is written to it, until that is too much: then it keeps nothing and says so. Writing to it never fails.
+// spool stores what is written to it. Above its limit it discards everything and records why.
+// Writes never fail.
 type spool struct {
-	depot *depot
+	quota *diskQuota
 	limit int64
 	mem   bytes.Buffer
 	file  *os.File
 	size  int64
-	// why it gave up; empty while it has not.
+	// why is the reason why the content was discarded, "" if it was not.
 	why string
 }
 
@@ -42,19 +43,19 @@ func (s *spool) Write(p []byte) (int, error) {
 	switch {
 	case s.why != "":
 	case s.size+n > s.limit:
-		s.giveUp("body larger than --max-body")
-	case !s.depot.take(n):
-		s.giveUp("spool full")
+		s.discard("body larger than --max-body")
+	case !s.quota.reserve(n):
+		s.discard("spool full")
 	default:
 		s.size += n
-		if err := s.keep(p); err != nil {
-			s.giveUp("spool not writable")
+		if err := s.store(p); err != nil {
+			s.discard("spool not writable")
 		}
 	}
 	return len(p), nil
 }
 
-func (s *spool) keep(p []byte) error {
+func (s *spool) store(p []byte) error {
 	if s.file == nil && s.mem.Len()+len(p) <= spoolMemory {
 		s.mem.Write(p)
 		return nil
@@ -75,14 +76,14 @@ func (s *spool) keep(p []byte) error {
 	return err
 }
 
-func (s *spool) giveUp(why string) {
+func (s *spool) discard(why string) {
 	s.close()
 	s.why = why
 }
 
-// close frees what it holds.
+// close releases memory and file.
 func (s *spool) close() {
-	s.depot.held.Add(-s.size)
+	s.quota.held.Add(-s.size)
 	s.size, s.mem = 0, bytes.Buffer{}
 	if s.file != nil {
 		_ = s.file.Close()

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Tally counts what came of the comparison. It is safe for concurrent use.
+// Tally counts the results of comparisons. It is safe for concurrent use.
 type Tally struct {
 	mu    sync.Mutex
 	since time.Time
 	all   map[string]*Route
 }
 
-// Route is what came of one kind of requests.
+// Route has the counts of one route.
 type Route struct {
 	Same    int64 `json:"same"`
 	Differ  int64 `json:"differ"`
 	Skipped int64 `json:"skipped"`
 	Failed  int64 `json:"failed"`
-	// Reasons counts why requests were skipped, or what the shadow failed with.
+	// Reasons counts the reasons of skipped and failed requests.
 	Reasons map[string]int64 `json:"reasons,omitempty"`
-	// Examples are the first differences of each place.
+	// Examples has the first difference of each place.
 	Examples []Example `json:"examples,omitempty"`
 }
 
@@ -34,7 +34,7 @@ type Example struct {
 	Times int64 `json:"times"`
 }
 
-// Summary is the whole of it.
+// Summary is the JSON summary.
 type Summary struct {
 	Since    time.Time         `json:"since"`
 	Until    time.Time         `json:"until"`
@@ -45,7 +45,7 @@ type Summary struct {
 	ByRoutes map[string]*Route `json:"routes"`
 }
 
-// maxExamples and maxReasons bound what is kept of a route.
+// maxExamples and maxReasons bound the entries per route.
 const (
 	maxExamples = 20
 	maxReasons  = 20

@@ -61,7 +61,7 @@ func run(ctx context.Context, o *options) error {
 	tw := tabwriter.NewWriter(o.io.Out, 0, 0, 2, ' ', 0)
 	days(tw, s)
 	stages(tw, s.Stages)
-	machines(tw, s.Workers)
+	workers(tw, s.Workers)
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
@@ -87,7 +87,7 @@ func day(tw *tabwriter.Writer, name string, d api.DayStats) {
 	waited50, waited95 := spread(d.QueueWait)
 	took50, took95 := spread(d.Duration)
 	fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, d.Submitted, d.Completed, d.Failed, d.Cancelled, d.LostAttempts,
-		share(d.SuccessRate), waited50, waited95, took50, took95)
+		formatShare(d.SuccessRate), waited50, waited95, took50, took95)
 }
 
 func stages(tw *tabwriter.Writer, all []api.StageStats) {
@@ -103,13 +103,13 @@ func stages(tw *tabwriter.Writer, all []api.StageStats) {
 	}
 }
 
-func machines(tw *tabwriter.Writer, all []api.WorkerStats) {
+func workers(tw *tabwriter.Writer, all []api.WorkerStats) {
 	if len(all) == 0 {
 		return
 	}
 	fmt.Fprintln(tw, "\nWORKER\tBUILDS\tBUSY FOR\tUTILISATION")
 	for _, x := range all {
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\n", show.Safe(cmp.Or(x.Name, x.ID)), x.Attempts, milliseconds(x.BusyMs), share(x.Utilisation))
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\n", show.Safe(cmp.Or(x.Name, x.ID)), x.Attempts, milliseconds(x.BusyMs), formatShare(x.Utilisation))
 	}
 }
 
@@ -122,14 +122,14 @@ func spread(s *api.Spread) (p50, p95 string) {
 
 func milliseconds(n int64) string { return show.Duration(time.Duration(n) * time.Millisecond) }
 
-func share(x *float64) string {
+func formatShare(x *float64) string {
 	if x == nil {
 		return "-"
 	}
 	return percent(*x)
 }
 
-// percent never rounds to 100 % what has failures, nor to 0 % what has successes.
+// percent formats a share. It shows 100 % and 0 % only for exact values.
 func percent(x float64) string {
 	switch p := 100 * x; {
 	case p > 99 && p < 100:

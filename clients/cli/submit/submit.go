@@ -75,7 +75,7 @@ func run(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
-	if err := o.whereFrom(ctx); err != nil {
+	if err := o.resolveOrigin(ctx); err != nil {
 		return err
 	}
 	client, err := o.connect.Client(o.io)
@@ -86,7 +86,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := o.tell(sub); err != nil {
+	if err := o.printSubmitted(sub); err != nil {
 		return err
 	}
 	if !o.follow && o.output == "" {
@@ -95,8 +95,9 @@ func run(ctx context.Context, o *options) error {
 	return o.followToEnd(ctx, client, sub.ID)
 }
 
-// whereFrom fills in what the build is built of. Flags say more than git does; of an archive git knows nothing.
-func (o *options) whereFrom(ctx context.Context) error {
+// resolveOrigin fills in commit, branch and repository from git. Flags take precedence, and
+// archives have no git data.
+func (o *options) resolveOrigin(ctx context.Context) error {
 	if o.Commit != "" && !o.noGit {
 		commit, err := origin.Commit(ctx, o.dir, o.Commit)
 		if err != nil {
@@ -150,7 +151,7 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 	return sub, nil
 }
 
-// source opens the archive, or packs the project while it is sent.
+// source opens the archive, or packs the project as it is uploaded.
 func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
 	if o.archive != "" {
 		f, err := os.Open(o.archive)
@@ -177,7 +178,7 @@ func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
 	return pr, "source.tar.gz", nil
 }
 
-func (o *options) tell(sub api.Submitted) error {
+func (o *options) printSubmitted(sub api.Submitted) error {
 	if o.json {
 		return show.JSON(o.io.Out, sub)
 	}
@@ -195,11 +196,11 @@ func (o *options) tell(sub api.Submitted) error {
 }
 
 func (o *options) followToEnd(ctx context.Context, client *api.Client, id string) error {
-	quiet := o.io
+	logIO := o.io
 	if o.json { // the log goes to standard error, so that standard output stays JSON
-		quiet.Out, quiet.OutTTY = o.io.Err, o.io.ErrTTY
+		logIO.Out, logIO.OutTTY = o.io.Err, o.io.ErrTTY
 	}
-	b, err := logs.Follow(ctx, quiet, client, id)
+	b, err := logs.Follow(ctx, logIO, client, id)
 	if err != nil {
 		return err
 	}
@@ -214,5 +215,5 @@ func (o *options) followToEnd(ctx context.Context, client *api.Client, id string
 	if o.output == "" {
 		return nil
 	}
-	return download.To(ctx, quiet, client, b, o.output, false)
+	return download.To(ctx, logIO, client, b, o.output, false)
 }

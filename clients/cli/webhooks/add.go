@@ -117,15 +117,15 @@ func (o *addOptions) webhook() (w api.NewWebhook, err error) {
 			return w, err
 		}
 	}
-	w.URL, w.Format, w.Project, w.Description = given(o.url), given(o.format), given(o.project), given(o.description)
+	w.URL, w.Format, w.Project, w.Description = optional(o.url), optional(o.format), optional(o.project), optional(o.description)
 	if len(o.events) > 0 {
 		w.Events = &o.events
 	}
 	return w, nil
 }
 
-// given is nil for what was left out.
-func given(text string) *string {
+// optional returns nil for an empty text.
+func optional(text string) *string {
 	if text == "" {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (o *addOptions) readPointer(what, file string) (*string, error) {
 	return &text, err
 }
 
-// maxRead bounds what is read from a file that should hold a line.
+// maxRead bounds the size of a secret or token file, in bytes.
 const maxRead = 16 << 10
 
 func (o *addOptions) read(what, file string) (string, error) {

@@ -67,7 +67,7 @@ func (o *changeOptions) run(ctx context.Context) error {
 	}
 	w, err := o.change(ctx, client, o.id)
 	if err != nil {
-		return about(o.id, err)
+		return withWebhook(o.id, err)
 	}
 	if o.json {
 		return show.JSON(o.io.Out, w)

@@ -13,9 +13,9 @@ import (
 )
 
 type deliveriesOptions struct {
-	io      session.IO
-	connect session.Flags
-	id, one string
+	io             session.IO
+	connect        session.Flags
+	id, deliveryID string
 	api.DeliveryOptions
 	json bool
 }
@@ -32,7 +32,7 @@ func NewDeliveries(streams session.IO) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			if len(args) == 2 {
-				o.one = args[1]
+				o.deliveryID = args[1]
 			}
 			return o.run(cmd.Context())
 		},
@@ -46,7 +46,7 @@ func NewDeliveries(streams session.IO) *cobra.Command {
 	return cmd
 }
 
-// maxDeliveries is the server's limit of a page.
+// maxDeliveries is the server's page limit.
 const maxDeliveries = 200
 
 func (o *deliveriesOptions) run(ctx context.Context) error {
@@ -57,20 +57,20 @@ func (o *deliveriesOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.one != "" {
-		d, err := client.Webhooks.GetDelivery(ctx, o.id, o.one)
+	if o.deliveryID != "" {
+		d, err := client.Webhooks.GetDelivery(ctx, o.id, o.deliveryID)
 		switch {
 		case err != nil:
-			return about(o.id, err)
+			return withWebhook(o.id, err)
 		case o.json:
 			return show.JSON(o.io.Out, d)
 		}
-		return o.delivery(d)
+		return o.printDelivery(d)
 	}
 	list, err := client.Webhooks.ListDeliveries(ctx, o.id, o.DeliveryOptions)
 	switch {
 	case err != nil:
-		return about(o.id, err)
+		return withWebhook(o.id, err)
 	case o.json:
 		return show.Each(o.io.Out, list.Deliveries)
 	}
@@ -103,8 +103,8 @@ func state(d api.Delivery) string {
 	return d.State
 }
 
-// delivery shows one with its tries. Its body is for --json.
-func (o *deliveriesOptions) delivery(d api.Delivery) error {
+// printDelivery prints a delivery with its attempts, without its body.
+func (o *deliveriesOptions) printDelivery(d api.Delivery) error {
 	tw := tabwriter.NewWriter(o.io.Out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" && value != "-" {

@@ -86,7 +86,7 @@ func (o *listOptions) state(w api.Webhook) string {
 	return "nothing delivered yet"
 }
 
-// host is as much of a URL as everybody may see: Slack's, for example, are secrets.
+// host shortens a URL to its host, since the path may be a secret (Slack).
 func host(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -12,10 +12,10 @@ import (
 )
 
 type replayOptions struct {
-	io      session.IO
-	connect session.Flags
-	id      string
-	some    []string
+	io         session.IO
+	connect    session.Flags
+	id         string
+	deliveries []string
 	api.DeliveryOptions
 	json bool
 }
@@ -32,9 +32,9 @@ func NewReplay(streams session.IO) *cobra.Command {
   freeagent webhooks replay 7rqd2c k3x9`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.id, o.some = args[0], args[1:]
+			o.id, o.deliveries = args[0], args[1:]
 			for _, name := range []string{"state", "from", "to"} {
-				if len(o.some) > 0 && cmd.Flags().Changed(name) {
+				if len(o.deliveries) > 0 && cmd.Flags().Changed(name) {
 					return session.Usage("--%s cannot be combined with named deliveries", name)
 				}
 			}
@@ -63,7 +63,7 @@ func (o *replayOptions) run(ctx context.Context) error {
 	}
 	sum, err := o.replay(ctx, client)
 	if err != nil {
-		return about(o.id, err)
+		return withWebhook(o.id, err)
 	}
 	if o.json {
 		return show.JSON(o.io.Out, sum)
@@ -77,10 +77,10 @@ func (o *replayOptions) run(ctx context.Context) error {
 }
 
 func (o *replayOptions) replay(ctx context.Context, client *api.Client) (sum api.Replayed, err error) {
-	if len(o.some) == 0 {
+	if len(o.deliveries) == 0 {
 		return client.Webhooks.ReplayAll(ctx, o.id, o.DeliveryOptions)
 	}
-	for _, id := range o.some {
+	for _, id := range o.deliveries {
 		r, err := client.Webhooks.Replay(ctx, o.id, id)
 		if err != nil {
 			return sum, fmt.Errorf("resend delivery %s (%d before it succeeded): %w", id, sum.Deliveries, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 )
 
-// New returns the command with its verbs.
+// New returns the command with its subcommands.
 func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "webhooks",
@@ -32,8 +32,8 @@ GitHub. Managing them needs a key of scope admin.`,
 	return cmd
 }
 
-// about says which webhook a request failed for.
-func about(id string, err error) error {
+// withWebhook adds the webhook's id to an error.
+func withWebhook(id string, err error) error {
 	if err == nil {
 		return nil
 	}

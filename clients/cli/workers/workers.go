@@ -131,7 +131,7 @@ func (o *options) one(ctx context.Context, id string) error {
 	return o.page(w, reports.Reports)
 }
 
-// shownReports is how many of a worker's reports are shown; the API has all.
+// shownReports is the number of reports shown.
 const shownReports = 10
 
 func (o *options) page(w api.Worker, reports []api.Report) error {

@@ -1,4 +1,4 @@
-// Package origin asks git which commit a directory is at, and which repository of GitHub that is of.
+// Package origin finds the commit, branch and GitHub repository of a directory with git.
 package origin
 
 import (
@@ -15,27 +15,28 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// patience bounds all that git is asked: a submit does not wait for a working copy on a drive that hangs.
-const patience = 10 * time.Second
+// gitTimeout bounds all git commands of a submit together, in case the drive hangs.
+const gitTimeout = 10 * time.Second
 
 // Found is what git knows of a directory.
 type Found struct {
 	build.Origin
 
-	// Dirty: what is in the directory is not what the commit has, so the commit is left out.
+	// Dirty means that the directory has uncommitted changes. Commit is empty then.
 	Dirty bool
 }
 
-// Of is empty for a directory that git does not know, and where there is no git. enterprise is the host of a GitHub Enterprise
-// server, if there is one.
+// Of returns the origin of dir. It is empty outside of a repository and without git. enterprise is
+// the host of a GitHub Enterprise server, or empty.
 func Of(ctx context.Context, dir, enterprise string) (f Found) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	commit, err := git(ctx, dir, "rev-parse", "--verify", "HEAD^{commit}")
 	if err != nil {
 		return f
 	}
-	// Of the directory only: the rest of the repository is not sent. What is new and not ignored is sent.
+	// Only the directory is submitted, not the rest of the repository; untracked files are
+	// submitted too.
 	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=normal", "--", ".")
 	if f.Dirty = err != nil || changes != ""; !f.Dirty {
 		f.Commit = commit
@@ -44,11 +45,12 @@ func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	if remote, err := git(ctx, dir, "remote", "get-url", "origin"); err == nil {
 		f.Repository = repository(remote, enterprise)
 	}
-	return f.believable()
+	return f.dropInvalid()
 }
 
-// believable leaves out what the server would refuse: a strange name must not stop a submit.
-func (f Found) believable() Found {
+// dropInvalid clears fields that the server would refuse: a strange branch name must not prevent a
+// submit.
+func (f Found) dropInvalid() Found {
 	if (build.Origin{Commit: f.Commit}).Check() != nil {
 		f.Commit = ""
 	}
@@ -63,12 +65,12 @@ func (f Found) believable() Found {
 
 var errUnknown = errors.New("unknown to git")
 
-// Commit returns the whole id of what git knows by that name, such as a tag or a short id.
+// Commit resolves a git revision, such as a tag or a short id, to a full commit id.
 func Commit(ctx context.Context, dir, name string) (string, error) {
 	if name != "" && (build.Origin{Commit: name}).Check() == nil {
 		return name, nil // a whole id needs no git
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	commit, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
 	if err != nil || commit == "" {
@@ -78,16 +80,17 @@ func Commit(ctx context.Context, dir, name string) (string, error) {
 }
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
-	// fsmonitor would run what the repository's own configuration names.
+	// fsmonitor would run a command from the repository's configuration.
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false"}, args...)...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), elsewhere), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), redirectsGit), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
 }
 
-// elsewhere says whether a variable would have git look at another repository than the directory's: hooks of git run with them.
-func elsewhere(variable string) bool {
+// redirectsGit reports whether the variable points git to another repository. Git sets such
+// variables for its hooks.
+func redirectsGit(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return name == "GIT_DIR" || name == "GIT_WORK_TREE" || name == "GIT_INDEX_FILE" || name == "GIT_PREFIX"
 }
@@ -95,8 +98,8 @@ func elsewhere(variable string) bool {
 // scp is git's short form of an address: user@host:path.
 var scp = regexp.MustCompile(`^(?:[^@/:]+@)?([^/:]+):([^/].*)$`)
 
-// repository is owner/name of a repository at GitHub, empty for any other. No more of the address is used: it may hold a
-// password.
+// repository returns owner/name of a GitHub remote, and "" for any other. The rest of the URL may
+// hold a password, so it is not used.
 func repository(remote, enterprise string) string {
 	host, path := "", ""
 	if m := scp.FindStringSubmatch(remote); m != nil && !strings.Contains(remote, "://") {

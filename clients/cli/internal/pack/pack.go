@@ -1,4 +1,4 @@
-// Package pack chooses which files of a project are submitted, and packs them.
+// Package pack selects the files of a project to submit and packs them.
 package pack
 
 import (
@@ -22,14 +22,14 @@ import (
 // Project is a directory with an app in it.
 type Project struct {
 	Dir string
-	// Name is the app's slug, else its package's name.
+	// Name is the slug in app.json, else the name in package.json.
 	Name string
 }
 
 // ErrNotProject means that the directory holds no JavaScript project.
 var ErrNotProject = errors.New("no package.json")
 
-// Open looks whether dir is a project and finds its name.
+// Open reads the project in dir. It returns ErrNotProject if there is none.
 func Open(dir string) (Project, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -53,7 +53,8 @@ func Open(dir string) (Project, error) {
 	return Project{Dir: dir, Name: strings.TrimPrefix(name, "@")}, nil
 }
 
-// slugOf reads app.json; a project that computes its configuration (app.config.js) has none to read.
+// slugOf reads the slug from app.json. It returns "" if the project has none, or only
+// app.config.js.
 func slugOf(dir string) string {
 	var app struct{ Expo struct{ Slug string } }
 	data, err := os.ReadFile(filepath.Join(dir, "app.json"))
@@ -63,9 +64,9 @@ func slugOf(dir string) string {
 	return app.Expo.Slug
 }
 
-// Write packs the project as a tar.gz. Never .git or node_modules; and what the rules of .easignore at the top say, or where
-// there is none those of every .gitignore, each for its own directory and below. Other dot files go along: .npmrc and .env
-// matter to a build.
+// Write packs the project as a tar.gz, without .git and node_modules. The top-level .easignore
+// excludes more files; without one, every .gitignore does for its directory and below. Dot files
+// such as .npmrc and .env are included: builds need them.
 func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error) {
 	rules := &rules{dir: p.Dir}
 	if err := rules.load(); err != nil {
@@ -74,12 +75,12 @@ func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error
 	return archive.PackTarGz(ctx, w, p.Dir, archive.PackOptions{Filter: rules.takes})
 }
 
-// rules are the ignore files met so far.
+// rules are the ignore files read so far.
 type rules struct {
 	dir string
 	eas *ignore.GitIgnore
-	// git holds what counts in a directory (slash path): the lines of its own .gitignore after those of all above it, each
-	// as the top's would say it.
+	// git holds the rules of each directory (slash path): the lines of all .gitignore files from
+	// the top down to its own, rewritten relative to the top.
 	git map[string]directory
 }
 
@@ -100,7 +101,8 @@ func (r *rules) load() error {
 	return nil
 }
 
-// takes says whether rel goes into the archive. A directory that is refused is not entered, so nothing below it comes back.
+// takes reports whether rel goes into the archive. Nothing below an excluded directory can be
+// included again.
 func (r *rules) takes(rel string, d fs.DirEntry) bool {
 	base := path.Base(rel)
 	if d.IsDir() && (base == ".git" || base == "node_modules") {
@@ -116,7 +118,7 @@ func (r *rules) takes(rel string, d fs.DirEntry) bool {
 	return !r.at(path.Dir(rel)).matcher.MatchesPath(name)
 }
 
-// at returns what counts in a directory.
+// at returns the rules of a directory.
 func (r *rules) at(dir string) directory {
 	if d, ok := r.git[dir]; ok {
 		return d
@@ -136,8 +138,9 @@ func (r *rules) at(dir string) directory {
 	return d
 }
 
-// fromTop rewrites a line of a directory's .gitignore as the top's would say it, by the rules of gitignore(5): a slash at the
-// start or in the middle ties a pattern to its directory, others fit at any depth below.
+// fromTop rewrites a .gitignore line of dir relative to the top, as gitignore(5) defines: a slash
+// at the start or in the middle anchors a pattern to its directory; other patterns match at any
+// depth.
 func fromTop(dir, line string) string {
 	pattern, negated := strings.CutPrefix(line, "!")
 	if dir == "." || strings.TrimSpace(pattern) == "" || strings.HasPrefix(pattern, "#") {
@@ -154,7 +157,8 @@ func fromTop(dir, line string) string {
 	return pattern
 }
 
-// LocalEnv lists the .env*.local files at the top that would go along: they often hold what is meant for one machine only.
+// LocalEnv lists the top-level .env*.local files that the archive includes. They often hold secrets
+// of one machine.
 func (p Project) LocalEnv() []string {
 	found, err := filepath.Glob(filepath.Join(p.Dir, ".env*.local"))
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package session is what every verb shares: the streams, where the server is, and the exit codes.
+// Package session has what all commands share: streams, the connection to the server, and exit
+// codes.
 package session
 
 import (
@@ -17,10 +18,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/tlsfiles"
 )
 
-// IO is the world of a command.
+// IO is the environment of a command.
 type IO struct {
 	Out, Err io.Writer
-	// OutTTY and ErrTTY say that a person looks at them.
+	// OutTTY and ErrTTY mean that the stream is a terminal.
 	OutTTY, ErrTTY bool
 	Getenv         func(string) string
 	Now            func() time.Time
@@ -36,7 +37,7 @@ const (
 	ExitInterrupted = 130
 )
 
-// ExitError ends the command with a code of its own. A nil Err prints nothing: what there is to say was said.
+// ExitError ends the command with an exit code. It prints nothing if Err is nil.
 type ExitError struct {
 	Code int
 	Err  error
@@ -52,26 +53,27 @@ func (e *ExitError) Error() string {
 // Unwrap returns the cause.
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// Usage is a mistake in how the command was called.
+// Usage returns an error for a wrong call, with ExitUsage.
 func Usage(format string, args ...any) error {
 	return &ExitError{Code: ExitUsage, Err: fmt.Errorf(format, args...)}
 }
 
-// Flags say where the server is and with which key.
+// Flags are the connection flags of every command.
 type Flags struct {
 	Server, KeyFile string
 }
 
-// DefaultServer is a standalone on this machine.
+// DefaultServer is the URL of a standalone server on this machine.
 const DefaultServer = "http://localhost:3000"
 
-// Add defines the flags that every verb has.
+// Add defines the flags.
 func (f *Flags) Add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Server, "server", "", "URL of the server (FREEAGENT_URL; default "+DefaultServer+")")
 	flags.StringVar(&f.KeyFile, "key-file", "", "file with the API key (FREEAGENT_API_KEY_FILE; FREEAGENT_API_KEY holds the key itself)")
 }
 
-// Client connects as the flags, else the environment, say. On the server's own machine nothing needs to be said.
+// Client returns a client configured by flags, then environment variables. On the server itself it
+// needs neither.
 func (f *Flags) Client(streams IO) (*api.Client, error) {
 	server := f.Server
 	if server == "" {
@@ -95,7 +97,6 @@ func (f *Flags) Client(streams IO) (*api.Client, error) {
 	return c, nil
 }
 
-// errNoKey names every way to give a key.
 var errNoKey = errors.New("no API key. Set FREEAGENT_API_KEY, or name a file with --key-file or FREEAGENT_API_KEY_FILE " +
 	"(\"freeagent up\" prints where it keeps the key)")
 
@@ -143,7 +144,7 @@ func readKey(streams IO, file string) (string, error) {
 	return key, nil
 }
 
-// local says that the server is on this machine.
+// local reports whether the server is on this machine.
 func local(server string) bool {
 	u, err := url.Parse(server)
 	if err != nil {

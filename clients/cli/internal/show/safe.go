@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// sequence is what a terminal acts on: CSI, OSC and its like up to their end, and other escapes. Colours (CSI … m) are kept.
+// sequence matches terminal escape sequences: CSI, OSC and similar up to their end, and single
+// escapes.
 var sequence = regexp.MustCompile(`\x1b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]|\x1b[PX^_\]][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[\x20-\x2f]*[\x30-\x7e]|\x1b`)
 
 var colours = regexp.MustCompile(`^\x1b\[[0-9;:]*m$`)
 
-// Lines is Safe for text of several lines.
+// Lines applies Safe to each line.
 func Lines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -19,7 +20,8 @@ func Lines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Safe takes out of text, which comes from a build or a server, what could do more to a terminal than colour it.
+// Safe removes control characters and escape sequences from untrusted text, except colours and
+// tabs.
 func Safe(text string) string {
 	text = sequence.ReplaceAllStringFunc(text, func(s string) string {
 		if colours.MatchString(s) {

@@ -1,4 +1,4 @@
-// Package show puts builds into words and columns for people, and into JSON for scripts.
+// Package show prints builds for people, and as JSON for scripts.
 package show
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// JSON writes one object on one line.
+// JSON prints v as one line of JSON.
 func JSON(w io.Writer, v any) error {
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		return fmt.Errorf("print JSON: %w", err)
@@ -21,7 +21,7 @@ func JSON(w io.Writer, v any) error {
 	return nil
 }
 
-// Each writes each as one object on a line of its own.
+// Each prints one line of JSON per element.
 func Each[T any](w io.Writer, all []T) error {
 	for _, v := range all {
 		if err := JSON(w, v); err != nil {
@@ -31,7 +31,7 @@ func Each[T any](w io.Writer, all []T) error {
 	return nil
 }
 
-// Size is a number of bytes for people.
+// Size formats a number of bytes.
 func Size(n int64) string {
 	const unit = 1024
 	if n < unit {
@@ -45,7 +45,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, "KMGT"[i])
 }
 
-// Duration is a span for people: two units at most.
+// Duration formats a duration with at most two units.
 func Duration(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -61,7 +61,7 @@ func Duration(d time.Duration) string {
 	}
 }
 
-func at(text string) time.Time {
+func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return time.Time{}
@@ -69,18 +69,18 @@ func at(text string) time.Time {
 	return t
 }
 
-// Ago is a time for people.
+// Ago formats the time since an RFC 3339 timestamp, "-" without one.
 func Ago(text string, now time.Time) string {
-	t := at(text)
+	t := parseTime(text)
 	if t.IsZero() {
 		return "-"
 	}
 	return Duration(max(0, now.Sub(t))) + " ago"
 }
 
-// Until says how far off a time is that is expected; empty if it is not known.
+// Until formats the time until an expected RFC 3339 timestamp, "" without one.
 func Until(text string, now time.Time) string {
-	t := at(text)
+	t := parseTime(text)
 	switch {
 	case t.IsZero():
 		return ""
@@ -91,9 +91,9 @@ func Until(text string, now time.Time) string {
 	}
 }
 
-// Took is how long a worker had the build.
+// Took formats how long a worker has had the build, "-" if none has.
 func Took(b api.Build, now time.Time) string {
-	begun, ended := at(b.AssignedAt), at(b.FinishedAt)
+	begun, ended := parseTime(b.AssignedAt), parseTime(b.FinishedAt)
 	if begun.IsZero() {
 		return "-"
 	}
@@ -103,7 +103,7 @@ func Took(b api.Build, now time.Time) string {
 	return Duration(max(0, ended.Sub(begun)))
 }
 
-// colour is a status's ANSI code, "" for none.
+// colour returns the ANSI code of a status, "" for none.
 func colour(status string) string {
 	switch status {
 	case "completed":
@@ -118,7 +118,7 @@ func colour(status string) string {
 	return ""
 }
 
-// Status colours a status for a person's eyes.
+// Status colours a status on a terminal.
 func Status(s session.IO, status string) string {
 	if c := colour(status); c != "" && s.OutTTY && s.Getenv("NO_COLOR") == "" {
 		return "\x1b[" + c + "m" + status + "\x1b[0m"
@@ -126,7 +126,7 @@ func Status(s session.IO, status string) string {
 	return status
 }
 
-// Build writes what there is to know of one build.
+// Build prints the details of a build.
 func Build(s session.IO, b api.Build) error {
 	now := s.Now()
 	tw := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
@@ -182,8 +182,9 @@ func nonEmpty(words ...string) []string {
 	return out
 }
 
-// Line writes a log line, its level in front where it matters. A pipe gets no more of a terminal's commands than a terminal
-// does: it may lead to one, as that of a pager or of a CI job does. JSON has the line as it is.
+// Line prints a log line, prefixed with its level if that is warn or error. Pipes get the same
+// filtered text as terminals, since they may end at one (a pager, a CI job). The unfiltered line is
+// in the JSON output.
 func Line(s session.IO, l api.LogLine) {
 	mark := ""
 	if l.Level == "warn" || l.Level == "error" {
@@ -195,7 +196,7 @@ func Line(s session.IO, l api.LogLine) {
 	fmt.Fprintln(s.Out, mark+Safe(l.Text))
 }
 
-// Outcome turns the end of a build into the command's exit code.
+// Outcome returns an ExitError for a build that failed or was cancelled, nil for any other.
 func Outcome(b api.Build) error {
 	switch b.Status {
 	case "failed":
@@ -206,7 +207,7 @@ func Outcome(b api.Build) error {
 	return nil
 }
 
-// Progress shows bytes moved on one line of a terminal, and nothing elsewhere.
+// Progress shows transferred bytes on one line of a terminal. It prints nothing elsewhere.
 type Progress struct {
 	s     session.IO
 	what  string
@@ -216,15 +217,15 @@ type Progress struct {
 	drawn time.Time
 }
 
-// NewProgress begins a line; total 0 is unknown.
+// NewProgress starts a progress line. A total of 0 is unknown.
 func NewProgress(s session.IO, what string, total int64) *Progress {
 	return &Progress{s: s, what: what, total: total, began: s.Now()}
 }
 
-// drawEvery keeps a terminal readable.
+// drawEvery limits how often the line is drawn.
 const drawEvery = 100 * time.Millisecond
 
-// Add tells of n more bytes.
+// Add counts n more bytes.
 func (p *Progress) Add(n int) {
 	p.done += int64(n)
 	now := p.s.Now()
@@ -249,5 +250,5 @@ func (p *Progress) Done() {
 	}
 }
 
-// Bytes is how much was moved.
+// Bytes returns the number of bytes transferred.
 func (p *Progress) Bytes() int64 { return p.done }

@@ -76,22 +76,25 @@ type Guard struct {
 	store    *store.AccessStore
 	tokenKey []byte
 	keys     keyCache
-	// legacyToken reports whether the legacy controller issued the token for the build; nil: it issued none.
+	// legacyToken reports whether the legacy controller issued the token for the build; nil: it
+	// issued none.
 	legacyToken func(ctx context.Context, buildID, token string) (bool, error)
 }
 
-// New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
+// New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same
+// in every replica.
 func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
 	return &Guard{Responder: p, store: st, tokenKey: tokenKey, keys: newKeyCache()}
 }
 
-// AcceptLegacyTokens makes the guard accept the build tokens that issued reports as the legacy controller's. Call it before the guard
-// is used.
+// AcceptLegacyTokens makes the guard accept the build tokens that issued reports as the legacy
+// controller's. Call it before the guard is used.
 func (g *Guard) AcceptLegacyTokens(issued func(ctx context.Context, buildID, token string) (bool, error)) {
 	g.legacyToken = issued
 }
 
-// checkToken reports whether the token is the build's, issued here or by the legacy controller. If it is not, it answers the request.
+// checkToken reports whether the token is the build's, issued here or by the legacy controller. If
+// it is not, it answers the request.
 func (g *Guard) checkToken(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, token string) bool {
 	id := chi.URLParam(r, "id")
 	if g.ValidToken(id, token) {

@@ -11,8 +11,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// TestRevokedKeyIsForgotten: a key is asked for once in a while, a revoked one works for a second at most, and what was no key
-// a moment ago works as soon as it is one.
+// TestRevokedKeyIsForgotten: a key is asked for once in a while, a revoked one works for a second
+// at most, and what was no key a moment ago works as soon as it is one.
 func TestRevokedKeyIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRevokedKeyIsForgotten(t *testing.T) {
 			t.Errorf("asked %d times, want once", asked)
 		}
 		delete(keys, "good")
-		<-time.After(trustKey)
+		<-time.After(keyTTL)
 		if _, err := c.get(t.Context(), "good", look); !errors.Is(err, build.ErrUnauthorized) {
 			t.Errorf("a revoked key = %v", err)
 		}

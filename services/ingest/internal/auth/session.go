@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// Session returns who is logged in; build.ErrUnauthorized if nobody is.
+// Session returns the session with the secret. It returns build.ErrUnauthorized if there is none.
 func (g *Guard) Session(ctx context.Context, secret string) (store.Session, error) {
 	if secret == "" {
 		return store.Session{}, build.ErrUnauthorized
@@ -19,11 +19,11 @@ func (g *Guard) Session(ctx context.Context, secret string) (store.Session, erro
 	return g.store.Session(ctx, secret, time.Now())
 }
 
-// loggedIn says whether a browser's session lets a request on; buildID is the one build that a session may be bound to, where
-// that is enough. What changes something must come from a page of ours.
+// loggedIn reports whether the request has a session with the scope, or one that is bound to the
+// build buildID. Cross-site requests that change something are rejected.
 func (g *Guard) loggedIn(r *http.Request, need identity.Scope, buildID string) bool {
 	secret := pages.Cookie(r)
-	if secret == "" || pages.Foreign(r) {
+	if secret == "" || pages.IsCrossSite(r) {
 		return false
 	}
 	s, err := g.Session(r.Context(), secret)

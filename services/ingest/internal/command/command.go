@@ -10,15 +10,15 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/daemon"
 )
 
-// Run is the whole program: it returns nil after a clean stop, which ctx's end asks for.
+// Run runs the program until ctx ends. It returns nil after a clean stop.
 func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	return daemon.Program[settings]{
 		Name: "ingest", About: about, Defaults: defaults(), Run: serve, Check: settings.check,
 	}.Main(ctx, args, environ, stdout, stderr)
 }
 
-// serve connects, runs and closes in reverse order. The gateway stops before its HTTP: the logs that are being followed end
-// with it, and HTTP can wait for the requests that end by themselves.
+// serve connects, runs and closes in reverse order. The gateway stops before HTTP does: it ends the
+// streams, and HTTP waits for all other requests.
 func serve(ctx context.Context, s settings, log *slog.Logger) (err error) {
 	cfg, err1 := s.config()
 	deps, err2 := s.deps()

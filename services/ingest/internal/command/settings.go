@@ -38,10 +38,10 @@ type settings struct {
 	Ingest ingest.Config
 }
 
-// about is the top of the help.
-const about = `Runs one replica of the gateway until SIGTERM: the only door for people, scripts and workers that come over HTTP.
+// about is the introduction of the help.
+const about = `Runs one replica of the gateway, the HTTP API for people, scripts and workers, until SIGTERM.
 
-Key files hold the bytes themselves, or their hexadecimal or base64 form (head -c 32 /dev/urandom | base64). All replicas
+A key file holds raw bytes, hexadecimal or base64. Create one: head -c 32 /dev/urandom | base64. All replicas
 need the same keys.`
 
 func defaults() settings {
@@ -62,10 +62,10 @@ func (s settings) config() (ingest.Config, error) {
 	return cfg, nil
 }
 
-// check names every fault that shows without connecting.
+// check returns all errors of the settings that can be found without connecting.
 func (s settings) check() error {
 	cfg, err1 := s.config()
-	// What is missing has been reported; the rest is checked with what would be right.
+	// Missing values are reported elsewhere; valid ones in their place let the rest be checked.
 	cfg.BootstrapKey = cmp.Or(cfg.BootstrapKey, strings.Repeat("k", 32))
 	if cfg.TokenKey == nil {
 		cfg.TokenKey = make([]byte, 32)
@@ -75,7 +75,8 @@ func (s settings) check() error {
 	return errors.Join(err1, cfg.Validate(), err2, err3, s.Connections.Check(), s.Stopping.Check())
 }
 
-// deps are what needs no connection. The HTTP client has no time limit on the whole: transfers take as long as bytes move.
+// deps returns the dependencies that need no connection. The HTTP client has no timeout: transfers
+// take as long as bytes move.
 func (s settings) deps() (ingest.Deps, error) {
 	transport, err := tlsfiles.Transport(&http.Transport{
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true, ResponseHeaderTimeout: 2 * time.Minute,

@@ -14,7 +14,8 @@ import (
 // UnknownBuild returns the error for an id that no build can have. It matches build.ErrNotFound.
 func UnknownBuild(id string) error { return fmt.Errorf("build %.80q: %w", id, build.ErrNotFound) }
 
-// BuildWithAttempts returns a build with its attempts. It is build.ErrNotFound if there is none, and an ExpiredError if it has expired.
+// BuildWithAttempts returns a build with its attempts. It is build.ErrNotFound if there is none,
+// and an ExpiredError if it has expired.
 func (f *Farm) BuildWithAttempts(ctx context.Context, id string) (*schedulerv1.GetResponse, error) {
 	return f.get(ctx, &schedulerv1.GetRequest{BuildId: id})
 }
@@ -53,7 +54,8 @@ func (f *Farm) Cancel(ctx context.Context, id string) (*schedulerv1.Build, error
 	return resp.GetBuild(), nil
 }
 
-// OrExpired replaces build.ErrNotFound and build.ErrExpired by an ExpiredError if the build has expired.
+// OrExpired replaces build.ErrNotFound and build.ErrExpired by an ExpiredError if the build has
+// expired.
 func (f *Farm) OrExpired(ctx context.Context, id string, err error) error {
 	if !errors.Is(err, build.ErrNotFound) && !errors.Is(err, build.ErrExpired) {
 		return err
@@ -67,12 +69,13 @@ func (f *Farm) OrExpired(ctx context.Context, id string, err error) error {
 const (
 	// MaxPage bounds the builds of one list.
 	MaxPage = 1000
-	// MaxAsk bounds the builds of one request to the scheduler, so that its answer fits into one message.
+	// MaxAsk bounds the builds of one request to the scheduler, so that its answer fits into one
+	// message.
 	MaxAsk = 500
 )
 
-// Page returns at most limit builds that match the filter, the newest first, and the cursor of what follows, 0 at the end. It
-// begins at the cursor in the filter.
+// Page returns at most limit builds that match the filter, the newest first, and the cursor of what
+// follows, 0 at the end. It begins at the cursor in the filter.
 func (f *Farm) Page(ctx context.Context, limit int, filter *schedulerv1.ListRequest) (builds []*schedulerv1.Build, next int64, err error) {
 	for len(builds) < limit {
 		filter.Limit = int32(min(limit-len(builds), MaxAsk)) // at most MaxAsk
@@ -96,7 +99,8 @@ func (f *Farm) ArchivedLog(ctx context.Context, id string) (*artifactv1.LogRespo
 // MaxReports bounds a list of diagnostic reports, so that it fits into one message.
 const MaxReports = 50
 
-// Reports returns a worker's newest diagnostic reports. It is build.ErrWorkerUnknown if there is no such worker.
+// Reports returns a worker's newest diagnostic reports. It is build.ErrWorkerUnknown if there is no
+// such worker.
 func (f *Farm) Reports(ctx context.Context, workerID string, limit int32) ([]*monitorv1.Report, error) {
 	if _, err := f.Worker(ctx, workerID); err != nil {
 		return nil, err
@@ -108,7 +112,8 @@ func (f *Farm) Reports(ctx context.Context, workerID string, limit int32) ([]*mo
 	return resp.GetReports(), nil
 }
 
-// Worker returns a worker and how its attempts ended. It is build.ErrWorkerUnknown if there is none.
+// Worker returns a worker and how its attempts ended. It is build.ErrWorkerUnknown if there is
+// none.
 func (f *Farm) Worker(ctx context.Context, id string) (*schedulerv1.GetWorkerResponse, error) {
 	if !build.ValidID(id) {
 		return nil, build.ErrWorkerUnknown

@@ -26,7 +26,8 @@ func (e *ExpiredError) Error() string {
 // Unwrap implements errors.Is.
 func (e *ExpiredError) Unwrap() error { return build.ErrExpired }
 
-// TraceOf returns what is left of the build that an error is about; nil if it is not about an expired one.
+// TraceOf returns what is left of the build that an error is about; nil if it is not about an
+// expired one.
 func TraceOf(err error) *schedulerv1.ExpiredBuild {
 	var e *ExpiredError
 	if errors.As(err, &e) {
@@ -35,7 +36,8 @@ func TraceOf(err error) *schedulerv1.ExpiredBuild {
 	return nil
 }
 
-// Answer answers a request about the build. Clients of API v1 know no expired builds: to them it is unknown.
+// Answer answers a request about the build. Clients of API v1 know no expired builds: to them it is
+// unknown.
 func (e *ExpiredError) Answer(w http.ResponseWriter, r *http.Request, d httpapi.Dialect) {
 	if d == httpapi.V1 {
 		d.Refuse(w, r, http.StatusNotFound, build.Code(build.ErrNotFound), httpapi.MsgNotFound)

@@ -60,7 +60,8 @@ func New(cfg Config) (*Farm, error) {
 	}, nil
 }
 
-// SchedulerFor returns a client that asks in the name of a worker that has no connection of its own.
+// SchedulerFor returns a client that asks in the name of a worker that has no connection of its
+// own.
 func (f *Farm) SchedulerFor(workerID string) schedulerv1.SchedulerWorkerServiceClient {
 	return schedulerv1.NewSchedulerWorkerServiceClient(rpc.Client{Conn: f.cfg.Conn, Timeout: timeout, WorkerID: workerID})
 }
@@ -73,7 +74,8 @@ func (f *Farm) Publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Publi
 	return err
 }
 
-// Watch forgets the lease of each build that something happens to, and calls ended for each that ends, until ctx ends.
+// Watch forgets the lease of each build that something happens to, and calls ended for each that
+// ends, until ctx ends.
 func (f *Farm) Watch(ctx context.Context, ended func(buildID string)) error {
 	sub, err := f.cfg.Conn.Subscribe(bus.BuildSubjectsOf("*"), func(m *nats.Msg) {
 		id, event, err := bus.ParseEvent(m.Subject)

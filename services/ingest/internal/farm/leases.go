@@ -20,25 +20,26 @@ import (
 )
 
 const (
-	// leaseAge is how long a lease is believed without asking the scheduler, if nothing is heard of the build.
+	// leaseAge is how long a lease is cached.
 	leaseAge = time.Second
 	// maxRemembered bounds the leases and heartbeats that are remembered.
 	maxRemembered = 20_000
-	// pollerTTL is the heartbeat timeout of a worker that polls: every 30 s, when it does not build.
+	// pollerTTL is the heartbeat timeout of a worker that polls: every 30 s, when it does not
+	// build.
 	pollerTTL = 2 * time.Minute
-	// beatShare of a TTL is the age at which a heartbeat is written anew.
-	beatShare = 8
+	// A heartbeat is renewed after a renewFraction-th of its TTL.
+	renewFraction = 8
 )
 
-// lease is a build that its worker has begun, and when the scheduler was asked. A late sample of a lost lease does no harm,
-// since it names its attempt.
+// lease is a running build and when the scheduler was asked for it. A late sample of a lost lease
+// is harmless, since it names its attempt.
 type lease struct {
 	build *schedulerv1.Build
 	asked time.Time
 }
 
-// HeldBy returns the build if the worker holds its current attempt, and counts the request as a heartbeat. Otherwise it is
-// httpapi.ErrForbidden with the sentence refusal.
+// HeldBy returns the build if the worker holds its current attempt, and counts the request as a
+// heartbeat. Otherwise it is httpapi.ErrForbidden with the sentence refusal.
 func (f *Farm) HeldBy(ctx context.Context, id, worker, refusal string) (*schedulerv1.Build, error) {
 	b, err := f.Build(ctx, id)
 	if err != nil {
@@ -51,8 +52,8 @@ func (f *Farm) HeldBy(ctx context.Context, id, worker, refusal string) (*schedul
 	return b, nil
 }
 
-// RecentlyHeldBy is HeldBy by an answer of the scheduler that may be a second old. It is for samples of telemetry, which are
-// frequent. The build is the caller's own copy.
+// RecentlyHeldBy is HeldBy with a cached answer that may be a second old, for telemetry samples,
+// which are frequent. The caller owns the returned build.
 func (f *Farm) RecentlyHeldBy(ctx context.Context, id, worker, refusal string) (*schedulerv1.Build, error) {
 	if l, ok := f.leases.Get(id); ok && l.build.GetWorkerId() == worker && time.Since(l.asked) <= leaseAge {
 		b := proto.CloneOf(l.build)
@@ -61,7 +62,7 @@ func (f *Farm) RecentlyHeldBy(ctx context.Context, id, worker, refusal string) (
 	}
 	asked := time.Now()
 	b, err := f.HeldBy(ctx, id, worker, refusal)
-	if err == nil && build.State(b.GetState()) == build.Building { // that a build begins is news to be reported
+	if err == nil && build.State(b.GetState()) == build.Building { // only running builds are cached: the begin of a build must be reported
 		f.leases.Add(id, lease{proto.CloneOf(b), asked})
 	}
 	return b, err
@@ -91,8 +92,8 @@ func (f *Farm) WorkerAlive(ctx context.Context, worker string) {
 	f.beat(ctx, bus.WorkerKey(worker), pollerTTL, &eventsv1.Heartbeat{WorkerId: worker})
 }
 
-// beat writes a heartbeat key with a TTL in whole seconds. It publishes, since kv.Put would make the key permanent. A heartbeat that
-// is lost is written again with the next request.
+// beat writes a heartbeat key with a TTL in whole seconds. It publishes to the stream, since kv.Put
+// would make the key permanent. A lost heartbeat is written again with the next request.
 func (f *Farm) beat(ctx context.Context, key string, ttl time.Duration, h *eventsv1.Heartbeat) {
 	noted := key + " " + h.GetStage()
 	silence, due := f.beats.due(noted, ttl)
@@ -108,19 +109,20 @@ func (f *Farm) beat(ctx context.Context, key string, ttl time.Duration, h *event
 	}
 	if err != nil {
 		f.beats.forget(noted)
-		f.cfg.Log.WarnContext(ctx, "heartbeat not written", "key", key, "err", err)
+		f.cfg.Log.WarnContext(ctx, "write heartbeat failed", "key", key, "err", err)
 	}
 }
 
-// heartbeatThrottle remembers which keys were written a moment ago, so that a chatty build costs no write for each of its lines,
-// and how long their owners were silent since. If the requests of a build reach several gateways, each sees some of them and
-// takes the silences for longer than they are.
+// heartbeatThrottle records when keys were last written, so that not every request costs a write,
+// and the longest silence of their owners since. If a build's requests reach several gateways, each
+// sees some of them and overestimates the silence.
 type heartbeatThrottle struct {
 	mu   sync.Mutex
 	last *lru.Cache[string, lastBeat]
 }
 
-// lastBeat is when a key was written, when its owner was last heard, and its longest silence since the key was written.
+// lastBeat is when a key was written, when its owner was last heard, and its longest silence since
+// the key was written.
 type lastBeat struct {
 	written, heard time.Time
 	silence        time.Duration
@@ -131,7 +133,8 @@ func newHeartbeatThrottle() (*heartbeatThrottle, error) {
 	return &heartbeatThrottle{last: last}, err
 }
 
-// due says whether a key must be written, and notes that it is. silence is the longest since the write before, 0 at the first.
+// due reports whether a key must be written, and records that it is. silence is the longest since
+// the last write, 0 at first.
 func (b *heartbeatThrottle) due(key string, ttl time.Duration) (silence time.Duration, due bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,14 +144,14 @@ func (b *heartbeatThrottle) due(key string, ttl time.Duration) (silence time.Dur
 		p.silence = max(p.silence, now.Sub(p.heard))
 	}
 	p.heard = now
-	if due = now.Sub(p.written) >= ttl/beatShare; due {
+	if due = now.Sub(p.written) >= ttl/renewFraction; due {
 		silence, p.silence, p.written = p.silence, 0, now
 	}
 	b.last.Add(key, p)
 	return silence, due
 }
 
-// forget has the key written again at the next request.
+// forget makes the key due at the next request.
 func (b *heartbeatThrottle) forget(key string) { b.last.Remove(key) }
 
 // markers are the lines by which the scripts of API v1 announce a stage.
@@ -159,7 +162,8 @@ func markers() map[string]build.Stage {
 	}
 }
 
-// StageOf returns the stage that the last of the lines with a marker announces; it is empty if none does.
+// StageOf returns the stage that the last of the lines with a marker announces; it is empty if none
+// does.
 func StageOf(lines []*eventsv1.LogLine) (stage build.Stage) {
 	for _, l := range lines {
 		for marker, s := range markers() {
@@ -171,7 +175,8 @@ func StageOf(lines []*eventsv1.LogLine) (stage build.Stage) {
 	return stage
 }
 
-// ReportStage reports the stage to the scheduler if it is new. The first request about an assigned build begins it.
+// ReportStage reports the stage to the scheduler if it is new. The first request about an assigned
+// build begins it.
 func (f *Farm) ReportStage(ctx context.Context, b *schedulerv1.Build, stage build.Stage) error {
 	began := build.State(b.GetState()) != build.Assigned
 	if stage == "" && !began {

@@ -13,8 +13,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// ErrTrackingReader remembers why a reader ended, to tell a client's faults from those of the service that its bytes go to. The HTTP
-// client may still read when its answer has come; hence the atomic.
+// ErrTrackingReader records why a reader ended, to tell a client's errors from those of the service
+// that receives the bytes. The HTTP client may still read after the response; hence the atomic.
 type ErrTrackingReader struct {
 	r   io.Reader
 	err atomic.Pointer[error]
@@ -31,7 +31,7 @@ func (t *ErrTrackingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Broken returns why the bytes ended, if it was before their end.
+// Broken returns the error that ended the reader early, nil if none did.
 func (t *ErrTrackingReader) Broken() error {
 	p := t.err.Load()
 	if p == nil || errors.Is(*p, io.EOF) {
@@ -40,10 +40,11 @@ func (t *ErrTrackingReader) Broken() error {
 	return *p
 }
 
-// Ended says whether the reader has returned an error or the end.
+// Ended reports whether the reader has returned an error or io.EOF.
 func (t *ErrTrackingReader) Ended() bool { return t.err.Load() != nil }
 
-// Body is a request's body as a stream that may take long. A client that sends nothing for httpx.StallTimeout is disconnected.
+// Body is a request body of any duration. A client that sends nothing for httpx.StallTimeout is
+// disconnected.
 type Body struct {
 	ErrTrackingReader
 
@@ -63,7 +64,8 @@ func NewBody(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 	return b
 }
 
-// Read lifts the deadline at the end, since net/http goes on to watch the connection for the client's leaving.
+// Read clears the deadline at the end, since net/http still watches the connection for a
+// disconnect.
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.ErrTrackingReader.Read(p)
 	if errors.Is(err, io.EOF) {
@@ -78,35 +80,36 @@ func (b *Body) Close() error { return nil }
 // OnProgress calls moved after each read that returns bytes.
 func (b *Body) OnProgress(moved func()) { b.r = httpx.ProgressReader{Reader: b.r, Moved: moved} }
 
-// Drain reads what follows the last part of a form, so that net/http notices from here on when the client leaves.
+// Drain reads what follows the last part of a form. From then on net/http notices a disconnect.
 func (b *Body) Drain() error {
 	_, err := io.Copy(io.Discard, b)
 	return err
 }
 
 const (
-	// lingerTime and lingerBytes bound how long a refused client may go on sending.
-	lingerTime  = 2 * time.Second
-	lingerBytes = 256 << 20
+	// drainTime and drainBytes bound how long a client may go on sending after an error response.
+	drainTime  = 2 * time.Second
+	drainBytes = 256 << 20
 )
 
-// EnableFullDuplex allows an answer before the whole body has come: net/http would hold it back to read on.
+// EnableFullDuplex allows a response before the whole body has arrived. net/http would hold it back
+// to read the rest.
 func (b *Body) EnableFullDuplex() {
 	_ = b.rc.EnableFullDuplex() // HTTP/2 always has it, and a recorder does not need it
 }
 
-// Linger sends the answer and reads on for a moment. To close at once would reset the connection, and a client that is still
-// sending would see that instead of the answer.
-func (b *Body) Linger() {
+// FlushAndDrain sends the response and reads on for a moment. Closing at once would reset the
+// connection, and a client that is still sending would see the reset instead of the response.
+func (b *Body) FlushAndDrain() {
 	if b.Ended() || b.rc.Flush() != nil {
 		return
 	}
-	if err := b.rc.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
-		_, _ = io.CopyN(io.Discard, b.raw, lingerBytes) // an error means that the client has left
+	if err := b.rc.SetReadDeadline(time.Now().Add(drainTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, b.raw, drainBytes) // an error means that the client has left
 	}
 }
 
-// BodyError tells a body that is too large, or stalls, from one that ends early.
+// BodyError returns the refusal for a body that is too large, has stalled or ends early.
 func BodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {

@@ -10,13 +10,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// anyOrigin allows every page.
+// anyOrigin allows every origin.
 const anyOrigin = "*"
 
-// corsMaxAge is how many seconds a browser may remember the answer.
+// corsMaxAge is how long browsers may cache the permission, in seconds.
 const corsMaxAge = "600"
 
-// AllowOrigins lets scripts of the pages of these origins read the answer. No credentials are involved: what lies behind is public.
+// AllowOrigins lets scripts of these origins read the response. It is for public data only: no
+// credentials are involved.
 func AllowOrigins(origins []string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +39,7 @@ func AllowOrigins(origins []string) func(http.Handler) http.Handler {
 	}
 }
 
-// ValidOrigins refuses what no browser sends, such as an address that ends with a slash.
+// ValidOrigins rejects origins that no browser sends, such as one that ends with a slash.
 func ValidOrigins(origins []string) error {
 	var faults []error
 	for _, o := range origins {

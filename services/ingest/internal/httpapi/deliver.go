@@ -8,13 +8,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Deliver answers, and says if the client cannot have got the answer. Once it is written, no leaving counts: a client that
-// has what it wanted closes the line, too.
+// Deliver writes a JSON response. It returns an error if the client cannot have received it. A
+// disconnect after the write does not count: a satisfied client closes the connection too.
 func Deliver(w http.ResponseWriter, r *http.Request, v any) error {
 	if err := r.Context().Err(); err != nil {
 		return fmt.Errorf("the client left: %w", err)
 	}
-	out := &checkedWriter{ResponseWriter: w}
+	out := &errTrackingWriter{ResponseWriter: w}
 	httpx.WriteJSON(out, http.StatusOK, v)
 	if out.err != nil {
 		return fmt.Errorf("write the answer: %w", out.err)
@@ -25,13 +25,13 @@ func Deliver(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-// checkedWriter remembers that a write failed.
-type checkedWriter struct {
+// errTrackingWriter records write errors.
+type errTrackingWriter struct {
 	http.ResponseWriter
 	err error
 }
 
-func (c *checkedWriter) Write(p []byte) (int, error) {
+func (c *errTrackingWriter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
 	c.err = errors.Join(c.err, err)
 	return n, err

@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Dialect is the form in which an API refuses.
+// Dialect is the format of an API's errors.
 type Dialect int
 
 // The dialects of both APIs.
@@ -26,11 +26,11 @@ func DialectOf(path string) Dialect {
 	return V1
 }
 
-// RetryAfter is the value of the Retry-After header, in seconds. It is short: what is full or away is so for seconds, and clients
-// add jitter of their own.
+// RetryAfter is the value of the Retry-After header, in seconds. It is short: most outages last
+// seconds, and clients add jitter.
 const RetryAfter = "5"
 
-// Refuse answers with a sentence.
+// Refuse responds with an error.
 func (d Dialect) Refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
 	switch status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout:
@@ -43,7 +43,7 @@ func (d Dialect) Refuse(w http.ResponseWriter, r *http.Request, status int, code
 	httpx.WriteProblem(w, r, api.Problem{Status: status, Detail: sentence, Code: code})
 }
 
-// sentence returns what the client is told.
+// sentence returns the message for the client.
 func (d Dialect) sentence(a answer, err error) string {
 	var r *httpx.Refusal
 	switch {

@@ -31,7 +31,8 @@ type Answerer interface {
 	Answer(w http.ResponseWriter, r *http.Request, d Dialect)
 }
 
-// answer is what an error becomes over HTTP. An empty sentence means the error's own, an empty code the sentinel's.
+// answer is the HTTP response for an error. An empty sentence means the error's text, an empty code
+// the sentinel's.
 type answer struct {
 	err            error
 	status         int

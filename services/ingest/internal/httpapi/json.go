@@ -35,7 +35,8 @@ func ReadStrict(w http.ResponseWriter, r *http.Request, v any) error {
 	return DecodeJSON(NewBody(w, r, MaxBody), v, true)
 }
 
-// DecodeJSON decodes one JSON object and refuses what follows it. Its strings have no NUL afterwards.
+// DecodeJSON decodes one JSON object and refuses what follows it. Its strings have no NUL
+// afterwards.
 func DecodeJSON(body io.Reader, v any, strict bool) error {
 	data, err := io.ReadAll(body)
 	dec := json.NewDecoder(bytes.NewReader(CleanJSON(data)))
@@ -56,7 +57,8 @@ func DecodeJSON(body io.Reader, v any, strict bool) error {
 	return nil
 }
 
-// CleanJSON replaces each escape of NUL in place. Package json replaces invalid UTF-8 when it decodes.
+// CleanJSON replaces each escape of NUL in place. Package json replaces invalid UTF-8 when it
+// decodes.
 func CleanJSON(data []byte) []byte {
 	const nul, replacement = `\u0000`, `\ufffd`
 	if !bytes.Contains(data, []byte(nul)) {
@@ -74,7 +76,8 @@ func CleanJSON(data []byte) []byte {
 	return data
 }
 
-// Attachment returns the value of a Content-Disposition header that names the file. API v1 promises the quotes.
+// Attachment returns the value of a Content-Disposition header that names the file. API v1 promises
+// the quotes.
 func Attachment(name string) string {
 	for _, c := range name {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {

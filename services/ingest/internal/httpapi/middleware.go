@@ -61,7 +61,8 @@ func RecoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// RequireText refuses requests whose path, query or headers are not UTF-8 text: they name something, and nothing has such a name.
+// RequireText refuses requests whose path, query or headers are not UTF-8 text: they name
+// something, and nothing has such a name.
 func RequireText(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if part := InvalidPart(r); part != "" {

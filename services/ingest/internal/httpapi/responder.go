@@ -36,7 +36,7 @@ func (p Responder) Fail(w http.ResponseWriter, r *http.Request, d Dialect, err e
 		return
 	}
 	if code := rpc.Code(err); code == build.Code(build.ErrUnavailable) { // a deadline, or something that is away
-		p.Log.WarnContext(ctx, "request not served", "path", r.URL.Path, "err", err)
+		p.Log.WarnContext(ctx, "dependency unavailable", "path", r.URL.Path, "err", err)
 		d.Refuse(w, r, http.StatusServiceUnavailable, code, MsgUnavailable)
 		return
 	}
@@ -44,16 +44,17 @@ func (p Responder) Fail(w http.ResponseWriter, r *http.Request, d Dialect, err e
 	d.Refuse(w, r, http.StatusInternalServerError, build.CodeInternal, MsgInternal)
 }
 
-// FailEarly is Fail for a request whose body may not have arrived whole: what is left of it would be taken for the next request.
-func (p Responder) FailEarly(w http.ResponseWriter, r *http.Request, d Dialect, b *Body, err error) {
+// FailAndDrain is Fail for a request whose body may not have arrived whole. It closes the
+// connection, since the rest of the body would be read as the next request.
+func (p Responder) FailAndDrain(w http.ResponseWriter, r *http.Request, d Dialect, b *Body, err error) {
 	if !b.Ended() {
 		w.Header().Set("Connection", "close")
 	}
 	p.Fail(w, r, d, err)
-	b.Linger()
+	b.FlushAndDrain()
 }
 
-// Sentence returns what a person is told of an error, and the status.
+// Sentence returns the message of an error for people, and its HTTP status.
 func Sentence(err error) (sentence string, status int) {
 	if a, ok := lookUp(err); ok {
 		return V1.sentence(a, err), a.status

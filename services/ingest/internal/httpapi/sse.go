@@ -8,7 +8,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// SSE writes server-sent events. Each write has a deadline, so a client that reads nothing is disconnected.
+// SSE writes server-sent events. Each write has a deadline, so a client that reads nothing is
+// disconnected.
 type SSE struct{ w *httpx.DeadlineWriter }
 
 // OpenSSE sends the header of an event stream. Close it at the end.

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// maxFiles and maxBuilds bound a batch: a build has at most four files, and the artifact service accepts 500 a request.
+	// maxFiles and maxBuilds bound a batch: a build has at most four files, and the artifact
+	// service accepts 500 a request.
 	maxFiles  = 400
 	maxBuilds = 100
 	// legacyAttempt is the number of the attempt that the legacy controller made.
@@ -68,7 +69,7 @@ func kindOf(name string) (kind artifactv1.Kind, attempt int32) {
 func fileOf(f legacyapi.File) (*artifactv1.File, error) {
 	kind, attempt := kindOf(f.Kind)
 	if kind == artifactv1.Kind_KIND_UNSPECIFIED {
-		return nil, httpx.Refuse(build.ErrInvalid, "File kind %.40q is not known", f.Kind)
+		return nil, httpx.Refuse(build.ErrInvalid, "Unknown file kind %.40q", f.Kind)
 	}
 	return &artifactv1.File{
 		BuildId: f.BuildID, Kind: kind, Attempt: attempt, Name: f.Name, Size: f.Size, Sha256: f.SHA256, Lines: f.Lines,
@@ -77,7 +78,7 @@ func fileOf(f legacyapi.File) (*artifactv1.File, error) {
 
 func (a *API) importFiles(ctx context.Context, req *legacyapi.Files) (legacyapi.Places, error) {
 	if len(req.Files) > maxFiles {
-		return legacyapi.Places{}, httpx.Refuse(build.ErrTooLarge, "%d files in one batch, at most %d", len(req.Files), maxFiles)
+		return legacyapi.Places{}, httpx.Refuse(build.ErrTooLarge, "%d files in one batch, the limit is %d", len(req.Files), maxFiles)
 	}
 	files := make([]*artifactv1.File, len(req.Files))
 	for i, f := range req.Files {
@@ -111,11 +112,11 @@ func (a *API) askPlaces(ctx context.Context, files []*artifactv1.File, check boo
 	return resp.GetPlaces(), err
 }
 
-// importBuilds imports builds whose files are stored. It marks the files as in use and stores the tokens before the builds, so that a
-// build is complete once it exists.
+// importBuilds imports builds whose files are stored. It marks the files as in use and stores the
+// tokens before the builds, so that a build is complete once it exists.
 func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyapi.FoundAll, error) {
 	if len(req.Builds) > maxBuilds {
-		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, at most %d", len(req.Builds), maxBuilds)
+		return legacyapi.FoundAll{}, httpx.Refuse(build.ErrTooLarge, "%d builds in one batch, the limit is %d", len(req.Builds), maxBuilds)
 	}
 	b, err := newBatch(req.Builds)
 	if err != nil {
@@ -143,7 +144,7 @@ func (a *API) importBuilds(ctx context.Context, req *legacyapi.Builds) (legacyap
 	all := foundAll(resp.GetFound())
 	for i, f := range all.Found {
 		if f.Outcome == legacyapi.Present && fresh[req.Builds[i].ID] {
-			all.Found[i] = legacyapi.Found{Outcome: legacyapi.Added, Note: "its access token is new"}
+			all.Found[i] = legacyapi.Found{Outcome: legacyapi.Added, Note: "added its access token"}
 		}
 	}
 	return all, nil
@@ -181,7 +182,7 @@ func newBatch(builds []legacyapi.Build) (*batch, error) {
 	for _, f := range builds {
 		if f.TokenSHA256 != "" {
 			if !hexSHA256.MatchString(f.TokenSHA256) {
-				return nil, httpx.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 is not a SHA-256 in lower-case hexadecimal", f.ID)
+				return nil, httpx.Refuse(build.ErrInvalid, "Build %.80q: token_sha256 must be a SHA-256 in lower-case hexadecimal", f.ID)
 			}
 			b.tokens[f.ID] = f.TokenSHA256
 		}
@@ -214,7 +215,8 @@ func (b *batch) name(word string, f legacyapi.Build, sum string, size int64, set
 	b.set = append(b.set, set)
 }
 
-// buildOf returns the build in the terms of the scheduler. The legacy controller called a cancelled build failed, with this message.
+// buildOf returns the build in the terms of the scheduler. The legacy controller called a cancelled
+// build failed, with this message.
 func buildOf(f legacyapi.Build) *schedulerv1.Build {
 	state := f.Status
 	if state == string(build.Failed) && f.Error == httpapi.MsgCancelled {
@@ -246,7 +248,7 @@ func (a *API) resolve(ctx context.Context, b *batch, check bool) error {
 		}
 		if p.GetObject() == nil && !check {
 			f := b.files[i]
-			return httpx.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s has not been brought", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
+			return httpx.Refuse(httpapi.ErrConflict, "The %s of build %s with SHA-256 %s is missing. Import it first", kindName(f.GetKind()), f.GetBuildId(), f.GetSha256())
 		}
 		if p.GetObject() != nil {
 			if b.files[i].GetKind() != artifactv1.Kind_KIND_LOG { // recording keeps it

@@ -11,10 +11,10 @@ import (
 
 type (
 	onePage struct {
-		After string `query:"after" description:"Cursor: the next of an earlier page."`
+		After string `query:"after" description:"Cursor: the value of next on the previous page."`
 	}
 	oneFile struct {
-		ID string `path:"id" description:"Id of the file, from an exported build."`
+		ID string `path:"id" description:"Id of the file in an exported build."`
 	}
 )
 
@@ -26,10 +26,10 @@ func (a *API) Operations() []v2.Operation {
 		importOf(a, a.importBuilds, legacyapi.Builds{}, "builds", "importBuilds", "Import builds", "Import their files first. A build that had not ended is queued here."),
 		importOf(a, a.importSnapshots, legacyapi.Snapshots{}, "snapshots", "importSnapshots", "Import CPU and memory of builds", "They count in the public figures."),
 		importOf(a, a.importReports, legacyapi.Reports{}, "reports", "importReports", "Import diagnostic reports", "Ids and times are kept."),
-		exportOf(a, a.exportWorkers, "workers", "exportWorkers", "Read all workers, by id", ""),
-		exportOf(a, a.exportBuilds, "builds", "exportBuilds", "Read all builds, oldest first", "With their access tokens."),
-		exportOf(a, a.exportSnapshots, "snapshots", "exportSnapshots", "Read CPU and memory of builds", ""),
-		exportOf(a, a.exportReports, "reports", "exportReports", "Read all diagnostic reports, by id", ""),
+		exportOf(a, a.exportWorkers, "workers", "exportWorkers", "Export workers, ordered by id", ""),
+		exportOf(a, a.exportBuilds, "builds", "exportBuilds", "Export builds, oldest first", "Includes their access tokens."),
+		exportOf(a, a.exportSnapshots, "snapshots", "exportSnapshots", "Export CPU and memory samples of builds", ""),
+		exportOf(a, a.exportReports, "reports", "exportReports", "Export diagnostic reports, ordered by id", ""),
 		{Scope: identity.ScopeAdmin, Handle: a.exportFile, Operation: openapi.Operation{
 			Method: http.MethodGet, Path: "/export/files/{id}", ID: "exportFile", Summary: "Read a file of a build",
 			Description: "Certificates too, unsealed. The server logs each request.",

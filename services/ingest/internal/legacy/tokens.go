@@ -13,7 +13,8 @@ import (
 // Tokens has the hashes of the build tokens that the legacy controller issued.
 type Tokens struct{ DB *database.DB }
 
-// Put stores hashes by build, unless the build has one, and returns the builds that had none. With check it stores nothing.
+// Put stores hashes by build, unless the build has one, and returns the builds that had none. With
+// check it stores nothing.
 func (s Tokens) Put(ctx context.Context, hashes map[string]string, check bool) (fresh map[string]bool, err error) {
 	err = s.DB.WithTx(ctx, func(tx *database.Tx) error {
 		fresh = map[string]bool{}

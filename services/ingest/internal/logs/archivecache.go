@@ -10,10 +10,11 @@ import (
 	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
-// maxArchives is how many archives are held open: an index each, of some kilobytes for most.
+// maxArchives bounds the open archives. Each holds its index, usually some kilobytes.
 const maxArchives = 64
 
-// archiveCache holds archives open, so that the next page of a log costs no look at its index. An object never changes.
+// archiveCache keeps archives open, so that the next page of a log does not read the index again.
+// Objects never change.
 type archiveCache struct {
 	source func(o *eventsv1.ObjectRef) logarchive.Source
 	open   *lru.Cache[string, *logarchive.Reader]

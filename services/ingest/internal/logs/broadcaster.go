@@ -7,22 +7,23 @@ import (
 )
 
 const (
-	// memory is what the rings of all feeds may take together, minRing and maxRing what one of them may.
-	memory  = 64 << 20
-	minRing = 64 << 10
-	maxRing = 2 << 20
-	// catchUps is how many followers catch up at once, each with a reader of its own for pieceBytes.
-	catchUps   = 16
-	pieceBytes = 512 << 10
-	// settleTime is how long the last lines of a build that has ended are waited for: they follow its end through the
-	// scheduler's outbox.
+	// totalMemory bounds the rings of all feeds together, minRing and maxRing those of one feed.
+	totalMemory = 64 << 20
+	minRing     = 64 << 10
+	maxRing     = 2 << 20
+	// maxCatchUps bounds the followers that catch up at once, each with a reader of its own for
+	// pieceBytes.
+	maxCatchUps = 16
+	pieceBytes  = 512 << 10
+	// settleTime is how long a feed waits for the last lines of an ended build. They follow the end
+	// through the scheduler's outbox.
 	settleTime = 3 * time.Second
 )
 
-// State is what a build has come to.
+// State is the state of a build for its followers.
 type State struct {
 	Ended bool
-	// Last is what followers are sent at the end.
+	// Last is the last message to followers.
 	Last []byte
 }
 
@@ -32,32 +33,32 @@ type Broadcaster struct {
 	state  func(ctx context.Context, id string) (State, error)
 	encode func([]byte, Line) []byte
 	beat   time.Duration
-	ring   int // the most that one feed holds, in bytes
-	// catching has a place for each follower that may catch up at once.
+	ring   int // limit of one feed's ring, in bytes
+	// catching is a semaphore of followers that catch up.
 	catching chan struct{}
 
 	mu    sync.Mutex
 	feeds map[string]*feed
 }
 
-// BroadcastConfig says how a Broadcaster works.
+// BroadcastConfig is the configuration of a Broadcaster.
 type BroadcastConfig struct {
-	// State asks for a build. Encode appends a line as followers get it.
+	// State returns the state of a build. Encode appends a line in the followers' format.
 	State  func(ctx context.Context, id string) (State, error)
 	Encode func(b []byte, l Line) []byte
-	// Beat is how often a quiet log is asked about and its followers get a sign of life.
+	// Beat is the interval at which a quiet feed checks its build, and its followers get a comment.
 	Beat time.Duration
 }
 
-// NewBroadcaster follows the logs of a Reader.
+// NewBroadcaster returns a broadcaster of a reader's logs.
 func NewBroadcaster(b *Reader, c BroadcastConfig) *Broadcaster {
 	return &Broadcaster{
 		reader: b, state: c.State, encode: c.Encode, beat: c.Beat, ring: maxRing,
-		catching: make(chan struct{}, catchUps), feeds: map[string]*feed{},
+		catching: make(chan struct{}, maxCatchUps), feeds: map[string]*feed{},
 	}
 }
 
-// subscribe returns the build's feed, and opens it if it is the first follower's.
+// subscribe returns the build's feed. The first follower opens it.
 func (h *Broadcaster) subscribe(id string) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,7 +72,7 @@ func (h *Broadcaster) subscribe(id string) *feed {
 	return r
 }
 
-// unsubscribe closes a feed with its last follower, who waits for it.
+// unsubscribe leaves a feed. The last follower closes it and waits for its end.
 func (h *Broadcaster) unsubscribe(r *feed) {
 	if h.isLast(r) {
 		r.cancel()
@@ -89,7 +90,7 @@ func (h *Broadcaster) isLast(r *feed) bool {
 	return true
 }
 
-// closed takes a feed that has ended out of the list: who comes now opens another.
+// closed removes an ended feed: the next follower opens another.
 func (h *Broadcaster) closed(r *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,9 +103,9 @@ func (h *Broadcaster) forget(r *feed) {
 	}
 }
 
-// ringLimit is a feed's share of the memory.
+// ringLimit returns a feed's share of the memory, in bytes.
 func (h *Broadcaster) ringLimit() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return min(max(memory/max(len(h.feeds), 1), minRing), h.ring)
+	return min(max(totalMemory/max(len(h.feeds), 1), minRing), h.ring)
 }

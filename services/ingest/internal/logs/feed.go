@@ -12,10 +12,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// checkpointEvery is how many lines lie between two places that followers can catch up from.
+// checkpointEvery is the number of lines between checkpoints.
 const checkpointEvery = 2000
 
-// feed reads one build's log for all who follow it.
+// feed reads one build's log for all its followers.
 type feed struct {
 	broadcaster *Broadcaster
 	id          string
@@ -24,7 +24,7 @@ type feed struct {
 	done        chan struct{}
 	subscribers int // guarded by broadcaster.mu
 
-	// Of the feed's own goroutine.
+	// Used by the feed's goroutine only.
 	tail    *logstream.Tail
 	numbers *logstream.Numbering
 	asked   time.Time
@@ -40,7 +40,8 @@ type feed struct {
 	ended       bool
 	last        []byte
 	err         error
-	// caughtUp: what was there when the feed was opened is in; changed is closed and replaced with whatever happens.
+	// caughtUp means that the feed has read what existed when it was opened. changed is closed and
+	// replaced on every change.
 	caughtUp bool
 	changed  chan struct{}
 }
@@ -51,7 +52,7 @@ func newFeed(h *Broadcaster, id string) *feed {
 	return r
 }
 
-// run reads until the build has ended, the last follower left, or the bus cannot be read.
+// run reads until the build has ended, the last follower has left, or reading fails.
 func (r *feed) run() {
 	defer close(r.done)
 	defer r.cancel()
@@ -63,7 +64,7 @@ func (r *feed) run() {
 	r.notify()
 }
 
-// tell is called with mu held.
+// notify wakes all followers. The caller holds mu.
 func (r *feed) notify() {
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -91,12 +92,13 @@ func (r *feed) follow() error {
 	}
 }
 
-// open begins behind the archive, if there is one, else near the end of what is in the stream: the rest would fall out of the ring.
+// open starts behind the archive if there is one, else near the end of the stream: earlier lines
+// would not fit into the ring.
 func (r *feed) open() (err error) {
 	resp := &artifactv1.LogResponse{}
 	r.asked = time.Now()
 	if r.final {
-		if resp, err = r.broadcaster.reader.where(r.ctx, r.id); err != nil {
+		if resp, err = r.broadcaster.reader.findArchive(r.ctx, r.id); err != nil {
 			return fmt.Errorf("ask for the archived log of %s: %w", r.id, err)
 		}
 	}
@@ -109,7 +111,7 @@ func (r *feed) open() (err error) {
 		}
 		r.numbers = logstream.NewNumbering(a.Lines(), a.Marks())
 	case resp.GetRemovedAtMs() > 0:
-		r.numbers = logstream.NewNumbering(1, nil) // the Reader says so in a line
+		r.numbers = logstream.NewNumbering(1, nil) // the Reader has one line that says so
 	default:
 		end, err := r.broadcaster.reader.nearEnd(r.ctx, r.id, r.asked)
 		if errors.Is(err, errMoved) { // between two looks; the next one finds the archive
@@ -128,7 +130,7 @@ func (r *feed) open() (err error) {
 	return err
 }
 
-// restart empties the ring: what is in the archive is read there.
+// restart empties the ring: followers read the archive from now on.
 func (r *feed) restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,11 +139,12 @@ func (r *feed) restart() {
 	r.notify()
 }
 
-// drain takes messages until nothing more is to be expected; moved says that an archive has come to be.
+// drain reads messages until no more are expected. moved reports that the log has been archived in
+// the meantime.
 func (r *feed) drain() (moved bool, err error) {
 	for {
 		if r.read >= r.tail.Pending() {
-			r.arrived()
+			r.markCaughtUp()
 			if r.settled {
 				return false, nil
 			}
@@ -154,15 +157,15 @@ func (r *feed) drain() (moved bool, err error) {
 		if moved, err := r.moved(); moved || err != nil {
 			return moved, err
 		}
-		r.take(c)
+		r.add(c)
 		if r.settled && c.Left == 0 {
 			return false, nil
 		}
 	}
 }
 
-// arrived says that the feed has all that was there.
-func (r *feed) arrived() {
+// markCaughtUp records that the feed has read what existed when it was opened.
+func (r *feed) markCaughtUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.caughtUp {
@@ -171,15 +174,16 @@ func (r *feed) arrived() {
 	}
 }
 
-// wait returns the next message; none, and settled, if nothing came for as long as a build's last lines may take. While it is
-// quiet the build is asked about: the message that says that it has ended may have been lost with a stream.
+// wait returns the next message, or an empty one and sets settled if none arrived within settleTime
+// after the build's end. While the log is quiet it checks the build: the message about its end may
+// be lost with a stream.
 func (r *feed) wait() (logstream.Chunk, error) {
 	for {
-		patience := r.broadcaster.beat
+		timeout := r.broadcaster.beat
 		if r.final {
-			patience = min(settleTime, patience)
+			timeout = min(settleTime, timeout)
 		}
-		c, err := r.tail.Next(r.ctx, patience)
+		c, err := r.tail.Next(r.ctx, timeout)
 		if !bus.Quiet(r.ctx, err) {
 			return c, err
 		}
@@ -193,13 +197,13 @@ func (r *feed) wait() (logstream.Chunk, error) {
 	}
 }
 
-// moved is as in a reading.
+// moved reports whether the log has been archived since the last check.
 func (r *feed) moved() (bool, error) {
 	now := time.Now()
-	if now.Sub(r.asked) < r.broadcaster.reader.trust {
+	if now.Sub(r.asked) < r.broadcaster.reader.archiveCheckInterval {
 		return false, nil
 	}
-	resp, err := r.broadcaster.reader.where(r.ctx, r.id)
+	resp, err := r.broadcaster.reader.findArchive(r.ctx, r.id)
 	if err != nil {
 		return false, fmt.Errorf("ask for the archived log of %s: %w", r.id, err)
 	}
@@ -207,7 +211,7 @@ func (r *feed) moved() (bool, error) {
 	return resp.GetObject().GetObjectId() != r.object, nil
 }
 
-func (r *feed) take(c logstream.Chunk) {
+func (r *feed) add(c logstream.Chunk) {
 	limit := r.broadcaster.ringLimit()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -221,7 +225,7 @@ func (r *feed) take(c logstream.Chunk) {
 	r.settled = r.settled || c.GetLast()
 }
 
-// end asks for what the build has become, for all followers at once.
+// end reads the final state of the build, once for all followers.
 func (r *feed) end() error {
 	s, err := r.broadcaster.state(r.ctx, r.id)
 	if err != nil {
@@ -233,7 +237,7 @@ func (r *feed) end() error {
 	return nil
 }
 
-// near is the last checkpoint before a line; nil if there is none.
+// near returns the last checkpoint before a line, nil if there is none.
 func (r *feed) near(line int64) *Checkpoint {
 	for i := len(r.checkpoints) - 1; i >= 0; i-- {
 		if r.checkpoints[i].numbers.Lines() < line {

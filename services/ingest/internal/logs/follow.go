@@ -7,21 +7,21 @@ import (
 	logarchive "github.com/expo-free-agent/freeagent/shared/buildlog/archive"
 )
 
-// Out is where a follower's lines go.
+// Out is the connection to a follower.
 type Out interface {
-	// Write sends what Encode made.
+	// Write sends encoded lines.
 	Write(p []byte) error
-	// Beat is a sign of life while nothing is said.
+	// Beat sends a comment while the log is quiet.
 	Beat() error
-	// Flush sends what was written.
+	// Flush sends buffered bytes.
 	Flush() error
-	// End is the last that is sent.
+	// End sends the last message.
 	End(last []byte) error
 }
 
-// Follow sends the log of a build to out, from the line from on (negative: so many before the end), until the build has ended
-// and all of its log is sent. A line that the log does not have yet and will not have next is taken for one of another log,
-// and it begins at the first.
+// Follow sends the log of a build to out, starting at line from (negative counts from the end),
+// until the build has ended and its whole log is sent. If from is beyond the next line, it belongs
+// to another log, and Follow starts at line 1.
 func (h *Broadcaster) Follow(ctx context.Context, id string, from int64, out Out) error {
 	r := h.subscribe(id)
 	defer h.unsubscribe(r)
@@ -43,14 +43,15 @@ type follower struct {
 	next        int64
 	out         Out
 	beat        <-chan time.Time
-	// placed: next is a line that the log has or will have next.
-	placed bool
+	// positioned means that next is a valid line: one that exists or the next one.
+	positioned bool
 }
 
-// view is what a follower sees of its feed at one moment.
+// view is a snapshot of the feed for a follower.
 type view struct {
 	entries []*entry
-	// behind: the next line is older than the ring, which begins at first. near is where to catch up from.
+	// behind means that the next line is older than the ring, which begins at first. near is the
+	// checkpoint to catch up from.
 	behind  bool
 	first   int64
 	near    *Checkpoint
@@ -60,12 +61,12 @@ type view struct {
 	changed <-chan struct{}
 }
 
-func (f *follower) look() view {
+func (f *follower) snapshot() view {
 	r := f.feed
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := view{first: r.ring.first(), ended: r.ended, last: r.last, err: r.err, changed: r.changed}
-	if !f.place() {
+	if !f.position() {
 		return v
 	}
 	switch {
@@ -77,25 +78,26 @@ func (f *follower) look() view {
 	return v
 }
 
-// place finds the first line once; it is called with the feed's mu held, and says whether it is found.
-func (f *follower) place() bool {
+// position determines the first line and reports whether it is known. The caller holds the feed's
+// mu.
+func (f *follower) position() bool {
 	r := f.feed
 	known := r.caughtUp || r.ended || r.err != nil
 	switch {
-	case f.placed:
+	case f.positioned:
 	case f.next < 0 && known:
-		f.next, f.placed = max(r.ring.next+f.next, 1), true
+		f.next, f.positioned = max(r.ring.next+f.next, 1), true
 	case f.next >= 0 && f.next <= r.ring.next && (known || r.ring.next > 1):
-		f.next, f.placed = max(f.next, 1), true
+		f.next, f.positioned = max(f.next, 1), true
 	case f.next >= 0 && known:
-		f.next, f.placed = 1, true
+		f.next, f.positioned = 1, true
 	}
-	return f.placed
+	return f.positioned
 }
 
-// step sends what there is, or waits.
+// step sends available lines, or waits for a change.
 func (f *follower) step(ctx context.Context) (done bool, err error) {
-	v := f.look()
+	v := f.snapshot()
 	switch {
 	case len(v.entries) > 0:
 		return false, f.send(v.entries)
@@ -126,8 +128,8 @@ func (f *follower) send(entries []*entry) error {
 	return f.out.Flush()
 }
 
-// catchUp reads a piece of what the ring has no more, and sends it when the bus is not needed any longer: a client that is slow
-// to take it holds up nobody.
+// catchUp reads lines that the ring no longer has, and sends them after it has released its place:
+// a slow client delays nobody.
 func (f *follower) catchUp(ctx context.Context, v view) error {
 	select {
 	case f.broadcaster.catching <- struct{}{}:
@@ -157,7 +159,7 @@ func (f *follower) piece(ctx context.Context, v view) (piece []byte, err error) 
 		}
 		return nil
 	})
-	if err == nil && len(piece) == 0 { // the lines are nowhere: those that follow must not wait for them
+	if err == nil && len(piece) == 0 { // the lines do not exist: continue with the ring
 		f.next = v.first
 	}
 	return piece, err

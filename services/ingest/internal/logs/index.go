@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// maxPlaces bounds what is remembered, of all logs together: 100,000,000 lines, some 20 MiB.
+	// maxPlaces bounds the checkpoints of all logs together: 100,000,000 lines, about 20 MiB.
 	maxPlaces = 50_000
-	// jumpLines is how far ahead the line wanted must be for a look at where it is: reading so many is as quick.
+	// jumpLines is the distance below which reading is as fast as searching for a checkpoint.
 	jumpLines = 2 * checkpointEvery
 )
 
-// index remembers what number the lines behind some places in the stream have, of logs that lie there. A log only grows, so what
-// was true stays so; the stream's time of making tells of one that was made anew. It is safe for concurrent use.
+// index holds checkpoints of logs in the stream. They stay valid because a log only grows; the
+// stream's creation time detects a stream that was created anew. It is safe for concurrent use.
 type index struct {
 	mu    sync.Mutex
 	byID  map[string]*places
@@ -35,7 +35,7 @@ type places struct {
 	at   []Checkpoint // rising
 }
 
-// near is the last known place before a line; nil if there is none.
+// near returns the last checkpoint before a line, nil if there is none.
 func (x *index) near(id string, made time.Time, line int64) *Checkpoint {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -50,11 +50,11 @@ func (x *index) near(id string, made time.Time, line int64) *Checkpoint {
 	return &p.at[n-1]
 }
 
-// add remembers places. Those that are close to one that is known already are not worth it.
+// add stores checkpoints, except those close to a known one.
 func (x *index) add(id string, made time.Time, found []Checkpoint) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.byID == nil || x.count+len(found) > maxPlaces { // forgetting costs a look at the heads each
+	if x.byID == nil || x.count+len(found) > maxPlaces { // dropping them costs one search per log
 		x.byID, x.count = map[string]*places{}, 0
 	}
 	p := x.byID[id]
@@ -74,14 +74,14 @@ func (x *index) add(id string, made time.Time, found []Checkpoint) {
 	}
 }
 
-// forget lets go of a log that has left the stream.
+// forget drops the checkpoints of a log that has left the stream.
 func (x *index) forget(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.drop(id)
 }
 
-// drop is called with mu held.
+// drop is forget for callers that hold mu.
 func (x *index) drop(id string) {
 	if p := x.byID[id]; p != nil {
 		x.count -= len(p.at)
@@ -89,7 +89,7 @@ func (x *index) drop(id string) {
 	}
 }
 
-// streamMade is when the stream was made that places are in.
+// streamMade returns when the stream was created.
 func (b *Reader) streamMade(ctx context.Context) (time.Time, error) {
 	s, err := b.js.Stream(ctx, bus.LogsStream)
 	if err != nil {
@@ -98,10 +98,10 @@ func (b *Reader) streamMade(ctx context.Context) (time.Time, error) {
 	return s.CachedInfo().Created, nil
 }
 
-// jump goes on from a place that is nearer to the line wanted, if that is far ahead: a remembered one, else one that is found by
-// the heads of the messages, without their text.
+// jump returns a checkpoint closer to the requested line if that is far ahead: one from the index,
+// else one found by reading message headers only.
 func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error) {
-	if p.away || p.From-from.numbers.Lines() < jumpLines {
+	if p.archived || p.From-from.numbers.Lines() < jumpLines {
 		return from, nil
 	}
 	made, err := p.reader.streamMade(ctx)
@@ -118,7 +118,7 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	if err != nil || len(found) == 0 {
 		return from, err
 	}
-	// Had lines been deleted meanwhile that we did not see, the numbers would be wrong.
+	// The numbers would be wrong if lines had been deleted in the meantime.
 	switch moved, err := p.moved(ctx); {
 	case err != nil:
 		return from, err
@@ -129,23 +129,24 @@ func (p *reading) jump(ctx context.Context, from Checkpoint) (Checkpoint, error)
 	return found[len(found)-1], nil
 }
 
-// nearEnd is a place near the end of a log that has no archive, or had none when asked; errMoved says that it has one now.
+// nearEnd returns a checkpoint near the end of a log without an archive. It returns errMoved if the
+// log has been archived since asked.
 func (b *Reader) nearEnd(ctx context.Context, id string, asked time.Time) (Checkpoint, error) {
 	p := &reading{reader: b, Request: Request{BuildID: id, From: end}, asked: asked}
 	return p.jump(ctx, Checkpoint{numbers: logstream.NewNumbering(0, nil)})
 }
 
-// end is behind every line.
+// end is beyond every line number.
 const end = 1 << 62
 
-// find gives places up to the line wanted.
+// find returns checkpoints up to the requested line.
 func (p *reading) find(ctx context.Context, from Checkpoint) (found []Checkpoint, err error) {
-	numbers, n := from.numbers.Clone(), noting{last: from.numbers.Lines()}
+	numbers, n := from.numbers.Clone(), checkpointRecorder{last: from.numbers.Lines()}
 	err = logstream.Heads(ctx, p.reader.js, p.reader.authors, p.BuildID, from.seq, func(h logstream.Head) error {
 		if numbers.Lines() >= p.From {
 			return logarchive.ErrStop
 		}
-		n.note(h.Seq-1, numbers)
+		n.record(h.Seq-1, numbers)
 		numbers.Pass(h)
 		return nil
 	})
@@ -155,21 +156,22 @@ func (p *reading) find(ctx context.Context, from Checkpoint) (found []Checkpoint
 	return n.found, err
 }
 
-// noting remembers places that a reading comes by.
-type noting struct {
+// checkpointRecorder collects checkpoints while reading.
+type checkpointRecorder struct {
 	last  int64
 	found []Checkpoint
 }
 
-func (n *noting) note(seq uint64, numbers *logstream.Numbering) {
+func (n *checkpointRecorder) record(seq uint64, numbers *logstream.Numbering) {
 	if numbers.Lines()-n.last >= checkpointEvery {
 		n.found, n.last = append(n.found, Checkpoint{seq: seq, numbers: numbers.Clone()}), numbers.Lines()
 	}
 }
 
-// keep puts them into the index. They save time only, so it does not matter if that cannot be.
-func (p *reading) keep(ctx context.Context, n *noting) {
-	if p.away || len(n.found) == 0 {
+// saveCheckpoints adds checkpoints to the index. It ignores errors, since the index only saves
+// time.
+func (p *reading) saveCheckpoints(ctx context.Context, n *checkpointRecorder) {
+	if p.archived || len(n.found) == 0 {
 		return
 	}
 	if made, err := p.reader.streamMade(ctx); err == nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// numbered publishes lines of w1's without waiting, with a head unless bare; wait for done afterwards.
+// numbered publishes lines of w1's without waiting, with a head unless bare; wait for done
+// afterwards.
 func (f *farm) numbered(writer, id string, first int64, bare bool, texts ...string) {
 	f.t.Helper()
 	c := &eventsv1.LogChunk{BuildId: id, Attempt: 1, FirstLine: first}
@@ -43,8 +44,8 @@ func (f *farm) done() {
 	}
 }
 
-// rough publishes a log with all that may be in one: other builds' and other workers' lines between, lines of the control plane,
-// repeats, holes.
+// rough publishes a log with all that may be in one: other builds' and other workers' lines
+// between, lines of the control plane, repeats, holes.
 func (f *farm) rough(chunks int, bare func(chunk int) bool) {
 	f.t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -89,7 +90,7 @@ func (f *farm) read(b *Reader, from int64, n int) (got []string) {
 
 // again is a reader that knows no places yet.
 func (f *farm) again() *Reader {
-	return &Reader{js: f.reader.js, authors: f.reader.authors, where: f.reader.where, archive: f.reader.archive, trust: f.reader.trust}
+	return &Reader{js: f.reader.js, authors: f.reader.authors, findArchive: f.reader.findArchive, archive: f.reader.archive, archiveCheckInterval: f.reader.archiveCheckInterval}
 }
 
 func (b *Reader) places(id string) int {
@@ -101,7 +102,8 @@ func (b *Reader) places(id string) int {
 	return 0
 }
 
-// TestReadingFromTheMiddle: wherever one begins, and whatever is known already, a line has the number that it has for who reads all.
+// TestReadingFromTheMiddle: wherever one begins, and whatever is known already, a line has the
+// number that it has for who reads all.
 func TestReadingFromTheMiddle(t *testing.T) {
 	t.Parallel()
 	for name, bare := range map[string]func(int) bool{
@@ -184,11 +186,12 @@ func TestPlacesAreForgottenWithTheLog(t *testing.T) {
 	}
 }
 
-// TestALogThatMovesWhileItsPlacesAreLookedFor: heads of a log of which a part is deleted would count wrong.
+// TestALogThatMovesWhileItsPlacesAreLookedFor: heads of a log of which a part is deleted would
+// count wrong.
 func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0
+	f.reader.archiveCheckInterval = 0
 	f.rough(600, func(int) bool { return false })
 	all := f.read(f.reader, 1, 0)
 	f.reader = f.again()
@@ -209,7 +212,8 @@ func TestALogThatMovesWhileItsPlacesAreLookedFor(t *testing.T) {
 	}
 }
 
-// TestFollowingALongLog: it is read from near its end on; who wants what lies before gets it all the same.
+// TestFollowingALongLog: it is read from near its end on; who wants what lies before gets it all
+// the same.
 func TestFollowingALongLog(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -243,8 +247,9 @@ func TestFollowingALongLog(t *testing.T) {
 	}
 }
 
-// BenchmarkTheMiddleOfALiveLog is the time to the first line from the middle of a log of a million lines that is still in the
-// stream, with as many of other builds between: for a gateway that sees the log for the first time, and for one that knows it.
+// BenchmarkTheMiddleOfALiveLog is the time to the first line from the middle of a log of a million
+// lines that is still in the stream, with as many of other builds between: for a gateway that sees
+// the log for the first time, and for one that knows it.
 func BenchmarkTheMiddleOfALiveLog(b *testing.B) {
 	f := setup(b)
 	const lines, chunk = 1_000_000, 100

@@ -135,12 +135,12 @@ func texts(n int) (all []string) {
 	return all
 }
 
-// TestALogThatMovesWhileItIsRead: long after the last look for an archive the log is archived and deleted from the stream. The
-// reader has received a part of it, and goes on in the archive.
+// TestALogThatMovesWhileItIsRead: long after the last look for an archive the log is archived and
+// deleted from the stream. The reader has received a part of it, and goes on in the archive.
 func TestALogThatMovesWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0 // every message may come after a deletion
+	f.reader.archiveCheckInterval = 0 // every message may come after a deletion
 	all := texts(200)
 	for _, text := range all {
 		f.say(false, text)
@@ -201,7 +201,7 @@ func want(n int) string {
 func TestALogThatMovesWhileItIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.reader.trust = 0
+	f.reader.archiveCheckInterval = 0
 	all := texts(50)
 	f.say(false, all[:20]...)
 	out := &recorder{}
@@ -238,8 +238,8 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
-// TestFollowersOfEveryKind: from the beginning, the middle, the end, ahead of it; quick ones, and one that stands still until
-// the ring has long forgotten what it needs.
+// TestFollowersOfEveryKind: from the beginning, the middle, the end, ahead of it; quick ones, and
+// one that stands still until the ring has long forgotten what it needs.
 func TestFollowersOfEveryKind(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -2,7 +2,7 @@ package logs
 
 import "strings"
 
-// Plain returns a line without what a terminal would obey: colours, cursor moves, titles, and control characters but the tab.
+// Plain removes escape sequences and control characters except tabs from a line.
 func Plain(s string) string {
 	if strings.IndexFunc(s, control) < 0 {
 		return s
@@ -26,8 +26,8 @@ func Plain(s string) string {
 
 func control(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f }
 
-// escape is the length of the sequence at the beginning of s: ESC [ ... letter, ESC ] ... BEL or ESC \ (and what else is ended
-// so), or ESC and what follows it.
+// escape returns the length of the escape sequence at the start of s: ESC [ ... letter, ESC ] ...
+// BEL or ESC \ (and similar strings), or ESC and the next characters.
 func escape(s string) int {
 	if len(s) < 2 {
 		return len(s)

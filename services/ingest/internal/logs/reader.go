@@ -19,31 +19,32 @@ type Line = logarchive.Line
 
 // Reader reads logs. It is safe for concurrent use.
 type Reader struct {
-	js      jetstream.JetStream
-	authors *logstream.Authors
-	index   index
-	where   func(ctx context.Context, id string) (*artifactv1.LogResponse, error)
-	archive func(ctx context.Context, o *eventsv1.ObjectRef) (*logarchive.Reader, error)
-	// trust is how long the answer that there is no archive holds for what is received.
-	trust time.Duration
+	js          jetstream.JetStream
+	authors     *logstream.Authors
+	index       index
+	findArchive func(ctx context.Context, id string) (*artifactv1.LogResponse, error)
+	archive     func(ctx context.Context, o *eventsv1.ObjectRef) (*logarchive.Reader, error)
+	// archiveCheckInterval is how long the answer that a log has no archive is valid.
+	archiveCheckInterval time.Duration
 }
 
-// NewReader returns a reader of the stream of js that keeps to what the authors wrote. where looks up a build's archive, source opens
-// the bytes of an object.
+// NewReader returns a reader of the log stream that accepts only lines of the build's authors.
+// where looks up the archive of a build's log, source opens an object.
 func NewReader(
 	js jetstream.JetStream,
 	authors *logstream.Authors,
-	where func(ctx context.Context, id string) (*artifactv1.LogResponse, error),
+	findArchive func(ctx context.Context, id string) (*artifactv1.LogResponse, error),
 	source func(o *eventsv1.ObjectRef) logarchive.Source,
 ) (*Reader, error) {
 	archives, err := newArchiveCache(source)
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{js: js, authors: authors, where: where, archive: archives.get, trust: logstream.Grace / 2}, nil
+	return &Reader{js: js, authors: authors, findArchive: findArchive, archive: archives.get, archiveCheckInterval: logstream.Grace / 2}, nil
 }
 
-// Checkpoint is a known place in the stream and the numbers of the lines behind it. Clone the numbering before counting on.
+// Checkpoint is a position in the stream with the numbering of the lines behind it. Clone the
+// numbering before use.
 type Checkpoint struct {
 	seq     uint64
 	numbers *logstream.Numbering
@@ -52,16 +53,16 @@ type Checkpoint struct {
 // Request says which lines to read.
 type Request struct {
 	BuildID string
-	// From is the number of the first line wanted, at least 1; To of the last, 0 for the end.
+	// From is the first line, at least 1. To is the last line, 0 for the end.
 	From, To int64
-	// Ended says that the build has, or may have; else its log can have no archive yet, and none is asked for.
+	// Ended means that the build may have ended. Otherwise its log has no archive yet.
 	Ended bool
 	// Near is a checkpoint before From, if one is known.
 	Near *Checkpoint
 }
 
-// Read calls f with the lines of the request, in order, and returns the number of the last line that it read. An error of f ends it;
-// logarchive.ErrStop ends it without an error.
+// Read calls f with the requested lines in order and returns the number of the last line it read.
+// It returns errors of f, except logarchive.ErrStop, which ends it without an error.
 func (b *Reader) Read(ctx context.Context, r Request, f func([]Line) error) (last int64, err error) {
 	p := &reading{reader: b, Request: r, f: f}
 	for {
@@ -84,14 +85,15 @@ type reading struct {
 	reader *Reader
 	f      func([]Line) error
 	last   int64
-	// asked is when it was last asked for an archive, and object the one that there was.
+	// asked is when the archive was last looked up, object its id then.
 	asked  time.Time
 	object string
-	// away: the log, or what there was of it, is not in the stream any more. Places there are of no use.
-	away bool
+	// archived means that the log has left the stream, so checkpoints are useless.
+	archived bool
 }
 
-// once reads archive and stream; again says that another archive has come to be meanwhile, from which the rest is to be read.
+// once reads archive and stream. again reports that the log has been archived in the meantime, so
+// the rest must be read from there.
 func (p *reading) once(ctx context.Context) (again bool, err error) {
 	from, err := p.begin(ctx)
 	if err != nil {
@@ -110,15 +112,15 @@ func (p *reading) once(ctx context.Context) (again bool, err error) {
 	return false, err
 }
 
-// read returns what the stream has behind a place.
+// read reads the stream behind a checkpoint.
 func (p *reading) read(ctx context.Context, from Checkpoint) error {
 	tail, err := logstream.Open(ctx, p.reader.js, p.reader.authors, p.BuildID, from.seq)
 	if err != nil {
 		return err
 	}
 	defer tail.Close(ctx)
-	numbers, n := from.numbers.Clone(), noting{last: from.numbers.Lines()}
-	defer p.keep(ctx, &n)
+	numbers, n := from.numbers.Clone(), checkpointRecorder{last: from.numbers.Lines()}
+	defer p.saveCheckpoints(ctx, &n)
 	return tail.Backlog(ctx, func(c logstream.Chunk) error {
 		switch moved, err := p.moved(ctx); {
 		case err != nil:
@@ -126,29 +128,30 @@ func (p *reading) read(ctx context.Context, from Checkpoint) error {
 		case moved:
 			return errMoved
 		}
-		n.note(c.Seq-1, numbers)
-		return p.give(numbers.Add(c))
+		n.record(c.Seq-1, numbers)
+		return p.emit(numbers.Add(c))
 	})
 }
 
 var (
-	// errMoved: the log has got another archive.
+	// errMoved means that the log has been archived in the meantime.
 	errMoved = errors.New("the log has moved")
-	// errStopped is logarchive.ErrStop on its way through an archive's reader, which would take it for its own.
+	// errStopped stands for logarchive.ErrStop while an archive's reader, which handles ErrStop
+	// itself, returns it.
 	errStopped = errors.New("enough lines")
 )
 
-// begin returns what the archive has, and tells the place in the stream behind it.
+// begin reads the archive and returns the checkpoint behind it in the stream.
 func (p *reading) begin(ctx context.Context) (none Checkpoint, err error) {
 	resp := &artifactv1.LogResponse{}
 	p.asked = time.Now()
 	if p.Ended {
-		if resp, err = p.reader.where(ctx, p.BuildID); err != nil {
+		if resp, err = p.reader.findArchive(ctx, p.BuildID); err != nil {
 			return none, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
 		}
 	}
 	p.object = resp.GetObject().GetObjectId()
-	if p.away = p.object != "" || resp.GetRemovedAtMs() > 0; p.away {
+	if p.archived = p.object != "" || resp.GetRemovedAtMs() > 0; p.archived {
 		p.reader.index.forget(p.BuildID)
 	}
 	if p.object == "" {
@@ -158,7 +161,7 @@ func (p *reading) begin(ctx context.Context) (none Checkpoint, err error) {
 	if err != nil {
 		return none, fmt.Errorf("open the archived log of %s: %w", p.BuildID, err)
 	}
-	if err := r.Read(ctx, p.From, p.To, p.giveOne()); err != nil {
+	if err := r.Read(ctx, p.From, p.To, p.emitOne()); err != nil {
 		return none, fmt.Errorf("read the archived log of %s: %w", p.BuildID, err)
 	}
 	p.last = max(p.last, r.Lines())
@@ -169,7 +172,7 @@ func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (Checkpoint, erro
 	if at := resp.GetRemovedAtMs(); at > 0 {
 		text := "(the log of this build was removed " + time.UnixMilli(at).UTC().Format("on 2 January 2006") + ", when its time was over)"
 		gone := []Line{{Number: 1, AtMs: at, Level: "warn", Text: text}}
-		return Checkpoint{0, logstream.NewNumbering(1, nil)}, p.give(gone)
+		return Checkpoint{0, logstream.NewNumbering(1, nil)}, p.emit(gone)
 	}
 	if p.Near != nil {
 		return *p.Near, nil
@@ -177,14 +180,14 @@ func (p *reading) withoutArchive(resp *artifactv1.LogResponse) (Checkpoint, erro
 	return Checkpoint{0, logstream.NewNumbering(0, nil)}, nil
 }
 
-// moved asks again whether there is an archive, if the last answer is so old that lines we have not received may have been
-// deleted from the stream.
+// moved reports whether the log has been archived since the last lookup. It looks again only if
+// that is so old that unread lines may have been deleted from the stream.
 func (p *reading) moved(ctx context.Context) (bool, error) {
 	now := time.Now()
-	if now.Sub(p.asked) < p.reader.trust {
+	if now.Sub(p.asked) < p.reader.archiveCheckInterval {
 		return false, nil
 	}
-	resp, err := p.reader.where(ctx, p.BuildID)
+	resp, err := p.reader.findArchive(ctx, p.BuildID)
 	if err != nil {
 		return false, fmt.Errorf("ask for the archived log of %s: %w", p.BuildID, err)
 	}
@@ -196,8 +199,8 @@ func (p *reading) moved(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// give passes on what is wanted of some lines.
-func (p *reading) give(lines []Line) error {
+// emit passes the requested ones of some lines to f.
+func (p *reading) emit(lines []Line) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -210,30 +213,30 @@ func (p *reading) give(lines []Line) error {
 		n--
 	}
 	if n == 0 {
-		return p.past(len(lines))
+		return p.stopIfPast(len(lines))
 	}
 	if err := p.f(lines[:n]); err != nil {
 		return err
 	}
 	p.last = lines[n-1].Number
 	p.From = p.last + 1
-	return p.past(len(lines) - n)
+	return p.stopIfPast(len(lines) - n)
 }
 
-// past ends a reading that has left lines behind its end.
-func (p *reading) past(left int) error {
+// stopIfPast returns logarchive.ErrStop if lines beyond the requested end remain.
+func (p *reading) stopIfPast(left int) error {
 	if left > 0 && p.To > 0 {
 		return logarchive.ErrStop
 	}
 	return nil
 }
 
-// giveOne passes on the lines of an archive.
-func (p *reading) giveOne() func(Line) error {
+// emitOne returns emit for the lines of an archive.
+func (p *reading) emitOne() func(Line) error {
 	one := make([]Line, 1)
 	return func(l Line) error {
 		one[0] = l
-		if err := p.give(one); errors.Is(err, logarchive.ErrStop) {
+		if err := p.emit(one); errors.Is(err, logarchive.ErrStop) {
 			return errStopped
 		} else if err != nil {
 			return err

@@ -2,7 +2,7 @@ package logs
 
 import "sync"
 
-// entry is some lines that came together, and what they look like to followers, made once for all of them.
+// entry is a batch of lines and their encoding, which is made once for all followers.
 type entry struct {
 	lines []Line
 	size  int
@@ -13,7 +13,7 @@ type entry struct {
 func (e *entry) first() int64 { return e.lines[0].Number }
 func (e *entry) last() int64  { return e.lines[len(e.lines)-1].Number }
 
-// encoded returns the entry's lines from a number on.
+// encoded returns the encoded lines from a line number on.
 func (e *entry) encoded(from int64, encode func([]byte, Line) []byte) []byte {
 	if from > e.first() {
 		var b []byte
@@ -30,7 +30,7 @@ func (e *entry) encoded(from int64, encode func([]byte, Line) []byte) []byte {
 	return e.sent
 }
 
-// ring holds the newest lines of a log. Its owner guards it.
+// ring holds the newest lines of a log. It is not safe for concurrent use.
 type ring struct {
 	entries []*entry
 	size    int
@@ -38,7 +38,8 @@ type ring struct {
 	next int64
 }
 
-// add appends lines and lets go of the oldest beyond the limit in bytes; the newest entry always stays.
+// add appends lines and drops the oldest entries beyond the limit in bytes. It always keeps the
+// newest entry.
 func (r *ring) add(lines []Line, limit int) {
 	e := &entry{lines: append([]Line(nil), lines...)}
 	for _, l := range lines {
@@ -58,10 +59,10 @@ func (r *ring) add(lines []Line, limit int) {
 	}
 }
 
-// forget empties the ring: the next line will be next.
+// forget empties the ring and sets the number of the next line.
 func (r *ring) forget(next int64) { r.entries, r.size, r.next = nil, 0, next }
 
-// first is the number of the oldest line in the ring, next if there is none.
+// first returns the number of the oldest line, next if the ring is empty.
 func (r *ring) first() int64 {
 	if len(r.entries) == 0 {
 		return r.next
@@ -69,10 +70,11 @@ func (r *ring) first() int64 {
 	return r.entries[0].first()
 }
 
-// from gives entries that hold the line and what follows, as many as make up some bytes; the line must be in the ring.
+// from returns entries starting with the one that holds the line, up to about so many bytes. The
+// line must be in the ring.
 func (r *ring) from(line int64, bytes int) []*entry {
 	low, high := 0, len(r.entries)
-	for low < high { // the first entry that ends at the line or behind it
+	for low < high { // first entry that ends at or behind the line
 		if mid := (low + high) / 2; r.entries[mid].last() < line {
 			low = mid + 1
 		} else {

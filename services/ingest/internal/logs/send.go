@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// JSON is the content type of lines as JSON.
+// JSON is the content type of JSON lines.
 const JSON = "application/json; charset=utf-8"
 
 // Sender sends logs over HTTP.
@@ -22,12 +22,12 @@ type Sender struct {
 	Reader *Reader
 }
 
-// Whole returns the request for all of a build's log.
+// Whole returns a request for all lines of a build's log.
 func Whole(b *schedulerv1.Build) Request {
 	return Request{BuildID: b.GetId(), From: 1, Ended: build.State(b.GetState()).Final()}
 }
 
-// Form is how a log is written.
+// Form is the format of a log.
 type Form struct {
 	ContentType string
 	Line        func([]byte, Line) []byte
@@ -35,8 +35,8 @@ type Form struct {
 	Head, Foot  string
 }
 
-// Send sends a log as it is read, so that a long one is never held in memory. If it breaks half way, so does the
-// connection: a client must not take a part for the whole.
+// Send streams a log as it is read. If reading fails half way, it aborts the connection: a client
+// must not mistake a part for the whole.
 func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, req Request, form Form) {
 	slow := httpx.NewDeadlineWriter(w, httpx.StallTimeout, nil)
 	defer slow.Done()
@@ -50,12 +50,13 @@ func (s Sender) Send(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, 
 		err = out.end()
 	}
 	if err != nil {
-		s.Log.WarnContext(r.Context(), "log not sent", "build_id", req.BuildID, "err", errors.Join(err, r.Context().Err()))
+		s.Log.WarnContext(r.Context(), "send log failed", "build_id", req.BuildID, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// logWriter begins its answer with the first line, so that an error before it can still be told.
+// logWriter starts the response with the first line, so that an earlier error can still be
+// reported.
 type logWriter struct {
 	w     http.ResponseWriter
 	form  Form
@@ -93,7 +94,7 @@ func (l *logWriter) end() error {
 	return l.out.Flush()
 }
 
-// AppendString appends text as JSON does.
+// AppendString appends text as a JSON string.
 func AppendString(b []byte, text string) []byte {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {

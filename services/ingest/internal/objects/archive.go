@@ -60,10 +60,11 @@ func (s *archiveSource) ReadAt(ctx context.Context, p []byte, offset int64) erro
 	return nil
 }
 
-// ticketSlack is how long before its end a ticket is not used any more.
+// ticketSlack is the remaining lifetime below which a ticket is replaced.
 const ticketSlack = 2 * pieceTimeout
 
-// ticket returns the right to read, asked for anew when the last one is about to end.
+// ticket returns a grant to read the object. It requests a new one when the last is about to
+// expire.
 func (s *archiveSource) ticket(ctx context.Context) (*artifactv1.Grant, error) {
 	s.mu.Lock()
 	grant := s.grant

@@ -1,5 +1,6 @@
-// Package objects moves bytes between the gateway's clients and the artifact service, by the grants that the artifact service gives.
-// Nothing is held in memory, and a transfer in which no byte moves for two minutes ends.
+// Package objects transfers bytes between the gateway's clients and the artifact service, with
+// grants of the artifact service. It holds nothing in memory. A transfer in which no byte moves for
+// two minutes ends.
 package objects
 
 import (
@@ -20,7 +21,8 @@ type Transfers struct {
 	proxy  *httputil.ReverseProxy
 }
 
-// New returns transfers with the artifact service at url. The client must not have a Timeout: transfers take as long as bytes move.
+// New returns transfers with the artifact service at url. The client must not have a Timeout:
+// transfers take as long as bytes move.
 func New(f *farm.Farm, url string, client *http.Client, p httpapi.Responder) (t *Transfers, err error) {
 	t = &Transfers{Responder: p, farm: f, url: url, client: client}
 	t.proxy, err = t.newProxy()

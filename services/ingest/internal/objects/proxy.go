@@ -12,7 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// newProxy passes bytes between those outside who hold a grant and the artifact service.
+// newProxy returns the proxy between clients that hold a grant and the artifact service.
 func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
 	target, err := url.Parse(t.url)
 	if err != nil {
@@ -22,13 +22,13 @@ func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
 		Transport: t.client.Transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)
-			// The ticket is the authority; keys are none of the artifact service's business.
+			// The ticket authorizes the request. The artifact service must not see keys.
 			for _, k := range []string{"X-API-Key", "Authorization", "X-Build-Token", "Cookie"} {
 				p.Out.Header.Del(k)
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Header.Del(httpx.RequestIDHeader) // ours is there already
+			resp.Header.Del(httpx.RequestIDHeader) // the gateway has set it
 			closeUnread(resp.Header, resp.Request)
 			return nil
 		},
@@ -37,8 +37,8 @@ func (t *Transfers) newProxy() (*httputil.ReverseProxy, error) {
 	}, nil
 }
 
-// closeUnread ends the connection with an answer that comes before the body has: what follows would be taken for the next
-// request.
+// closeUnread closes the connection after a response that comes before the whole body: the rest
+// would be read as the next request.
 func closeUnread(h http.Header, r *http.Request) {
 	if b, ok := r.Body.(*httpapi.Body); ok && !b.Ended() {
 		h.Set("Connection", "close")
@@ -54,8 +54,8 @@ func (t *Transfers) proxyFailed(w http.ResponseWriter, r *http.Request, err erro
 	t.Fail(w, r, httpapi.V2, fmt.Errorf("%w: the artifact service cannot be reached: %w", build.ErrUnavailable, err))
 }
 
-// Move passes bytes between a worker that holds a grant and the artifact service. Both directions stream, with no limit on the whole
-// but one on each pause.
+// Move streams bytes between a worker that holds a grant and the artifact service, in both
+// directions. It bounds pauses, not the whole transfer.
 func (t *Transfers) Move(w http.ResponseWriter, r *http.Request) {
 	ctx, moved, stop := httpx.WithStallTimeout(r.Context())
 	defer stop()
@@ -71,5 +71,5 @@ func (t *Transfers) Move(w http.ResponseWriter, r *http.Request) {
 	b.EnableFullDuplex()
 	r.Body = b
 	t.proxy.ServeHTTP(out, r)
-	b.Linger()
+	b.FlushAndDrain()
 }

@@ -23,12 +23,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
 
-// maxProblem bounds what is read of a refusal.
+// maxProblem bounds the size of an error response, in bytes.
 const maxProblem = 64 << 10
 
-// Upload sends a file to the artifact service, which stores and hashes it. It calls note with the id of the object before a byte
-// moves, so that the caller can discard it whatever happens. A small file goes with the request, a larger one is streamed.
-// Certificates are streamed whatever their size: they do not travel over the bus.
+// Upload sends a file to the artifact service, which stores and hashes it. It calls note with the
+// id of the object before a byte moves, so that the caller can discard it whatever happens. A small
+// file goes with the request, a larger one is streamed. Certificates are streamed whatever their
+// size: they do not travel over the bus.
 func (t *Transfers) Upload(ctx context.Context, note func(objectID string), req *artifactv1.UploadRequest, file io.Reader) (*eventsv1.ObjectRef, error) {
 	if req.GetKind() == artifactv1.Kind_KIND_CERTS {
 		return t.stream(ctx, note, req, file)
@@ -77,7 +78,7 @@ func (t *Transfers) stream(ctx context.Context, note func(string), req *artifact
 	return &eventsv1.ObjectRef{ObjectId: up.ObjectID, Size: up.Size, Sha256: up.SHA256, Name: req.GetName()}, nil
 }
 
-// ReadWhole reads a small object whole, and checks that it is what was stored.
+// ReadWhole reads a small object and verifies its SHA-256.
 func (t *Transfers) ReadWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]byte, error) {
 	resp, err := t.farm.Artifact.Download(ctx, &artifactv1.DownloadRequest{ObjectId: ref.GetObjectId()})
 	if err != nil {
@@ -103,7 +104,7 @@ func (t *Transfers) ReadWhole(ctx context.Context, ref *eventsv1.ObjectRef) ([]b
 	return data, nil
 }
 
-// send makes the request that a grant permits.
+// send sends the request of a grant.
 func (t *Transfers) send(ctx context.Context, grant *artifactv1.Grant, body io.ReadCloser, header http.Header) (*http.Response, error) {
 	target := grant.GetUrl()
 	if u, err := url.Parse(target); err == nil && !u.IsAbs() {
@@ -127,7 +128,7 @@ func (t *Transfers) send(ctx context.Context, grant *artifactv1.Grant, body io.R
 	return resp, nil
 }
 
-// problem reads a refusal of the artifact service back into the sentinel that it was.
+// problem converts an error response of the artifact service to its sentinel error.
 func problem(resp *http.Response) error {
 	var p api.Problem
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
@@ -145,22 +146,24 @@ func problem(resp *http.Response) error {
 	return rpc.FromCode(p.Code, p.Detail)
 }
 
-// passedIn and passedOut are the headers of a download that mean something to the artifact service, and back.
-func passedIn() []string { return []string{"Range", "If-Range", "If-None-Match"} }
+// requestHeaders and responseHeaders are the headers of a download that are forwarded.
+func requestHeaders() []string { return []string{"Range", "If-Range", "If-None-Match"} }
 
-func passedOut() []string {
+func responseHeaders() []string {
 	return []string{"Content-Length", "Content-Range", "Accept-Ranges", "Etag", "X-Checksum-Sha256", "Last-Modified"}
 }
 
-// Download sends an object to the client as bytes of no type.
+// Download sends an object to the client as application/octet-stream.
 func (t *Transfers) Download(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, objectID, fileName string) {
 	t.Transfer(w, r, d, objectID, File{Name: fileName, ContentType: "application/octet-stream"})
 }
 
-// File is how an object is shown to a client. Without a content type it has the object's own.
+// File is the name and content type of an object for the client. ContentType "" means the object's
+// own.
 type File struct{ Name, ContentType string }
 
-// Transfer sends an object to the client. If it breaks half way, so does the connection: never a quiet short answer.
+// Transfer sends an object to the client. If it fails half way, it aborts the connection, so that
+// no client mistakes a part for the whole.
 func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.Dialect, objectID string, as File) {
 	resp, err := t.farm.Artifact.Download(r.Context(), &artifactv1.DownloadRequest{ObjectId: objectID})
 	if err != nil {
@@ -172,7 +175,7 @@ func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.D
 	}
 	ctx, moved, stop := httpx.WithStallTimeout(r.Context())
 	defer stop()
-	answer, err := t.send(ctx, resp.GetGrant(), nil, pick(r.Header, passedIn()))
+	answer, err := t.send(ctx, resp.GetGrant(), nil, pick(r.Header, requestHeaders()))
 	if err != nil {
 		t.Fail(w, r, d, err)
 		return
@@ -180,7 +183,7 @@ func (t *Transfers) Transfer(w http.ResponseWriter, r *http.Request, d httpapi.D
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
-		t.passOn(w, r, answer, as, moved)
+		t.copyResponse(w, r, answer, as, moved)
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", answer.Header.Get("Content-Range"))
 		d.Refuse(w, r, answer.StatusCode, "range_not_satisfiable", "Range not satisfiable")
@@ -199,8 +202,8 @@ func pick(from http.Header, names []string) http.Header {
 	return picked
 }
 
-func (t *Transfers) passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, as File, moved func()) {
-	for k, v := range pick(answer.Header, passedOut()) {
+func (t *Transfers) copyResponse(w http.ResponseWriter, r *http.Request, answer *http.Response, as File, moved func()) {
+	for k, v := range pick(answer.Header, responseHeaders()) {
 		w.Header()[k] = v
 	}
 	w.Header().Set("Content-Type", as.ContentType)
@@ -210,7 +213,7 @@ func (t *Transfers) passOn(w http.ResponseWriter, r *http.Request, answer *http.
 	out := httpx.NewDeadlineWriter(w, httpx.StallTimeout, moved)
 	defer out.Done()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, answer.Body, make([]byte, 128<<10)); err != nil {
-		t.Log.WarnContext(r.Context(), "download broke off", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		t.Log.WarnContext(r.Context(), "send object failed", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }

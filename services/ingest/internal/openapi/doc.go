@@ -1,3 +1,3 @@
-// Package openapi describes API v2: it makes an OpenAPI 3.1 document of the operations and the types that they really read and write, and a
-// page for people of that document. It knows nothing of what operations do.
+// Package openapi generates the OpenAPI 3.1 document of API v2 from the operations and their Go
+// types, and an HTML page from the document.
 package openapi

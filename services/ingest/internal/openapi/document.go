@@ -18,17 +18,17 @@ type Operation struct {
 	// Path is relative to api.Path.
 	Method, Path             string
 	ID, Summary, Description string
-	// Requires says who may call it, after "Needs ".
+	// Requires is the required credential, such as "an API key of scope read".
 	Requires string
-	// Guarded: it needs an API key.
+	// Guarded means that the operation needs credentials.
 	Guarded bool
-	// Request is a struct with tags for path, query, header, formData and json; nil for nothing.
+	// Request is a struct with the tags path, query, header, formData and json; nil for none.
 	Request any
-	// Response is the body of an answer with Status; nil means bytes of ContentType.
+	// Response is the body of a response with Status; nil means bytes of ContentType.
 	Response    any
 	Status      int
 	ContentType string
-	// Errors are the statuses of its problems, besides those that every operation of its kind has.
+	// Errors are the error statuses, besides those that are common to all operations.
 	Errors []int
 }
 
@@ -36,10 +36,10 @@ type Operation struct {
 func Document(operations []Operation) ([]byte, error) {
 	r := openapi31.NewReflector()
 	r.Spec.Info.WithTitle("Free Agent").WithVersion(version.Version).WithDescription(
-		"Build Expo and React Native apps on machines you own. Errors are RFC 9457 problems; code is for programs. Times are RFC 3339.")
+		"Build Expo and React Native apps on machines you own. Errors are RFC 9457 problems with a machine-readable code. Times are RFC 3339.")
 	r.Spec.WithServers(openapi31.Server{URL: "/"})
-	r.Spec.SetAPIKeySecurity("key", "X-API-Key", openapi.InHeader, "An API key; Authorization: Bearer does as well.")
-	r.Spec.SetAPIKeySecurity("token", "X-Build-Token", openapi.InHeader, "The access_token of one build, from its submit.")
+	r.Spec.SetAPIKeySecurity("key", "X-API-Key", openapi.InHeader, "An API key. Authorization: Bearer works too.")
+	r.Spec.SetAPIKeySecurity("token", "X-Build-Token", openapi.InHeader, "The access_token of one build, returned by its submit.")
 	for _, o := range operations {
 		if err := o.describe(r); err != nil {
 			return nil, fmt.Errorf("describe %s %s: %w", o.Method, o.Path, err)
@@ -59,7 +59,7 @@ func (o Operation) describe(r *openapi31.Reflector) error {
 	if description != "" {
 		description += "\n\n"
 	}
-	c.SetDescription(description + "Needs " + o.Requires + ".")
+	c.SetDescription(description + "Requires " + o.Requires + ".")
 	if o.Request != nil {
 		c.AddReqStructure(o.Request)
 	}
@@ -68,7 +68,7 @@ func (o Operation) describe(r *openapi31.Reflector) error {
 	})
 	statuses := o.Errors
 	if o.Method != http.MethodGet && o.Method != http.MethodHead && !slices.Contains(statuses, http.StatusInsufficientStorage) {
-		statuses = append(slices.Clone(statuses), http.StatusInsufficientStorage) // what changes something needs the disk
+		statuses = append(slices.Clone(statuses), http.StatusInsufficientStorage) // every change needs disk space
 	}
 	if o.Guarded {
 		c.AddSecurity("key")

@@ -15,7 +15,7 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// The parts of an OpenAPI document that the page shows.
+// Parts of an OpenAPI document.
 type (
 	schemaDoc struct {
 		Ref         string               `json:"$ref"`
@@ -54,7 +54,7 @@ type (
 	}
 )
 
-// Page returns an HTML page that shows a document, without scripts or anything from other hosts.
+// Page returns an HTML page of a document. It has no scripts and loads nothing from other hosts.
 func Page(document []byte) ([]byte, error) {
 	var doc apiDoc
 	if err := json.Unmarshal(document, &doc); err != nil {
@@ -85,7 +85,7 @@ func (d apiDoc) calls() (all []callDoc) {
 	return all
 }
 
-// typeOf returns the name of a schema for people.
+// typeOf returns the display name of a schema.
 func typeOf(s schemaDoc) string {
 	switch {
 	case s.Ref != "":
@@ -133,7 +133,7 @@ func (d apiDoc) fieldsOf(s schemaDoc) (fields []fieldDoc) {
 
 func fieldsOf(d apiDoc, s schemaDoc) []fieldDoc { return d.fieldsOf(s) }
 
-// curl returns a command that tries the call.
+// curl returns an example command for the call.
 func curl(c callDoc) string {
 	line := "curl"
 	switch c.Method {

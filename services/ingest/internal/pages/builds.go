@@ -81,8 +81,8 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if Foreign(r) || !rights.Cancel {
-		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "You may not cancel this build.", Session: true})
+	if IsCrossSite(r) || !rights.Cancel {
+		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "Your key does not allow you to cancel this build. It needs the scope submit.", Session: true})
 		return
 	}
 	if err := p.backend.Cancel(r.Context(), id); err != nil {

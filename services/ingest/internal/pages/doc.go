@@ -1,7 +1,9 @@
-// Package pages is what people see in a browser: a list of builds, one build with its log live, and the login. Everything is
-// embedded; nothing is loaded from elsewhere, and the content security policy allows nothing else.
+// Package pages serves the web pages: a list of builds, a build with its live log, and the login.
+// All assets are embedded, and the content security policy allows no others.
 //
-// The pages hold no secret in a URL. Login is a form that is answered with a cookie (HttpOnly, SameSite=Strict, Secure under
-// TLS); the scripts then use API v2 like any client, with that cookie. What changes something is a POST, which is refused if
-// another site's page sent it.
+// # Security
+//
+// URLs contain no secrets. The login form sets a cookie (HttpOnly, SameSite=Strict, Secure under
+// TLS). Scripts use API v2 with that cookie. Changes are POST requests, and cross-site ones are
+// rejected.
 package pages

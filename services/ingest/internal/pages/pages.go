@@ -20,37 +20,38 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// Backend is what the pages show, and who may see it.
+// Backend has the data of the pages and the rights of sessions.
 type Backend interface {
-	// Enter checks an API key, or with a buildID the token of that build, and gives a session's secret; ErrRefused if it is wrong.
-	Enter(ctx context.Context, keyOrToken, buildID string) (secret string, err error)
-	Leave(ctx context.Context, secret string) error
-	// May says what a session may see and do; buildID is empty where the page is of no one build.
-	May(ctx context.Context, secret, buildID string) (Rights, error)
-	// Builds reads a page of builds by the query of API v2; an error of it that Public shows may be shown.
+	// Login checks an API key, or the token of the build buildID, and returns the secret of a new
+	// session. It returns ErrRefused if the credential is wrong.
+	Login(ctx context.Context, keyOrToken, buildID string) (secret string, err error)
+	Logout(ctx context.Context, secret string) error
+	// Rights returns the rights of a session; buildID is "" for pages that are not about one build.
+	Rights(ctx context.Context, secret, buildID string) (Rights, error)
+	// Builds returns a page of builds for a query of API v2.
 	Builds(ctx context.Context, query url.Values) (api.BuildList, error)
 	Build(ctx context.Context, id string) (api.Build, error)
 	Cancel(ctx context.Context, id string) error
-	// Public returns the sentence and status of an error that people may see.
-	Public(err error) (sentence string, status int)
+	// PublicError returns the message of an error for people, and its HTTP status.
+	PublicError(err error) (sentence string, status int)
 }
 
 // Rights of a session.
 type Rights struct{ Read, Cancel, List bool }
 
-// ErrRefused says that the key or token is wrong.
+// ErrRefused means that the key or token is wrong.
 var ErrRefused = errors.New("refused")
 
 //go:embed assets templates
 var files embed.FS
 
-// Pages serves them. Make it with New.
+// Pages serves the web pages. Create it with New.
 type Pages struct {
 	backend   Backend
 	ttl       time.Duration
 	log       *slog.Logger
 	templates map[string]*template.Template
-	// assets are served under names that change with their content, so that browsers may keep them.
+	// assets have names that change with their content, so that browsers can cache them.
 	assets map[string]asset
 	names  map[string]string
 }
@@ -60,7 +61,7 @@ type asset struct {
 	data        []byte
 }
 
-// New parses what is embedded. A session lasts for ttl.
+// New parses the embedded templates. A session lasts for ttl.
 func New(b Backend, ttl time.Duration, log *slog.Logger) (*Pages, error) {
 	p := &Pages{backend: b, ttl: ttl, log: log, templates: map[string]*template.Template{}, assets: map[string]asset{}, names: map[string]string{}}
 	if err := p.loadAssets(); err != nil {
@@ -114,5 +115,5 @@ func (p *Pages) asset(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(a.data) // a browser that left takes nothing
+	_, _ = w.Write(a.data) // the browser may have disconnected
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// policy allows what is embedded and nothing else. Inline styles are set by script (CSSOM), which it does not concern.
+// policy is the content security policy. Scripts set inline styles through the CSSOM, which it
+// permits.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := p.templates[name].ExecuteTemplate(&out, "layout", data); err != nil {
-		p.log.ErrorContext(r.Context(), "page not rendered", "page", name, "err", err)
+		p.log.ErrorContext(r.Context(), "render page failed", "page", name, "err", err)
 		http.Error(w, "Internal server error", http.StatusInternalServerError)
 		return
 	}
@@ -28,19 +29,19 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // a browser that left takes nothing
+	_, _ = w.Write(out.Bytes()) // the browser may have disconnected
 }
 
-// message is a page that says one thing.
+// message is the data of a page with a single message.
 type message struct {
 	Title, Text string
 	Session     bool
 }
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	text, status := p.backend.Public(err)
+	text, status := p.backend.PublicError(err)
 	if status >= http.StatusInternalServerError {
-		p.log.ErrorContext(r.Context(), "page not shown", "path", r.URL.Path, "err", err)
+		p.log.ErrorContext(r.Context(), "serve page failed", "path", r.URL.Path, "err", err)
 	}
 	p.render(w, r, status, "message", message{Title: http.StatusText(status), Text: text, Session: true})
 }
@@ -61,7 +62,7 @@ func (p *Pages) funcs() template.FuncMap {
 	}
 }
 
-// when is a time for people who have no script; with one it is shown in their own zone.
+// when formats a time in UTC. Scripts replace it by the local time.
 func when(at string) string {
 	t, err := time.Parse(time.RFC3339, at)
 	if err != nil {
@@ -70,7 +71,7 @@ func when(at string) string {
 	return t.UTC().Format("2 Jan 2006 15:04 MST")
 }
 
-// took is how long a build has run, or ran.
+// took formats how long a build has been running, or ran.
 func took(b api.Build, now time.Time) string {
 	begin, err := time.Parse(time.RFC3339, b.StartedAt)
 	if err != nil {
@@ -82,7 +83,7 @@ func took(b api.Build, now time.Time) string {
 	return spaced(now.Sub(begin))
 }
 
-// spaced writes a duration as the page's script does: 1h 2m 3s.
+// spaced formats a duration as the page's script does: 1h 2m 3s.
 func spaced(d time.Duration) string {
 	text := max(d, 0).Round(time.Second).String()
 	return strings.TrimSpace(strings.NewReplacer("h", "h ", "m", "m ").Replace(text))

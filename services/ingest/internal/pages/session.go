@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	// cookieName, and under TLS with the prefix that keeps a sibling domain from setting it.
+	// cookieName is the session cookie. Under TLS it has securePrefix, so that a sibling domain
+	// cannot set it.
 	cookieName   = "freeagent_session"
 	securePrefix = "__Host-"
 )
 
-// Cookie returns the session's secret that a request has, empty for none.
+// Cookie returns the session secret of a request, "" if it has none.
 func Cookie(r *http.Request) string {
 	for _, name := range []string{securePrefix + cookieName, cookieName} {
 		if c, err := r.Cookie(name); err == nil && c.Value != "" {
@@ -25,7 +26,8 @@ func Cookie(r *http.Request) string {
 	return ""
 }
 
-// secure says that the browser speaks TLS, to us or to a proxy of ours. A lie costs its teller the session.
+// secure reports whether the browser uses TLS, directly or to a proxy. A client that forges the
+// header only loses its session.
 func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
@@ -43,12 +45,13 @@ func (p *Pages) setCookie(w http.ResponseWriter, r *http.Request, secret string)
 	http.SetCookie(w, c)
 }
 
-// Foreign says that another site's page sent a request that is to change something.
-func Foreign(r *http.Request) bool { return http.NewCrossOriginProtection().Check(r) != nil }
+// IsCrossSite reports whether another site's page sent a request that changes something.
+func IsCrossSite(r *http.Request) bool { return http.NewCrossOriginProtection().Check(r) != nil }
 
-// rights asks what the session may; without one the page of the login is shown, and false is given.
+// rights returns the rights of the session. Without a session it redirects to the login and returns
+// false.
 func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (Rights, bool) {
-	rights, err := p.backend.May(r.Context(), Cookie(r), buildID)
+	rights, err := p.backend.Rights(r.Context(), Cookie(r), buildID)
 	if err == nil && (buildID == "" && rights.List || buildID != "" && rights.Read) {
 		return rights, true
 	}
@@ -56,18 +59,18 @@ func (p *Pages) rights(w http.ResponseWriter, r *http.Request, buildID string) (
 	case err != nil && !errors.Is(err, ErrRefused):
 		p.fail(w, r, err)
 	case Cookie(r) == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Method == http.MethodGet:
-		// A link on another site: a strict cookie does not come with it, but with the page's own look at itself.
+		// A strict cookie does not come with a link on another site, but with the refresh of the
+		// page itself.
 		w.Header().Set("Refresh", "0")
-		p.render(w, r, http.StatusOK, "message", message{Title: "One moment", Text: "The page is being opened."})
+		p.render(w, r, http.StatusOK, "message", message{Title: "One moment", Text: "Opening the page."})
 	default:
 		http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	}
 	return Rights{}, false
 }
 
-// loginPage is the login's.
 type loginPage struct {
-	Title, Next, BuildID, Fault string
+	Title, Next, BuildID, Error string
 	Token, Session              bool
 }
 
@@ -85,7 +88,7 @@ func local(next string) string {
 	return next
 }
 
-// buildOf is the build that a path is the page of.
+// buildOf returns the build id of a page's path, "" for other pages.
 func buildOf(path string) string {
 	id, _, _ := strings.Cut(strings.TrimPrefix(path, "/builds/"), "/")
 	if !strings.HasPrefix(path, "/builds/") || !build.ValidID(id) {
@@ -99,21 +102,21 @@ const maxForm = 16 << 10
 
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if Foreign(r) || r.ParseForm() != nil {
-		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "This form was not sent by this site's own page."})
+	if IsCrossSite(r) || r.ParseForm() != nil {
+		p.render(w, r, http.StatusForbidden, "message", message{Title: "Forbidden", Text: "The form came from another site. Log in from this site's own page."})
 		return
 	}
 	page := loginPage{Title: "Log in", Next: local(r.PostForm.Get("next")), Token: r.PostForm.Get("with") == "token"}
 	page.BuildID = buildOf(page.Next)
-	word, buildID := strings.TrimSpace(r.PostForm.Get("key")), ""
+	credential, buildID := strings.TrimSpace(r.PostForm.Get("key")), ""
 	if page.Token {
-		word, buildID = strings.TrimSpace(r.PostForm.Get("token")), strings.TrimSpace(r.PostForm.Get("build"))
+		credential, buildID = strings.TrimSpace(r.PostForm.Get("token")), strings.TrimSpace(r.PostForm.Get("build"))
 		page.BuildID = buildID
-		page.Fault = "This is not the token of that build."
+		page.Error = "Wrong build token, or no such build."
 	} else {
-		page.Fault = "This API key is not known, or may not read."
+		page.Error = "Unknown API key, or a key without the scope read."
 	}
-	secret, err := p.backend.Enter(r.Context(), word, buildID)
+	secret, err := p.backend.Login(r.Context(), credential, buildID)
 	switch {
 	case errors.Is(err, ErrRefused):
 		p.render(w, r, http.StatusForbidden, "login", page)
@@ -130,11 +133,11 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) leave(w http.ResponseWriter, r *http.Request) {
-	if Foreign(r) {
+	if IsCrossSite(r) {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
 	}
-	if err := p.backend.Leave(r.Context(), Cookie(r)); err != nil {
+	if err := p.backend.Logout(r.Context(), Cookie(r)); err != nil {
 		p.fail(w, r, err)
 		return
 	}

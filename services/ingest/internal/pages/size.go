@@ -2,7 +2,7 @@ package pages
 
 import "fmt"
 
-// size is a number of bytes as people say it.
+// size formats a number of bytes.
 func size(n int64) string {
 	switch {
 	case n >= 1<<30:

@@ -19,7 +19,7 @@ const (
 	MaxBytes = 10 << 20
 	// MaxUnpacked bounds what all entries of a bundle unpack to, in bytes.
 	MaxUnpacked = 50 << 20
-	// maxEntries is far above what an honest bundle has: a handful.
+	// maxEntries is far above the handful of entries that a real bundle has.
 	maxEntries = 1000
 	// maxPassword is far above any password.
 	maxPassword = 64 << 10
@@ -61,7 +61,8 @@ func (f File) WriteTo(w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// Read checks a bundle and finds its parts: ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge, ErrNoIdentity.
+// Read checks a bundle and finds its parts. It returns ErrFormat, ErrDamaged, ErrUnsafe,
+// ErrTooLarge or ErrNoIdentity.
 func Read(data []byte) (*Bundle, error) {
 	entries, err := list(data)
 	if err != nil {
@@ -81,7 +82,7 @@ func Read(data []byte) (*Bundle, error) {
 	return b, nil
 }
 
-// list returns the entries of a zip whose names, number and declared sizes are fit.
+// list returns the entries of a zip after it has checked their names, number and declared sizes.
 func list(data []byte) ([]*zip.File, error) {
 	r := bytes.NewReader(data)
 	switch {
@@ -117,7 +118,7 @@ func translate(err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// add unpacks an entry, of which at most left bytes may come out, and keeps it if it means something.
+// add unpacks an entry of at most left bytes and stores it if it is part of a bundle.
 func (b *Bundle) add(e *zip.File, left int64) (size int64, err error) {
 	switch {
 	case e.Mode().IsDir():
@@ -147,7 +148,7 @@ func (b *Bundle) add(e *zip.File, left int64) (size int64, err error) {
 	return size, nil
 }
 
-// trim also takes away the mark that Windows editors begin a file with.
+// trim removes white space and the byte order mark of Windows editors.
 func trim(password string) string {
 	return strings.TrimSpace(strings.TrimPrefix(password, "\ufeff"))
 }
@@ -171,7 +172,7 @@ func unpack(e *zip.File, left int64, to io.Writer) (int64, error) {
 	return n, nil
 }
 
-// limited refuses more than left bytes.
+// limited accepts at most left bytes.
 type limited struct {
 	to   io.Writer
 	left int

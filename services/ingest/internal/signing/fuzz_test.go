@@ -8,7 +8,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/signing"
 )
 
-// FuzzPack feeds damaged and hostile uploads: what is accepted reads back as what was sent, within the limits.
+// FuzzPack feeds damaged and hostile uploads: what is accepted reads back as what was sent, within
+// the limits.
 func FuzzPack(f *testing.F) {
 	usual := []entry{{"dist.p12", "P"}, {"password.txt", "secret\n"}, {"x/a.mobileprovision", "A"}}
 	f.Add(zipOf(f, usual...), []byte(nil))
@@ -47,7 +48,8 @@ func FuzzPack(f *testing.F) {
 	})
 }
 
-// FuzzRead: whatever a stored bundle holds, reading it neither panics nor gives more than the limit.
+// FuzzRead: whatever a stored bundle holds, reading it neither panics nor gives more than the
+// limit.
 func FuzzRead(f *testing.F) {
 	f.Add(zipOf(f, entry{"dist.p12", "P"}, entry{"password.txt", "secret\n"}, entry{"x/a.mobileprovision", "A"}))
 	f.Add(zipOf(f, entry{"a.p12/", ""}, entry{"./password.txt", " "}))

@@ -10,10 +10,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/archive"
 )
 
-// Pack returns the one bundle that is made of a submitter's certs, a zip or a bare
-// PKCS#12 file, and of a provisioning profile sent beside them (nil or empty: none).
-// The same input gives the same bytes; a zip that lacks nothing is returned as it
-// came. ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge, ErrNoIdentity.
+// Pack returns the bundle of a submitter's certs, a zip or a single PKCS#12 file, and of a
+// provisioning profile sent beside them (nil or empty: none). Equal input gives equal bytes; a
+// complete zip is returned unchanged. It returns ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge or
+// ErrNoIdentity.
 func Pack(certs, profile []byte) ([]byte, error) {
 	switch {
 	case len(certs) == 0:
@@ -31,7 +31,7 @@ func Pack(certs, profile []byte) ([]byte, error) {
 	})
 }
 
-// withProfile checks a zip, and adds the profile if it has none of the same content.
+// withProfile checks a zip and adds the profile, unless the zip contains it already.
 func withProfile(certs, profile []byte) ([]byte, error) {
 	b, err := Read(certs)
 	if err != nil {
@@ -61,7 +61,7 @@ func withProfile(certs, profile []byte) ([]byte, error) {
 	return packed, nil
 }
 
-// has says whether there is nothing to add.
+// has reports whether the bundle contains the profile, or there is none.
 func (b *Bundle) has(profile []byte) (bool, error) {
 	if len(profile) == 0 {
 		return true, nil
@@ -81,7 +81,7 @@ func (b *Bundle) has(profile []byte) (bool, error) {
 	return false, nil
 }
 
-// freeName is one for the profile that no entry has.
+// freeName returns an unused entry name for the profile.
 func freeName(entries []*zip.File) string {
 	taken := make(map[string]bool, len(entries))
 	for _, e := range entries {
@@ -113,7 +113,8 @@ func addProfile(w *zip.Writer, name string, profile []byte) error {
 	return add(w, name, profile)
 }
 
-// add stores: what is encrypted or signed does not compress, and no time is told, so that equal input gives equal bytes.
+// add stores data without compression, since encrypted and signed data does not compress, and
+// without a time, so that equal input gives equal bytes.
 func add(w *zip.Writer, name string, data []byte) error {
 	out, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 	if err == nil {

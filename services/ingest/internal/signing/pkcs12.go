@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// ASN.1, as far as needed to know a PKCS#12 file: a SEQUENCE that begins with the
-// INTEGER 3. A bare certificate begins with another SEQUENCE, a bare key with 0.
+// ASN.1, as far as needed to recognise a PKCS#12 file: a SEQUENCE that begins with the INTEGER 3. A
+// certificate begins with another SEQUENCE, a key with 0.
 const (
 	tagSequence      = 0x30
 	lengthIndefinite = 0x80 // BER, as some exporters write it
@@ -15,8 +15,8 @@ const (
 
 var version3 = []byte{0x02, 0x01, 0x03} //nolint:gochecknoglobals // a constant
 
-// checkPKCS12 says whether data is a whole PKCS#12 file: ErrFormat, ErrDamaged.
-// What it holds is encrypted, so nobody without the password knows more.
+// checkPKCS12 checks that data is a complete PKCS#12 file. It returns ErrFormat or ErrDamaged. The
+// content is encrypted, so nothing more can be checked.
 func checkPKCS12(data []byte) error {
 	if len(data) < 2 || data[0] != tagSequence {
 		return ErrFormat

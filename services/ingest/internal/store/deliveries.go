@@ -14,7 +14,8 @@ import (
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states. A dead one was tried as often as it may be; a skipped one goes nowhere, and says why.
+// The states of a delivery. A dead one has failed on every attempt. A skipped one has no receiver;
+// its note says why.
 const (
 	Pending   DeliveryState = "pending"
 	Delivered DeliveryState = "delivered"
@@ -22,11 +23,11 @@ const (
 	Skipped   DeliveryState = "skipped"
 )
 
-// Delivery is one event for one webhook. Place is the event's place in its stream.
+// Delivery is one event for one webhook. Place is the event's sequence in its stream.
 type Delivery struct {
-	ID, HookID, EventID, Event, Subject string
-	Place                               int64
-	// Path is where below the webhook's URL it goes, Note why it is skipped.
+	ID, WebhookID, EventID, Event, Subject string
+	Place                                  int64
+	// Path is relative to the webhook's URL. Note is the reason why the delivery is skipped.
 	Path, Note, Body string
 	State            DeliveryState
 	Attempts         int
@@ -34,7 +35,7 @@ type Delivery struct {
 	CreatedAt, NextAt, EndedAt time.Time
 }
 
-// DeliveryAttempt is one try. Status is the answer's, 0 if there was none.
+// DeliveryAttempt is one attempt. Status is the HTTP status, 0 without a response.
 type DeliveryAttempt struct {
 	At     time.Time
 	Status int
@@ -47,19 +48,19 @@ const deliveryColumns = `id, hook_id, event_id, event, subject, place, path, not
 func scanDelivery(r row) (Delivery, error) {
 	var d Delivery
 	var created, next, ended int64
-	err := r.Scan(&d.ID, &d.HookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Path, &d.Note, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
+	err := r.Scan(&d.ID, &d.WebhookID, &d.EventID, &d.Event, &d.Subject, &d.Place, &d.Path, &d.Note, &d.Body, &created, &d.State, &d.Attempts, &next, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, ErrNoDelivery
 	}
 	if err != nil {
 		return d, fmt.Errorf("read a delivery: %w", err)
 	}
-	d.CreatedAt, d.NextAt, d.EndedAt = instant(created), instant(next), instant(ended)
+	d.CreatedAt, d.NextAt, d.EndedAt = timeOrZero(created), timeOrZero(next), timeOrZero(ended)
 	return d, nil
 }
 
-// AddDeliveries stores deliveries that are due at once, or skipped; those that are there already stay as they are. A webhook that was
-// deleted meanwhile gets none.
+// AddDeliveries stores deliveries that are due now or skipped. It keeps existing ones, and adds
+// none to a deleted webhook.
 func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		for _, d := range all {
@@ -73,7 +74,7 @@ func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error 
 					CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS BIGINT), CAST($10 AS TEXT), CAST($11 AS BIGINT), CAST($12 AS BIGINT)
 				FROM webhooks WHERE id = $13 ON CONFLICT (id) DO NOTHING`,
 				d.ID, d.EventID, d.Event, d.Subject, d.Place, d.Path, d.Note, d.Body, d.CreatedAt.UnixMilli(), string(state),
-				d.CreatedAt.UnixMilli(), ended, d.HookID)
+				d.CreatedAt.UnixMilli(), ended, d.WebhookID)
 			if err != nil {
 				return err
 			}
@@ -86,7 +87,7 @@ func (s *WebhookStore) AddDeliveries(ctx context.Context, all []Delivery) error 
 	return nil
 }
 
-// DueWebhooks returns the enabled webhooks with something to deliver now.
+// DueWebhooks returns the enabled webhooks with due deliveries.
 func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE enabled = 1 AND EXISTS (
 		SELECT 1 FROM webhook_deliveries d WHERE d.hook_id = webhooks.id AND d.state = 'pending' AND d.next_at <= $1)`, now.UnixMilli())
@@ -105,9 +106,10 @@ func (s *WebhookStore) DueWebhooks(ctx context.Context, now time.Time) ([]Webhoo
 	return all, rows.Err()
 }
 
-// TakeDeliveries gives at most limit deliveries of a webhook to the caller alone until until, when they are due again: whoever
-// died with them has not told what became of them. One waits for those of the same build that came before it.
-func (s *WebhookStore) TakeDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
+// ClaimDeliveries claims at most limit due deliveries of a webhook for the caller. They are due
+// again at until, in case the caller dies. A delivery waits for earlier pending ones of the same
+// build.
+func (s *WebhookStore) ClaimDeliveries(ctx context.Context, hookID string, now, until time.Time, limit int) (all []Delivery, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		if all, err = dueDeliveries(ctx, tx, hookID, now, limit); err != nil {
 			return err
@@ -147,9 +149,12 @@ func dueDeliveries(ctx context.Context, tx *database.Tx, hookID string, now time
 	return all, rows.Err()
 }
 
-// EndAttempt records a try that this caller took the delivery for, and what follows: state and, if it is pending, when it is due
-// again. It gives since when the webhook's deliveries fail, zero if this one did not.
-func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time) (failing time.Time, err error) {
+// RecordAttempt records an attempt at a delivery, the state that follows and, if that is pending,
+// when the next attempt is due. It returns since when the webhook has been failing; zero if the
+// attempt succeeded, or if w has changed since it was read.
+func (s *WebhookStore) RecordAttempt(
+	ctx context.Context, w Webhook, d Delivery, a DeliveryAttempt, state DeliveryState, next time.Time,
+) (failing time.Time, err error) {
 	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
 		ended := int64(0)
 		if state != Pending {
@@ -166,16 +171,16 @@ func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAtt
 			return err
 		}
 		if state == Delivered {
-			_, err := tx.ExecContext(ctx, `UPDATE webhooks SET failing_since = 0, succeeded_at = $1 WHERE id = $2`, a.At.UnixMilli(), d.HookID)
+			_, err := tx.ExecContext(ctx, `UPDATE webhooks SET failing_since = 0, succeeded_at = $1 WHERE id = $2`, a.At.UnixMilli(), w.ID)
 			return err
 		}
 		var since int64
 		err = tx.QueryRowContext(ctx, `UPDATE webhooks SET failing_since = CASE WHEN failing_since = 0 THEN $1 ELSE failing_since END
-			WHERE id = $2 RETURNING failing_since`, a.At.UnixMilli(), d.HookID).Scan(&since)
+			WHERE id = $2 AND revision = $3 RETURNING failing_since`, a.At.UnixMilli(), w.ID, w.Revision).Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil // deleted meanwhile
+			return nil // changed or deleted meanwhile
 		}
-		failing = instant(since)
+		failing = timeOrZero(since)
 		return err
 	})
 	if err != nil {
@@ -184,8 +189,8 @@ func (s *WebhookStore) EndAttempt(ctx context.Context, d Delivery, a DeliveryAtt
 	return failing, nil
 }
 
-// DeliveryFilter chooses deliveries of a webhook; what is empty does not choose. Before is the cursor: the last of the page
-// before.
+// DeliveryFilter selects deliveries of a webhook. Empty fields do not restrict. Before is the
+// cursor: the last id of the previous page.
 type DeliveryFilter struct {
 	State    DeliveryState
 	From, To time.Time
@@ -212,7 +217,7 @@ func (f DeliveryFilter) where(hookID string) (string, []any) {
 	return strings.Join(where, " AND "), args
 }
 
-// Deliveries gives those of a webhook, the newest first.
+// Deliveries returns deliveries of a webhook, newest first.
 func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f DeliveryFilter, limit int) ([]Delivery, error) {
 	where, args := f.where(hookID)
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE `+where+
@@ -232,7 +237,8 @@ func (s *WebhookStore) Deliveries(ctx context.Context, hookID string, f Delivery
 	return all, rows.Err()
 }
 
-// Delivery returns one of a webhook's with its attempts, the oldest first.
+// Delivery returns a delivery of a webhook with its attempts, oldest first. It returns
+// ErrNoDelivery if there is none.
 func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Delivery, []DeliveryAttempt, error) {
 	d, err := scanDelivery(s.db.Read().QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries WHERE id = $1 AND hook_id = $2`, id, hookID))
 	if err != nil {
@@ -250,14 +256,14 @@ func (s *WebhookStore) Delivery(ctx context.Context, hookID, id string) (Deliver
 		if err := rows.Scan(&at, &a.Status, &a.Error, &took); err != nil {
 			return d, nil, fmt.Errorf("attempts of delivery %s: %w", id, err)
 		}
-		a.At, a.Took = instant(at), time.Duration(took)*time.Millisecond
+		a.At, a.Took = timeOrZero(at), time.Duration(took)*time.Millisecond
 		all = append(all, a)
 	}
 	return d, all, rows.Err()
 }
 
-// Replay makes the deliveries that the filter lets through due anew, with all their tries before them, and says how many. Those
-// that are pending are on their way and left alone; those that are skipped go nowhere.
+// Replay makes matching delivered and dead deliveries due again with a fresh number of attempts,
+// and returns how many. It skips pending and skipped ones.
 func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilter, id string, now time.Time) (n int64, err error) {
 	where, args := f.where(hookID)
 	if id != "" {
@@ -280,7 +286,8 @@ func (s *WebhookStore) Replay(ctx context.Context, hookID string, f DeliveryFilt
 	return n, nil
 }
 
-// SweepDeliveries deletes what was delivered or skipped before delivered, and what died before dead.
+// SweepDeliveries deletes deliveries that were delivered or skipped before delivered, and those
+// that died before dead.
 func (s *WebhookStore) SweepDeliveries(ctx context.Context, delivered, dead time.Time) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE state IN ('delivered', 'skipped') AND ended_at < $1

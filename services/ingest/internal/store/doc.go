@@ -1,2 +1,3 @@
-// Package store is the gateway's memory: hashes of API keys and what they may do, and hashes of workers' secrets.
+// Package store has the gateway's tables: API keys, sessions, workers' credentials, submits and
+// webhooks. Keys and secrets are hashed.
 package store

@@ -8,7 +8,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// ExpireBuilds deletes what is kept of builds that the scheduler has let go, but for what names them to their submitters.
+// ExpireBuilds deletes what is kept of builds that the scheduler has let go, but for what names
+// them to their submitters.
 func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "expire builds", ids,
 		`DELETE FROM webhook_deliveries WHERE event LIKE 'build.%%' AND subject IN (%s)`,
@@ -16,8 +17,8 @@ func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
 		`DELETE FROM unanswered_submits WHERE build_id IN (%s)`)
 }
 
-// ForgetBuilds deletes the last that names builds: idempotency keys, sessions for one build, and build tokens of the
-// legacy controller.
+// ForgetBuilds deletes all remaining data of builds: idempotency keys, sessions for one build, and
+// build tokens of the legacy controller.
 func (s *Store) ForgetBuilds(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "forget builds", ids,
 		`DELETE FROM idempotency WHERE build_id IN (%s)`,
@@ -25,15 +26,15 @@ func (s *Store) ForgetBuilds(ctx context.Context, ids []string) error {
 		`DELETE FROM former_tokens WHERE build_id IN (%s)`)
 }
 
-// ForgetWorkers deletes the credentials of workers and what webhooks are told of them. Credentials that were revoked stay: they
-// shut a worker out.
+// ForgetWorkers deletes the credentials of workers and what webhooks are told of them. Credentials
+// that were revoked stay: they shut a worker out.
 func (s *Store) ForgetWorkers(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "forget workers", ids,
 		`DELETE FROM worker_credentials WHERE revoked = 0 AND worker_id IN (%s)`,
 		`DELETE FROM webhook_deliveries WHERE event LIKE 'worker.%%' AND subject IN (%s)`)
 }
 
-func (s *Store) deleteAll(ctx context.Context, doing string, ids []string, queries ...string) error {
+func (s *Store) deleteAll(ctx context.Context, action string, ids []string, queries ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -52,7 +53,7 @@ func (s *Store) deleteAll(ctx context.Context, doing string, ids []string, queri
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	return nil
 }

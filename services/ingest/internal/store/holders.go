@@ -10,14 +10,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Beat records that the process `holder` lives.
-func (s *SubmitStore) Beat(ctx context.Context, holder string, now time.Time) error {
+// RenewHolder renews the lease of the process holder.
+func (s *SubmitStore) RenewHolder(ctx context.Context, holder string, now time.Time) error {
 	return exec(ctx, s.db, "renew the lease of submits", `INSERT INTO submit_holders (id, beat, at_ms) VALUES ($1, 1, $2)
 		ON CONFLICT (id) DO UPDATE SET beat = submit_holders.beat + 1, at_ms = excluded.at_ms`, holder, now.UnixMilli())
 }
 
-// BeatOf returns how often the process has called Beat, 0 if never.
-func (s *SubmitStore) BeatOf(ctx context.Context, holder string) (beat int64, err error) {
+// HolderBeat returns how often the process has called RenewHolder, 0 if never.
+func (s *SubmitStore) HolderBeat(ctx context.Context, holder string) (beat int64, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	err = s.db.Read().QueryRowContext(ctx, `SELECT beat FROM submit_holders WHERE id = $1`, holder).Scan(&beat)
@@ -27,7 +27,7 @@ func (s *SubmitStore) BeatOf(ctx context.Context, holder string) (beat int64, er
 	return beat, nil
 }
 
-// SweepHolders deletes processes that have not called Beat since t.
+// SweepHolders deletes processes that have not called RenewHolder since t.
 func (s *SubmitStore) SweepHolders(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep leases of submits", `DELETE FROM submit_holders WHERE at_ms < $1`, t.UnixMilli())
 }
@@ -46,8 +46,8 @@ func (s *SubmitStore) PutInFlight(ctx context.Context, f InFlight, sub Submit) e
 		f.BuildID, sub.KeyID, sub.SourceSHA256, sub.CertsSHA256, sub.Platform, f.Since.UnixMilli(), f.Holder)
 }
 
-// FindInFlight returns equal submits that processes other than self have had in flight since `after` or later, the oldest
-// first and at most 20.
+// FindInFlight returns equal submits that processes other than self have had in flight since
+// `after` or later, the oldest first and at most 20.
 func (s *SubmitStore) FindInFlight(ctx context.Context, sub Submit, self string, after time.Time) (found []InFlight, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -73,7 +73,7 @@ func (s *SubmitStore) FindInFlight(ctx context.Context, sub Submit, self string,
 	return found, nil
 }
 
-// IsInFlight reports whether the row is there as it was.
+// IsInFlight reports whether the row exists unchanged.
 func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -85,8 +85,8 @@ func (s *SubmitStore) IsInFlight(ctx context.Context, f InFlight) (there bool, e
 	return there, nil
 }
 
-// TakeInFlight makes holder the one that has f in flight, and reports whether f was still as given. The submit is no longer
-// unanswered then.
+// TakeInFlight makes holder the holder of f and removes it from the unanswered submits. It reports
+// whether f was unchanged.
 func (s *SubmitStore) TakeInFlight(ctx context.Context, f InFlight, holder string, now time.Time) (taken bool, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -114,8 +114,8 @@ func (s *SubmitStore) ForgetInFlight(ctx context.Context, buildID, holder string
 	return exec(ctx, s.db, "forget a submit in flight", `DELETE FROM submits_in_flight WHERE build_id = $1 AND holder = $2`, buildID, holder)
 }
 
-// SweepInFlight deletes submits that have been in flight since before t. Their builds stay: nobody knows whether they were
-// answered.
+// SweepInFlight deletes submits that have been in flight since before t. Their builds stay: nobody
+// knows whether they were answered.
 func (s *SubmitStore) SweepInFlight(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep submits in flight", `DELETE FROM submits_in_flight WHERE since < $1`, t.UnixMilli())
 }

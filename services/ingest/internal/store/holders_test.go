@@ -41,18 +41,18 @@ func TestBeats(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store) {
 		for want := range int64(3) {
-			if got, err := s.BeatOf(t.Context(), "p"); err != nil || got != want {
-				t.Errorf("BeatOf = %d, %v, want %d", got, err, want)
+			if got, err := s.HolderBeat(t.Context(), "p"); err != nil || got != want {
+				t.Errorf("HolderBeat = %d, %v, want %d", got, err, want)
 			}
-			if err := s.Beat(t.Context(), "p", time.Now()); err != nil {
+			if err := s.RenewHolder(t.Context(), "p", time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := s.SweepHolders(t.Context(), time.Now().Add(time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.BeatOf(t.Context(), "p"); err != nil || got != 0 {
-			t.Errorf("BeatOf after the sweep = %d, %v, want 0", got, err)
+		if got, err := s.HolderBeat(t.Context(), "p"); err != nil || got != 0 {
+			t.Errorf("HolderBeat after the sweep = %d, %v, want 0", got, err)
 		}
 	})
 }

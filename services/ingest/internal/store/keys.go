@@ -12,10 +12,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// bootstrap is the id of the key that comes from the configuration.
+// bootstrap is the id of the configured key.
 const bootstrap = "bootstrap"
 
-// Bootstrap makes key the configured admin key; the one before it stops working.
+// Bootstrap stores the configured admin key. The previous one stops working.
 func (s *AccessStore) Bootstrap(ctx context.Context, key string) error {
 	if err := s.PutKey(ctx, bootstrap, key, identity.Scopes{identity.ScopeAdmin}); err != nil {
 		return fmt.Errorf("store the admin key: %w", err)
@@ -23,7 +23,8 @@ func (s *AccessStore) Bootstrap(ctx context.Context, key string) error {
 	return nil
 }
 
-// PutKey stores a key under an id; the key that had the id, and the id that had the key, are replaced.
+// PutKey stores a key under an id. It replaces the previous key of the id, and a previous id of the
+// key.
 func (s *AccessStore) PutKey(ctx context.Context, id, key string, scopes identity.Scopes) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -43,8 +44,8 @@ func (s *AccessStore) PutKey(ctx context.Context, id, key string, scopes identit
 	return nil
 }
 
-// Key finds what a key may do; build.ErrUnauthorized if there is none such. The search is by hash, so that its time tells
-// nothing of the key.
+// Key returns the scopes of a key. It returns build.ErrUnauthorized if there is no such key. It
+// searches by hash, so that the duration reveals nothing about the key.
 func (s *AccessStore) Key(ctx context.Context, key string) (identity.Scopes, error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

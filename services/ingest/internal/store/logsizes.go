@@ -9,7 +9,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// AddLogSize adds what a gateway has sent of an attempt's log to what all have told, and gives the sum.
+// AddLogSize adds to the size of an attempt's log and returns the sum over all gateways.
 func (s *Store) AddLogSize(ctx context.Context, buildID string, attempt int32, more loglimit.Limit, at time.Time) (sum loglimit.Limit, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -25,7 +25,7 @@ func (s *Store) AddLogSize(ctx context.Context, buildID string, attempt int32, m
 	return sum, nil
 }
 
-// SweepLogSizes forgets logs that nothing was added to since t.
+// SweepLogSizes deletes the sizes of logs that have not grown since t.
 func (s *Store) SweepLogSizes(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep sizes of logs", `DELETE FROM log_sizes WHERE at_ms < $1`, t.UnixMilli())
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// Session is what somebody who is logged in may do: what an API key may, or what a build's token is enough for.
+// Session has the rights of a web login: the scopes of an API key, or access to one build.
 type Session struct {
 	Scopes  identity.Scopes
 	BuildID string
 }
 
-// NewSession stores a session under its secret, for the holder of an API key, or of a build's token if buildID is given.
+// NewSession stores a session of an API key, or of the build buildID if it is not empty.
 func (s *AccessStore) NewSession(ctx context.Context, secret, key, buildID string, expires time.Time) error {
 	keyHash := ""
 	if buildID == "" {
@@ -27,7 +27,8 @@ func (s *AccessStore) NewSession(ctx context.Context, secret, key, buildID strin
 		identity.Hash(secret), keyHash, buildID, expires.UnixMilli())
 }
 
-// Session finds a session that has not ended and whose key still holds; build.ErrUnauthorized if there is none such.
+// Session returns a session that has not expired and whose key still exists. It returns
+// build.ErrUnauthorized if there is none.
 func (s *AccessStore) Session(ctx context.Context, secret string, now time.Time) (Session, error) {
 	var buildID string
 	var words sql.NullString
@@ -46,12 +47,12 @@ func (s *AccessStore) Session(ctx context.Context, secret string, now time.Time)
 	return Session{Scopes: scopes}, err
 }
 
-// EndSession forgets a session; one that is not there is no error.
+// EndSession deletes a session, if it exists.
 func (s *AccessStore) EndSession(ctx context.Context, secret string) error {
 	return exec(ctx, s.db, "end a session", `DELETE FROM sessions WHERE hash = $1`, identity.Hash(secret))
 }
 
-// SweepSessions forgets those that ended before t.
+// SweepSessions deletes sessions that expired before t.
 func (s *AccessStore) SweepSessions(ctx context.Context, t time.Time) error {
 	return exec(ctx, s.db, "sweep sessions", `DELETE FROM sessions WHERE expires_ms < $1`, t.UnixMilli())
 }

@@ -21,10 +21,10 @@ type Store struct {
 	db *database.DB
 }
 
-// AccessStore has who may do what: keys, sessions, worker identities and tokens.
+// AccessStore has keys, sessions, workers' credentials and tokens.
 type AccessStore struct{ db *database.DB }
 
-// SubmitStore has what a submit needs to be repeated safely: idempotency keys, submits in flight and unanswered ones.
+// SubmitStore has idempotency keys, submits in flight and unanswered submits.
 type SubmitStore struct{ db *database.DB }
 
 // WebhookStore has the webhooks and their deliveries.

@@ -58,7 +58,8 @@ func TestKeys(t *testing.T) {
 				t.Errorf("Key(%s) = %s, want %s", key, got, scopes)
 			}
 		}
-		// The operator makes another's key the admin key: it is the admin's from now on, and nobody else's.
+		// The operator makes another's key the admin key: it is the admin's from now on, and nobody
+		// else's.
 		if err := s.Bootstrap(t.Context(), "key-of-the-ci-0123"); err != nil {
 			t.Fatal(err)
 		}

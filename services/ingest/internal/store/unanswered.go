@@ -12,15 +12,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// Submit is what tells one submit from another: a repeat is equal in all of it.
+// Submit identifies the content of a submit. A repeat is equal in all fields.
 type Submit struct {
 	KeyID string
-	// SourceSHA256 and CertsSHA256 are of the stored objects; CertsSHA256 is empty without certs.
+	// SourceSHA256 and CertsSHA256 are those of the stored objects; CertsSHA256 is empty without
+	// certs.
 	SourceSHA256, CertsSHA256 string
 	Platform                  string
 }
 
-// KeyID finds the id of an API key; build.ErrUnauthorized if there is none such.
+// KeyID returns the id of an API key. It returns build.ErrUnauthorized if there is no such key.
 func (s *SubmitStore) KeyID(ctx context.Context, key string) (id string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -34,7 +35,7 @@ func (s *SubmitStore) KeyID(ctx context.Context, key string) (id string, err err
 	return id, nil
 }
 
-// PutUnanswered remembers that the submitter of a build was not told of it.
+// PutUnanswered records that the submitter of a build got no response.
 func (s *SubmitStore) PutUnanswered(ctx context.Context, buildID string, sub Submit, since time.Time) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -50,15 +51,15 @@ func (s *SubmitStore) PutUnanswered(ctx context.Context, buildID string, sub Sub
 	return nil
 }
 
-// TakeUnanswered returns the build of an equal submit that was not answered, since `after` or later, to one caller alone; ""
-// if there is none. From then on holder has the submit in flight.
+// TakeUnanswered takes an equal submit that is unanswered since `after` or later, and makes holder
+// its holder. It returns its build, "" if there is none. Each submit goes to one caller only.
 func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder string, after time.Time) (buildID string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	const equal = ` FROM unanswered_submits WHERE source_sha256 = $1 AND key_id = $2 AND certs_sha256 = $3 AND platform = $4
 		AND since >= $5 AND overdue = 0`
 	args := []any{sub.SourceSHA256, sub.KeyID, sub.CertsSHA256, sub.Platform, after.UnixMilli()}
-	// Almost always there is none, and to know that a read is enough.
+	// There is hardly ever one, and a read is enough to find that out.
 	err = s.db.Read().QueryRowContext(ctx, `SELECT build_id`+equal+` LIMIT 1`, args...).Scan(&buildID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
@@ -89,9 +90,9 @@ func (s *SubmitStore) TakeUnanswered(ctx context.Context, sub Submit, holder str
 	return buildID, nil
 }
 
-// Overdue gives at most limit builds whose submitters were not told of them before `before` and did not come back; from now
-// on no repeat gets them. Those that were given before and not settled come again.
-func (s *SubmitStore) Overdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
+// TakeOverdue returns at most limit builds that have been unanswered since before `before`. Repeats
+// no longer get them. It returns them again until ForgetUnanswered.
+func (s *SubmitStore) TakeOverdue(ctx context.Context, before time.Time, limit int) (buildIDs []string, err error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
 	found, err := s.overdue(ctx, before, limit)
@@ -136,7 +137,7 @@ func (s *SubmitStore) overdue(ctx context.Context, before time.Time, limit int) 
 	return ids, rows.Err()
 }
 
-// ForgetUnanswered ends it for a build that was settled one way or the other; an unknown one is no error.
+// ForgetUnanswered deletes the record of an unanswered submit, if it exists.
 func (s *SubmitStore) ForgetUnanswered(ctx context.Context, buildID string) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

@@ -34,7 +34,7 @@ func take(t *testing.T, s *store.Store, sub store.Submit, after time.Time) strin
 
 func overdue(t *testing.T, s *store.Store, before time.Time, limit int) []string {
 	t.Helper()
-	ids, err := s.Overdue(t.Context(), before, limit)
+	ids, err := s.TakeOverdue(t.Context(), before, limit)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// ErrNoWebhook and ErrNoDelivery: there is none of that id.
+// Errors for ids that do not exist.
 var (
 	ErrNoWebhook  = errors.New("no such webhook")
 	ErrNoDelivery = errors.New("no such delivery")
 )
 
-// Webhook is a row of webhooks. Secret and Token are sealed; only those of format github have a token.
+// Webhook is a webhook. Secret and Token are encrypted; only format github has a token.
 type Webhook struct {
 	ID, URL, Format      string
 	Events               []string
@@ -25,11 +25,13 @@ type Webhook struct {
 	Secret, Token        string
 	Enabled              bool
 	DisabledReason       string
+	// Revision counts the changes of the settings.
+	Revision int64
 
 	CreatedAt, FailingSince, SucceededAt time.Time
 }
 
-const webhookColumns = `id, url, format, events, project, description, secret, token, enabled, disabled_reason, created_at, failing_since, succeeded_at`
+const webhookColumns = `id, url, format, events, project, description, secret, token, enabled, disabled_reason, created_at, failing_since, succeeded_at, revision`
 
 type row interface{ Scan(dest ...any) error }
 
@@ -37,7 +39,7 @@ func scanWebhook(r row) (Webhook, error) {
 	var w Webhook
 	var events string
 	var enabled, created, failing, succeeded int64
-	err := r.Scan(&w.ID, &w.URL, &w.Format, &events, &w.Project, &w.Description, &w.Secret, &w.Token, &enabled, &w.DisabledReason, &created, &failing, &succeeded)
+	err := r.Scan(&w.ID, &w.URL, &w.Format, &events, &w.Project, &w.Description, &w.Secret, &w.Token, &enabled, &w.DisabledReason, &created, &failing, &succeeded, &w.Revision)
 	if errors.Is(err, sql.ErrNoRows) {
 		return w, ErrNoWebhook
 	}
@@ -47,36 +49,37 @@ func scanWebhook(r row) (Webhook, error) {
 	if events != "" {
 		w.Events = strings.Split(events, ",")
 	}
-	w.Enabled, w.CreatedAt, w.FailingSince, w.SucceededAt = enabled != 0, instant(created), instant(failing), instant(succeeded)
+	w.Enabled, w.CreatedAt, w.FailingSince, w.SucceededAt = enabled != 0, timeOrZero(created), timeOrZero(failing), timeOrZero(succeeded)
 	return w, nil
 }
 
-// instant is the zero time for 0.
-func instant(ms int64) time.Time {
+// timeOrZero converts milliseconds to a time. 0 is the zero time.
+func timeOrZero(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
 }
 
-func bit(b bool) int64 {
+func boolToInt(b bool) int64 {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-// PutWebhook stores a webhook; the one of the same id is replaced, but for what became of its deliveries. Enabling it lets
-// bygones be bygones.
+// PutWebhook stores a webhook, or replaces its settings and increments its revision. Enabling a
+// disabled webhook clears failing_since.
 func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO webhooks (id, url, format, events, project, description, secret, token, enabled, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (id) DO UPDATE SET url = excluded.url, format = excluded.format, events = excluded.events, project = excluded.project,
 				description = excluded.description, secret = excluded.secret, token = excluded.token, enabled = excluded.enabled,
+				revision = webhooks.revision + 1,
 				disabled_reason = CASE WHEN excluded.enabled = 1 THEN '' ELSE webhooks.disabled_reason END,
 				failing_since = CASE WHEN excluded.enabled = 1 AND webhooks.enabled = 0 THEN 0 ELSE webhooks.failing_since END`,
-			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, w.Token, bit(w.Enabled), w.CreatedAt.UnixMilli())
+			w.ID, w.URL, w.Format, strings.Join(w.Events, ","), w.Project, w.Description, w.Secret, w.Token, boolToInt(w.Enabled), w.CreatedAt.UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -85,12 +88,12 @@ func (s *WebhookStore) PutWebhook(ctx context.Context, w Webhook) error {
 	return nil
 }
 
-// Webhook reads one.
+// Webhook returns a webhook. It returns ErrNoWebhook if there is none.
 func (s *WebhookStore) Webhook(ctx context.Context, id string) (Webhook, error) {
 	return scanWebhook(s.db.Read().QueryRowContext(ctx, `SELECT `+webhookColumns+` FROM webhooks WHERE id = $1`, id))
 }
 
-// Webhooks reads all, the oldest first.
+// Webhooks returns all webhooks, oldest first.
 func (s *WebhookStore) Webhooks(ctx context.Context) ([]Webhook, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+webhookColumns+` FROM webhooks ORDER BY created_at, id`)
 	if err != nil {
@@ -108,7 +111,7 @@ func (s *WebhookStore) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return all, rows.Err()
 }
 
-// DeleteWebhook removes a webhook with its deliveries.
+// DeleteWebhook deletes a webhook and its deliveries. It returns ErrNoWebhook if there is none.
 func (s *WebhookStore) DeleteWebhook(ctx context.Context, id string) error {
 	var n int64
 	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
@@ -128,14 +131,21 @@ func (s *WebhookStore) DeleteWebhook(ctx context.Context, id string) error {
 	return nil
 }
 
-// DisableWebhook stops a webhook, with the reason for people.
-func (s *WebhookStore) DisableWebhook(ctx context.Context, id, reason string) error {
-	err := s.db.WithTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE webhooks SET enabled = 0, disabled_reason = $1 WHERE id = $2 AND enabled = 1`, reason, id)
+// DisableWebhook disables the webhook and stores the reason, unless its settings have changed since
+// w was read. It reports whether it has disabled it.
+func (s *WebhookStore) DisableWebhook(ctx context.Context, w Webhook, reason string) (disabled bool, err error) {
+	err = s.db.WithTx(ctx, func(tx *database.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE webhooks SET enabled = 0, disabled_reason = $1
+			WHERE id = $2 AND enabled = 1 AND revision = $3`, reason, w.ID, w.Revision)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		disabled = n > 0
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("disable webhook %s: %w", id, err)
+		return false, fmt.Errorf("disable webhook %s: %w", w.ID, err)
 	}
-	return nil
+	return disabled, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// PutWorker stores a worker's credentials and what it may build. A revocation stays.
+// PutWorker stores a worker's credentials and what it may build. A revoked worker stays revoked.
 func (s *AccessStore) PutWorker(ctx context.Context, w identity.Worker) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -30,7 +30,7 @@ func (s *AccessStore) PutWorker(ctx context.Context, w identity.Worker) error {
 	return nil
 }
 
-// Worker finds a worker's credentials; build.ErrWorkerUnknown if there is none such.
+// Worker returns a worker's credentials. It returns build.ErrWorkerUnknown if there are none.
 func (s *AccessStore) Worker(ctx context.Context, id string) (identity.Worker, error) {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()
@@ -53,7 +53,7 @@ func (s *AccessStore) Worker(ctx context.Context, id string) (identity.Worker, e
 	return w, nil
 }
 
-// Revoke shuts a worker out: its next connection to the bus and its next join are refused.
+// Revoke revokes a worker's credentials: its next connection to the bus and its next join fail.
 func (s *AccessStore) Revoke(ctx context.Context, id string) error {
 	ctx, cancel := database.Bound(ctx)
 	defer cancel()

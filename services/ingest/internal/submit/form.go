@@ -23,7 +23,7 @@ const (
 	MaxParts = 100
 )
 
-// textFields are the fields that mean something; others are read and forgotten.
+// textFields returns the known fields. Others are ignored.
 func textFields(d httpapi.Dialect) []string {
 	if d == httpapi.V1 {
 		return []string{"platform"}
@@ -31,10 +31,10 @@ func textFields(d httpapi.Dialect) []string {
 	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede"}
 }
 
-// form is a submit as it arrives. Its parts may come in any order; files are passed on as they come.
+// form reads a submit. Its parts may come in any order; files are forwarded as they arrive.
 type form struct {
 	v *Service
-	// store is where the source goes.
+	// store stores the source.
 	store  func(*multipart.Part) (*eventsv1.ObjectRef, error)
 	r      *http.Request
 	body   *httpapi.Body
@@ -54,7 +54,7 @@ func (v *Service) openForm(r *http.Request, b *httpapi.Body, d httpapi.Dialect, 
 	return f, nil
 }
 
-// read takes the whole form in.
+// read reads the whole form.
 func (f *form) read() error {
 	for range MaxParts {
 		part, err := f.parts.NextPart()
@@ -93,7 +93,8 @@ func (f *form) readPart(part *multipart.Part) (err error) {
 	return err
 }
 
-// ReadField reads a field that identifies something; what cannot is refused.
+// ReadField reads a field that identifies something. It refuses text that is not UTF-8 or has
+// several lines.
 func ReadField(part *multipart.Part, name string) (string, error) {
 	value, err := readAll(part, name)
 	if err != nil {
@@ -105,7 +106,7 @@ func ReadField(part *multipart.Part, name string) (string, error) {
 	return value, nil
 }
 
-// ReadText reads a field that is for people: what exceeds maxField is cut off, never a reason to refuse the rest of the form.
+// ReadText reads a field for people and truncates it to maxField.
 func ReadText(part *multipart.Part) (string, error) {
 	value, err := readUpTo(part, maxField+1)
 	if err == nil {
@@ -117,7 +118,7 @@ func ReadText(part *multipart.Part) (string, error) {
 	return text.Shorten(value, maxField), nil
 }
 
-// readAll reads a field whole and refuses one that is longer than maxField.
+// readAll reads a field and refuses one that is longer than maxField.
 func readAll(part *multipart.Part, name string) (string, error) {
 	value, err := readUpTo(part, maxField+1)
 	if err != nil {
@@ -138,13 +139,13 @@ func readUpTo(r io.Reader, n int64) (string, error) {
 // storeSource streams the source to the artifact service as it arrives.
 func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	file := httpapi.TrackErrors(part)
-	ref, err := f.v.Objects.Upload(f.r.Context(), f.into.Note, &artifactv1.UploadRequest{
+	ref, err := f.v.Objects.Upload(f.r.Context(), f.into.AddObject, &artifactv1.UploadRequest{
 		BuildId: f.into.BuildID, Kind: artifactv1.Kind_KIND_SOURCE, Project: f.into.fields["project"], Name: text.Clean(part.FileName()),
 	}, file)
 	if err == nil {
 		return ref, nil
 	}
-	if broken := file.Broken(); broken != nil { // whatever the far end made of it
+	if broken := file.Broken(); broken != nil { // the client's error, whatever the artifact service made of it
 		return nil, httpapi.BodyError(broken)
 	}
 	if errors.Is(err, build.ErrTooLarge) {
@@ -153,7 +154,7 @@ func (f *form) storeSource(part *multipart.Part) (*eventsv1.ObjectRef, error) {
 	return nil, err
 }
 
-// complete judges the fields, when all have arrived.
+// complete checks the fields when all have arrived.
 func (s *submission) complete() error {
 	switch uploaded := s.fields["upload"] != ""; {
 	case s.source == nil && !uploaded:

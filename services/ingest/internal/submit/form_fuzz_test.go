@@ -18,8 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// FuzzForm: whatever comes as a submit's form, it is a whole submission or refused by a client's error, and the memory that its
-// certs took is given back.
+// FuzzForm: whatever comes as a submit's form, it is a whole submission or refused by a client's
+// error, and the memory that its certs took is given back.
 func FuzzForm(f *testing.F) {
 	const head = "--b\r\nContent-Disposition: form-data; name="
 	for _, seed := range []string{

@@ -20,29 +20,32 @@ import (
 )
 
 const (
-	// KeyHeader names a submit, so that its repeat is the same build.
+	// KeyHeader is the idempotency key of a submit.
 	KeyHeader = "Idempotency-Key"
-	// ReplayHeader marks the answer to a repeat.
+	// ReplayHeader marks the response to a repeat.
 	ReplayHeader = "Idempotent-Replayed"
 	// maxKey is in bytes.
 	maxKey = 255
-	// KeyTTL is how long a repeat is recognised.
+	// KeyTTL is how long a key is remembered.
 	KeyTTL = 24 * time.Hour
 )
 
-// reservation is the row of a submit with an idempotency key, and the build that the submit is a repeat of, if it is one.
+// reservation is the row of a submit with an idempotency key and, if it is a repeat, the original
+// build.
 type reservation struct {
 	store.Reservation
 
 	original *schedulerv1.Build
 }
 
-// maxRepeatWait bounds how long a repeat waits for a first submit in progress. Clients give up after 30 s, proxies after a minute.
+// maxRepeatWait bounds how long a repeat waits for a first submit in progress. Clients give up
+// after 30 s, proxies after a minute.
 const maxRepeatWait = 25 * time.Second
 
-// reserve reserves the idempotency key of a submit before anything of it is stored. It fixes the build's id, so that a repeat finds the build
-// whatever happens to this gateway. A repeat waits for a first submit in progress, and takes over from one whose process is dead. Submits
-// without a key are never repeats. The caller must call s.release.
+// reserve reserves the idempotency key of a submit before anything of it is stored. It fixes the
+// build's id, so that a repeat finds the build whatever happens to this gateway. A repeat waits for
+// a first submit in progress, and takes over from one whose process is dead. Submits without a key
+// are never repeats. The caller must call s.release.
 func (v *Service) reserve(r *http.Request, s *submission) error {
 	name := r.Header.Get(KeyHeader)
 	if name == "" {
@@ -50,7 +53,7 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	}
 	for _, c := range []byte(name) {
 		if c < ' ' || c > '~' || len(name) > maxKey {
-			return httpx.Refuse(build.ErrInvalid, "The %s is not 1 to %d printable characters", KeyHeader, maxKey)
+			return httpx.Refuse(build.ErrInvalid, "%s must be 1 to %d printable characters", KeyHeader, maxKey)
 		}
 	}
 	owner, err := v.ownerOf(r)
@@ -65,20 +68,20 @@ func (v *Service) reserve(r *http.Request, s *submission) error {
 	return err
 }
 
-// claimKey inserts the row, or finds out the outcome of the submit whose row is there.
+// claimKey inserts the row, or determines the outcome of the submit that has the row.
 func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reservation) (*reservation, error) {
 	var first *holderWatch
 	for deadline := time.Now().Add(maxRepeatWait); ; {
-		stands, err := v.Store.Reserve(ctx, want)
+		stored, err := v.Store.Reserve(ctx, want)
 		if err != nil {
 			return nil, errors.Join(build.ErrUnavailable, err)
 		}
-		if stands.BuildID == want.BuildID {
-			return &reservation{Reservation: stands}, nil
+		if stored.BuildID == want.BuildID {
+			return &reservation{Reservation: stored}, nil
 		}
-		if stands.Fingerprint == "" {
-			if first == nil || first.holder != stands.Holder || first.buildID != stands.BuildID {
-				first = v.lease.watch(stands.BuildID, stands.Holder, stands.CreatedAt)
+		if stored.Fingerprint == "" {
+			if first == nil || first.holder != stored.Holder || first.buildID != stored.BuildID {
+				first = v.lease.watch(stored.BuildID, stored.Holder, stored.CreatedAt)
 			}
 			alive, err := first.isAlive(ctx)
 			if err != nil {
@@ -86,7 +89,7 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 			}
 			if alive {
 				if time.Now().After(deadline) {
-					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it to get its answer", KeyHeader)
+					return nil, httpx.Refuse(httpapi.ErrInProgress, "The first submit with this %s is still in progress. Repeat it later to get its answer", KeyHeader)
 				}
 				if err := backoff.Sleep(ctx, pollInterval); err != nil {
 					return nil, fmt.Errorf("wait for the first submit: %w", err)
@@ -94,23 +97,23 @@ func (v *Service) claimKey(ctx context.Context, s *submission, want store.Reserv
 				continue
 			}
 		}
-		if n, err := v.takeOver(ctx, s, stands); n != nil || err != nil {
+		if n, err := v.takeOver(ctx, s, stored); n != nil || err != nil {
 			return n, err
 		}
 	}
 }
 
-// takeOver makes this submit the repeat of one that has become a build, or continues one whose process is dead. It returns nil if another repeat
-// was faster.
-func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Reservation) (*reservation, error) {
-	b, err := v.Farm.Build(ctx, stands.BuildID)
+// takeOver makes this submit the repeat of one that has become a build, or continues one whose
+// process is dead. It returns nil if another repeat was faster.
+func (v *Service) takeOver(ctx context.Context, s *submission, stored store.Reservation) (*reservation, error) {
+	b, err := v.Farm.Build(ctx, stored.BuildID)
 	if err == nil {
-		return &reservation{Reservation: stands, original: b}, nil
+		return &reservation{Reservation: stored, original: b}, nil
 	}
 	if !errors.Is(err, build.ErrNotFound) {
 		return nil, err
 	}
-	taken, err := v.Store.TakeOver(ctx, stands, v.lease.id)
+	taken, err := v.Store.TakeOver(ctx, stored, v.lease.id)
 	if err != nil {
 		return nil, errors.Join(build.ErrUnavailable, err)
 	}
@@ -118,10 +121,10 @@ func (v *Service) takeOver(ctx context.Context, s *submission, stands store.Rese
 		return nil, nil
 	}
 	s.release()
-	s.BuildID, s.release = stands.BuildID, v.lease.hold(stands.BuildID)
-	stands.Holder, stands.Fingerprint = v.lease.id, ""
-	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "the process of the first submit is gone")
-	return &reservation{Reservation: stands}, nil
+	s.BuildID, s.release = stored.BuildID, v.lease.hold(stored.BuildID)
+	stored.Holder, stored.Fingerprint = v.lease.id, ""
+	v.Log.InfoContext(ctx, "submit taken over", "build_id", s.BuildID, "reason", "first gateway stopped")
+	return &reservation{Reservation: stored}, nil
 }
 
 // ownerOf returns who may repeat a submit: the holder of the API key, or of the build's token.
@@ -136,32 +139,50 @@ func (v *Service) ownerOf(r *http.Request) (string, error) {
 	return "token of " + r.URL.Path, nil
 }
 
-// replay returns the build of which this submit is a repeat, nil if it is none. The same key for something else is refused.
-func (s *submission) replay() (*schedulerv1.Build, error) {
+// replay returns the build that this submit repeats, nil if it is no repeat. It returns
+// httpapi.ErrKeyReused if the key belongs to a different submit.
+func (v *Service) replay(ctx context.Context, s *submission) (*schedulerv1.Build, error) {
 	if s.reserved == nil || s.reserved.original == nil {
 		return nil, nil // no repeat is the normal answer
 	}
-	// The fingerprint is missing if the first submit's gateway died before it could record it.
-	f := s.reserved.Fingerprint
-	if f != "" && f != s.fingerprint() || f == "" && !s.sameContent(s.reserved.original) {
-		return nil, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+	same := s.reserved.Fingerprint == s.fingerprint()
+	if s.reserved.Fingerprint == "" { // the first submit's gateway died before it could record one
+		var err error
+		if same, err = v.sameContent(ctx, s, s.reserved.original); err != nil {
+			return nil, err
+		}
+	}
+	if !same {
+		return nil, httpx.Refuse(httpapi.ErrKeyReused, "This %s belongs to another submit. Use a new key", KeyHeader)
 	}
 	return s.reserved.original, nil
 }
 
 // sameContent reports whether the build has the files and settings of this submit.
-func (s *submission) sameContent(b *schedulerv1.Build) bool {
-	return b.GetSource().GetSha256() == s.source.GetSha256() && b.GetCerts().GetSha256() == s.certs.GetSha256() && s.sameSettings(b)
+func (v *Service) sameContent(ctx context.Context, s *submission, b *schedulerv1.Build) (bool, error) {
+	if b.GetSource().GetSha256() != s.source.GetSha256() || b.GetCerts().GetSha256() != s.certs.GetSha256() {
+		return false, nil
+	}
+	return v.sameSettings(ctx, s, b)
 }
 
-// replayAfter returns the build of a submit that the scheduler refused since the build exists: a process that counted as dead has submitted it
-// meanwhile, or this one counted as dead. It returns nil if there is no such build.
+// replayAfter returns the build of a submit that the scheduler refused since the build exists: a
+// process that counted as dead has submitted it meanwhile, or this one counted as dead. It returns
+// nil if there is no such build.
 func (v *Service) replayAfter(ctx context.Context, s *submission, refused error) *schedulerv1.Build {
 	if s.reserved == nil || !errors.Is(refused, build.ErrInvalid) {
 		return nil
 	}
-	b, err := v.Farm.Build(context.WithoutCancel(ctx), s.BuildID)
-	if err != nil || s.retryOf != "" && b.GetRetryOf() != s.retryOf || s.retryOf == "" && !s.sameContent(b) {
+	ctx = context.WithoutCancel(ctx)
+	b, err := v.Farm.Build(ctx, s.BuildID)
+	if err != nil {
+		return nil
+	}
+	same := b.GetRetryOf() == s.retryOf
+	if s.retryOf == "" {
+		same, err = v.sameContent(ctx, s, b)
+	}
+	if err != nil || !same {
 		return nil
 	}
 	return b
@@ -177,7 +198,8 @@ func (s *submission) fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// settleKey ends a submit with a key: it has become its build, or nothing. If that is unknown, the row stays and the next repeat finds out.
+// settleKey ends a submit with a key: it has become its build, or nothing. If that is unknown, the
+// row stays and the next repeat finds out.
 func (v *Service) settleKey(ctx context.Context, s *submission, err error) {
 	if s.release != nil {
 		defer s.release()
@@ -190,7 +212,7 @@ func (v *Service) settleKey(ctx context.Context, s *submission, err error) {
 	switch {
 	case err == nil:
 		err = v.Store.Settle(ctx, s.reserved.Reservation, s.fingerprint())
-	case s.Asked && errors.Is(err, build.ErrUnavailable):
+	case s.Requested && errors.Is(err, build.ErrUnavailable):
 		return
 	default:
 		err = v.Store.Release(ctx, s.reserved.Reservation)

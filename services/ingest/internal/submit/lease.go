@@ -11,9 +11,10 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// A submit in progress is held by the gateway process that works on it. The process renews a lease in SQL while it holds any submit, and a
-// process that gets the repeat of a held submit watches the lease. A wrong verdict is harmless: the first submit fixes the build's id, and the
-// scheduler makes one build of an id. So the times are short.
+// A submit in progress is held by the gateway process that works on it. The process renews a lease
+// in SQL while it holds any submit, and a process that gets the repeat of a held submit watches the
+// lease. A wrong verdict is harmless: the first submit fixes the build's id, and the scheduler
+// makes one build of an id. So the times are short.
 
 const (
 	// renewInterval is the interval of renewals. After leaseTTL without one the process counts as
@@ -26,7 +27,8 @@ const (
 	pollInterval = 100 * time.Millisecond
 )
 
-// processLease knows which submits this process holds, and judges whether other processes live. It is safe for concurrent use.
+// processLease knows which submits this process holds, and judges whether other processes live. It
+// is safe for concurrent use.
 type processLease struct {
 	// id of the process, new at each start.
 	id    string
@@ -75,7 +77,7 @@ func (p *processLease) renewLoop(ctx context.Context) error {
 		if !p.holdsAny() {
 			return nil
 		}
-		return p.store.Beat(ctx, p.id, time.Now())
+		return p.store.RenewHolder(ctx, p.id, time.Now())
 	})
 }
 
@@ -103,7 +105,7 @@ func (w *holderWatch) isAlive(ctx context.Context) (bool, error) {
 	case w.holder == "":
 		return time.Since(w.since) < legacyTTL, nil
 	}
-	beat, err := w.p.store.BeatOf(ctx, w.holder)
+	beat, err := w.p.store.HolderBeat(ctx, w.holder)
 	if err != nil {
 		return false, err
 	}

@@ -14,12 +14,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Retry submits a build anew from what the old one was submitted with.
+// Retry submits the source and certificates of a build again as a new build.
 func (v *Service) Retry(ctx context.Context, oldID string) (*schedulerv1.SubmitResponse, error) {
 	return v.retryAs(ctx, &submission{Draft: Draft{BuildID: build.NewID()}, retryOf: oldID}, oldID)
 }
 
-// RetryOnce is Retry with the idempotency key of the request, if it has one. replayed says that the build existed before.
+// RetryOnce is Retry with the idempotency key of the request, if it has one. replayed says that the
+// build existed before.
 func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
 	s := &submission{Draft: Draft{BuildID: build.NewID()}, retryOf: oldID}
 	defer s.end()
@@ -28,7 +29,7 @@ func (v *Service) RetryOnce(r *http.Request, oldID string) (resp *schedulerv1.Su
 	}
 	if s.reserved != nil && s.reserved.original != nil {
 		if s.reserved.original.GetRetryOf() != oldID {
-			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "The %s was used for another submit", KeyHeader)
+			return nil, false, httpx.Refuse(httpapi.ErrKeyReused, "This %s belongs to another submit. Use a new key", KeyHeader)
 		}
 		return &schedulerv1.SubmitResponse{Build: s.reserved.original}, true, nil
 	}
@@ -64,7 +65,8 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 	return resp, nil
 }
 
-// adopt has copies made of what the old build was submitted with. If the answer is lost, the janitor finds the copies.
+// adopt copies the files of the old build. If the response is lost, the artifact service's janitor
+// deletes the copies.
 func (v *Service) adopt(ctx context.Context, s *submission, oldID string) error {
 	adopted, err := v.Farm.Artifact.Adopt(ctx, &artifactv1.AdoptRequest{FromBuildId: oldID, ToBuildId: s.BuildID})
 	if errors.Is(err, build.ErrObjectNotFound) {

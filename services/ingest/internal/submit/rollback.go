@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// maxRollBack bounds one round.
+	// maxRollBack bounds the builds of one round.
 	maxRollBack = 100
 	// rollBackReason is the build's error.
 	rollBackReason = "The submitter left before the answer could be written, and did not send it again"
 )
 
-// rollBackLoop cancels unanswered builds whose submitters did not repeat the submit, until ctx ends. Every replica may do so.
+// rollBackLoop cancels unanswered builds whose submitters did not repeat the submit, until ctx
+// ends. Every replica may do so.
 func (u *Unanswered) rollBackLoop(ctx context.Context) error {
 	loop := backoff.Loop{Doing: "roll back unanswered submits", Every: max(u.window/8, time.Millisecond), Log: u.log}
 	return loop.Run(ctx, u.rollBackOverdue)
 }
 
 func (u *Unanswered) rollBackOverdue(ctx context.Context) error {
-	ids, err := u.store.Overdue(ctx, time.Now().Add(-u.window), maxRollBack)
+	ids, err := u.store.TakeOverdue(ctx, time.Now().Add(-u.window), maxRollBack)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,8 @@ func (u *Unanswered) rollBackOverdue(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// rollBack cancels a build that waits. One that runs goes on: somebody may find it useful in the list.
+// rollBack cancels a waiting build. A running build continues, since somebody may find it in the
+// list.
 func (u *Unanswered) rollBack(ctx context.Context, id string) error {
 	b, err := u.farm.Build(ctx, id)
 	if err != nil && !errors.Is(err, build.ErrNotFound) {

@@ -16,12 +16,12 @@ import (
 type Config struct {
 	// MaxUploadBytes bounds a whole submit request; the artifact service bounds its parts.
 	MaxUploadBytes int64
-	// RepeatWindow is how long a submit whose answer could not be written waits for the client to send it again; then the build is
-	// cancelled if it has not begun.
-	RepeatWindow time.Duration
+	// SubmitRetryWindow is how long a client may repeat a submit whose response could not be
+	// written. Then the build is cancelled unless it has begun.
+	SubmitRetryWindow time.Duration
 }
 
-// Deps are what a Service works with.
+// Deps are the dependencies of a Service.
 type Deps struct {
 	Farm    *farm.Farm
 	Store   *store.SubmitStore
@@ -36,7 +36,7 @@ type Deps struct {
 	Log  *slog.Logger
 }
 
-// Service takes submits. Make it with New. It is safe for concurrent use.
+// Service handles submits. Create it with New. It is safe for concurrent use.
 type Service struct {
 	Deps
 
@@ -47,12 +47,12 @@ type Service struct {
 	lease *processLease
 }
 
-// New returns a service; it starts nothing.
+// New returns a service. It starts no goroutines.
 func New(cfg Config, d Deps) *Service {
 	p := newProcessLease(d.Store, d.Sole, d.Log)
 	return &Service{
 		Deps: d, cfg: cfg, lease: p,
-		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.RepeatWindow, log: d.Log},
+		Unanswered: &Unanswered{farm: d.Farm, store: d.Store, lease: p, window: cfg.SubmitRetryWindow, log: d.Log},
 	}
 }
 

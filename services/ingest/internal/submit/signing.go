@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxProfile bounds a provisioning profile that is sent beside the certs; those of large teams have some 300 KB.
+	// maxProfile bounds a provisioning profile that is sent beside the certs; those of large teams
+	// have some 300 KB.
 	maxProfile = 1 << 20
 	// certsWait is how long a request waits for memory before it is told to come again.
 	certsWait = time.Minute
@@ -27,14 +28,14 @@ const (
 	certsTime = 5 * time.Minute
 )
 
-// CertsMemory bounds what the certs of all requests take together, in bytes.
+// CertsMemory bounds the memory of the certificates of all requests, in bytes.
 type CertsMemory struct {
 	*semaphore.Weighted
 	// each is the largest certs file.
 	each int64
 }
 
-// NewCertsMemory returns room for so many submits whose certificates have maxBytes.
+// NewCertsMemory returns the memory for atOnce submits with certificates of maxBytes.
 func NewCertsMemory(atOnce int, maxBytes int64) CertsMemory {
 	return CertsMemory{semaphore.NewWeighted(int64(atOnce) * (maxBytes + maxProfile)), maxBytes}
 }
@@ -49,8 +50,8 @@ func (m CertsMemory) Reserve(ctx context.Context, n int64) error {
 	return nil
 }
 
-// signingFiles are the certs and the profile of one submit. They are held in memory since they may come in any order and
-// are stored as one bundle.
+// signingFiles are the certs and the profile of one submit. They are held in memory since they may
+// come in any order and are stored as one bundle.
 type signingFiles struct {
 	memory         CertsMemory
 	held           int64
@@ -58,7 +59,7 @@ type signingFiles struct {
 	certsName      string
 }
 
-// readCerts takes the certs in.
+// readCerts reads the certificates.
 func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err error) {
 	if err := f.reserve(ctx); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (f *signingFiles) readCerts(ctx context.Context, part *multipart.Part) (err
 	return err
 }
 
-// readProfile takes a provisioning profile in.
+// readProfile reads the provisioning profile.
 func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (err error) {
 	if err := f.reserve(ctx); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (f *signingFiles) readProfile(ctx context.Context, part *multipart.Part) (e
 	return err
 }
 
-// reserve asks once, for both files: who held memory while waiting for more could wait for another that does the same.
+// reserve reserves the memory of both files at once. Reserving one after the other could deadlock.
 func (f *signingFiles) reserve(ctx context.Context) error {
 	if f.held > 0 {
 		return nil
@@ -94,26 +95,27 @@ func (f *signingFiles) reserve(ctx context.Context) error {
 	return nil
 }
 
-// shrink gives back what a file that has arrived did not need.
+// shrink releases the memory that a file did not need.
 func (f *signingFiles) shrink(reserved int64, file []byte) {
 	spare := reserved - min(reserved, int64(cap(file)))
 	f.memory.Release(spare)
 	f.held -= spare
 }
 
-// drop forgets the files.
+// drop releases the files.
 func (f *signingFiles) drop() {
 	f.memory.Release(f.held)
 	f.certs, f.profile, f.held = nil, nil, 0
 }
 
-// smallFile is what certs usually fit into, in bytes.
+// smallFile is the initial buffer size, in bytes. Most certificates fit.
 const smallFile = 64 << 10
 
-// readFile reads a file of at most limit bytes; it is not nil, even if the file is empty. One that is not small gets all the
-// memory at once that it may need: growing would take as much again.
-func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error) {
-	in := &hurried{Reader: part, until: time.Now().Add(certsTime)}
+// readFile reads a file of at most limit bytes. The result is not nil, even for an empty file. A
+// file that is not small gets a buffer of the limit at once, since growing would need as much
+// again.
+func readFile(part *multipart.Part, limit int64, msgTooLarge string) ([]byte, error) {
+	in := &timedReader{Reader: part, until: time.Now().Add(certsTime)}
 	data := make([]byte, min(smallFile, limit+1))
 	n, err := io.ReadFull(in, data)
 	if err == nil {
@@ -124,7 +126,7 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	}
 	switch {
 	case err == nil:
-		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: sayLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
+		return nil, &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: msgTooLarge, Detail: fmt.Sprintf("the limit is %d MB", limit>>20)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && in.ended:
 		return data[:n], nil
 	case errors.Is(err, httpx.ErrStalled):
@@ -133,15 +135,15 @@ func readFile(part *multipart.Part, limit int64, sayLarge string) ([]byte, error
 	return nil, httpapi.BodyError(err)
 }
 
-// hurried gives up after its time; a read that waits is ended by the body's own deadline.
-type hurried struct {
+// timedReader fails after its deadline. The deadline of the body ends reads that block.
+type timedReader struct {
 	io.Reader
 	until time.Time
-	// ended: the file did, and not the form within it.
+	// ended means that the file ended, and not the form within it.
 	ended bool
 }
 
-func (h *hurried) Read(p []byte) (int, error) {
+func (h *timedReader) Read(p []byte) (int, error) {
 	if time.Now().After(h.until) {
 		return 0, fmt.Errorf("read certs for %s: %w", certsTime, httpx.ErrStalled)
 	}
@@ -150,7 +152,8 @@ func (h *hurried) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs means nothing.
+// storeCerts checks the certs of a submit and stores them as one bundle. A profile without certs
+// means nothing.
 func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if s.signing.certs == nil {
 		return nil
@@ -159,7 +162,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if err != nil {
 		return CertsError(err)
 	}
-	s.certs, err = v.Objects.Upload(ctx, s.Note, &artifactv1.UploadRequest{
+	s.certs, err = v.Objects.Upload(ctx, s.AddObject, &artifactv1.UploadRequest{
 		BuildId: s.BuildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
 	if errors.Is(err, build.ErrTooLarge) {
@@ -168,7 +171,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	return err
 }
 
-// CertsError tells the submitter what is wrong with the certs; what is no fault of theirs stays an error of ours.
+// CertsError returns the refusal for faulty certificates. It returns other errors unchanged.
 func CertsError(err error) error {
 	for _, a := range []struct{ is, kind error }{
 		{signing.ErrTooLarge, build.ErrTooLarge},

@@ -24,36 +24,41 @@ type submission struct {
 	priority      int32
 	supersede     bool
 	source, certs *eventsv1.ObjectRef
-	// uploaded is the source if it was uploaded before. A refused submit leaves it, so that only the submit is repeated.
+	// uploaded is the id of a source that was uploaded first. A failed submit keeps it, so that the
+	// client repeats only the submit.
 	uploaded string
-	// answerLost: the scheduler was asked twice, so the build may exist by the first request.
-	answerLost bool
-	// replayed: the build existed before this submit.
+	// responseLost means that the scheduler was asked twice, so the first request may have created
+	// the build.
+	responseLost bool
+	// replayed means that the build existed before this submit.
 	replayed bool
 	signing  signingFiles
-	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source it submits again.
+	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source
+	// it submits again.
 	reserved *reservation
-	// release ends the hold of this process on the submit; nil without a key. It may be called twice.
+	// release ends the hold of this process on the submit; nil without a key. It may be called
+	// twice.
 	release func()
 	retryOf string
-	// inFlight is the row of a submit of API v1, which stands until the answer is delivered.
+	// inFlight is the row of a submit of API v1, which exists until the response is delivered.
 	inFlight *store.Submit
 }
 
-// Draft is what is stored for a build that may not exist yet.
+// Draft is a build that may not exist yet, and the objects stored for it.
 type Draft struct {
 	BuildID string
-	// Asked: the scheduler was asked, so the build may exist whatever it answered.
-	Asked bool
-	// objects were requested, whether or not their bytes have arrived.
+	// Requested means that the scheduler was asked to submit, so the build may exist.
+	Requested bool
+	// objects were requested from the artifact service, whether or not their bytes have arrived.
 	objects []string
 }
 
-// Note records an object, so that it is discarded unless a build gets it.
-func (d *Draft) Note(objectID string) { d.objects = append(d.objects, objectID) }
+// AddObject records an object, so that it is discarded unless a build gets it.
+func (d *Draft) AddObject(objectID string) { d.objects = append(d.objects, objectID) }
 
-// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says that the build existed before. What a
-// refused submit has stored is discarded, also if the client left before the acknowledgement.
+// Submit reads the form as it arrives and has the scheduler acknowledge the build. replayed says
+// that the build existed before. What a refused submit has stored is discarded, also if the client
+// left before the acknowledgement.
 func (v *Service) Submit(r *http.Request, b *httpapi.Body, d httpapi.Dialect) (resp *schedulerv1.SubmitResponse, replayed bool, err error) {
 	s := &submission{Draft: Draft{BuildID: build.NewID()}, fields: map[string]string{}, signing: signingFiles{memory: v.Certs}}
 	defer s.end()
@@ -115,8 +120,8 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 		s.replayed = true
 		return &schedulerv1.SubmitResponse{Build: b}, nil
 	}
-	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.answerLost {
-		return resp, s.replayUpload(resp.GetBuild())
+	if s.uploaded != "" && err == nil && resp.GetReplayed() && !s.responseLost {
+		return resp, v.replayUpload(r.Context(), s, resp.GetBuild())
 	}
 	return resp, err
 }
@@ -130,7 +135,8 @@ func (s *submission) origin() *schedulerv1.Origin {
 	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 }
 
-// submittedBefore stores the certs and returns the build that this submit repeats, nil if it is no repeat.
+// submittedBefore stores the certs and returns the build that this submit repeats, nil if it is no
+// repeat.
 func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submission) (*schedulerv1.Build, error) {
 	if s.fields["upload"] != "" {
 		if err := v.useUpload(r.Context(), s); err != nil {
@@ -140,7 +146,7 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 	if err := v.storeCerts(r.Context(), s); err != nil {
 		return nil, err
 	}
-	if b, err := s.replay(); b != nil || err != nil {
+	if b, err := v.replay(r.Context(), s); b != nil || err != nil {
 		return b, err
 	}
 	if d == httpapi.V1 && r.Context().Err() == nil {
@@ -149,24 +155,25 @@ func (v *Service) submittedBefore(r *http.Request, d httpapi.Dialect, s *submiss
 	return nil, nil // no repeat is the normal answer
 }
 
-// requestSubmit asks the scheduler to submit the build, and repeats that once when no answer comes: the build's id makes the repeat harmless, and
-// without an answer nobody knows whether the build exists.
+// requestSubmit asks the scheduler to submit the build, and repeats that once when no answer comes:
+// the build's id makes the repeat harmless, and without an answer nobody knows whether the build
+// exists.
 func (v *Service) requestSubmit(
 	ctx context.Context, s *submission, req *schedulerv1.SubmitRequest,
 ) (*schedulerv1.SubmitResponse, error) {
-	if err := ctx.Err(); err != nil { // the client left: it was told nothing, so nothing is submitted
+	if err := ctx.Err(); err != nil { // the client disconnected without a response: submit nothing
 		return nil, fmt.Errorf("submit: %w", err)
 	}
-	// From here on the client's leaving must not leave the outcome unknown.
-	ctx, s.Asked = context.WithoutCancel(ctx), true
+	// From here on a disconnect of the client must not leave the outcome unknown.
+	ctx, s.Requested = context.WithoutCancel(ctx), true
 	req.Notes = notesOn(req)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
-		s.answerLost = true
+		s.responseLost = true
 		resp, err = v.Farm.Scheduler.Submit(ctx, req)
 	}
 	if errors.Is(err, build.ErrExpired) {
-		s.Asked = false // the build is known and gone: what this submit has stored belongs to none
+		s.Requested = false // the build has expired: the objects of this submit belong to no build
 		return nil, v.Farm.OrExpired(ctx, s.BuildID, err)
 	}
 	if err != nil {
@@ -179,7 +186,8 @@ func (v *Service) requestSubmit(
 // cleanupTimeout bounds what is done after a client has left.
 const cleanupTimeout = 5 * time.Second
 
-// Discard deletes what a refused submit has stored. If that fails, the artifact service's janitor finds it.
+// Discard deletes what a refused submit has stored. If that fails, the artifact service's janitor
+// finds it.
 func (v *Service) Discard(ctx context.Context, s *Draft) {
 	if len(s.objects) == 0 {
 		return
@@ -195,10 +203,10 @@ func (v *Service) Discard(ctx context.Context, s *Draft) {
 	}
 }
 
-// neverSubmitted reports whether the build certainly does not exist: the scheduler was not asked, or says so. If it does not answer, the
-// janitor decides later.
+// neverSubmitted reports whether the build certainly does not exist: the scheduler was not asked,
+// or says so. If it does not answer, the janitor decides later.
 func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
-	if !s.Asked {
+	if !s.Requested {
 		return true, nil
 	}
 	_, err := v.Farm.BuildWithAttempts(ctx, s.BuildID)
@@ -208,7 +216,8 @@ func (v *Service) neverSubmitted(ctx context.Context, s *Draft) (bool, error) {
 	return false, err
 }
 
-// keepObjects keeps the build's objects and discards those of a repeat. If a request is lost, the janitor asks the scheduler before it deletes.
+// keepObjects keeps the build's objects and discards those of a repeat. If a request is lost, the
+// janitor asks the scheduler before it deletes.
 func (v *Service) keepObjects(ctx context.Context, s *submission, b *schedulerv1.Build) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()

@@ -17,18 +17,20 @@ import (
 
 // Unanswered recognises repeats of submits of API v1, which have no idempotency key.
 //
-// The published client of API v1 gives a whole submit 30 s and sends it again after that. When it leaves between the scheduler's
-// acknowledgement and our answer, there is a build that nobody knows. It is recorded: the same submit, sent again within the repeat window,
-// gets that build; without one the build is rolled back. A submit that was answered never counts as repeated.
+// The published client of API v1 times out a submit after 30 s and repeats it. If it disconnects
+// between the scheduler's acknowledgement and the gateway's response, its build is unknown to it.
+// The gateway records that: an equal submit within the retry window gets the build; without one the
+// build is rolled back. An answered submit never counts as repeated.
 //
-// A gateway that is killed at that point can record nothing. So a row stands from before the scheduler is asked until the answer is delivered.
-// When its holder is dead, nobody knows whether the submit was answered: an equal one that follows gets its build, and without one the build
+// A gateway that is killed at that point cannot record anything. So each submit has a row from
+// before the scheduler is asked until the response is delivered. If its holder is dead, nobody
+// knows whether the submit was answered: an equal submit gets the build, and without one the build
 // stays.
 type Unanswered struct {
 	farm  *farm.Farm
 	store *store.SubmitStore
 	lease *processLease
-	// window is Config.RepeatWindow.
+	// window is Config.SubmitRetryWindow.
 	window time.Duration
 	log    *slog.Logger
 }
@@ -50,19 +52,20 @@ func (u *Unanswered) begin(r *http.Request, s *submission) error {
 	return nil
 }
 
-// end deletes the row of a submit that failed. If the build may exist nevertheless, its submitter does not know it.
+// end deletes the row of a failed submit. If the build may exist nevertheless, it records the
+// submit as unanswered.
 func (u *Unanswered) end(ctx context.Context, s *submission, err error) {
 	if s.inFlight == nil || err == nil {
 		return
 	}
-	if s.Asked && errors.Is(err, build.ErrUnavailable) {
+	if s.Requested && errors.Is(err, build.ErrUnavailable) {
 		u.put(ctx, s.BuildID, *s.inFlight)
 	}
 	u.Forget(ctx, s.BuildID)
 }
 
-// Forget deletes the row of a submit that was answered. One that stays is harmless: this process ignores its own rows, and to later ones the
-// submit may not have been answered.
+// Forget deletes the row of a submit that was answered. One that stays is harmless: this process
+// ignores its own rows, and to later ones the submit may not have been answered.
 func (u *Unanswered) Forget(ctx context.Context, buildID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
@@ -71,11 +74,12 @@ func (u *Unanswered) Forget(ctx context.Context, buildID string) {
 	}
 }
 
-// inFlightWait bounds how long a submit of API v1 waits for the outcome of equal ones at other gateways.
+// inFlightWait bounds how long a submit of API v1 waits for the outcome of equal ones at other
+// gateways.
 const maxInFlightWait = 10 * time.Second
 
-// inherit waits for equal submits that other processes had in flight, and returns the build of one whose process is dead; ""
-// if there is none.
+// inherit waits for equal submits that other processes had in flight, and returns the build of one
+// whose process is dead; "" if there is none.
 func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID string, err error) {
 	equal, err := u.store.FindInFlight(ctx, sub, u.lease.id, time.Now().Add(-u.window))
 	if err != nil {
@@ -106,11 +110,11 @@ func (u *Unanswered) inherit(ctx context.Context, sub store.Submit) (buildID str
 	return "", nil
 }
 
-// Add records that the submitter does not know its build.
+// Add records that the submitter of a build got no response.
 func (u *Unanswered) Add(r *http.Request, b *schedulerv1.Build, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cleanupTimeout)
 	defer cancel()
-	u.log.InfoContext(ctx, "submit not answered", "build_id", b.GetId(), "err", cause)
+	u.log.InfoContext(ctx, "submit unanswered", "build_id", b.GetId(), "err", cause)
 	keyID, err := u.store.KeyID(ctx, auth.KeyOf(r))
 	if err != nil {
 		u.log.ErrorContext(ctx, "record unanswered submit failed", "build_id", b.GetId(), "err", err)
@@ -133,8 +137,8 @@ func submitOf(keyID string, b *schedulerv1.Build) store.Submit {
 	}
 }
 
-// find returns the build of an equal submit that was not answered, nil if there is none. An error is logged, and no reason to refuse the
-// submit.
+// find returns the build of an equal submit that was not answered, nil if there is none. An error
+// is logged, and no reason to refuse the submit.
 func (u *Unanswered) find(r *http.Request, s *submission) *schedulerv1.Build {
 	ctx := r.Context()
 	keyID, err := u.store.KeyID(ctx, auth.KeyOf(r))
@@ -164,6 +168,6 @@ func (u *Unanswered) find(r *http.Request, s *submission) *schedulerv1.Build {
 		u.Forget(ctx, id)
 		return nil
 	}
-	u.log.InfoContext(ctx, "repeated submit gets its unanswered build", "build_id", id)
+	u.log.InfoContext(ctx, "unanswered build returned to repeated submit", "build_id", id)
 	return b
 }

@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,11 +14,12 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler recognises a repeat.
+// useUpload makes a finished upload the source. The upload fixes the build's id, so the scheduler
+// recognises a repeat.
 func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	id := s.fields["upload"]
 	if s.reserved != nil {
-		return httpx.Refuse(build.ErrInvalid, "An upload is an idempotency key already; leave the %s out", KeyHeader)
+		return httpx.Refuse(build.ErrInvalid, "A submit with an upload must not have an %s: repeated submits of one upload are one build already", KeyHeader)
 	}
 	if !build.ValidID(id) {
 		return httpx.Refuse(build.ErrInvalid, "No such upload: %.80q", id)
@@ -25,7 +27,7 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	stat, err := v.Farm.Artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
 	switch {
 	case errors.Is(err, build.ErrObjectNotFound), err == nil && (stat.GetKind() != artifactv1.Kind_KIND_SOURCE || stat.GetAttempt() != 0):
-		return httpx.Refuse(build.ErrInvalid, "Upload %s is not complete, or has expired; send all of its bytes first", id)
+		return httpx.Refuse(build.ErrInvalid, "Upload %s is incomplete or has expired. Send all of its bytes first", id)
 	case err != nil:
 		return err
 	}
@@ -33,22 +35,50 @@ func (v *Service) useUpload(ctx context.Context, s *submission) error {
 	return nil
 }
 
-// replayUpload makes this submit the repeat of the one that became b. It returns an error if that had other settings.
-func (s *submission) replayUpload(b *schedulerv1.Build) error {
-	if !s.sameSettings(b) {
-		s.Asked = false // b has its own files: what this submit has stored belongs to none
-		return httpx.Refuse(httpapi.ErrConflict, "The upload was submitted before, as build %s with other settings", b.GetId())
+// replayUpload makes this submit the repeat of the one that became b. It returns
+// httpapi.ErrConflict if b has other settings.
+func (v *Service) replayUpload(ctx context.Context, s *submission, b *schedulerv1.Build) error {
+	same, err := v.sameSettings(ctx, s, b)
+	if err != nil {
+		return err
+	}
+	if !same {
+		s.Requested = false // b has its own files: the objects of this submit belong to no build
+		return httpx.Refuse(httpapi.ErrConflict, "This upload is already build %s, which has other settings", b.GetId())
 	}
 	s.replayed = true
 	return nil
 }
 
-// sameSettings compares everything that is no file.
-func (s *submission) sameSettings(b *schedulerv1.Build) bool {
+// sameSettings reports whether this submit asks for the settings of b. It does not compare files.
+func (v *Service) sameSettings(ctx context.Context, s *submission, b *schedulerv1.Build) (bool, error) {
 	pool := s.fields["pool"]
 	if pool == "" {
 		pool = build.DefaultPool
 	}
-	return b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool && b.GetProject() == s.fields["project"] &&
-		b.GetProfile() == s.fields["profile"] && b.GetPriority() == s.priority && proto.Equal(b.GetOrigin(), s.origin())
+	same := b.GetPlatform() == s.fields["platform"] && b.GetPool() == pool && b.GetProject() == s.fields["project"] &&
+		b.GetProfile() == s.fields["profile"] && proto.Equal(b.GetOrigin(), s.origin())
+	if !same || b.GetPriority() == s.priority {
+		return same, nil
+	}
+	bounded, err := v.boundPriority(ctx, s)
+	return b.GetPriority() == bounded, err
+}
+
+// minPriority is the lowest priority of any project.
+const minPriority = -100
+
+// boundPriority returns the priority that the scheduler gives to the build of this submit.
+func (v *Service) boundPriority(ctx context.Context, s *submission) (int32, error) {
+	rules, err := v.Farm.Scheduler.ListRules(ctx, &schedulerv1.ListRulesRequest{})
+	if err != nil {
+		return 0, fmt.Errorf("read the priority range of project %q: %w", s.fields["project"], err)
+	}
+	limit := rules.GetDefaultMaxPriority()
+	for _, r := range rules.GetProjects() {
+		if r.GetProject() == s.fields["project"] && r.MaxPriority != nil {
+			limit = r.GetMaxPriority()
+		}
+	}
+	return min(max(s.priority, minPriority), limit), nil
 }

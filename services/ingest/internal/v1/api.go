@@ -26,11 +26,11 @@ type Config struct {
 	BaseImage string
 	// LogLimit bounds the log of one attempt.
 	LogLimit loglimit.Limit
-	// StatsOrigins are the web pages whose scripts may read the public figures.
+	// StatsOrigins are the web origins whose scripts may read the public statistics.
 	StatsOrigins []string
 }
 
-// Deps are what an API works with.
+// Deps are the dependencies of an API.
 type Deps struct {
 	httpapi.Responder
 
@@ -41,11 +41,12 @@ type Deps struct {
 	Logs    logs.Sender
 	Certs   submit.CertsMemory
 	Store   *store.Store
-	// Samples are sent without waiting: telemetry is what is left out first when the bus is slow.
+	// Samples publishes telemetry without waiting. When the bus is slow, telemetry is dropped
+	// first.
 	Samples *bus.Async
 }
 
-// API answers the deployed clients. Make it with New. It is safe for concurrent use.
+// API serves the deployed clients. Create it with New. It is safe for concurrent use.
 type API struct {
 	Config
 	Deps
@@ -62,15 +63,15 @@ func New(cfg Config, d Deps) (*API, error) {
 	return &API{Config: cfg, Deps: d, quota: quota}, nil
 }
 
-// Ended forgets what is counted of a build that has ended.
+// Ended drops the counts of an ended build.
 func (a *API) Ended(ctx context.Context, buildID string) { a.quota.forget(ctx, buildID) }
 
 type (
-	// builds are for those who submit.
+	// builds has the handlers for submitters.
 	builds struct{ *API }
-	// workers are for the deployed workers and the scripts in their VMs.
+	// workers has the handlers for deployed workers and the scripts in their VMs.
 	workers struct{ *API }
-	// diagnostics are what workers report of their own health.
+	// diagnostics has the handlers for workers' diagnostic reports.
 	diagnostics struct{ *API }
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// orNull returns an absent value as JSON null: the client wants the field, and not a zero.
+// orNull returns nil for the zero value: clients expect JSON null for absent values.
 func orNull[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -42,13 +42,13 @@ func (h builds) submitted(b *schedulerv1.Build) submitted {
 	}
 }
 
-// takeSubmit answers a refusal itself and returns nil then.
-func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
+// receiveSubmit submits the build of a request. On an error it writes the response and returns nil.
+func (h builds) receiveSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
 	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
 	b.EnableFullDuplex()
 	resp, replayed, err := h.Submits.Submit(r, b, httpapi.V1)
 	if err != nil {
-		h.FailEarly(w, r, httpapi.V1, b, err)
+		h.FailAndDrain(w, r, httpapi.V1, b, err)
 		return nil
 	}
 	if replayed {
@@ -58,7 +58,7 @@ func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.
 }
 
 func (h builds) submit(w http.ResponseWriter, r *http.Request) {
-	resp := h.takeSubmit(w, r)
+	resp := h.receiveSubmit(w, r)
 	if resp == nil {
 		return
 	}
@@ -126,7 +126,7 @@ type listedBuild struct {
 	CompletedAt string `json:"completedAt,omitempty"`
 }
 
-// list lists all builds unless the client asks for a page, as the original did. All of them are streamed.
+// list streams all builds unless the client asks for a page, as the legacy controller did.
 func (h builds) list(w http.ResponseWriter, r *http.Request) {
 	limit, before := listBounds(r.URL.Query())
 	if r.URL.Query().Get("limit") == "" {
@@ -152,7 +152,8 @@ func viewListed(b *schedulerv1.Build) listedBuild {
 	return listedBuild{ID: b.GetId(), Status: farm.StatusV1(b), CreatedAt: httpapi.Time(b.GetSubmittedAtMs()), CompletedAt: httpapi.Time(b.GetFinishedAtMs())}
 }
 
-// listAll writes a page of builds at a time. A list that breaks is cut, so that nobody takes a part for the whole.
+// listAll writes a page of builds at a time. If one fails, it aborts the connection, so that no
+// client mistakes a part for the whole.
 func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 	for first := true; first || before > 0; first = false {
 		builds, next, err := h.Farm.Page(r.Context(), farm.MaxAsk, &schedulerv1.ListRequest{BeforeSeq: before, Brief: true})
@@ -161,7 +162,7 @@ func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 			return
 		}
 		if err != nil {
-			h.Log.WarnContext(r.Context(), "list of builds cut", "err", err)
+			h.Log.WarnContext(r.Context(), "send list of builds failed", "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		text := []byte("[")
@@ -189,7 +190,7 @@ func (h builds) listAll(w http.ResponseWriter, r *http.Request, before int64) {
 	_, _ = w.Write([]byte("]\n")) // a client that left takes no answer
 }
 
-// listBounds reads limit and before; what cannot be read is as if it were not there.
+// listBounds reads limit and before. It ignores invalid values.
 func listBounds(q url.Values) (limit int, before int64) {
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit <= 0 {
@@ -240,7 +241,8 @@ func (h builds) download(w http.ResponseWriter, r *http.Request) {
 	h.Objects.Download(w, r, httpapi.V1, b.GetResult().GetObjectId(), b.GetId()+extension(b))
 }
 
-// extension is the one that API v1 promises, unless the result is the exported app (a tar.gz), which is no installable file.
+// extension returns the file extension that API v1 promises, or .tar.gz for an exported app, which
+// cannot be installed.
 func extension(b *schedulerv1.Build) string {
 	switch {
 	case strings.HasSuffix(b.GetResult().GetName(), ".tar.gz"):

@@ -17,7 +17,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// Certs leave only for the worker that holds the build (requireHolder), and no cache on the way may keep them.
+// certs sends the certificates to the worker that holds the build (requireHolder). Caches must not
+// store them.
 
 func (h workers) certs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
@@ -33,7 +34,7 @@ func noCerts(w http.ResponseWriter, r *http.Request) {
 	httpapi.V1.Refuse(w, r, http.StatusNotFound, build.Code(build.ErrObjectNotFound), httpapi.MsgNoCertsHere)
 }
 
-// certsSecure answers what the installer in a VM imports into its keychain.
+// certsSecure sends the certificates as the installer in a VM imports them into its keychain.
 func (h workers) certsSecure(w http.ResponseWriter, r *http.Request) {
 	ctx, b := r.Context(), heldBuild(r.Context())
 	if b.GetCerts().GetObjectId() == "" {
@@ -65,11 +66,11 @@ func (h workers) certsSecure(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V1, submit.CertsError(err))
 		return
 	}
-	h.Log.InfoContext(ctx, "signing material handed out", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
+	h.Log.InfoContext(ctx, "signing material sent", "build_id", b.GetId(), "worker_id", b.GetWorkerId())
 	h.sendSigning(w, r, bundle)
 }
 
-// keychainBytes is how much randomness protects the keychain that a VM makes for one build.
+// keychainBytes is the size of the random password of a VM's keychain, in bytes.
 const keychainBytes = 24
 
 // piece is a part of an answer: text, or a file to be sent in base64.
@@ -78,7 +79,7 @@ type piece struct {
 	file signing.File
 }
 
-// signingAnswer is the JSON of certs-secure. All four keys are always there: the VM tests each.
+// signingAnswer returns the JSON of certs-secure. It always has all four keys: the VM tests each.
 func signingAnswer(b *signing.Bundle) (pieces []piece, length int) {
 	var keychain [keychainBytes]byte
 	_, _ = rand.Read(keychain[:]) // never fails
@@ -107,7 +108,8 @@ func quoted(s string) string {
 	return string(data)
 }
 
-// sendSigning unpacks the bundle, which was checked, on its way out: unpacked it may be five times as large.
+// sendSigning unpacks the checked bundle as it sends it, since unpacked it may be five times as
+// large.
 func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.Bundle) {
 	pieces, length := signingAnswer(b)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -126,7 +128,7 @@ func (h workers) sendSigning(w http.ResponseWriter, r *http.Request, b *signing.
 		err = out.Flush()
 	}
 	if err != nil {
-		h.Log.WarnContext(r.Context(), "certs not sent", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
+		h.Log.WarnContext(r.Context(), "send certificates failed", "path", r.URL.Path, "err", errors.Join(err, r.Context().Err()))
 		panic(http.ErrAbortHandler)
 	}
 }

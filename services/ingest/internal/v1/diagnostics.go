@@ -25,12 +25,12 @@ const (
 	// defaultReports and maxReports bound a list of diagnostic reports.
 	defaultReports = 10
 	maxReports     = farm.MaxReports
-	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports of them fit into one
-	// message of the bus (1 MB).
+	// maxChecks bounds a report's checks, in bytes: the worker app sends some 2 KB, and maxReports
+	// of them fit into one message of the bus (1 MB).
 	maxChecks = 16 << 10
 )
 
-// report is a diagnostic report as the worker app sends it. What it says of the time (run_at) is not read.
+// report is a diagnostic report as the worker app sends it. Its time (run_at) is ignored.
 type report struct {
 	WorkerID   string          `json:"worker_id"`
 	Status     string          `json:"status"`
@@ -39,7 +39,7 @@ type report struct {
 	Checks     json.RawMessage `json:"checks"`
 }
 
-// storedReport is a report as it is answered.
+// storedReport is a report in a response.
 type storedReport struct {
 	ID         string          `json:"id"`
 	WorkerID   string          `json:"worker_id"`
@@ -78,7 +78,7 @@ func (h diagnostics) addReport(w http.ResponseWriter, r *http.Request) (id strin
 	return resp.GetId(), nil
 }
 
-// message is a report that was checked, for the monitor.
+// message converts a checked report for the monitor.
 func (r report) message() *monitorv1.Report {
 	return &monitorv1.Report{
 		WorkerId: r.WorkerID, Status: r.Status, DurationMs: int64(*r.DurationMs), AutoFixed: truthy(r.AutoFixed),
@@ -86,7 +86,7 @@ func (r report) message() *monitorv1.Report {
 	}
 }
 
-// check says what is wrong in the words of API v1.
+// check returns what is wrong with the report, in the words of API v1.
 func (r report) check() error {
 	switch {
 	case r.WorkerID == "" || r.Status == "" || r.DurationMs == nil || isNull(r.Checks):
@@ -105,7 +105,7 @@ func (r report) check() error {
 
 func isNull(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" }
 
-// truthy reads a flag as the former controller did, which took whatever a script takes for true.
+// truthy parses a flag as JavaScript does, like the legacy controller.
 func truthy(v json.RawMessage) bool {
 	return !isNull(v) && !slices.Contains([]string{"false", "0", `""`}, string(v))
 }
@@ -136,7 +136,7 @@ func (h diagnostics) reports(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]any{"worker_id": worker, "reports": list})
 }
 
-// reportLimit reads leniently: what is no number is as if it were not there.
+// reportLimit parses the limit. It ignores invalid values.
 func reportLimit(r *http.Request) int32 {
 	n, err := strconv.ParseInt(strings.TrimSpace(r.URL.Query().Get("limit")), 10, 32)
 	if err != nil || n <= 0 {

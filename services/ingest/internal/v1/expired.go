@@ -8,7 +8,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// statusOfExpired answers a client of API v1 that still asks how a build went.
+// statusOfExpired responds with the final status of an expired build.
 func statusOfExpired(w http.ResponseWriter, t *schedulerv1.ExpiredBuild) {
 	b := &schedulerv1.Build{State: t.GetState()}
 	httpx.WriteJSON(w, http.StatusOK, status{

@@ -29,7 +29,7 @@ func FuzzLogBody(f *testing.F) {
 			return
 		}
 		for _, l := range lines {
-			if !l.known() {
+			if !l.valid() {
 				continue
 			}
 			if p := line(*l.Level, *l.Message); !text.Valid(p.GetText()) || len(p.GetText()) > 3*maxLine {
@@ -48,7 +48,7 @@ func FuzzTelemetryBody(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var e telemetryIn
+		var e telemetryEvent
 		if readObject(bytes.NewReader(data), &e) == nil && bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
 			t.Errorf("%q is taken for an object", data)
 		}

@@ -12,26 +12,26 @@ import (
 
 type holderKey struct{}
 
-// heldBuild is the build that requireHolder let the caller on to.
+// heldBuild returns the build that requireHolder has found.
 func heldBuild(ctx context.Context) *schedulerv1.Build {
 	b, _ := ctx.Value(holderKey{}).(*schedulerv1.Build)
 	return b
 }
 
-// requireHolder lets only the worker on that holds the current attempt of the build in the path: v1 names no attempt. Its word
-// is a sign of life of the worker and the attempt. With alsoBuild the caller names the build in a header, too, and a stranger
-// is told so in other words.
+// requireHolder passes requests of the worker that holds the current attempt of the build in the
+// path, and counts them as heartbeats of worker and attempt. With alsoBuild a header must name the
+// build too, and other workers get another message.
 func (h workers) requireHolder(alsoBuild bool) func(http.Handler) http.Handler {
 	return h.requireHolderBy(alsoBuild, h.Farm.HeldBy)
 }
 
-// askHeld gives a build if the worker holds it.
-type askHeld func(ctx context.Context, id, worker, sayOther string) (*schedulerv1.Build, error)
+// findHeld returns the build if the worker holds it, else an error with the message refusal.
+type findHeld func(ctx context.Context, id, worker, refusal string) (*schedulerv1.Build, error)
 
-func (h workers) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler) http.Handler {
-	sayOther := httpapi.MsgNotHolder
+func (h workers) requireHolderBy(alsoBuild bool, held findHeld) func(http.Handler) http.Handler {
+	refusal := httpapi.MsgNotHolder
 	if alsoBuild {
-		sayOther = httpapi.MsgNotAssigned
+		refusal = httpapi.MsgNotAssigned
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func (h workers) requireHolderBy(alsoBuild bool, held askHeld) func(http.Handler
 				httpapi.V1.Refuse(w, r, http.StatusForbidden, httpapi.CodeWrongKey, httpapi.MsgOtherBuild)
 				return
 			}
-			b, err := held(r.Context(), id, worker, sayOther)
+			b, err := held(r.Context(), id, worker, refusal)
 			if err != nil {
 				h.Fail(w, r, httpapi.V1, err)
 				return

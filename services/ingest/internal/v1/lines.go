@@ -16,13 +16,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// addLines appends lines to a build's log and takes its stage from them. The lines are unnumbered: the gateway keeps no state,
-// and their order is that of their posts. Those beyond the limit of a log are left out; that is no fault of the post.
+// addLines appends lines to a build's log and derives the stage from them. The lines have no
+// numbers, since the gateway keeps no state; their order is that of the requests. Lines beyond the
+// log limit are dropped without an error.
 func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*eventsv1.LogLine) error {
 	if err := h.Farm.ReportStage(r.Context(), b, farm.StageOf(lines)); err != nil {
 		return err
 	}
-	n, over := h.quota.take(r.Context(), b.GetId(), b.GetAttempt(), lines)
+	n, over := h.quota.admit(r.Context(), b.GetId(), b.GetAttempt(), lines)
 	for lines = lines[:n]; len(lines) > 0; {
 		n, size := 0, 0
 		for n < min(len(lines), chunkLines) && (n == 0 || size+len(lines[n].GetText()) <= chunkBytes) {
@@ -36,14 +37,15 @@ func (h workers) addLines(r *http.Request, b *schedulerv1.Build, lines []*events
 		lines = lines[n:]
 	}
 	if over {
-		return h.sayLimit(r.Context(), b)
+		return h.logLimitReached(r.Context(), b)
 	}
 	return nil
 }
 
-// sayLimit ends a log that has reached its limit. The line has a number, the only one of its worker's that has: so it appears once
-// however many gateways send it, and what they send without a number behind it does not (logstream.Numbering).
-func (h workers) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
+// logLimitReached ends a log that has reached its limit. Its line is the only one of the worker
+// with a number. So it appears once even if several gateways send it, and later lines without a
+// number do not appear (logstream.Numbering).
+func (h workers) logLimitReached(ctx context.Context, b *schedulerv1.Build) error {
 	if !h.quota.noticePending(b.GetId(), b.GetAttempt()) {
 		return nil
 	}
@@ -54,11 +56,11 @@ func (h workers) sayLimit(ctx context.Context, b *schedulerv1.Build) error {
 	if err := h.sendLines(ctx, b, id, 1, []*eventsv1.LogLine{notice}); err != nil {
 		return err
 	}
-	h.quota.said(b.GetId(), b.GetAttempt())
+	h.quota.noticeLogged(b.GetId(), b.GetAttempt())
 	return nil
 }
 
-// sendLines sends one message, under the name of the worker that holds the build.
+// sendLines publishes lines as one message in the name of the worker that holds the build.
 func (h workers) sendLines(ctx context.Context, b *schedulerv1.Build, id string, first int64, lines []*eventsv1.LogLine) error {
 	data, err := proto.Marshal(&eventsv1.LogChunk{BuildId: b.GetId(), Attempt: b.GetAttempt(), FirstLine: first, Lines: lines})
 	if err != nil {

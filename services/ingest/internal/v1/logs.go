@@ -22,7 +22,7 @@ func (h builds) logs(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// appendLine writes a line without going through reflection: a long log is mostly this.
+// appendLine appends a line as JSON, without reflection for speed.
 func appendLine(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"timestamp":`...), l.AtMs, 10)
 	b = append(append(append(b, `,"level":"`...), l.Level...), `","message":`...)

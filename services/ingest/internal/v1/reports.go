@@ -28,24 +28,24 @@ const (
 	chunkBytes = 256 << 10
 )
 
-// lineIn is a line as a worker posts it.
-type lineIn struct {
+// postedLine is a line as a worker posts it.
+type postedLine struct {
 	Level   *string `json:"level"`
 	Message *string `json:"message"`
 }
 
-func (l lineIn) whole() bool { return l.Level != nil && l.Message != nil }
+func (l postedLine) complete() bool { return l.Level != nil && l.Message != nil }
 
-func (l lineIn) known() bool {
-	return l.whole() && (*l.Level == "info" || *l.Level == "warn" || *l.Level == "error")
+func (l postedLine) valid() bool {
+	return l.complete() && (*l.Level == "info" || *l.Level == "warn" || *l.Level == "error")
 }
 
-// addLogs takes lines from the worker that holds the build.
+// addLogs appends lines of the worker that holds the build.
 func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	data, err := io.ReadAll(httpapi.NewBody(w, r, maxLogBody))
 	if err != nil {
-		h.Fail(w, r, httpapi.V1, brokenLog(err))
+		h.Fail(w, r, httpapi.V1, logBodyError(err))
 		return
 	}
 	in, batch, err := h.parseLog(r, httpapi.CleanJSON(data))
@@ -55,7 +55,7 @@ func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	lines := make([]*eventsv1.LogLine, 0, len(in))
 	for _, l := range in {
-		if l.known() {
+		if l.valid() {
 			lines = append(lines, line(*l.Level, *l.Message))
 		}
 	}
@@ -70,43 +70,44 @@ func (h workers) addLogs(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, answer)
 }
 
-func brokenLog(err error) error {
+func logBodyError(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
 	return httpx.Refuse(build.ErrTooLarge, "The body is larger than %d bytes", maxLogBody)
 }
 
-// parseLog returns the lines of a post and, of a batch, how many were sent; nil for a single line.
-func (h workers) parseLog(r *http.Request, data []byte) (lines []lineIn, batch *int, err error) {
+// parseLog returns the lines of a request. batch is the number of entries of a batch, nil for a
+// single line.
+func (h workers) parseLog(r *http.Request, data []byte) (lines []postedLine, batch *int, err error) {
 	var body struct {
-		lineIn
+		postedLine
 
 		Logs []json.RawMessage `json:"logs"`
 	}
 	if json.Unmarshal(data, &body) != nil {
-		l, ok := salvage(string(data))
+		l, ok := recoverLine(string(data))
 		if !ok {
 			return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
 		}
-		h.Log.DebugContext(r.Context(), "log line salvaged from a body that is no JSON", "path", r.URL.Path)
-		body.lineIn = l
+		h.Log.DebugContext(r.Context(), "log line recovered from invalid JSON", "path", r.URL.Path)
+		body.postedLine = l
 	}
 	switch {
 	case body.Logs != nil:
 		for _, raw := range body.Logs {
-			var l lineIn
+			var l postedLine
 			if json.Unmarshal(raw, &l) == nil { // a bad entry is skipped
 				lines = append(lines, l)
 			}
 		}
 		return lines, new(len(body.Logs)), nil
-	case !body.whole():
+	case !body.complete():
 		return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogBody)
-	case !body.known():
+	case !body.valid():
 		return nil, nil, httpx.Refuse(build.ErrInvalid, httpapi.MsgLogLevel)
 	}
-	return []lineIn{body.lineIn}, nil, nil
+	return []postedLine{body.postedLine}, nil, nil
 }
 
 var (
@@ -115,25 +116,25 @@ var (
 	afterMessage = regexp.MustCompile(`"\s*(?:,\s*"level"\s*:\s*"[a-z]+"\s*)?\}?\s*$`)
 )
 
-// salvage takes level and message out of a body that the scripts in a VM have put together without escaping: a quote or a
-// backslash of the message's stands there as it is.
-func salvage(body string) (lineIn, bool) {
+// recoverLine extracts level and message from invalid JSON: scripts in VMs do not escape quotes and
+// backslashes in messages.
+func recoverLine(body string) (postedLine, bool) {
 	level, begin := levelField.FindStringSubmatch(body), messageField.FindStringIndex(body)
 	if level == nil || begin == nil {
-		return lineIn{}, false
+		return postedLine{}, false
 	}
 	message := body[begin[1]:]
 	if end := afterMessage.FindStringIndex(message); end != nil {
 		message = message[:end[0]]
 	}
-	return lineIn{Level: &level[1], Message: &message}, true
+	return postedLine{Level: &level[1], Message: &message}, true
 }
 
 func line(level, message string) *eventsv1.LogLine {
 	return &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Text: text.Clean(text.Cut(message, maxLine))}
 }
 
-// heartbeat names the worker in the query, unlike all others.
+// heartbeat renews the lease. Unlike other requests it has the worker's id in the query.
 func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
@@ -158,7 +159,7 @@ func (h workers) heartbeat(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]any{"status": "ok", "timestamp": time.Now().UnixMilli()})
 }
 
-// progressOf reads a heartbeat's body; most have none.
+// progressOf reads the progress in a heartbeat's body, nil if there is none.
 func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	data, err := io.ReadAll(httpapi.NewBody(w, r, httpapi.MaxBody))
 	if err != nil {
@@ -176,17 +177,17 @@ func progressOf(w http.ResponseWriter, r *http.Request) (*float64, error) {
 	return body.Progress, nil
 }
 
-// telemetry takes what the monitor in a VM measures. Its answer is ok for all that is an event at all: the scripts do not
-// look, and a measurement is worth no failed build.
+// telemetry accepts events of the monitor in a VM. It responds ok to every valid event: the scripts
+// ignore the response, and a measurement is not worth a failed build.
 func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
-	var e telemetryIn
-	body, err := unzipped(httpapi.NewBody(w, r, httpapi.MaxBody), r.Header.Get("Content-Encoding"))
+	var e telemetryEvent
+	body, err := gunzip(httpapi.NewBody(w, r, httpapi.MaxBody), r.Header.Get("Content-Encoding"))
 	if err == nil {
 		err = readObject(body, &e)
 	}
 	if err == nil {
-		err = h.take(r, b, e)
+		err = h.handleTelemetry(r, b, e)
 	}
 	if err != nil {
 		h.Fail(w, r, httpapi.V1, err)
@@ -195,7 +196,7 @@ func (h workers) telemetry(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func unzipped(r io.Reader, encoding string) (io.Reader, error) {
+func gunzip(r io.Reader, encoding string) (io.Reader, error) {
 	if encoding != "gzip" {
 		return r, nil
 	}

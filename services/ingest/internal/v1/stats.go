@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// stats are the farm's public figures.
+// stats are the public statistics.
 type stats struct {
 	NodesOnline      int64   `json:"nodesOnline"`
 	BuildsQueued     int64   `json:"buildsQueued"`
@@ -26,24 +26,25 @@ type stats struct {
 }
 
 const (
-	// statsAge is how old figures may be: anybody may ask, and asking must cost next to nothing.
+	// statsAge is the lifetime of cached statistics. They are public, so requests must be cheap.
 	statsAge = 5 * time.Second
-	// statsTimeout bounds the question to the scheduler, usageTimeout that to the monitor, without which it goes as well.
+	// statsTimeout bounds the request to the scheduler, usageTimeout the optional ones to the
+	// monitor.
 	statsTimeout = 5 * time.Second
 	usageTimeout = time.Second
 )
 
-// statsCache holds the last figures. Its zero value is empty; it is safe for concurrent use.
+// statsCache caches the statistics. The zero value is empty. It is safe for concurrent use.
 type statsCache struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	at     time.Time
 	stats  stats
-	// cpuPercent is the last mean known, of one core.
+	// cpuPercent is the last known mean, 100 for one core.
 	cpuPercent float64
 }
 
-// publicStats are the farm's figures, open to everybody.
+// publicStats has the handler of the public statistics.
 type publicStats struct {
 	*API
 
@@ -79,7 +80,8 @@ func (h *publicStats) stats(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, s)
 }
 
-// currentStats asks once for all who ask at the same time. The question outlives whoever asked first: others wait for it.
+// currentStats fetches once for all concurrent requests. The fetch outlives the request that
+// started it, since others wait for it.
 func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 	if s, ok := h.cache.fresh(); ok {
 		return s, nil
@@ -88,7 +90,7 @@ func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 		if s, ok := h.cache.fresh(); ok { // it came between our look and the flight
 			return s, nil
 		}
-		return h.askStats(context.WithoutCancel(ctx))
+		return h.fetchStats(context.WithoutCancel(ctx))
 	})
 	if err != nil {
 		return stats{}, err
@@ -96,12 +98,12 @@ func (h *publicStats) currentStats(ctx context.Context) (stats, error) {
 	return s.(stats), nil //nolint:forcetypeassert // see above
 }
 
-func (h *publicStats) askStats(ctx context.Context) (stats, error) {
+func (h *publicStats) fetchStats(ctx context.Context) (stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	usage := make(chan *monitorv1.UsageResponse, 1)
-	go func() { usage <- h.askUsage(ctx) }()
-	today, counted := h.askToday(ctx)
+	go func() { usage <- h.fetchUsage(ctx) }()
+	today, counted := h.fetchToday(ctx)
 	s, err := h.Farm.Scheduler.Stats(ctx, &schedulerv1.StatsRequest{WithoutToday: counted})
 	u := <-usage
 	if err != nil {
@@ -113,25 +115,26 @@ func (h *publicStats) askStats(ctx context.Context) (stats, error) {
 	return h.cache.put(s, today, u), nil
 }
 
-// askToday returns what the monitor has counted of today; not if it does not answer: then the scheduler counts its builds.
-func (h *publicStats) askToday(ctx context.Context) (int64, bool) {
+// fetchToday returns today's completed builds from the monitor, false if it is unavailable. Then
+// the scheduler counts them.
+func (h *publicStats) fetchToday(ctx context.Context) (int64, bool) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	t, err := h.Farm.Monitor.Today(ctx, &monitorv1.TodayRequest{})
 	if err != nil {
-		h.Log.DebugContext(ctx, "today's builds not counted by the monitor", "err", err)
+		h.Log.DebugContext(ctx, "read today's builds failed", "err", err)
 		return 0, false
 	}
 	return t.GetCompleted(), true
 }
 
-// askUsage gives nil if the monitor does not answer.
-func (h *publicStats) askUsage(ctx context.Context) *monitorv1.UsageResponse {
+// fetchUsage returns nil if the monitor is unavailable.
+func (h *publicStats) fetchUsage(ctx context.Context) *monitorv1.UsageResponse {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	u, err := h.Farm.Monitor.Usage(ctx, &monitorv1.UsageRequest{})
 	if err != nil {
-		h.Log.DebugContext(ctx, "public figures without fresh usage", "err", err)
+		h.Log.DebugContext(ctx, "read usage failed", "err", err)
 		return nil
 	}
 	return u

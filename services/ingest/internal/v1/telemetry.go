@@ -15,58 +15,59 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// telemetryIn is an event of the monitor in a VM. Data is read by its type; what is of no use there is not read at all.
-type telemetryIn struct {
+// telemetryEvent is an event of the monitor in a VM. Type determines the form of Data.
+type telemetryEvent struct {
 	Type string          `json:"type"`
 	Data json.RawMessage `json:"data"`
 }
 
-type metricsIn struct {
+type postedMetrics struct {
 	CPU       *float64 `json:"cpu_percent"`
 	Memory    *float64 `json:"memory_mb"`
 	Disk      *float64 `json:"disk_percent"`
 	Processes *int64   `json:"processes"`
 }
 
-// take does what an event says.
-func (h workers) take(r *http.Request, b *schedulerv1.Build, e telemetryIn) error {
+// handleTelemetry processes an event.
+func (h workers) handleTelemetry(r *http.Request, b *schedulerv1.Build, e telemetryEvent) error {
 	switch e.Type {
 	case "monitor_started":
 		return h.addLines(r, b, []*eventsv1.LogLine{line("info", "[VM] Monitor started")})
 	case "heartbeat":
 		var data struct {
-			Stage   string    `json:"stage"`
-			Uptime  float64   `json:"uptime_seconds"`
-			Metrics metricsIn `json:"metrics"`
+			Stage   string        `json:"stage"`
+			Uptime  float64       `json:"uptime_seconds"`
+			Metrics postedMetrics `json:"metrics"`
 		}
 		if json.Unmarshal(e.Data, &data) != nil {
 			return h.Farm.ReportStage(r.Context(), b, "")
 		}
 		if data.Stage != "" {
-			// Only for people: the scripts say "initializing" for ever, the stage comes from their log lines.
+			// For people only: the scripts always say "initializing". The stage comes from their
+			// log lines.
 			if err := h.addLines(r, b, []*eventsv1.LogLine{line("debug", "[VM] Stage: "+text.Line(text.Cut(data.Stage, maxName)))}); err != nil {
 				return err
 			}
 		}
-		return h.measure(r, b, data.Metrics, int64(data.Uptime))
+		return h.publishSample(r, b, data.Metrics, int64(data.Uptime))
 	case "cpu_snapshot":
-		var data metricsIn
+		var data postedMetrics
 		if json.Unmarshal(e.Data, &data) != nil {
 			return h.Farm.ReportStage(r.Context(), b, "")
 		}
-		return h.measure(r, b, data, 0)
+		return h.publishSample(r, b, data, 0)
 	}
 	return h.Farm.ReportStage(r.Context(), b, "")
 }
 
-// measure passes a sample on without waiting for the bus: when that is slower than the samples come, they are left out and
-// counted. The sender is not told: the Mac app would stop measuring after five refusals, and that it lives has been noted.
-// Whether the figures can be is the monitor's to judge, who counts what it drops.
-func (h workers) measure(r *http.Request, b *schedulerv1.Build, m metricsIn, uptime int64) error {
+// publishSample publishes a sample without waiting for the bus. When the bus is too slow, samples
+// are dropped and counted. The sender gets no error: the Mac app would stop measuring after five.
+// The monitor validates the values and counts what it drops.
+func (h workers) publishSample(r *http.Request, b *schedulerv1.Build, m postedMetrics, uptime int64) error {
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
 		return err
 	}
-	if m == (metricsIn{}) {
+	if m == (postedMetrics{}) {
 		return nil
 	}
 	data, err := proto.Marshal(&eventsv1.Telemetry{

@@ -17,36 +17,37 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// delivery is what a worker says of the end of its build, as it arrives: ids, outcome and result come in any order.
-type delivery struct {
+// resultUpload is a worker's report of the end of its build. Ids, outcome and result arrive in any
+// order.
+type resultUpload struct {
 	h      workers
 	r      *http.Request
 	fields map[string]string
-	// build is the one that the ids name, once both are there and the worker holds it.
+	// build is set once both ids have arrived and the worker holds the build.
 	build *schedulerv1.Build
-	// result is the object that the bytes became, unassigned if they came before the ids.
+	// result is the id of the stored result, unassigned if it arrived before the ids.
 	result     string
 	unassigned bool
-	// objects were asked for, whether or not their bytes have arrived.
+	// objects were requested from the artifact service, whether or not their bytes have arrived.
 	objects submit.Draft
 }
 
-// upload ends a build on the word of the worker that holds it. Whatever is refused leaves nothing behind.
+// upload ends a build as the worker that holds it reports. A failed upload leaves nothing behind.
 func (h workers) upload(w http.ResponseWriter, r *http.Request) {
 	b := httpapi.NewBody(w, r, h.MaxResultBytes)
 	b.EnableFullDuplex()
-	d := &delivery{h: h, r: r, fields: map[string]string{}}
-	status, err := d.take(b)
+	d := &resultUpload{h: h, r: r, fields: map[string]string{}}
+	status, err := d.receive(b)
 	if err == nil {
 		httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": status})
 		return
 	}
 	h.Submits.Discard(r.Context(), &d.objects)
-	h.FailEarly(w, r, httpapi.V1, b, err)
+	h.FailAndDrain(w, r, httpapi.V1, b, err)
 }
 
-// take reads the form and ends the build.
-func (d *delivery) take(b *httpapi.Body) (status string, err error) {
+// receive reads the form and ends the build.
+func (d *resultUpload) receive(b *httpapi.Body) (status string, err error) {
 	if d.r.ContentLength > d.h.MaxResultBytes {
 		return "", httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
 	}
@@ -59,14 +60,14 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			if err := b.Drain(); err != nil {
-				return "", brokenResult(err)
+				return "", resultBodyError(err)
 			}
 			return d.finish()
 		}
 		if err == nil {
 			err = d.part(part)
 		} else {
-			err = brokenResult(err)
+			err = resultBodyError(err)
 		}
 		if err != nil {
 			return "", err
@@ -75,8 +76,8 @@ func (d *delivery) take(b *httpapi.Body) (status string, err error) {
 	return "", httpx.Refuse(build.ErrInvalid, "The form has more than %d parts", submit.MaxParts)
 }
 
-// brokenResult is httpapi.BodyError in the words for a result.
-func brokenResult(err error) error {
+// resultBodyError is httpapi.BodyError with the message for results.
+func resultBodyError(err error) error {
 	if err := httpapi.BodyError(err); !isTooLarge(err) {
 		return err
 	}
@@ -85,7 +86,7 @@ func brokenResult(err error) error {
 
 func isTooLarge(err error) bool { return errors.Is(err, build.ErrTooLarge) }
 
-func (d *delivery) part(part *multipart.Part) (err error) {
+func (d *resultUpload) part(part *multipart.Part) (err error) {
 	name := part.FormName()
 	switch {
 	case name == "result" && part.FileName() != "" && d.result == "" && d.fields["success"] != "false":
@@ -98,13 +99,14 @@ func (d *delivery) part(part *multipart.Part) (err error) {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, part); err != nil {
-		return brokenResult(err)
+		return resultBodyError(err)
 	}
 	return nil
 }
 
-// store streams the result on. When its worker is known already it must hold the build, before a byte is taken.
-func (d *delivery) store(part *multipart.Part) error {
+// store streams the result to the artifact service. If the ids have arrived, it first checks that
+// the worker holds the build.
+func (d *resultUpload) store(part *multipart.Part) error {
 	req := &artifactv1.UploadRequest{BuildId: build.NewID(), Kind: artifactv1.Kind_KIND_RESULT, Name: text.Clean(part.FileName())}
 	if d.fields["build_id"] != "" && d.fields["worker_id"] != "" {
 		if err := d.identify(); err != nil {
@@ -113,13 +115,13 @@ func (d *delivery) store(part *multipart.Part) error {
 		req.BuildId, req.Attempt, req.Project = d.build.GetId(), d.build.GetAttempt(), d.build.GetProject()
 	}
 	file := httpapi.TrackErrors(part)
-	ref, err := d.h.Objects.Upload(d.r.Context(), d.objects.Note, req, file)
+	ref, err := d.h.Objects.Upload(d.r.Context(), d.objects.AddObject, req, file)
 	if err == nil {
 		d.result, d.unassigned = ref.GetObjectId(), req.GetAttempt() == 0
 		return nil
 	}
-	if broken := file.Broken(); broken != nil { // whatever the far end made of it
-		return brokenResult(broken)
+	if broken := file.Broken(); broken != nil { // the client's error, whatever the artifact service made of it
+		return resultBodyError(broken)
 	}
 	if isTooLarge(err) {
 		return httpx.Refuse(build.ErrTooLarge, httpapi.MsgResultLarge)
@@ -127,8 +129,8 @@ func (d *delivery) store(part *multipart.Part) error {
 	return err
 }
 
-// identify finds the build that the worker holds.
-func (d *delivery) identify() error {
+// identify finds the build and checks that the worker holds it.
+func (d *resultUpload) identify() error {
 	id, worker := d.fields["build_id"], d.fields["worker_id"]
 	if id == "" || worker == "" {
 		return httpx.Refuse(build.ErrInvalid, httpapi.MsgUploadIDs)
@@ -148,14 +150,14 @@ func (d *delivery) identify() error {
 	return httpx.Refuse(httpapi.ErrForbidden, httpapi.MsgNotHolder)
 }
 
-// finish tells the scheduler, which alone decides whether this worker may.
-func (d *delivery) finish() (status string, err error) {
+// finish reports the end to the scheduler, which decides whether the worker may.
+func (d *resultUpload) finish() (status string, err error) {
 	if d.build == nil {
 		if err := d.identify(); err != nil {
 			return "", err
 		}
 	}
-	// Once the scheduler is asked, the client's leaving must not leave the outcome unknown.
+	// From here on a disconnect of the client must not leave the outcome unknown.
 	ctx := context.WithoutCancel(d.r.Context())
 	b := d.build
 	req := &schedulerv1.FinishRequest{
@@ -173,8 +175,9 @@ func (d *delivery) finish() (status string, err error) {
 		req.Error = "The worker reported success and sent no result"
 	}
 	if _, err := d.h.Farm.SchedulerFor(b.GetWorkerId()).Finish(ctx, req); err != nil {
-		// Without an answer the build may be completed with this result: then the artifact service's janitor decides.
-		d.objects.BuildID, d.objects.Asked = b.GetId(), errors.Is(err, build.ErrUnavailable)
+		// Without an answer the build may be completed with this result: then the artifact
+		// service's janitor decides.
+		d.objects.BuildID, d.objects.Requested = b.GetId(), errors.Is(err, build.ErrUnavailable)
 		return "", err
 	}
 	d.h.Farm.ForgetLease(b.GetId())
@@ -184,7 +187,7 @@ func (d *delivery) finish() (status string, err error) {
 	return status, nil
 }
 
-func (d *delivery) assign(ctx context.Context) error {
+func (d *resultUpload) assign(ctx context.Context) error {
 	if !d.unassigned {
 		return nil
 	}

@@ -17,19 +17,20 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// maxName is what the scheduler takes of a worker's name, in bytes.
+// maxName is the scheduler's limit of a worker's name, in bytes.
 const maxName = 200
 
 type register struct {
 	Name         string `json:"name"`
 	Capabilities *struct {
-		// Platforms that it can build; without any it can build all.
+		// Platforms are those that it can build; empty means all.
 		Platforms []string `json:"platforms"`
 		Xcode     string   `json:"xcode_version"`
 	} `json:"capabilities"`
 }
 
-// register makes a worker known that will poll. The Mac app does so at every start, under a new id each time.
+// register registers a worker that polls. The Mac app registers at every start, with a new id each
+// time.
 func (h workers) register(w http.ResponseWriter, r *http.Request) {
 	var req register
 	err := httpapi.ReadJSON(w, r, &req)
@@ -65,8 +66,8 @@ type job struct {
 	BaseImage string  `json:"baseImageId"`
 }
 
-// poll gives a worker its build: the scheduler finds and claims it in one step, and gives the same again until it is
-// finished, so an answer that does not arrive loses nothing.
+// poll assigns a build to a worker. The scheduler finds and claims it in one step, and returns the
+// same build until it has ended, so a lost response does no harm.
 func (h workers) poll(w http.ResponseWriter, r *http.Request) {
 	worker := r.URL.Query().Get("worker_id")
 	if worker == "" {
@@ -137,7 +138,7 @@ func (h workers) workerStats(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// uptime is in the two largest units, as the Mac app shows it.
+// uptime formats a duration with its two largest units, as the Mac app shows it.
 func uptime(d time.Duration) string {
 	s := max(0, int64(d/time.Second))
 	switch days, hours, minutes := s/86400, s/3600%24, s/60%60; {
@@ -152,7 +153,8 @@ func uptime(d time.Duration) string {
 	}
 }
 
-// source sends the source to the worker that builds it. The name is the one that the scripts expect, whatever it holds.
+// source sends the source to the worker that holds the build. The scripts expect this file name,
+// whatever the format.
 func (h workers) source(w http.ResponseWriter, r *http.Request) {
 	b := heldBuild(r.Context())
 	if err := h.Farm.ReportStage(r.Context(), b, ""); err != nil {
@@ -162,7 +164,7 @@ func (h workers) source(w http.ResponseWriter, r *http.Request) {
 	h.Objects.Transfer(w, r, httpapi.V1, b.GetSource().GetObjectId(), objects.File{Name: b.GetId() + ".zip"})
 }
 
-// readObject decodes a JSON object of at most maxBody bytes; anything else is refused.
+// readObject decodes a JSON object of at most httpapi.MaxBody bytes and refuses anything else.
 func readObject(r io.Reader, v any) error {
 	data, err := io.ReadAll(io.LimitReader(r, httpapi.MaxBody+1))
 	switch {

@@ -26,13 +26,13 @@ type Config struct {
 	MaxUploadBytes int64
 	// MaxFollowers bounds the clients that follow logs and events at once.
 	MaxFollowers int
-	// FollowBeat is how often a quiet followed log sends a sign of life.
-	FollowBeat time.Duration
+	// FollowHeartbeat is the interval at which a quiet stream sends a comment.
+	FollowHeartbeat time.Duration
 	// SessionTTL is how long a web login lasts.
 	SessionTTL time.Duration
 }
 
-// Deps are what an API works with.
+// Deps are the dependencies of an API.
 type Deps struct {
 	httpapi.Responder
 
@@ -44,33 +44,33 @@ type Deps struct {
 	Store    *store.Store
 	JS       jetstream.JetStream
 	Logs     logs.Sender
-	// BusURL is what a worker that joins with this request is told.
+	// BusURL returns the address of the bus for the worker that sent the request.
 	BusURL func(*http.Request) string
 	// More are operations of other packages.
 	More []Operation
-	// Stopping ends requests that never end by themselves (followed logs).
+	// Stopping ends streams, which have no end of their own.
 	Stopping context.Context // the life of the gateway
 }
 
-// API answers clients of API v2. Make it with New. It is safe for concurrent use.
+// API serves API v2. Create it with New. It is safe for concurrent use.
 type API struct {
 	Config
 	Deps
 
 	// Broadcaster lets clients follow logs.
 	Broadcaster *logs.Broadcaster
-	// followers has a place for each log that may be followed at once.
+	// followers is a semaphore of clients that follow a log or build.
 	followers chan struct{}
-	// logPlaces remembers where the logs of builds are.
-	logPlaces *cache.Cache[string, *api.Log]
-	// document and docs describe the API, for machines and for people.
+	// logInfos caches where the logs of builds are.
+	logInfos *cache.Cache[string, *api.Log]
+	// document is the OpenAPI document, docs its HTML page.
 	document, docs []byte
 }
 
 // New returns the API.
 func New(cfg Config, d Deps) (a *API, err error) {
-	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers), logPlaces: cache.New[string, *api.Log](maxLogInfos, logInfoTTL)}
-	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
+	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers), logInfos: cache.New[string, *api.Log](maxLogInfos, logInfoTTL)}
+	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowHeartbeat})
 	if a.document, err = openapi.Document(describe(a.operations())); err != nil {
 		return nil, err
 	}
@@ -79,10 +79,10 @@ func New(cfg Config, d Deps) (a *API, err error) {
 }
 
 type (
-	builds    struct{ *API }
-	buildLogs struct{ *API }
-	workers   struct{ *API }
-	projects  struct{ *API }
-	hooks     struct{ *API }
-	figures   struct{ *API }
+	builds     struct{ *API }
+	buildLogs  struct{ *API }
+	workers    struct{ *API }
+	projects   struct{ *API }
+	webhooks   struct{ *API }
+	statistics struct{ *API }
 )

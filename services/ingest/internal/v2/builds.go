@@ -14,7 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// View returns a build as clients of API v2 see it.
+// View returns the API v2 representation of a build.
 func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 	v := api.Build{
 		ID: b.GetId(), Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Profile: b.GetProfile(),
@@ -42,18 +42,18 @@ func viewObject(o *eventsv1.ObjectRef) *api.Object {
 }
 
 func (h builds) submit(w http.ResponseWriter, r *http.Request) {
-	if resp := h.takeSubmit(w, r); resp != nil {
+	if resp := h.receiveSubmit(w, r); resp != nil {
 		h.created(w, resp)
 	}
 }
 
-// takeSubmit answers a refusal itself and returns nil then.
-func (h builds) takeSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
+// receiveSubmit submits the build of a request. On an error it writes the response and returns nil.
+func (h builds) receiveSubmit(w http.ResponseWriter, r *http.Request) *schedulerv1.SubmitResponse {
 	b := httpapi.NewBody(w, r, h.MaxUploadBytes)
 	b.EnableFullDuplex()
 	resp, replayed, err := h.Submits.Submit(r, b, httpapi.V2)
 	if err != nil {
-		h.FailEarly(w, r, httpapi.V2, b, err)
+		h.FailAndDrain(w, r, httpapi.V2, b, err)
 		return nil
 	}
 	if replayed {
@@ -104,7 +104,7 @@ func (h builds) get(w http.ResponseWriter, r *http.Request) {
 	if v.Final() {
 		v.Log = h.log(r.Context(), v.ID)
 	}
-	writeTagged(w, r, v)
+	writeWithETag(w, r, v)
 }
 
 func (h builds) result(w http.ResponseWriter, r *http.Request) {

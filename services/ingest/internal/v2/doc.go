@@ -1,6 +1,7 @@
-// Package v2 is API v2: its operations, their handlers, the OpenAPI document and the page that shows it.
+// Package v2 serves API v2: its operations, their handlers, the OpenAPI document and its HTML page.
 //
 // # Operations
 //
-// An operation is one row of a table. The router and the published document are both made of the table, so they cannot differ.
+// Each operation is a row of a table. The router and the published document are both derived from
+// the table, so they cannot differ.
 package v2

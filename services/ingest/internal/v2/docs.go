@@ -19,14 +19,14 @@ func describe(operations []operation) []openapi.Operation {
 	return list
 }
 
-// openAPI answers with the OpenAPI document.
+// openAPI sends the OpenAPI document.
 func (h *API) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(h.document)))
 	_, _ = w.Write(h.document) // a client that left takes no answer
 }
 
-// docsPage answers with the document as a page.
+// docsPage sends the HTML page of the document.
 func (h *API) docsPage(w http.ResponseWriter, _ *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")

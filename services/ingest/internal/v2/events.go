@@ -16,9 +16,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// events sends a build's life as server-sent events: first the build as it is ("build"), then again whenever something
-// happens to it, and "end" instead of the last. Whoever comes back
-// hears first what the build has become, so there is nothing to resume.
+// events streams a build as server-sent events: "build" at first and after each change, "end" with
+// the final build. A client that reconnects gets the present state first, so there is nothing to
+// resume.
 func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	if _, err := h.Farm.Build(r.Context(), id); err != nil {
@@ -44,24 +44,25 @@ func (h builds) events(w http.ResponseWriter, r *http.Request) {
 	defer t.Close(ctx)
 	out := httpapi.OpenSSE(w)
 	defer out.Close()
-	if err := h.sendLife(ctx, out, t, id); err != nil && ctx.Err() == nil {
-		h.Log.InfoContext(ctx, "build not followed to its end", "build_id", id, "err", err)
+	if err := h.sendEvents(ctx, out, t, id); err != nil && ctx.Err() == nil {
+		h.Log.InfoContext(ctx, "stream of build events broken", "build_id", id, "err", err)
 		panic(http.ErrAbortHandler) // the client comes back
 	}
 }
 
-// admitFollower takes one of the places of clients that follow something.
+// admitFollower acquires a place of the semaphore followers. It returns httpapi.ErrTooMany if all
+// are taken.
 func (h *API) admitFollower() (leave func(), err error) {
 	select {
 	case h.followers <- struct{}{}:
 		return func() { <-h.followers }, nil
 	default:
-		return nil, httpx.Refuse(httpapi.ErrTooMany, "%d logs and builds are followed already; try again in a few seconds", h.MaxFollowers)
+		return nil, httpx.Refuse(httpapi.ErrTooMany, "The server has reached its limit of %d clients that follow logs or builds. Try again in a few seconds", h.MaxFollowers)
 	}
 }
 
-// sendLife reads the build after the consumer was made, so that nothing can happen unheard between the two.
-func (h builds) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
+// sendEvents reads the build after the consumer exists, so that it misses no event in between.
+func (h builds) sendEvents(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) error {
 	for seq := ""; ; {
 		resp, err := h.Farm.BuildWithAttempts(ctx, id)
 		if err != nil {
@@ -71,7 +72,7 @@ func (h builds) sendLife(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id 
 		if err != nil || ended {
 			return err
 		}
-		if seq, err = h.happening(ctx, out, t, id); err != nil {
+		if seq, err = h.awaitEvent(ctx, out, t, id); err != nil {
 			return err
 		}
 	}
@@ -85,11 +86,12 @@ func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (end
 	return ended, errors.Join(out.Event(name, seq, View(resp.GetBuild(), resp.GetAttempts())), out.Flush())
 }
 
-// happening waits for the next event of the build and gives its place. While there is none it keeps the line alive, and looks
-// whether the build has ended: the event that says so may have been lost with a stream.
-func (h builds) happening(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
+// awaitEvent waits for the next event of the build and gives its place. While there is none it
+// keeps the line alive, and looks whether the build has ended: the event that says so may have been
+// lost with a stream.
+func (h builds) awaitEvent(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
 	for {
-		m, err := t.Next(ctx, h.FollowBeat)
+		m, err := t.Next(ctx, h.FollowHeartbeat)
 		if err == nil {
 			md, err := m.Metadata()
 			if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// followLog sends the log live, from behind Last-Event-ID or from the line asked for on, and "end" with the build when it has
-// ended and all is sent.
-func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logPart) {
+// followLog streams the log from behind Last-Event-ID, or from the requested line, and "end" with
+// the build after its last line.
+func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedulerv1.Build, p logRange) {
 	leave, err := h.admitFollower()
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
@@ -32,13 +32,13 @@ func (h buildLogs) followLog(w http.ResponseWriter, r *http.Request, b *schedule
 		err = h.Broadcaster.Follow(ctx, b.GetId(), firstLine(r.Header.Get("Last-Event-ID"), p), logOut{out})
 	}
 	if err != nil && ctx.Err() == nil {
-		h.Log.InfoContext(ctx, "log not followed to its end", "build_id", b.GetId(), "err", err)
+		h.Log.InfoContext(ctx, "stream of log lines broken", "build_id", b.GetId(), "err", err)
 		panic(http.ErrAbortHandler) // the client resumes where it was cut
 	}
 }
 
-// firstLine is behind the one that the client had last. What is no number of a line is none that we sent.
-func firstLine(lastEventID string, p logPart) int64 {
+// firstLine returns the first line to send. It ignores an invalid Last-Event-ID.
+func firstLine(lastEventID string, p logRange) int64 {
 	if n, err := strconv.ParseInt(lastEventID, 10, 64); err == nil && n > 0 {
 		return n + 1
 	}
@@ -59,14 +59,14 @@ func (o logOut) Beat() error { return errors.Join(o.Comment("still here"), o.Flu
 // End implements logs.Out.
 func (o logOut) End(last []byte) error { return errors.Join(o.Write(last), o.Flush()) }
 
-// appendEvent is a line as followers get it; its id is its number.
+// appendEvent appends a line as a server-sent event, with the line number as id.
 func appendEvent(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, "event: log\nid: "...), l.Number, 10)
 	b = appendLine(append(b, "\ndata: "...), l)
 	return append(b, "\n\n"...)
 }
 
-// StateOf tells followers what has become of a build.
+// StateOf returns the state of a build for followers.
 func (h *API) StateOf(ctx context.Context, id string) (logs.State, error) {
 	resp, err := h.Farm.BuildWithAttempts(ctx, id)
 	if err != nil {

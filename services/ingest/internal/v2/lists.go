@@ -43,10 +43,11 @@ func (h builds) list(w http.ResponseWriter, r *http.Request) {
 		q.Set("before", list.Next)
 		w.Header().Set("Link", "<"+r.URL.Path+"?"+q.Encode()+`>; rel="next"`)
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }
 
-// parsePage reads the query strictly: a filter that is misspelt must not look like one that matched.
+// parsePage parses the query of a list. It refuses unknown filters: a misspelt one must not look
+// like one without matches.
 func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err error) {
 	limit, filter = defaultPage, &schedulerv1.ListRequest{Project: q.Get("project"), WorkerId: q.Get("worker")}
 	for name := range q {
@@ -56,32 +57,32 @@ func parsePage(q url.Values) (limit int, filter *schedulerv1.ListRequest, err er
 	}
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > farm.MaxPage {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Limit %.20q, want 1 to %d", s, farm.MaxPage)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Limit must be 1 to %d (got %.20q)", farm.MaxPage, s)
 		}
 	}
 	if s := q.Get("before"); s != "" {
 		if filter.BeforeSeq, err = strconv.ParseInt(s, 10, 64); err != nil || filter.GetBeforeSeq() < 1 {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Before %.20q is not a cursor of ours", s)
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Invalid cursor %.20q in before. Use the value of next on the previous page", s)
 		}
 	}
 	if s := q.Get("platform"); s != "" {
 		if _, err := build.ParsePlatform(s); err != nil {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Platform %.20q, want one of %v", s, build.Platforms())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Platform must be one of %v (got %.20q)", build.Platforms(), s)
 		}
 		filter.Platform = s
 	}
 	for _, s := range q["status"] {
 		if !slices.Contains(build.States(), build.State(s)) {
-			return 0, nil, httpx.Refuse(build.ErrInvalid, "Status %.20q, want one of %v", s, build.States())
+			return 0, nil, httpx.Refuse(build.ErrInvalid, "Status must be one of %v (got %.20q)", build.States(), s)
 		}
 		filter.States = append(filter.States, s)
 	}
 	return limit, filter, nil
 }
 
-// writeTagged answers with JSON and its ETag, or with 304 if the client has it already. The tag is weak: it says that the
-// content is the same, not its bytes.
-func writeTagged(w http.ResponseWriter, r *http.Request, v any) {
+// writeWithETag sends JSON with an ETag, or 304 if the client has it. The tag is weak: equal
+// content may differ in bytes.
+func writeWithETag(w http.ResponseWriter, r *http.Request, v any) {
 	data, err := json.Marshal(v)
 	if err != nil { // our own types always marshal
 		panic(err)
@@ -121,7 +122,7 @@ func (h workers) listWorkers(w http.ResponseWriter, r *http.Request) {
 		list.Workers[i] = viewWorker(worker)
 		list.Workers[i].Health = health[worker.GetId()]
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }
 
 func (h workers) getWorker(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +134,7 @@ func (h workers) getWorker(w http.ResponseWriter, r *http.Request) {
 	v := viewWorker(resp.GetWorker())
 	v.Completed, v.Failed = resp.GetCompleted(), resp.GetFailed()
 	v.Health = h.workersHealth(r.Context(), v.ID)[v.ID]
-	writeTagged(w, r, v)
+	writeWithETag(w, r, v)
 }
 
 func viewWorker(w *schedulerv1.Worker) api.Worker {

@@ -10,25 +10,26 @@ import (
 )
 
 const (
-	// logInfoTTL is how old what is said of a log may be, so that who asks for a build again and again costs one question.
+	// logInfoTTL is the lifetime of a cached log info, so that clients that poll a build cost few
+	// requests.
 	logInfoTTL = 10 * time.Second
-	// maxLogInfos bounds what is remembered.
+	// maxLogInfos bounds the cache.
 	maxLogInfos = 4096
 )
 
-// log is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
-// keeps nobody from reading the build.
+// log returns where the log of a build is. It returns nil if the log is in the stream, or if the
+// artifact service is unavailable, which must not prevent reading the build.
 func (h *API) log(ctx context.Context, id string) *api.Log {
-	if l, ok := h.logPlaces.Get(id); ok {
+	if l, ok := h.logInfos.Get(id); ok {
 		return l
 	}
 	resp, err := h.Farm.ArchivedLog(ctx, id)
 	if err != nil {
-		h.Log.WarnContext(ctx, "nothing is known of the log", "build_id", id, "err", err)
+		h.Log.WarnContext(ctx, "look up archived log failed", "build_id", id, "err", err)
 		return nil
 	}
 	l := viewLog(resp)
-	h.logPlaces.Put(id, l)
+	h.logInfos.Put(id, l)
 	return l
 }
 

@@ -16,20 +16,20 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// logs sends a log as it is asked for: followed, searched, as text for people, or as JSON.
+// logs sends a log as requested: live, search results, plain text, or JSON.
 func (h buildLogs) logs(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	part, err := parsePart(r)
+	part, err := parseRange(r)
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
 	accept := r.Header.Get("Accept")
-	if strings.Contains(accept, sse2) {
+	if strings.Contains(accept, eventStream) {
 		h.followLog(w, r, resp.GetBuild(), part)
 		return
 	}
@@ -53,25 +53,26 @@ const (
 	maxLines     = 10_000
 )
 
-// logPart is what a request wants of a log. The zero value is all of it.
-type logPart struct {
-	// from is the first line, from 1 on; negative: so many before the end. limit is how many, 0 for all that follow.
+// logRange is the requested part of a log. The zero value is the whole log.
+type logRange struct {
+	// from is the first line, counted from 1; negative counts from the end. limit is the number of
+	// lines, 0 for all.
 	from, limit int64
 	query       string
 	text        bool
 }
 
-func parsePart(r *http.Request) (p logPart, err error) {
+func parseRange(r *http.Request) (p logRange, err error) {
 	values := r.URL.Query()
 	p.query, p.text = values.Get("q"), values.Get("format") == "text"
-	if p.from, err = number(values.Get("from")); err != nil {
-		return p, httpx.Refuse(build.ErrInvalid, "from wants the number of a line, or a negative one to count from the end")
+	if p.from, err = parseLine(values.Get("from")); err != nil {
+		return p, httpx.Refuse(build.ErrInvalid, "from must be a line parseLine, or negative to count from the end")
 	}
-	if p.limit, err = number(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
-		return p, httpx.Refuse(build.ErrInvalid, "limit wants a number from 1 to %d", maxLines)
+	if p.limit, err = parseLine(values.Get("limit")); err != nil || p.limit < 0 || p.limit > maxLines {
+		return p, httpx.Refuse(build.ErrInvalid, "limit must be 1 to %d", maxLines)
 	}
 	if f := values.Get("format"); f != "" && f != "text" && f != "json" {
-		return p, httpx.Refuse(build.ErrInvalid, "format wants text or json")
+		return p, httpx.Refuse(build.ErrInvalid, "format must be text or json")
 	}
 	if len(p.query) > maxQuery {
 		return p, httpx.Refuse(build.ErrInvalid, "q is longer than %d bytes", maxQuery)
@@ -79,15 +80,15 @@ func parsePart(r *http.Request) (p logPart, err error) {
 	return p, nil
 }
 
-func number(text string) (int64, error) {
+func parseLine(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// request finds the lines of a part. One that counts from the end costs a look at where that is.
-func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logPart) (logs.Request, error) {
+// request converts a range to lines. A range that counts from the end needs the number of lines.
+func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logRange) (logs.Request, error) {
 	req := logs.Whole(b)
 	if p.from < 0 {
 		count, err := h.countLog(ctx, req)
@@ -103,13 +104,13 @@ func (h buildLogs) request(ctx context.Context, b *schedulerv1.Build, p logPart)
 	return req, nil
 }
 
-// countLog is how many lines a log has now.
+// countLog returns the present number of lines of a log.
 func (h buildLogs) countLog(ctx context.Context, req logs.Request) (int64, error) {
 	req.From = 1 << 62
 	return h.Logs.Reader.Read(ctx, req, func([]logs.Line) error { return nil })
 }
 
-// appendLine writes a line without reflection: a long log is mostly this.
+// appendLine appends a line as JSON, without reflection for speed.
 func appendLine(b []byte, l logs.Line) []byte {
 	b = strconv.AppendInt(append(b, `{"line":`...), l.Number, 10)
 	b = append(append(append(b, `,"at":"`...), httpapi.Time(l.AtMs)...), `","level":"`...)
@@ -125,7 +126,7 @@ func appendPlain(b []byte, l logs.Line) []byte {
 	return append(append(b, logs.Plain(l.Text)...), '\n')
 }
 
-// viewLine is appendLine for what is sent whole.
+// viewLine converts a line.
 func viewLine(l logs.Line) api.LogLine {
 	return api.LogLine{
 		Line: l.Number, At: httpapi.Time(l.AtMs), Level: l.Level, Stage: l.Stage, Attempt: int(l.Attempt), Text: l.Text,

@@ -14,13 +14,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// Backend is what the pages see of the gateway.
+// Backend implements pages.Backend.
 type Backend struct{ *API }
 
 var _ pages.Backend = Backend{}
 
-// Enter implements pages.Backend. A key must be allowed to read, since that is what the pages are for.
-func (b Backend) Enter(ctx context.Context, keyOrToken, buildID string) (string, error) {
+// Login implements pages.Backend. A key needs the scope read.
+func (b Backend) Login(ctx context.Context, keyOrToken, buildID string) (string, error) {
 	if buildID != "" {
 		if !build.ValidID(buildID) || !b.Auth.ValidToken(buildID, keyOrToken) {
 			return "", pages.ErrRefused
@@ -40,13 +40,13 @@ func (b Backend) mayRead(ctx context.Context, key string) error {
 	return err
 }
 
-// Leave implements pages.Backend.
-func (b Backend) Leave(ctx context.Context, secret string) error {
+// Logout implements pages.Backend.
+func (b Backend) Logout(ctx context.Context, secret string) error {
 	return b.Store.EndSession(ctx, secret)
 }
 
-// May implements pages.Backend.
-func (b Backend) May(ctx context.Context, secret, buildID string) (pages.Rights, error) {
+// Rights implements pages.Backend.
+func (b Backend) Rights(ctx context.Context, secret, buildID string) (pages.Rights, error) {
 	s, err := b.Auth.Session(ctx, secret)
 	if errors.Is(err, build.ErrUnauthorized) {
 		return pages.Rights{}, pages.ErrRefused
@@ -100,7 +100,7 @@ func (b Backend) Cancel(ctx context.Context, id string) error {
 	return err
 }
 
-// Public implements pages.Backend.
-func (b Backend) Public(err error) (string, int) {
+// PublicError implements pages.Backend.
+func (b Backend) PublicError(err error) (string, int) {
 	return httpapi.Sentence(err)
 }

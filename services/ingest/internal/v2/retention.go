@@ -17,21 +17,21 @@ import (
 
 type (
 	oneScope struct {
-		Project string `query:"project" description:"Name of the project; left out for the farm."`
+		Project string `query:"project" description:"Name of the project (default: the whole farm)."`
 	}
 	newPolicy struct {
 		oneScope
 		api.RetentionPolicy
 	}
 	somePlan struct {
-		Limit int `query:"limit" minimum:"1" maximum:"500" default:"20" description:"How many builds are listed at most."`
+		Limit int `query:"limit" minimum:"1" maximum:"500" default:"20" description:"Maximum number of builds to list."`
 	}
 	tryPolicy struct {
 		somePlan
 		oneScope
 		api.RetentionPolicy
 
-		Remove bool `query:"remove" description:"The policy is removed, and the body does not count."`
+		Remove bool `query:"remove" description:"Plan the removal of the policy; the body is ignored."`
 	}
 	newPin struct {
 		oneBuild
@@ -44,32 +44,32 @@ func (h *API) retentionOperations() []operation {
 	return []operation{
 		{
 			method: "GET", path: "/retention", guard: read, handle: projects{h}.retention, id: "getRetention", summary: "Read the retention policies",
-			description: "A farm without a policy keeps everything. What the last sweep did comes with them, and a notice if a policy waits to take effect.",
+			description: "A farm without a policy keeps everything. The response includes the result of the last sweep, and a notice if a policy has yet to take effect.",
 			requires:    anyKeyOf + "read", response: api.Retention{}, status: http.StatusOK,
 		},
 		{
 			method: "PUT", path: "/retention", guard: admin, handle: projects{h}.setRetention, id: "setRetention", summary: "Replace a retention policy",
-			description: "Nothing expires by it before effective_at, a day later by default. What has not ended, ended within the last hour or is pinned never expires. A body without limits, {}, keeps everything.",
+			description: "The policy takes effect at effective_at, by default one day later. Builds never expire if they are unfinished, ended within the last hour, or are pinned. A body without limits, {}, keeps everything.",
 			requires:    anyKeyOf + "admin", request: newPolicy{}, response: api.Retention{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
 			method: "DELETE", path: "/retention", guard: admin, handle: projects{h}.removeRetention, id: "removeRetention", summary: "Remove a retention policy",
-			description: "A project gets the farm's policy, which waits as after a change; a farm without one keeps everything.",
+			description: "The farm's policy then applies to the project, after the same delay as a change. A farm without a policy keeps everything.",
 			requires:    anyKeyOf + "admin", request: oneScope{}, response: api.Retention{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
-			method: "GET", path: "/retention/plan", guard: read, handle: projects{h}.planRetention, id: "planRetention", summary: "Read what would expire, and how much it frees",
-			description: "As if no policy had to wait. Changes nothing.",
+			method: "GET", path: "/retention/plan", guard: read, handle: projects{h}.planRetention, id: "planRetention", summary: "List builds that would expire",
+			description: "Ignores the delay of policies. Changes nothing.",
 			requires:    anyKeyOf + "read", request: somePlan{}, response: api.RetentionPlan{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
-			method: "POST", path: "/retention/plan", guard: read, handle: projects{h}.tryRetention, id: "tryRetention", summary: "Read what would expire by another policy",
+			method: "POST", path: "/retention/plan", guard: read, handle: projects{h}.tryRetention, id: "tryRetention", summary: "Preview a retention policy",
 			description: "Changes nothing.",
 			requires:    anyKeyOf + "read", request: tryPolicy{}, response: api.RetentionPlan{}, status: http.StatusOK, errors: []int{400},
 		},
 		{
-			method: "PUT", path: "/builds/{id}/pin", guard: submit, handle: projects{h}.pin, id: "pinBuild", summary: "Keep a build whatever the policies say",
-			description: "A build that is pinned already gets the new note.",
+			method: "PUT", path: "/builds/{id}/pin", guard: submit, handle: projects{h}.pin, id: "pinBuild", summary: "Keep a build from expiring",
+			description: "Replaces the note of a pinned build.",
 			requires:    anyKeyOf + "submit", request: newPin{}, response: api.Build{}, status: http.StatusOK, errors: []int{400, 404, 410},
 		},
 		{

@@ -17,14 +17,14 @@ import (
 
 const (
 	maxQuery = 200
-	// searchTime and searchBytes bound one search: its time, and the bytes of lines that it finds.
+	// searchTime and searchBytes bound the duration and the size of the results of one search.
 	searchTime  = 5 * time.Second
 	searchBytes = 4 << 20
 )
 
-// searchLog answers with the lines that have the words, in any case, not looking at colours. A header says up to which line
-// was searched: where that is not the end, the client goes on behind it.
-func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logPart) {
+// searchLog sends the lines that contain the text, ignoring case and escape sequences. A header has
+// the last line searched; the client continues behind it.
+func (h buildLogs) searchLog(w http.ResponseWriter, r *http.Request, req logs.Request, p logRange) {
 	if p.limit == 0 {
 		p.limit = defaultLines
 	}

@@ -18,19 +18,19 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// statsDays are those that are given to somebody who asks for none: the last thirty.
+// statsDays is the default number of days.
 const statsDays = 30
 
-func (h figures) stats(w http.ResponseWriter, r *http.Request) {
+func (h statistics) stats(w http.ResponseWriter, r *http.Request) {
 	stats, err := h.days(r)
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeTagged(w, r, stats)
+	writeWithETag(w, r, stats)
 }
 
-func (h figures) days(r *http.Request) (s api.Stats, err error) {
+func (h statistics) days(r *http.Request) (s api.Stats, err error) {
 	req, err := statsQuery(r.URL.Query(), time.Now().UTC())
 	if err != nil {
 		return s, err
@@ -62,8 +62,8 @@ func (h figures) days(r *http.Request) (s api.Stats, err error) {
 	return s, nil
 }
 
-// workerOf adds what share of its slots' time a worker was busy, since it registered or the first day. One that is not listed
-// any more has none.
+// workerOf adds the utilisation of a worker's slots since the first day or its registration. A
+// worker that is no longer listed has none.
 func workerOf(x *monitorv1.WorkerStats, known []*schedulerv1.Worker, req *monitorv1.StatsRequest, now time.Time) api.WorkerStats {
 	s := api.WorkerStats{ID: x.GetWorkerId(), Attempts: x.GetAttempts(), BusyMs: x.GetBusyMs()}
 	i := slices.IndexFunc(known, func(w *schedulerv1.Worker) bool { return w.GetId() == x.GetWorkerId() })
@@ -108,7 +108,7 @@ func spreadOf(s *monitorv1.Spread) *api.Spread {
 	return &api.Spread{Count: s.GetCount(), MeanMs: s.GetMeanMs(), P50Ms: s.GetP50Ms(), P95Ms: s.GetP95Ms()}
 }
 
-// statsQuery reads strictly.
+// statsQuery parses the query. It refuses unknown parameters.
 func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	for name := range q {
 		if !slices.Contains([]string{"from", "to", "project"}, name) {
@@ -121,18 +121,18 @@ func statsQuery(q url.Values, now time.Time) (*monitorv1.StatsRequest, error) {
 	}
 	to, err := time.Parse(time.DateOnly, req.GetToDay())
 	if err != nil {
-		return nil, httpx.Refuse(build.ErrInvalid, "to is %.20q, want a day such as 2026-11-26", req.GetToDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "to must be a day such as 2026-11-26 (got %.20q)", req.GetToDay())
 	}
 	if req.GetFromDay() == "" {
 		req.FromDay = to.AddDate(0, 0, 1-statsDays).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, req.GetFromDay()); err != nil {
-		return nil, httpx.Refuse(build.ErrInvalid, "from is %.20q, want a day such as 2026-11-26", req.GetFromDay())
+		return nil, httpx.Refuse(build.ErrInvalid, "from must be a day such as 2026-11-26 (got %.20q)", req.GetFromDay())
 	}
 	return req, nil
 }
 
-func (h figures) rebuildStats(w http.ResponseWriter, r *http.Request) {
+func (h statistics) rebuildStats(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.Farm.Monitor.RebuildStats(r.Context(), &monitorv1.RebuildStatsRequest{})
 	if err != nil {
 		h.Fail(w, r, httpapi.V2, err)
@@ -141,16 +141,17 @@ func (h figures) rebuildStats(w http.ResponseWriter, r *http.Request) {
 	httpx.WriteJSON(w, http.StatusAccepted, api.Rebuilt{From: resp.GetFromDay()})
 }
 
-// usageTimeout bounds a question to the monitor whose answer is optional.
+// usageTimeout bounds an optional request to the monitor.
 const usageTimeout = time.Second
 
-// workersHealth returns that of workers, by id; nothing if the monitor does not answer: a list of workers goes without it.
+// workersHealth returns the health of workers by id, nil if the monitor is unavailable. It is
+// optional in lists of workers.
 func (h *API) workersHealth(ctx context.Context, ids ...string) map[string]*api.Health {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
 	resp, err := h.Farm.Monitor.Health(ctx, &monitorv1.HealthRequest{WorkerIds: ids})
 	if err != nil {
-		h.Log.DebugContext(ctx, "workers without their health", "err", err)
+		h.Log.DebugContext(ctx, "read health of workers failed", "err", err)
 		return nil
 	}
 	all := make(map[string]*api.Health, len(resp.GetWorkers()))
@@ -175,5 +176,5 @@ func (h workers) reports(w http.ResponseWriter, r *http.Request) {
 			Checks: s.GetChecksJson(),
 		}
 	}
-	writeTagged(w, r, list)
+	writeWithETag(w, r, list)
 }

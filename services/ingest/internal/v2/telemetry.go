@@ -22,7 +22,7 @@ func (h builds) telemetry(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	writeTagged(w, r, t)
+	writeWithETag(w, r, t)
 }
 
 func (h builds) readTelemetry(r *http.Request) (t api.Telemetry, err error) {
@@ -50,7 +50,7 @@ func (h builds) readTelemetry(r *http.Request) (t api.Telemetry, err error) {
 	return t, nil
 }
 
-// telemetryQuery reads strictly, as lists do.
+// telemetryQuery parses the query. It refuses unknown parameters.
 func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 	req := &monitorv1.TelemetryRequest{}
 	for name := range q {
@@ -65,14 +65,14 @@ func telemetryQuery(q url.Values) (*monitorv1.TelemetryRequest, error) {
 		}
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil || t.UnixMilli() <= 0 {
-			return nil, httpx.Refuse(build.ErrInvalid, "%s is %.40q, want a time such as 2026-11-26T10:00:00Z", name, text)
+			return nil, httpx.Refuse(build.ErrInvalid, "%s must be a time such as 2026-11-26T10:00:00Z (got %.40q)", name, text)
 		}
 		*at = t.UnixMilli()
 	}
 	if text := q.Get("resolution"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 0 || n > 24*60*60 {
-			return nil, httpx.Refuse(build.ErrInvalid, "resolution is %.20q, want seconds from 0 to 86400", text)
+			return nil, httpx.Refuse(build.ErrInvalid, "resolution must be 0 to 86400 seconds (got %.20q)", text)
 		}
 		req.ResolutionSeconds = int32(n)
 	}

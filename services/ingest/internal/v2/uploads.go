@@ -10,8 +10,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/httpx"
 )
 
-// newUpload makes room for a source that is uploaded first and submitted then. The id of the build that it will be is fixed
-// here: however often an upload is submitted, it is one build.
+// newUpload creates an upload for a source. It fixes the id of the future build, so that repeated
+// submits of the upload are one build.
 func (h builds) newUpload(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
 	err := httpapi.ReadJSON(w, r, &req)

@@ -14,7 +14,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// join makes a worker known and gives it credentials for the bus. One that shows its old credentials stays who it was.
+// join registers a worker and returns credentials for the bus. A worker that presents its earlier
+// credentials keeps its identity.
 func (h workers) join(w http.ResponseWriter, r *http.Request) {
 	var req api.JoinRequest
 	if err := httpapi.ReadJSON(w, r, &req); err != nil {
@@ -71,11 +72,11 @@ func withSecret(w identity.Worker, secret string) (identity.Worker, string, erro
 	return w, secret, nil
 }
 
-// maxWorkerSlots keeps a number within the scheduler's field; the scheduler has a bound of its own.
+// maxWorkerSlots keeps the number within int32. The scheduler has a lower limit of its own.
 const maxWorkerSlots = 1000
 
-// admitWorker lets the scheduler judge what the worker says of itself before the credentials are stored. What could not
-// connect to the bus afterwards is refused at once.
+// admitWorker registers the worker with the scheduler, which validates it, before it stores the
+// credentials. It refuses a worker that could not connect to the bus.
 func (h workers) admitWorker(ctx context.Context, w identity.Worker, req api.JoinRequest) error {
 	if _, err := identity.Permissions(w); err != nil {
 		return httpx.Refuse(build.ErrInvalid, "%v", err)

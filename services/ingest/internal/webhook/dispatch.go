@@ -18,14 +18,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// Wake asks for a round of sending.
+// Wake triggers a round of sending.
 func (s *Service) Wake() {
-	s.woken.Wake()
+	s.wake.Wake()
 }
 
 const (
 	batchSize = 100
-	batchMost = 500
+	batchMax  = 500
 	batchWait = 50 * time.Millisecond
 )
 
@@ -35,7 +35,7 @@ func (s *Service) consumeLoop(ctx context.Context) error {
 		return bus.ConsumeBatches(ctx, s.js, bus.Consumer{
 			Stream: bus.EventsStream, Durable: "ingest-webhooks", Filters: []string{bus.BuildSubjects("*"), bus.WorkerSubjects("*")},
 			FromNow: true, AckWait: time.Minute,
-		}, bus.Batch{Size: batchSize, Most: batchMost, Wait: batchWait}, s.consume, s.log)
+		}, bus.Batch{Size: batchSize, Most: batchMax, Wait: batchWait}, s.consume, s.log)
 	})
 }
 
@@ -68,20 +68,20 @@ func (s *Service) consume(ctx context.Context, msgs []jetstream.Msg) error {
 	return nil
 }
 
-// deliveriesOf returns what an event becomes; an event that cannot be read is nothing to anybody.
+// deliveriesOf returns the deliveries of an event, none for an invalid event.
 func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []store.Webhook) ([]store.Delivery, error) {
 	e, err := eventOf(m)
 	if err != nil {
-		s.log.DebugContext(ctx, "event is not for webhooks", "subject", m.Subject(), "err", err)
+		s.log.DebugContext(ctx, "event without webhooks", "subject", m.Subject(), "err", err)
 		return nil, nil
 	}
-	var wanting []store.Webhook
+	var matching []store.Webhook
 	for _, w := range enabled {
-		if Wants(Format(w.Format), w.Events, e.Name) {
-			wanting = append(wanting, w)
+		if Matches(Format(w.Format), w.Events, e.Name) {
+			matching = append(matching, w)
 		}
 	}
-	if len(wanting) == 0 {
+	if len(matching) == 0 {
 		return nil, nil
 	}
 	if err := s.describe(ctx, &e); err != nil {
@@ -92,7 +92,7 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 		return nil, err
 	}
 	var all []store.Delivery
-	for _, w := range wanting {
+	for _, w := range matching {
 		if w.Project != "" && (e.Build == nil || e.Build.Project != w.Project) {
 			continue
 		}
@@ -105,14 +105,15 @@ func (s *Service) deliveriesOf(ctx context.Context, m jetstream.Msg, enabled []s
 	return all, nil
 }
 
-// NewDelivery renders an event for a webhook. place is the event's in its stream, 0 for a ping.
+// NewDelivery renders an event for a webhook. place is the event's sequence in its stream, 0 for a
+// ping.
 func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) {
 	body, err := Render(Format(w.Format), e)
 	if err != nil {
 		return store.Delivery{}, err
 	}
 	d := store.Delivery{
-		ID: deliveryID(w.ID, e.ID), HookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
+		ID: deliveryID(w.ID, e.ID), WebhookID: w.ID, EventID: e.ID, Event: e.Name, Subject: e.Subject, Place: place, Body: string(body),
 		CreatedAt: time.Now(), State: store.Pending,
 	}
 	if d.Path, d.Note = Target(Format(w.Format), e); d.Note != "" {
@@ -121,13 +122,13 @@ func NewDelivery(w store.Webhook, e Event, place int64) (store.Delivery, error) 
 	return d, nil
 }
 
-// deliveryID is the same whenever the same event becomes a delivery of the same webhook.
+// deliveryID returns the same id for the same event and webhook.
 func deliveryID(hookID, eventID string) string {
 	sum := sha256.Sum256([]byte(hookID + " " + eventID))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
-// eventOf reads what the subject and the headers say, and the reason if there is one.
+// eventOf reads an event from the subject, headers and reason of a message.
 func eventOf(m jetstream.Msg) (Event, error) {
 	id, name, err := bus.ParseEvent(m.Subject())
 	if err != nil {
@@ -164,13 +165,13 @@ func reasonOf(name bus.Event, data []byte) string {
 	case bus.Stalled:
 		var s eventsv1.BuildStalled
 		if bus.Decode(data, &s) == nil {
-			return "its worker went silent in stage " + s.GetStage()
+			return "its worker sent no heartbeat in stage " + s.GetStage()
 		}
 	}
 	return ""
 }
 
-// describe adds the build as it is now. A build that nobody knows is left out.
+// describe adds the build in its present state, if it still exists.
 func (s *Service) describe(ctx context.Context, e *Event) error {
 	if !strings.HasPrefix(e.Name, "build.") {
 		return nil

@@ -1,7 +1,8 @@
-// Package webhook is what a webhook is, without database and bus: which events it wants, how they are written, signed and sent,
-// and where to they may be sent.
+// Package webhook sends events to webhooks: it selects, renders, signs and delivers them.
 //
-// Whoever may make webhooks chooses where the gateway connects to. So an address inside of the gateway's own networks is refused
-// when the connection is made, after the name was resolved, unless the configuration allows its network; redirects are not
-// followed; and no proxy of the environment is used.
+// # Where webhooks may be sent
+//
+// Users choose where the gateway connects to. So it refuses connections to private networks, after
+// name resolution, unless the configuration allows the network. It follows no redirects and uses no
+// proxy of the environment.
 package webhook

@@ -10,63 +10,65 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// Event is what happened. ID and Time are those of the event on the bus.
+// Event is an event of a build or worker. ID and Time are those of the event on the bus.
 type Event struct {
 	ID string
-	// Name is build.completed, worker.offline and the like; Ping for a trial.
+	// Name is the event's name, such as build.completed or worker.offline, or Ping for a test.
 	Name    string
 	Subject string
 	Time    time.Time
-	// Build as it is when the event is written; nil for a worker's, or one that is not known any more.
+	// Build is the build when the event is rendered; nil for events of workers and of deleted
+	// builds.
 	Build *api.Build
-	// BuildURL is the build in the API, LogURL its log.
+	// BuildURL and LogURL are the URLs of the build and its log in the API.
 	BuildURL, LogURL string
-	// PageURL is where people look at it in a browser.
+	// PageURL is the URL of the build's web page.
 	PageURL string
 	// Reason of build.waiting, build.retried and build.stalled.
 	Reason string
 }
 
-// Ping is the event of a trial.
+// Ping is the test event.
 const Ping = "ping"
 
-// Names are the events that there are.
-func Names() []string {
+// EventNames returns the names of all events.
+func EventNames() []string {
 	return []string{
 		"build.submitted", "build.queued", "build.assigned", "build.started", "build.stage", "build.completed", "build.failed",
 		"build.cancelled", "build.stalled", "build.retried", "build.waiting", "worker.registered", "worker.online", "worker.offline", Ping,
 	}
 }
 
-// Ends are the events that end a build.
-func Ends() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
+// FinalEvents returns the events that end a build.
+func FinalEvents() []string { return []string{"build.completed", "build.failed", "build.cancelled"} }
 
-// Defaults are what a webhook gets that asks for nothing. A commit has its status from the submit on, and not more of them than
-// needed: GitHub takes a thousand for each commit.
+// Defaults returns the events of a webhook without filters. A commit gets its first status at the
+// submit, and few in total: GitHub allows a thousand per commit.
 func Defaults(f Format) []string {
 	if f == GitHub {
-		return append([]string{"build.submitted", "build.started"}, Ends()...)
+		return append([]string{"build.submitted", "build.started"}, FinalEvents()...)
 	}
-	return Ends()
+	return FinalEvents()
 }
 
-// CheckPattern refuses a filter that no event can match: a name, or a pattern with * such as build.*.
+// CheckPattern returns an error for a filter that matches no event. A filter is a name, or a
+// pattern such as build.*.
 func CheckPattern(pattern string) error {
-	for _, name := range Names() {
+	for _, name := range EventNames() {
 		if ok, err := path.Match(pattern, name); err == nil && ok {
 			return nil
 		}
 	}
-	return fmt.Errorf("no event is called %.60q; there are %v", pattern, Names())
+	return fmt.Errorf("no event matches %.60q. Events are %v", pattern, EventNames())
 }
 
-// Wants says whether a webhook with these filters gets an event. Trials are for all.
-func Wants(f Format, patterns []string, name string) bool {
+// Matches reports whether a webhook with these filters gets an event. All get Ping.
+func Matches(f Format, patterns []string, name string) bool {
 	if name == Ping {
 		return true
 	}
-	if f == EAS && !slices.Contains(Ends(), name) {
-		return false // there is no such thing there
+	if f == EAS && !slices.Contains(FinalEvents(), name) {
+		return false // EAS has no such events
 	}
 	if f == GitHub && !strings.HasPrefix(name, "build.") {
 		return false

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// GitHubURL is where GitHub's API is; an Enterprise server has another: https://HOST/api/v3.
+// GitHubURL is GitHub's API. That of an Enterprise server is https://HOST/api/v3.
 const GitHubURL = "https://api.github.com"
 
-// maxStatus is how many characters GitHub takes as a description.
+// maxStatus is GitHub's limit of a description, in characters.
 const maxStatus = 140
 
-// status is a commit status as GitHub takes it.
+// status is a commit status of GitHub's API.
 type status struct {
 	State       string `json:"state"`
 	TargetURL   string `json:"target_url,omitempty"`
@@ -23,7 +23,8 @@ type status struct {
 	Context     string `json:"context"`
 }
 
-// gitHubBody goes by the event, not by the build as it is now: the last event is the last status.
+// gitHubBody renders the event, not the present state of the build, so that the last event is the
+// last status.
 func gitHubBody(e Event) any {
 	if e.Build == nil {
 		return struct{}{}
@@ -35,11 +36,11 @@ func gitHubBody(e Event) any {
 	if e.Build.Profile != "" {
 		s.Context += "/" + e.Build.Profile
 	}
-	s.Description = clip(describe(e), maxStatus)
+	s.Description = truncate(describe(e), maxStatus)
 	return s
 }
 
-// describe says for people what has happened.
+// describe returns a description of the event for people.
 func describe(e Event) string {
 	b := e.Build
 	switch e.Name {
@@ -48,39 +49,40 @@ func describe(e Event) string {
 	case "build.assigned", "build.started":
 		return "Building"
 	case "build.stage":
-		return joined("Building", b.Stage)
+		return withReason("Building", b.Stage)
 	case "build.retried":
-		return joined("Trying again", e.Reason)
+		return withReason("Retrying", e.Reason)
 	case "build.completed":
-		if d := (time.Duration(between(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
+		if d := (time.Duration(elapsedMs(b.AssignedAt, b.FinishedAt)) * time.Millisecond).Round(time.Second); d > 0 {
 			return "Built in " + d.String()
 		}
 		return "Built"
 	case "build.failed":
-		return joined("Failed", b.Error)
+		return withReason("Failed", b.Error)
 	case "build.cancelled":
 		return "Cancelled"
 	}
 	what := strings.TrimPrefix(e.Name, "build.")
-	return joined(strings.ToUpper(what[:1])+what[1:], e.Reason)
+	return withReason(strings.ToUpper(what[:1])+what[1:], e.Reason)
 }
 
-func joined(what, why string) string {
+func withReason(what, why string) string {
 	if why = firstLine(why); why == "" {
 		return what
 	}
 	return what + ": " + why
 }
 
-// clip shortens to so many characters.
-func clip(s string, most int) string {
+// truncate shortens s to at most most characters.
+func truncate(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
 	return string([]rune(s)[:most-1]) + "…"
 }
 
-// Target is where below the webhook's URL an event goes; empty for formats that have the URL alone. skip says why it goes nowhere.
+// Target returns the path of an event below the webhook's URL, "" for the URL itself. skip is the
+// reason why an event has no receiver.
 func Target(f Format, e Event) (path, skip string) {
 	switch b := e.Build; {
 	case f != GitHub:
@@ -88,20 +90,20 @@ func Target(f Format, e Event) (path, skip string) {
 	case e.Name == Ping:
 		return "/", ""
 	case b == nil:
-		return "", "the build is not known any more"
+		return "", "the build no longer exists"
 	case b.Commit == "" && b.Repository == "":
 		return "", "the build was submitted without commit and repository"
 	case b.Commit == "":
 		return "", "the build was submitted without commit"
 	case b.Repository == "":
 		return "", "the build was submitted without repository"
-	default: // both were checked at the submit: nothing in them needs to be escaped
+	default: // both were checked at the submit and need no escaping
 		return "/repos/" + b.Repository + "/statuses/" + b.Commit, ""
 	}
 }
 
-// Method of a delivery. A trial at GitHub reads only: there is no commit to say something of, and the answer tells whether the
-// token is taken.
+// Method returns the HTTP method of a delivery. A test of format github is a GET: it has no commit,
+// and the response verifies the token.
 func Method(f Format, event string) string {
 	if f == GitHub && event == Ping {
 		return http.MethodGet
@@ -116,8 +118,8 @@ func Authorize(h http.Header, token []byte) {
 	h.Set("X-Github-Api-Version", "2022-11-28")
 }
 
-// Private says whether a token may travel to a URL: over TLS, or without leaving the machine.
-func Private(u *url.URL) bool {
+// AllowsToken reports whether a token may be sent to a URL: over TLS, or on the same machine.
+func AllowsToken(u *url.URL) bool {
 	addr, err := netip.ParseAddr(u.Hostname())
 	return u.Scheme == "https" || u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // ErrForbidden means that webhooks may not be sent to the address.
-var ErrForbidden = errors.New("the address is inside of a network that webhooks may not be sent to; an administrator can allow it")
+var ErrForbidden = errors.New("webhooks may not be sent to this network. An administrator can allow it with FREEAGENT_WEBHOOK_NETWORKS")
 
-// newGuardian allows the public internet, and some networks besides.
+// newGuardian allows the public internet and the networks allow.
 func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	var v4, v6 []netip.Prefix
 	for _, p := range allow {
@@ -28,8 +28,8 @@ func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// NewClient returns a client that connects to the public internet and to the networks that are allowed besides. Responses must arrive
-// within timeout.
+// NewClient returns a client that connects to the public internet and to the networks allow.
+// Responses must arrive within timeout.
 func NewClient(allow []netip.Prefix, timeout time.Duration) *http.Client {
 	guardian := newGuardian(allow)
 	dialer := &net.Dialer{

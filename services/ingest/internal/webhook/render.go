@@ -10,11 +10,11 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// Format is how an event is written.
+// Format is the format of a webhook's body.
 type Format string
 
-// The formats: CloudEvents in JSON, the shape of EAS's build webhooks, a message for Slack (and what understands it, such as
-// Mattermost), a commit status at GitHub.
+// The formats: CloudEvents in JSON, EAS build webhooks, Slack messages (also for compatible
+// services such as Mattermost), GitHub commit statuses.
 const (
 	CloudEvents Format = "cloudevents"
 	EAS         Format = "eas"
@@ -22,10 +22,10 @@ const (
 	GitHub      Format = "github"
 )
 
-// Formats are all there are.
+// Formats returns all formats.
 func Formats() []Format { return []Format{CloudEvents, EAS, Slack, GitHub} }
 
-// ContentType of a body.
+// ContentType returns the content type of a body.
 func (f Format) ContentType() string {
 	if f == CloudEvents {
 		return "application/cloudevents+json; charset=utf-8"
@@ -33,12 +33,12 @@ func (f Format) ContentType() string {
 	return "application/json; charset=utf-8"
 }
 
-// Accepted says whether a status ends a delivery well.
+// Accepted reports whether a response status means success.
 func (f Format) Accepted(status int) bool {
 	return status >= 200 && (status < 300 || f == EAS && status < 400)
 }
 
-// Render writes an event.
+// Render returns the body of an event.
 func Render(f Format, e Event) ([]byte, error) {
 	var body any
 	switch f {
@@ -81,7 +81,7 @@ func cloudEvent(e Event) any {
 	}
 }
 
-// easBody has what EAS's has, as far as we know it.
+// easBody has the fields of EAS build webhooks that have an equivalent.
 func easBody(e Event) any {
 	type m = map[string]any
 	b := e.Build
@@ -93,7 +93,7 @@ func easBody(e Event) any {
 		"id": b.ID, "projectName": b.Project, "buildDetailsPageUrl": e.BuildURL, "platform": b.Platform, "status": status,
 		"createdAt": b.SubmittedAt, "completedAt": b.FinishedAt, "updatedAt": e.Time.UTC().Format(time.RFC3339), "priority": "normal",
 		"metadata": m{"buildProfile": b.Profile}, "artifacts": m{}, "error": nil,
-		"metrics": m{"buildWaitTime": between(b.SubmittedAt, b.AssignedAt), "buildDuration": between(b.AssignedAt, b.FinishedAt)},
+		"metrics": m{"buildWaitTime": elapsedMs(b.SubmittedAt, b.AssignedAt), "buildDuration": elapsedMs(b.AssignedAt, b.FinishedAt)},
 	}
 	if b.Status == "completed" && e.BuildURL != "" {
 		body["artifacts"] = m{"buildUrl": e.BuildURL + "/result"}
@@ -104,8 +104,8 @@ func easBody(e Event) any {
 	return body
 }
 
-// between is in milliseconds; 0 if one of the times has not come.
-func between(from, to string) int64 {
+// elapsedMs returns the milliseconds between two times, 0 if one is missing.
+func elapsedMs(from, to string) int64 {
 	a, err1 := time.Parse(time.RFC3339, from)
 	b, err2 := time.Parse(time.RFC3339, to)
 	if err1 != nil || err2 != nil {
@@ -114,7 +114,7 @@ func between(from, to string) int64 {
 	return b.Sub(a).Milliseconds()
 }
 
-// slackText is a line of Slack's markup.
+// slackText returns the event in Slack's markup.
 func slackText(e Event) string {
 	if e.Build == nil {
 		return slackEscape(strings.TrimSpace(e.Name + " " + e.Subject))
@@ -131,7 +131,7 @@ func slackText(e Event) string {
 	what := strings.TrimPrefix(e.Name, "build.")
 	mark := map[string]string{"completed": ":white_check_mark:", "failed": ":x:", "cancelled": ":no_entry_sign:", "waiting": ":hourglass:"}[what]
 	text = strings.TrimSpace(fmt.Sprintf("%s %s: %s", mark, text, what))
-	if d := between(b.AssignedAt, b.FinishedAt); d > 0 {
+	if d := elapsedMs(b.AssignedAt, b.FinishedAt); d > 0 {
 		text += " after " + (time.Duration(d) * time.Millisecond).Round(time.Second).String()
 	}
 	if why := b.Error + e.Reason; why != "" {
@@ -143,12 +143,12 @@ func slackText(e Event) string {
 	return text
 }
 
-// slackEscape is what Slack asks for.
+// slackEscape escapes text for Slack.
 func slackEscape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
-// maxLine bounds the line of an error in a message, in bytes.
+// maxLine bounds an error in a message, in bytes.
 const maxLine = 500
 
 func firstLine(s string) string {

@@ -18,28 +18,30 @@ import (
 )
 
 const (
-	// sendRound is the safety net under the wake-up signal: it brings deliveries that were put off.
+	// sendRound is the interval of rounds without a wake-up, for deliveries that are due again.
 	sendRound = time.Second
-	// maxPerWebhook is how many deliveries of one webhook are under way at once from one gateway, maxDeliveries of all.
+	// maxPerWebhook bounds the concurrent deliveries per webhook and gateway, maxDeliveries those
+	// per gateway.
 	maxPerWebhook = 4
 	maxDeliveries = 128
-	// takeSlack is how much longer than its timeout a delivery is its sender's alone.
-	takeSlack = 2 * time.Second
-	// maxAnswer is how much of an answer is read, maxExcerpt how much of a bad one is kept.
-	maxAnswer, maxExcerpt = 64 << 10, 200
+	// claimMargin is how much longer than its timeout a delivery is claimed.
+	claimMargin = 2 * time.Second
+	// maxResponse bounds how much of a response is read, maxExcerpt how much of it an error
+	// contains.
+	maxResponse, maxExcerpt = 64 << 10, 200
 	// recordTimeout bounds the recording of an attempt, which also happens while the gateway stops.
 	recordTimeout = 5 * time.Second
 	// keepDelivered and keepDead are how long deliveries are kept.
 	keepDelivered, keepDead = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 )
 
-// sendLoop sends what is due. When it ends, nothing is under way any more.
+// sendLoop sends due deliveries until ctx ends, and waits for those in flight.
 func (s *Service) sendLoop(ctx context.Context) error {
-	defer s.ended.Wait()
-	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.woken.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
+	defer s.running.Wait()
+	return backoff.Loop{Doing: "send due deliveries", Every: sendRound, Wake: s.wake.C(), AtOnce: true, Log: s.log}.Run(ctx, s.sendDue)
 }
 
-// sendDue begins deliveries of each webhook that has some and room for them.
+// sendDue starts due deliveries, as many as each webhook has capacity for.
 func (s *Service) sendDue(ctx context.Context) error {
 	now := time.Now()
 	due, err := s.store.DueWebhooks(ctx, now)
@@ -47,18 +49,18 @@ func (s *Service) sendDue(ctx context.Context) error {
 		return err
 	}
 	for _, w := range due {
-		room := s.room(w.ID)
-		if room == 0 {
+		free := s.capacity(w.ID)
+		if free == 0 {
 			continue
 		}
-		taken, err := s.store.TakeDeliveries(ctx, w.ID, now, now.Add(s.cfg.Timeout+takeSlack), room)
+		taken, err := s.store.ClaimDeliveries(ctx, w.ID, now, now.Add(s.cfg.Timeout+claimMargin), free)
 		if err != nil {
 			return err
 		}
 		for _, d := range taken {
-			s.begin(w.ID)
-			go func() { // owned by ended, which sendLoop waits for
-				defer s.end(w.ID)
+			s.start(w.ID)
+			go func() { // sendLoop waits for it
+				defer s.finish(w.ID)
 				s.deliver(ctx, w, d)
 			}()
 		}
@@ -66,34 +68,35 @@ func (s *Service) sendDue(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) room(id string) int {
+func (s *Service) capacity(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := 0
-	for _, n := range s.busy {
+	for _, n := range s.inFlight {
 		all += n
 	}
-	return max(0, min(maxPerWebhook-s.busy[id], maxDeliveries-all))
+	return max(0, min(maxPerWebhook-s.inFlight[id], maxDeliveries-all))
 }
 
-func (s *Service) begin(id string) {
-	s.ended.Add(1)
+func (s *Service) start(id string) {
+	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy[id]++
+	s.inFlight[id]++
 }
 
-func (s *Service) end(id string) {
+func (s *Service) finish(id string) {
 	s.mu.Lock()
-	if s.busy[id]--; s.busy[id] == 0 {
-		delete(s.busy, id)
+	if s.inFlight[id]--; s.inFlight[id] == 0 {
+		delete(s.inFlight, id)
 	}
 	s.mu.Unlock()
 	s.Wake()
-	s.ended.Done()
+	s.running.Done()
 }
 
-// deliver tries once and records how it went. A gateway that stops meanwhile records nothing: the delivery is due again.
+// deliver makes one attempt and records it. A gateway that stops in the meantime records nothing:
+// the delivery becomes due again.
 func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery) {
 	begin := time.Now()
 	status, err := s.post(ctx, w, d)
@@ -104,52 +107,56 @@ func (s *Service) deliver(ctx context.Context, w store.Webhook, d store.Delivery
 	state, next := store.Delivered, time.Time{}
 	if err != nil {
 		a.Error = err.Error()
-		state, next = store.Pending, time.Now().Add(s.pause(d.Attempts))
+		state, next = store.Pending, time.Now().Add(s.backoff(d.Attempts))
 		if d.Attempts >= s.cfg.Attempts {
 			state = store.Dead
 		}
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	failing, err := s.store.EndAttempt(record, d, a, state, next)
+	failing, err := s.store.RecordAttempt(record, w, d, a, state, next)
 	if err != nil {
-		s.log.WarnContext(ctx, "an attempt at a webhook not recorded, it will be made again", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
+		s.log.WarnContext(ctx, "record webhook attempt failed", "webhook_id", w.ID, "delivery_id", d.ID, "err", err)
 		return
 	}
 	if state != store.Delivered {
-		s.log.InfoContext(ctx, "delivery to a webhook failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
-			"state", state, "why", a.Error)
-		s.giveUp(record, w, a, failing)
+		s.log.InfoContext(ctx, "webhook delivery failed", "webhook_id", w.ID, "delivery_id", d.ID, "attempt", d.Attempts, "status", status,
+			"state", state, "reason", a.Error)
+		s.disableIfGone(record, w, a, failing)
 	}
 }
 
-// giveUp disables a webhook that says that it is gone, or of which nothing has succeeded for long.
-func (s *Service) giveUp(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
+// disableIfGone disables a webhook whose receiver answered 410, or that has failed for longer than
+// Config.DisableAfter.
+func (s *Service) disableIfGone(ctx context.Context, w store.Webhook, a store.DeliveryAttempt, failing time.Time) {
 	reason := ""
 	switch {
 	case a.Status == http.StatusGone:
 		reason = "the receiver answered 410 Gone"
 	case !failing.IsZero() && time.Since(failing) > s.cfg.DisableAfter:
-		reason = fmt.Sprintf("no delivery has succeeded since %s; the last: %s", failing.Format(time.RFC3339), a.Error)
+		reason = fmt.Sprintf("no delivery has succeeded since %s. Last error: %s", failing.Format(time.RFC3339), a.Error)
 	default:
 		return
 	}
-	if err := s.store.DisableWebhook(ctx, w.ID, reason); err != nil {
-		s.log.WarnContext(ctx, "webhook not disabled, the next failure will", "webhook_id", w.ID, "err", err)
+	disabled, err := s.store.DisableWebhook(ctx, w, reason)
+	if err != nil {
+		s.log.WarnContext(ctx, "disable webhook failed", "webhook_id", w.ID, "err", err)
 		return
 	}
-	s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "why", reason)
+	if disabled {
+		s.log.WarnContext(ctx, "webhook disabled", "webhook_id", w.ID, "reason", reason)
+	}
 }
 
-// pause after so many tries: doubled each time, within the configuration's bound, and up to a third off, so that what failed
-// together does not come again together.
-func (s *Service) pause(tries int) time.Duration {
-	d := min(s.cfg.Pause<<min(tries-1, 20), s.cfg.MaxPause)
+// backoff returns the delay after so many attempts: doubled each time up to the limit, less a
+// random third, so that deliveries that failed together are not repeated together.
+func (s *Service) backoff(tries int) time.Duration {
+	d := min(s.cfg.Backoff<<min(tries-1, 20), s.cfg.MaxBackoff)
 	return d - rand.N(d/3+1)
 }
 
-// errAnswer: the receiver answered, and not well.
-var errAnswer = errors.New("answer")
+// errRefused means that the receiver answered with an error.
+var errRefused = errors.New("answer")
 
 // post sends a delivery. The error never holds the webhook's URL, which may be a secret itself.
 func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (status int, err error) {
@@ -175,14 +182,14 @@ func (s *Service) post(ctx context.Context, w store.Webhook, d store.Delivery) (
 		return 0, err
 	}
 	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is there is enough
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // what is there is enough
 	if !f.Accepted(resp.StatusCode) {
-		return resp.StatusCode, fmt.Errorf("%w %s: %s", errAnswer, resp.Status, excerpt(answer))
+		return resp.StatusCode, fmt.Errorf("%w %s: %s", errRefused, resp.Status, excerpt(answer))
 	}
 	return resp.StatusCode, nil
 }
 
-// delivery makes the request, unsigned.
+// delivery returns the unsigned request.
 func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Delivery) (*http.Request, error) {
 	f, target := Format(w.Format), w.URL
 	if d.Path != "" {
@@ -194,7 +201,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, errors.New("the webhook's URL cannot be used") // the cause would quote it
+		return nil, errors.New("invalid webhook URL") // the cause would quote it
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", f.ContentType())
@@ -202,7 +209,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	req.Header.Set("User-Agent", "freeagent/"+version.Version)
 	req.Header.Set(EventHeader, d.Event)
 	if f == GitHub {
-		token, err := s.unseal(ofToken(w.ID), w.Token)
+		token, err := s.unseal(tokenSealID(w.ID), w.Token)
 		if err != nil {
 			return nil, err
 		}
@@ -211,7 +218,7 @@ func (s *Service) delivery(ctx context.Context, w store.Webhook, d store.Deliver
 	return req, nil
 }
 
-// excerpt is the beginning of an answer as one printable line.
+// excerpt returns the beginning of a response as one printable line.
 func excerpt(answer []byte) string {
 	return strings.TrimSpace(text.Cut(text.Line(string(answer)), maxExcerpt))
 }

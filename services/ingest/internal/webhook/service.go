@@ -25,31 +25,34 @@ import (
 
 // Config of a Service.
 type Config struct {
-	// TokenKey is the gateways' secret, from which the key of webhooks' secrets is derived.
+	// TokenKey is the gateways' key, from which the encryption key of secrets is derived.
 	TokenKey []byte
-	// PublicURL is where people reach the gateway, for links; empty leaves them out.
+	// PublicURL is the public URL of the gateway, for links; "" for no links.
 	PublicURL string
-	// Networks are networks of our own that webhooks may be sent to, besides the public internet.
+	// Networks are private networks that webhooks may be sent to, besides the public internet.
 	Networks []netip.Prefix
-	// Timeout bounds one attempt. After Attempts of them a delivery is dead. Pause is between the first two, and doubles up to MaxPause.
-	Timeout         time.Duration
-	Attempts        int
-	Pause, MaxPause time.Duration
-	// DisableAfter disables a webhook of which no delivery has succeeded for so long.
+	// Timeout bounds one attempt. After Attempts attempts a delivery is dead. Backoff is the delay
+	// before the second attempt; it doubles up to MaxBackoff.
+	Timeout             time.Duration
+	Attempts            int
+	Backoff, MaxBackoff time.Duration
+	// DisableAfter is the time without a successful delivery after which a webhook is disabled.
 	DisableAfter time.Duration
 }
 
-// Deps are what a Service works with.
+// Deps are the dependencies of a Service.
 type Deps struct {
 	Store *store.WebhookStore
 	JS    jetstream.JetStream
 	Log   *slog.Logger
-	// Build returns a build as it is now. It is build.ErrNotFound or build.ErrExpired if nobody knows it any more.
+	// Build returns the present state of a build. It returns build.ErrNotFound or build.ErrExpired
+	// if it no longer exists.
 	Build func(ctx context.Context, id string) (api.Build, error)
 }
 
-// Service delivers events to webhooks. First each event becomes a row for each webhook that wants it, then the rows are sent until
-// they are answered well. Between the two lies SQL, so a kill loses nothing and a slow receiver holds nothing up. Make it with New.
+// Service delivers events to webhooks. One loop stores a delivery for each matching webhook,
+// another sends deliveries until they succeed. SQL is in between, so a kill loses nothing and a
+// slow receiver delays nothing else. Create it with New.
 type Service struct {
 	cfg    Config
 	deps   Deps
@@ -58,16 +61,16 @@ type Service struct {
 	log    *slog.Logger
 	client *http.Client
 	sealer cipher.AEAD
-	// woken asks for a round of sending.
-	woken backoff.Waker
+	// wake triggers a round of sending.
+	wake backoff.Waker
 
 	mu sync.Mutex
-	// busy counts the deliveries under way by webhook; ended is told of each that ends.
-	busy  map[string]int
-	ended sync.WaitGroup
+	// inFlight counts the deliveries in flight per webhook; running waits for all.
+	inFlight map[string]int
+	running  sync.WaitGroup
 }
 
-// New returns a service; it starts nothing.
+// New returns a service. It starts no goroutines.
 func New(cfg Config, d Deps) (*Service, error) {
 	key, err := hkdf.Key(sha256.New, cfg.TokenKey, nil, "freeagent webhook secrets", 32)
 	if err != nil {
@@ -83,25 +86,25 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, deps: d, store: d.Store, js: d.JS, log: d.Log, client: NewClient(cfg.Networks, cfg.Timeout), sealer: sealer,
-		woken: backoff.NewWaker(), busy: map[string]int{},
+		wake: backoff.NewWaker(), inFlight: map[string]int{},
 	}, nil
 }
 
-// Loops are what must run, by name.
+// Loops returns the loops that must run, by name.
 func (s *Service) Loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"webhooks": s.consumeLoop, "deliveries": s.sendLoop, "old deliveries": s.sweepLoop,
 	}
 }
 
-// Seal encrypts a secret and binds a secret to its webhook.
+// Seal encrypts a secret and binds it to the webhook id.
 func (s *Service) Seal(id, secret string) string {
 	nonce := make([]byte, s.sealer.NonceSize())
 	_, _ = rand.Read(nonce) // never fails
 	return base64.StdEncoding.EncodeToString(s.sealer.Seal(nonce, nonce, []byte(secret), []byte(id)))
 }
 
-var errSealed = errors.New("the secret cannot be read: the gateways' token key has changed; set a new one")
+var errSealed = errors.New("cannot decrypt the secret because the gateways' token key has changed. Set a new secret")
 
 func (s *Service) unseal(id, sealed string) ([]byte, error) {
 	data, err := base64.StdEncoding.DecodeString(sealed)
@@ -116,5 +119,6 @@ func (s *Service) unseal(id, sealed string) ([]byte, error) {
 	return secret, nil
 }
 
-// ofToken is what a token is sealed for: it cannot be put in the place of a secret, or of another webhook's token.
-func ofToken(id string) string { return id + " token" }
+// tokenSealID returns the id that a token is bound to, so that it cannot replace a secret or
+// another webhook's token.
+func tokenSealID(id string) string { return id + " token" }

@@ -12,15 +12,17 @@ import (
 )
 
 const (
-	// minSecret is what EAS asks for, too; maxSecret, maxURL and maxText bound what is stored.
+	// minSecret is also the minimum of EAS. maxSecret, maxURL and maxText bound stored values, in
+	// bytes.
 	minSecret, maxSecret = 16, 256
 	maxURL, maxText      = 2048, 200
 	maxToken             = 1024
-	// maxPatterns of one webhook.
+	// maxPatterns bounds the filters of one webhook.
 	maxPatterns = 50
 )
 
-// Apply lays what a request says over a webhook; what it leaves out stays. secret is the new one, empty if it stays.
+// Apply applies a request to a webhook. Absent fields keep their value. secret is the new secret,
+// "" if it stays.
 func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err error) {
 	was := *w
 	if in.URL != nil {
@@ -29,7 +31,7 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	if in.Format != nil {
 		w.Format = *in.Format
 	}
-	if in.URL == nil && w.Format == string(GitHub) && was.Format != w.Format { // the former URL is another receiver's
+	if in.URL == nil && w.Format == string(GitHub) && was.Format != w.Format { // the old URL belongs to another receiver
 		w.URL = GitHubURL
 	}
 	if err := s.applyToken(was, w, in.Token); err != nil {
@@ -50,30 +52,31 @@ func (s *Service) Apply(w *store.Webhook, in api.NewWebhook) (secret string, err
 	if in.Secret != nil {
 		secret = *in.Secret
 		if len(secret) < minSecret || len(secret) > maxSecret {
-			return "", httpx.Refuse(build.ErrInvalid, "The secret has %d bytes, want %d to %d", len(secret), minSecret, maxSecret)
+			return "", httpx.Refuse(build.ErrInvalid, "The secret must have %d to %d bytes (got %d)", minSecret, maxSecret, len(secret))
 		}
 	}
 	return secret, check(*w)
 }
 
-// applyToken keeps a token where it was meant to be shown: whoever sends a webhook elsewhere must know the token.
+// applyToken applies the token. A new URL requires the token again, so that nobody can redirect it
+// elsewhere.
 func (s *Service) applyToken(was store.Webhook, w *store.Webhook, token *string) error {
 	if w.Format != string(GitHub) {
 		w.Token = ""
 		if token != nil {
-			return httpx.Refuse(build.ErrInvalid, "token: only webhooks of format %s have one", GitHub)
+			return httpx.Refuse(build.ErrInvalid, "token is only allowed with format %s", GitHub)
 		}
 		return nil
 	}
 	switch {
 	case token == nil && (was.Token == "" || was.URL != w.URL):
-		return httpx.Refuse(build.ErrInvalid, "token: want one that may write commit statuses, with each url anew")
+		return httpx.Refuse(build.ErrInvalid, "token is required for each new url. It needs permission to write commit statuses")
 	case token == nil:
 		return nil
 	case *token == "" || len(*token) > maxToken || strings.ContainsFunc(*token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return httpx.Refuse(build.ErrInvalid, "token: want 1 to %d printable characters without spaces", maxToken)
+		return httpx.Refuse(build.ErrInvalid, "token must be 1 to %d printable characters without spaces", maxToken)
 	}
-	w.Token = s.Seal(ofToken(w.ID), *token)
+	w.Token = s.Seal(tokenSealID(w.ID), *token)
 	return nil
 }
 
@@ -81,15 +84,15 @@ func check(w store.Webhook) error {
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || len(w.URL) > maxURL:
-		return httpx.Refuse(build.ErrInvalid, "url: want http:// or https://, a host and at most %d bytes", maxURL)
-	case w.Format == string(GitHub) && (u.RawQuery != "" || !Private(u)):
-		return httpx.Refuse(build.ErrInvalid, "url: want https:// and no query: a token is sent to it")
+		return httpx.Refuse(build.ErrInvalid, "url must be http:// or https:// with a host, at most %d bytes", maxURL)
+	case w.Format == string(GitHub) && (u.RawQuery != "" || !AllowsToken(u)):
+		return httpx.Refuse(build.ErrInvalid, "url must be https:// without a query, since it receives the token")
 	case u.User != nil || u.Fragment != "":
-		return httpx.Refuse(build.ErrInvalid, "url: want neither a user nor a fragment in it")
+		return httpx.Refuse(build.ErrInvalid, "url must not contain a user or a fragment")
 	case !slices.Contains(Formats(), Format(w.Format)):
-		return httpx.Refuse(build.ErrInvalid, "format %.40q, want one of %v", w.Format, Formats())
+		return httpx.Refuse(build.ErrInvalid, "format must be one of %v (got %.40q)", Formats(), w.Format)
 	case len(w.Events) > maxPatterns || len(w.Project) > maxText || len(w.Description) > maxText:
-		return httpx.Refuse(build.ErrInvalid, "want at most %d events, and at most %d bytes of project and description", maxPatterns, maxText)
+		return httpx.Refuse(build.ErrInvalid, "A webhook has at most %d events, and at most %d bytes of project and of description", maxPatterns, maxText)
 	}
 	for _, p := range w.Events {
 		if err := CheckPattern(p); err != nil {

@@ -17,20 +17,22 @@ import (
 )
 
 // Headers of a delivery. IDHeader, TimestampHeader and StandardHeader follow Standard Webhooks
-// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). EASHeader is what receivers of EAS check.
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+// EASHeader is what receivers of EAS check.
 const (
 	IDHeader        = standardwebhooks.HeaderWebhookID
 	TimestampHeader = standardwebhooks.HeaderWebhookTimestamp
 	StandardHeader  = standardwebhooks.HeaderWebhookSignature
 	EventHeader     = "Freeagent-Event"
 	EASHeader       = "Expo-Signature"
-	// DeliveryHeader has the same value as IDHeader. SignatureHeader is "t=<seconds>,v1=<hex>", the HMAC-SHA256 of "<seconds>.<body>".
-	// Both are deprecated.
+	// DeliveryHeader has the same value as IDHeader. SignatureHeader is "t=<seconds>,v1=<hex>", the
+	// HMAC-SHA256 of "<seconds>.<body>". Both are deprecated.
 	DeliveryHeader  = "Freeagent-Delivery"
 	SignatureHeader = "Freeagent-Signature"
 )
 
-// NewSecret returns a random secret of 256 bits in the form that libraries of Standard Webhooks expect.
+// NewSecret returns a random secret of 256 bits in the form that libraries of Standard Webhooks
+// expect.
 func NewSecret() string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -62,8 +64,8 @@ func Sign(h http.Header, f Format, id string, secret, body []byte, at time.Time)
 	}
 }
 
-// standardSignature returns the value of StandardHeader. A secret of the form whsec_BASE64 is the key that it encodes; the bytes of any
-// other secret are the key.
+// standardSignature returns the value of StandardHeader. A secret of the form whsec_BASE64 is the
+// key that it encodes; the bytes of any other secret are the key.
 func standardSignature(id string, secret, body []byte, at time.Time) string {
 	signer, err := standardwebhooks.NewWebhook(string(secret))
 	if err != nil || !bytes.HasPrefix(secret, []byte(secretPrefix)) {

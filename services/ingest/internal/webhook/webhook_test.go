@@ -18,7 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
-// TestClientStaysOutside: neither an address nor a name leads into the gateway's own networks, nor does a redirect.
+// TestClientStaysOutside: neither an address nor a name leads into the gateway's own networks, nor
+// does a redirect.
 func TestClientStaysOutside(t *testing.T) {
 	t.Parallel()
 	hit := make(chan string, 10)
@@ -112,7 +113,7 @@ func TestStatuses(t *testing.T) {
 	e.PageURL = "https://farm/builds/b1"
 	for _, c := range []struct{ name, reason, state, description string }{
 		{"build.submitted", "", "pending", "Queued"}, {"build.started", "", "pending", "Building"},
-		{"build.retried", "lost", "pending", "Trying again: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
+		{"build.retried", "lost", "pending", "Retrying: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
 		{"build.completed", "", "success", "Built in 9m0s"}, {"build.failed", "", "failure", "Failed: no <pods>"},
 		{"build.cancelled", "", "error", "Cancelled"}, {"build.stalled", strings.Repeat("ä", 200), "pending", "Stalled: " + strings.Repeat("ä", 130) + "…"},
 	} {
@@ -154,8 +155,8 @@ func TestWants(t *testing.T) {
 		{webhook.GitHub, nil, "build.started", true}, {webhook.GitHub, nil, "build.stage", false}, {webhook.GitHub, []string{"*"}, "worker.online", false},
 		{webhook.GitHub, []string{"*"}, "build.stage", true}, {webhook.Slack, []string{"build.failed"}, webhook.Ping, true},
 	} {
-		if got := webhook.Wants(c.f, c.patterns, c.name); got != c.want {
-			t.Errorf("Wants(%s, %v, %s) = %v", c.f, c.patterns, c.name, got)
+		if got := webhook.Matches(c.f, c.patterns, c.name); got != c.want {
+			t.Errorf("Matches(%s, %v, %s) = %v", c.f, c.patterns, c.name, got)
 		}
 	}
 	for pattern, ok := range map[string]bool{"build.failed": true, "build.*": true, "*": true, "build.faild": false, "": false, "[": false} {
@@ -179,8 +180,9 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// TestStandardWebhooks: a receiver verifies a delivery with a library of https://www.standardwebhooks.com, whether the secret is written as
-// whsec_ and Base64 or is any text.
+// TestStandardWebhooks: a receiver verifies a delivery with a library of
+// https://www.standardwebhooks.com, whether the secret is written as whsec_ and Base64 or is any
+// text.
 func TestStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"type":"freeagent.build.failed"}`)

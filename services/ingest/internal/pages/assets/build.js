@@ -23,7 +23,7 @@ function stream(from) {
     element("live").classList.add("gone");
   });
   lines.onerror = () => {
-    element("live").textContent = "coming back…";
+    element("live").textContent = "reconnecting…";
     if (lines.readyState === EventSource.CLOSED) again(() => stream(log.total ? log.total + 1 : -500));
   };
   lines.onopen = () => { element("live").textContent = "live"; };
@@ -114,12 +114,12 @@ async function search() {
   if (words) {
     element("hits").textContent = "…";
     try { hits = await log.search(words, searching.signal); } catch (e) {
-      if (e.name !== "AbortError") element("hits").textContent = "cannot search now";
+      if (e.name !== "AbortError") element("hits").textContent = "search failed, try again";
       return;
     }
   } else { log.hits = new Set(); log.draw(); }
   element("previous").disabled = element("next").disabled = hits.length === 0;
-  element("hits").textContent = words && hits.length === 0 ? "none" : "";
+  element("hits").textContent = words && hits.length === 0 ? "no matches" : "";
   if (hits.length) go(1);
 }
 

@@ -17,8 +17,9 @@ import (
 
 const gitHubToken = "ghp_0123456789abcdef0123456789abcdef0123"
 
-// TestCommitStatuses: GitHub hears of a build with a commit where it keeps the statuses of that commit, in the build's order;
-// of one without it hears nothing, and the list of deliveries says why.
+// TestCommitStatuses: GitHub hears of a build with a commit where it keeps the statuses of that
+// commit, in the build's order; of one without it hears nothing, and the list of deliveries says
+// why.
 func TestCommitStatuses(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -99,7 +100,8 @@ func TestATrialAtGitHub(t *testing.T) {
 	}
 }
 
-// TestATokenStaysWhereItWasMeantFor: it is never told, sealed where it lies, and does not follow a webhook to another URL.
+// TestATokenStaysWhereItWasMeantFor: it is never told, sealed where it lies, and does not follow a
+// webhook to another URL.
 func TestATokenStaysWhereItWasMeantFor(t *testing.T) {
 	t.Parallel()
 	f := setupOn(t, onSQLite, hooked)

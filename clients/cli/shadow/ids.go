@@ -6,20 +6,21 @@ import (
 	"sync"
 )
 
-// book knows which id or token of the shadow stands for which of the primary. It is safe for concurrent use.
-type book struct {
+// idMap maps ids and tokens of the primary to those of the shadow and back. It is safe for
+// concurrent use.
+type idMap struct {
 	mu       sync.Mutex
 	forward  map[string]string
 	backward map[string]string
 	order    []string
 }
 
-// maxPairs bounds the book; the oldest are forgotten.
+// maxPairs bounds the map; the oldest entries are dropped.
 const maxPairs = 200_000
 
-func newBook() *book { return &book{forward: map[string]string{}, backward: map[string]string{}} }
+func newIDMap() *idMap { return &idMap{forward: map[string]string{}, backward: map[string]string{}} }
 
-func (b *book) learn(primary, shadow string) {
+func (b *idMap) add(primary, shadow string) {
 	if primary == "" || shadow == "" {
 		return
 	}
@@ -38,26 +39,26 @@ func (b *book) learn(primary, shadow string) {
 	b.order = append(b.order, primary)
 }
 
-func (b *book) shadowOf(primary string) (string, bool) {
+func (b *idMap) shadowOf(primary string) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := b.forward[primary]
 	return s, ok
 }
 
-func (b *book) primaryOf(shadow string) (string, bool) {
+func (b *idMap) primaryOf(shadow string) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p, ok := b.backward[shadow]
 	return p, ok
 }
 
-// word is what may be an id or a token.
-var word = regexp.MustCompile(`[A-Za-z0-9_-]{8,64}`)
+// idPattern matches what may be an id or a token.
+var idPattern = regexp.MustCompile(`[A-Za-z0-9_-]{8,64}`)
 
-// translate puts the shadow's ids and tokens where the primary's stand.
-func (b *book) translate(text string) string {
-	return word.ReplaceAllStringFunc(text, func(w string) string {
+// translate replaces the primary's ids and tokens by the shadow's.
+func (b *idMap) translate(text string) string {
+	return idPattern.ReplaceAllStringFunc(text, func(w string) string {
 		if s, ok := b.shadowOf(w); ok {
 			return s
 		}
@@ -65,8 +66,8 @@ func (b *book) translate(text string) string {
 	})
 }
 
-// introduced are the answers that bring new ids: of a build, or a worker, or a job.
-type introduced struct {
+// newIDs are the ids in an answer: of a build, a worker or a job.
+type newIDs struct {
 	ID    string `json:"id"`
 	Token string `json:"access_token"`
 	Job   *struct {
@@ -74,12 +75,12 @@ type introduced struct {
 	} `json:"job"`
 }
 
-// study learns from two answers to the same request.
-func (b *book) study(primary, shadow []byte) {
-	var p, s introduced
+// learn maps the ids in two answers to the same request.
+func (b *idMap) learn(primary, shadow []byte) {
+	var p, s newIDs
 	if json.Unmarshal(primary, &p) != nil || json.Unmarshal(shadow, &s) != nil {
 		return
 	}
-	b.learn(p.ID, s.ID)
-	b.learn(p.Token, s.Token)
+	b.add(p.ID, s.ID)
+	b.add(p.Token, s.Token)
 }

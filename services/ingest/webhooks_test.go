@@ -35,7 +35,8 @@ type received struct {
 	at                                            time.Time
 }
 
-// receiver is the far end of a webhook. answer decides the status of the nth request of a delivery, from 1.
+// receiver is the far end of a webhook. answer decides the status of the nth request of a delivery,
+// from 1.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -78,7 +79,7 @@ func (r *receiver) heard() []received {
 // hooked has webhooks that may go to this machine, and little patience.
 func hooked(c *ingest.Config) {
 	c.WebhookNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.WebhookPause, c.WebhookMaxPause, c.WebhookTimeout = 10*time.Millisecond, 100*time.Millisecond, time.Second
+	c.WebhookBackoff, c.WebhookMaxBackoff, c.WebhookTimeout = 10*time.Millisecond, 100*time.Millisecond, time.Second
 }
 
 func setupOn(t *testing.T, open databasetest.Opener, configure ...func(*ingest.Config)) *farm {
@@ -208,8 +209,8 @@ func TestADelivery(t *testing.T) {
 	})
 }
 
-// TestABuildsDeliveriesKeepTheirOrder though the first fails at first; another build's do not wait for it, nor does another
-// webhook whose receiver is quick while this one's hangs.
+// TestABuildsDeliveriesKeepTheirOrder though the first fails at first; another build's do not wait
+// for it, nor does another webhook whose receiver is quick while this one's hangs.
 func TestDeliveriesAndOrder(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -245,7 +246,8 @@ func TestDeliveriesAndOrder(t *testing.T) {
 	})
 }
 
-// TestDeadDeliveriesAndReplay: what was tried as often as it may be is dead; a replay begins anew, under the same id.
+// TestDeadDeliveriesAndReplay: what was tried as often as it may be is dead; a replay begins anew,
+// under the same id.
 func TestDeadDeliveriesAndReplay(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -292,8 +294,8 @@ func TestDeadDeliveriesAndReplay(t *testing.T) {
 	})
 }
 
-// TestAGatewayDiesMidway: a delivery that it was sending, and an event that it had not seen, are delivered by the next one,
-// under the same ids.
+// TestAGatewayDiesMidway: a delivery that it was sending, and an event that it had not seen, are
+// delivered by the next one, under the same ids.
 func TestAGatewayDiesMidway(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {

@@ -18,7 +18,8 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
-// TestAWebhookIsDisabled when its receiver is gone for good, or has failed for long; it says why, and goes on when it is enabled.
+// TestAWebhookIsDisabled when its receiver is gone for good, or has failed for long; it says why,
+// and goes on when it is enabled.
 func TestAWebhookIsDisabled(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -47,6 +48,41 @@ func TestAWebhookIsDisabled(t *testing.T) {
 			t.Errorf("enabled again = %v", m)
 		}
 		f.delivered(b.ID, 1)
+	})
+}
+
+// TestAnAttemptFromBeforeAChangeDoesNotDisable: the receiver answers 410 when the webhook has been
+// changed in the meantime. That says nothing about the webhook as it is now.
+func TestAnAttemptFromBeforeAChangeDoesNotDisable(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		f := setupOn(t, open, hooked, func(c *ingest.Config) { c.WebhookTimeout = 20 * time.Second })
+		for name, changes := range map[string][]string{
+			"enabled again": {`{"enabled":false}`, `{"enabled":true}`},
+			"new secret":    {`{"secret":"another-secret-of-this-webhook"}`},
+		} {
+			began, release := make(chan struct{}), make(chan struct{})
+			r := receive(t, func(_ received, try int) int {
+				if try > 1 {
+					return http.StatusOK
+				}
+				close(began)
+				<-release
+				return http.StatusGone
+			})
+			hook := f.addHook(r.URL, nil)
+			f.post("/api/v2/webhooks/"+hook.ID+"/test").want(t, 202)
+			<-began
+			for _, change := range changes {
+				f.do(http.MethodPatch, "/api/v2/webhooks/"+hook.ID, strings.NewReader(change), withKey()).want(t, 200)
+			}
+			close(release)
+			f.delivered(hook.ID, 1)
+			m := f.get("/api/v2/webhooks/"+hook.ID).want(t, 200).json(t)
+			if m["enabled"] != true || m["failing_since"] != nil {
+				t.Errorf("%s: webhook = %v, want enabled and not failing", name, m)
+			}
+		}
 	})
 }
 
@@ -84,8 +120,8 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// TestWebhooksStayOutside: with the default configuration nothing inside is reached, and the log of the delivery says why,
-// without the URL, which may be a secret.
+// TestWebhooksStayOutside: with the default configuration nothing inside is reached, and the log of
+// the delivery says why, without the URL, which may be a secret.
 func TestWebhooksStayOutside(t *testing.T) {
 	t.Parallel()
 	f := setupOn(t, onSQLite, hooked, func(c *ingest.Config) { c.WebhookNetworks, c.WebhookAttempts = nil, 2 })
@@ -123,9 +159,9 @@ func TestWebhooksAreTheAdministrators(t *testing.T) {
 		t.Errorf("stored %q, %v", w.Secret, err)
 	}
 	for body, sentence := range map[string]string{
-		`{"url":"ftp://x"}`: "url: want http", `{"url":"https://u:p@x.example/"}`: "neither a user", `{"url":"https://x.example","format":"xml"}`: "format",
-		`{"url":"https://x.example","events":["build.done"]}`: "no event is called", `{"url":"https://x.example","secret":"short"}`: "16 to 256",
-		`{"url":"https://x.example","event":["*"]}`: "unknown field", `{}`: "url: want http",
+		`{"url":"ftp://x"}`: "url must be http", `{"url":"https://u:p@x.example/"}`: "must not contain a user", `{"url":"https://x.example","format":"xml"}`: "format",
+		`{"url":"https://x.example","events":["build.done"]}`: "no event matches", `{"url":"https://x.example","secret":"short"}`: "16 to 256",
+		`{"url":"https://x.example","event":["*"]}`: "unknown field", `{}`: "url must be http",
 	} {
 		if r := f.postJSON("/api/v2/webhooks", body).want(t, 400); !strings.Contains(string(r.body), sentence) {
 			t.Errorf("%s = %s, want %q", body, r.body, sentence)
@@ -151,18 +187,18 @@ func TestOldDeliveriesGo(t *testing.T) {
 		}
 		add := func(id string, state store.DeliveryState) {
 			t.Helper()
-			d := store.Delivery{ID: id, HookID: "h", EventID: id, Event: "ping", Subject: id, Body: "{}", CreatedAt: now}
-			if err := st.AddDeliveries(ctx, []store.Delivery{d, {ID: "for nobody", HookID: "none", CreatedAt: now}}); err != nil {
+			d := store.Delivery{ID: id, WebhookID: "h", EventID: id, Event: "ping", Subject: id, Body: "{}", CreatedAt: now}
+			if err := st.AddDeliveries(ctx, []store.Delivery{d, {ID: "for nobody", WebhookID: "none", CreatedAt: now}}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := st.EndAttempt(ctx, d, store.DeliveryAttempt{At: now, Status: 200}, state, now); err != nil {
+			if _, err := st.RecordAttempt(ctx, store.Webhook{ID: "h"}, d, store.DeliveryAttempt{At: now, Status: 200}, state, now); err != nil {
 				t.Fatal(err)
 			}
 		}
 		add("a", store.Delivered)
 		add("b", store.Dead)
 		add("c", store.Pending)
-		skipped := store.Delivery{ID: "d", HookID: "h", EventID: "d", Subject: "d", Body: "{}", CreatedAt: now, State: store.Skipped, Note: "why"}
+		skipped := store.Delivery{ID: "d", WebhookID: "h", EventID: "d", Subject: "d", Body: "{}", CreatedAt: now, State: store.Skipped, Note: "why"}
 		if err := st.AddDeliveries(ctx, []store.Delivery{skipped}); err != nil {
 			t.Fatal(err)
 		}

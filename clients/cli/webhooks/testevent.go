@@ -48,24 +48,24 @@ func (o *testOptions) run(ctx context.Context) error {
 	}
 	d, err := client.Webhooks.Test(ctx, o.id)
 	if err == nil {
-		d, err = o.answered(ctx, client, d)
+		d, err = o.awaitAttempt(ctx, client, d)
 	}
 	if err != nil {
-		return about(o.id, err)
+		return withWebhook(o.id, err)
 	}
 	if o.json {
 		if err := show.JSON(o.io.Out, d); err != nil {
 			return err
 		}
 	}
-	return o.say(d)
+	return o.printResult(d)
 }
 
-// lookEvery paces the looking for an answer.
-const lookEvery = 200 * time.Millisecond
+// pollInterval is how often the delivery is read.
+const pollInterval = 200 * time.Millisecond
 
-// answered waits until the delivery was tried once.
-func (o *testOptions) answered(ctx context.Context, client *api.Client, d api.Delivery) (api.Delivery, error) {
+// awaitAttempt waits for the first attempt at the delivery.
+func (o *testOptions) awaitAttempt(ctx context.Context, client *api.Client, d api.Delivery) (api.Delivery, error) {
 	deadline := time.After(o.wait)
 	for {
 		now, err := client.Webhooks.GetDelivery(ctx, o.id, d.ID)
@@ -77,12 +77,12 @@ func (o *testOptions) answered(ctx context.Context, client *api.Client, d api.De
 			return now, &session.ExitError{Code: session.ExitInterrupted}
 		case <-deadline:
 			return now, nil
-		case <-time.After(lookEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }
 
-func (o *testOptions) say(d api.Delivery) error {
+func (o *testOptions) printResult(d api.Delivery) error {
 	if len(d.Log) == 0 {
 		return fmt.Errorf("no answer within %s. See: freeagent webhooks deliveries %s %s", o.wait, o.id, d.ID)
 	}
