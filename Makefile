@@ -37,7 +37,7 @@ CGO_ENABLED ?= 0
 GOFLAGS     ?= -trimpath
 export CGO_ENABLED GOFLAGS
 
-.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments tests-ci race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -124,6 +124,11 @@ soak: dist/freeagent ## a standalone server under a steady mixed load for FOR (3
 test-e2e: $(HELPERS) ## tests over such an installation, a storm of a minute among them, and the self-test of the checker
 	@scripts/chaos.sh test
 	@scripts/chaos.sh selftest
+
+release-check: ## check .goreleaser.yaml and build a snapshot of every platform into dist/release; needs goreleaser
+	@command -v goreleaser >/dev/null || { echo "goreleaser is missing: go install github.com/goreleaser/goreleaser/v2@v2.15.0"; exit 1; }
+	goreleaser check
+	GOFLAGS= goreleaser release --snapshot --clean
 
 clean: ## remove what was built; keeps the tools and PostgreSQL in .bin and .cache
 	rm -rf dist coverage .bin/cluster-chaos_broken_fence .cache/test .cache/run examples/hello-expo/dist

@@ -43,11 +43,10 @@ func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Com
 		Short: "A build farm for Expo and React Native apps on machines you own",
 		Long: `A build farm for Expo and React Native apps on machines you own.
 
-Exit codes: 0 done, 1 something went wrong, 2 the command was called wrongly, 3 the build failed, 4 the build was cancelled,
-130 interrupted.`,
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled, 130 interrupted.`,
 		Example: `  freeagent up --with-worker                          # a server and a worker on this machine
   freeagent submit --platform android --follow        # build the app in this directory
-  freeagent download BUILD                            # fetch what came out`,
+  freeagent download BUILD                            # download the result`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetOut(out)

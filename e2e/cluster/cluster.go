@@ -45,19 +45,25 @@ type Config struct {
 
 // Cluster is a running installation. Its methods are safe for concurrent use once it has started.
 type Cluster struct {
-	cfg       Config
-	net       network
-	ports     map[string]int
-	free      []int // ports of what is added later
+	layout
+
 	spawner   *spawner
 	processes []*Process
 	balancers []*balancer
 	links     []*Link
-	apiKey    string
-	busPass   string
-	region    string        // password of the regions
-	tls       *certificates // nil: none
 	url       string
+}
+
+// layout is where things are: addresses, ports, secrets and files.
+type layout struct {
+	cfg     Config
+	net     network
+	ports   map[string]int
+	free    []int // ports of what is added later
+	apiKey  string
+	busPass string
+	region  string        // password of the regions
+	tls     *certificates // nil: none
 }
 
 func (c *Config) setDefaults() error {
@@ -108,7 +114,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, net: loopback{}, ports: map[string]int{}, spawner: newSpawner()}
+	c := &Cluster{layout: layout{cfg: cfg, net: loopback{}, ports: map[string]int{}}, spawner: newSpawner()}
 	err := c.prepare()
 	if err == nil {
 		err = c.startAll(ctx)
@@ -158,8 +164,8 @@ func (c *Cluster) prepare() error {
 }
 
 // hostPort is where a process listens.
-func (c *Cluster) hostPort(name string) string {
-	return net.JoinHostPort(c.net.address(name), strconv.Itoa(c.ports[name]))
+func (l *layout) hostPort(name string) string {
+	return net.JoinHostPort(l.net.address(name), strconv.Itoa(l.ports[name]))
 }
 
 // startAll starts the engines first, then what needs them.
@@ -202,7 +208,7 @@ func (c *Cluster) balance() error {
 }
 
 // program is one of Bin.
-func (c *Cluster) program(name string) string { return filepath.Join(c.cfg.Bin, name) }
+func (l *layout) program(name string) string { return filepath.Join(l.cfg.Bin, name) }
 
 // add starts a process of the cluster.
 func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
@@ -225,9 +231,9 @@ func (c *Cluster) add(name, kind string, env []string, argv ...string) error {
 }
 
 // scheme is http or https, nats or tls.
-func (c *Cluster) scheme(plain string) string {
+func (l *layout) scheme(plain string) string {
 	switch {
-	case c.tls == nil:
+	case l.tls == nil:
 		return plain
 	case plain == "nats":
 		return "tls"
@@ -237,29 +243,29 @@ func (c *Cluster) scheme(plain string) string {
 }
 
 // CAFile is that of the cluster's authority; empty without TLS.
-func (c *Cluster) CAFile() string {
-	if c.tls == nil {
+func (l *layout) CAFile() string {
+	if l.tls == nil {
 		return ""
 	}
-	return c.tls.ca
+	return l.tls.ca
 }
 
 // URL is the gateway's address, Key an administrator's API key.
 func (c *Cluster) URL() string { return c.url }
 
 // Key is an administrator's API key.
-func (c *Cluster) Key() string { return c.apiKey }
+func (l *layout) Key() string { return l.apiKey }
 
 // BusURL names all nodes; User and Password are the services'.
-func (c *Cluster) BusURL() (url, user, password string) {
-	return c.busURL(), secrets.BusUser, c.busPass
+func (l *layout) BusURL() (url, user, password string) {
+	return l.busURL(), secrets.BusUser, l.busPass
 }
 
 // HostAddress is where processes of the cluster reach what listens outside of it.
-func (c *Cluster) HostAddress() string { return c.net.address("") }
+func (l *layout) HostAddress() string { return l.net.address("") }
 
 // DatabaseURL is that of the services' database, with its password.
-func (c *Cluster) DatabaseURL() (string, error) { return c.readSecret(secrets.DatabaseURL) }
+func (l *layout) DatabaseURL() (string, error) { return l.readSecret(secrets.DatabaseURL) }
 
 // Processes are all there are, in the order in which they were started.
 func (c *Cluster) Processes() []*Process { return slices.Clone(c.processes) }

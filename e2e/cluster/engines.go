@@ -27,10 +27,10 @@ func (c *Cluster) addEngines() error {
 	return errors.Join(c.addPostgres(), c.addS3())
 }
 
-func (c *Cluster) busURL() string {
+func (l *layout) busURL() string {
 	var urls []string
-	for i := range c.cfg.Nodes {
-		urls = append(urls, c.scheme("nats")+"://"+c.hostPort(fmt.Sprintf("nats-%d", i+1)))
+	for i := range l.cfg.Nodes {
+		urls = append(urls, l.scheme("nats")+"://"+l.hostPort(fmt.Sprintf("nats-%d", i+1)))
 	}
 	return strings.Join(urls, ",")
 }
@@ -96,12 +96,12 @@ func (c *Cluster) addPostgres() error {
 }
 
 // databaseURL is without the password.
-func (c *Cluster) databaseURL() string {
+func (l *layout) databaseURL() string {
 	u := url.URL{
-		Scheme: "postgres", User: url.User(dbUser), Host: c.hostPort("postgres"), Path: "postgres", RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.User(dbUser), Host: l.hostPort("postgres"), Path: "postgres", RawQuery: "sslmode=disable",
 	}
-	if c.cfg.TLS {
-		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {c.secret(caFile)}}.Encode()
+	if l.cfg.TLS {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {l.secret(caFile)}}.Encode()
 	}
 	return u.String()
 }

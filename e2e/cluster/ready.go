@@ -68,9 +68,9 @@ func (c *Cluster) balanced(ctx context.Context) error {
 }
 
 // healthScheme: those who serve nothing but their health do it without TLS.
-func (c *Cluster) healthScheme(kind string) string {
+func (l *layout) healthScheme(kind string) string {
 	if kind == "ingest" || kind == "artifact" {
-		return c.scheme("http")
+		return l.scheme("http")
 	}
 	return "http"
 }

@@ -26,14 +26,14 @@ const (
 )
 
 // withRegions has the bus take leaf nodes, as docs/regions.md says.
-func (c *Cluster) withRegions(config []byte) ([]byte, error) {
-	c.region = identity.NewSecret()
+func (l *layout) withRegions(config []byte) ([]byte, error) {
+	l.region = identity.NewSecret()
 	text := string(config)
 	for _, change := range [][2]string{
 		{"{ user: services, password: $BUS_PASSWORD }]", fmt.Sprintf(`{ user: services, password: $BUS_PASSWORD }, { user: %s, password: %q, permissions: %s }]
-    exports: [{ service: "$SYS.REQ.USER.AUTH", accounts: [DOORS] }]`, regionUser, c.region, regionPermissions)},
+    exports: [{ service: "$SYS.REQ.USER.AUTH", accounts: [DOORS] }]`, regionUser, l.region, regionPermissions)},
 		{"  SYS {", fmt.Sprintf(`  DOORS { users: [{ user: %s, password: %q }], imports: [{ service: { account: FA, subject: "$SYS.REQ.USER.AUTH" } }] }
-  SYS {`, doorUser, c.region)},
+  SYS {`, doorUser, l.region)},
 		{"auth_users: [", fmt.Sprintf("auth_users: [%s, %s, ", regionUser, doorUser)},
 	} {
 		if !strings.Contains(text, change[0]) {
@@ -50,8 +50,8 @@ leafnodes {
 }
 
 // leafPort is where a node takes leaf nodes.
-func (c *Cluster) leafPort(node string) string {
-	return net.JoinHostPort(c.net.address(node), strconv.Itoa(c.ports["leaves-"+node]))
+func (l *layout) leafPort(node string) string {
+	return net.JoinHostPort(l.net.address(node), strconv.Itoa(l.ports["leaves-"+node]))
 }
 
 // Region is a site of its own: workers, a leaf node that they talk to, and one line to the farm.
@@ -105,9 +105,9 @@ func (c *Cluster) AddRegion(ctx context.Context, name string, workers int) (*Reg
 	return r, nil
 }
 
-func (c *Cluster) takePort() int {
-	p := c.free[0]
-	c.free = c.free[1:]
+func (l *layout) takePort() int {
+	p := l.free[0]
+	l.free = l.free[1:]
 	return p
 }
 
@@ -164,8 +164,8 @@ leafnodes {
 
 // busKeys are the lines of the bus's secrets that are none: the public keys of the auth callout. A configuration may hold no line that
 // it does not use.
-func (c *Cluster) busKeys() (lines string, err error) {
-	data, err := os.ReadFile(c.secret(secrets.BusConfig))
+func (l *layout) busKeys() (lines string, err error) {
+	data, err := os.ReadFile(l.secret(secrets.BusConfig))
 	for line := range strings.Lines(string(data)) {
 		if strings.HasPrefix(line, "ISSUER") || strings.HasPrefix(line, "XKEY") {
 			lines += line

@@ -29,9 +29,9 @@ func (c *Cluster) addS3() error {
 	return fmt.Errorf("object store %q: want %s or %s", c.cfg.S3, Versitygw, MinIO)
 }
 
-func (c *Cluster) s3Keys() (access, secret string, err error) {
-	access, err1 := c.readSecret(secrets.S3AccessKey)
-	secret, err2 := c.readSecret(secrets.S3SecretKey)
+func (l *layout) s3Keys() (access, secret string, err error) {
+	access, err1 := l.readSecret(secrets.S3AccessKey)
+	secret, err2 := l.readSecret(secrets.S3SecretKey)
 	return access, secret, errors.Join(err1, err2)
 }
 

@@ -18,28 +18,28 @@ const (
 	busConfig   = "nats.conf"
 )
 
-func (c *Cluster) secretsDir() string { return filepath.Join(c.cfg.Dir, "secrets") }
+func (l *layout) secretsDir() string { return filepath.Join(l.cfg.Dir, "secrets") }
 
 // secret is the path of one of the files.
-func (c *Cluster) secret(name string) string { return filepath.Join(c.secretsDir(), name) }
+func (l *layout) secret(name string) string { return filepath.Join(l.secretsDir(), name) }
 
-func (c *Cluster) readSecret(name string) (string, error) {
-	data, err := os.ReadFile(c.secret(name))
+func (l *layout) readSecret(name string) (string, error) {
+	data, err := os.ReadFile(l.secret(name))
 	return strings.TrimSpace(string(data)), err
 }
 
 // routes are where the nodes of the bus reach each other.
-func (c *Cluster) routes() (all []string) {
-	for i := range c.cfg.Nodes {
-		host, port := c.net.address(fmt.Sprintf("nats-%d", i+1)), c.ports[fmt.Sprintf("routes-%d", i+1)]
+func (l *layout) routes() (all []string) {
+	for i := range l.cfg.Nodes {
+		host, port := l.net.address(fmt.Sprintf("nats-%d", i+1)), l.ports[fmt.Sprintf("routes-%d", i+1)]
 		all = append(all, net.JoinHostPort(host, strconv.Itoa(port)))
 	}
 	return all
 }
 
 // alone takes the cluster out of the configuration and out of the secrets: a node that is in one waits for others.
-func (c *Cluster) alone(config []byte) ([]byte, error) {
-	path := c.secret(secrets.BusConfig)
+func (l *layout) alone(config []byte) ([]byte, error) {
+	path := l.secret(secrets.BusConfig)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -57,31 +57,31 @@ func (c *Cluster) alone(config []byte) ([]byte, error) {
 }
 
 // makeSecrets makes them as `freeagent secrets` does, and puts the bus's configuration beside those that it includes.
-func (c *Cluster) makeSecrets() error {
-	if _, err := secrets.Make(secrets.Options{Dir: c.secretsDir(), Routes: c.routes(), Database: c.databaseURL()}); err != nil {
+func (l *layout) makeSecrets() error {
+	if _, err := secrets.Make(secrets.Options{Dir: l.secretsDir(), Routes: l.routes(), Database: l.databaseURL()}); err != nil {
 		return err
 	}
 	busTLS := "tls-off.conf"
-	if c.cfg.TLS {
+	if l.cfg.TLS {
 		busTLS = "tls-on.conf"
 	}
 	for from, to := range map[string]string{busConfig: busConfig, busTLS: "bus-tls.conf"} {
-		data, err := os.ReadFile(filepath.Join(c.cfg.Bin, from))
-		if err == nil && to == busConfig && c.cfg.Nodes == 1 {
-			data, err = c.alone(data)
+		data, err := os.ReadFile(filepath.Join(l.cfg.Bin, from))
+		if err == nil && to == busConfig && l.cfg.Nodes == 1 {
+			data, err = l.alone(data)
 		}
 		if err == nil && to == busConfig {
-			data, err = c.withRegions(data)
+			data, err = l.withRegions(data)
 		}
 		if err != nil {
 			return fmt.Errorf("configuration of the bus: %w", err)
 		}
-		if err := os.WriteFile(c.secret(to), data, secretsMode); err != nil {
+		if err := os.WriteFile(l.secret(to), data, secretsMode); err != nil {
 			return err
 		}
 	}
 	var err1, err2 error
-	c.apiKey, err1 = c.readSecret(secrets.APIKey)
-	c.busPass, err2 = c.readSecret(secrets.BusPassword)
+	l.apiKey, err1 = l.readSecret(secrets.APIKey)
+	l.busPass, err2 = l.readSecret(secrets.BusPassword)
 	return errors.Join(err1, err2)
 }

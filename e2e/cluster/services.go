@@ -10,32 +10,32 @@ import (
 )
 
 // servicesEnv is what all services are told; each reads its part. Secrets are in files.
-func (c *Cluster) servicesEnv() []string {
+func (l *layout) servicesEnv() []string {
 	return append([]string{
-		"FREEAGENT_DATABASE_URL_FILE=" + c.secret(secrets.DatabaseURL), "FREEAGENT_NATS_URL=" + c.busURL(),
-		"FREEAGENT_NATS_USER=" + secrets.BusUser, "FREEAGENT_NATS_PASSWORD_FILE=" + c.secret(secrets.BusPassword),
-		"FREEAGENT_STREAM_REPLICAS=" + strconv.Itoa(c.cfg.Nodes),
-		"FREEAGENT_S3_ENDPOINT=" + c.hostPort("s3"), "FREEAGENT_S3_TLS=" + strconv.FormatBool(c.tls != nil),
-		"FREEAGENT_S3_ACCESS_KEY_FILE=" + c.secret(secrets.S3AccessKey), "FREEAGENT_S3_SECRET_KEY_FILE=" + c.secret(secrets.S3SecretKey),
-		"FREEAGENT_TICKET_KEY_FILE=" + c.secret(secrets.TicketKey), "FREEAGENT_MASTER_KEY_FILE=" + c.secret(secrets.MasterKey),
-		"FREEAGENT_TOKEN_KEY_FILE=" + c.secret(secrets.TokenKey), "FREEAGENT_API_KEY_FILE=" + c.secret(secrets.APIKey),
-		"FREEAGENT_BUS_ISSUER_FILE=" + c.secret(secrets.BusIssuer), "FREEAGENT_BUS_XKEY_FILE=" + c.secret(secrets.BusXKey),
+		"FREEAGENT_DATABASE_URL_FILE=" + l.secret(secrets.DatabaseURL), "FREEAGENT_NATS_URL=" + l.busURL(),
+		"FREEAGENT_NATS_USER=" + secrets.BusUser, "FREEAGENT_NATS_PASSWORD_FILE=" + l.secret(secrets.BusPassword),
+		"FREEAGENT_STREAM_REPLICAS=" + strconv.Itoa(l.cfg.Nodes),
+		"FREEAGENT_S3_ENDPOINT=" + l.hostPort("s3"), "FREEAGENT_S3_TLS=" + strconv.FormatBool(l.tls != nil),
+		"FREEAGENT_S3_ACCESS_KEY_FILE=" + l.secret(secrets.S3AccessKey), "FREEAGENT_S3_SECRET_KEY_FILE=" + l.secret(secrets.S3SecretKey),
+		"FREEAGENT_TICKET_KEY_FILE=" + l.secret(secrets.TicketKey), "FREEAGENT_MASTER_KEY_FILE=" + l.secret(secrets.MasterKey),
+		"FREEAGENT_TOKEN_KEY_FILE=" + l.secret(secrets.TokenKey), "FREEAGENT_API_KEY_FILE=" + l.secret(secrets.APIKey),
+		"FREEAGENT_BUS_ISSUER_FILE=" + l.secret(secrets.BusIssuer), "FREEAGENT_BUS_XKEY_FILE=" + l.secret(secrets.BusXKey),
 		"FREEAGENT_BUS_ACCOUNT=" + secrets.BusAccount,
-		"FREEAGENT_WORKER_BUS_URL=" + c.busURL(),
-		"FREEAGENT_ARTIFACT_URL=" + c.scheme("http") + "://" + c.net.address("") + ":" + strconv.Itoa(c.ports["artifacts"]),
-	}, append(c.tlsEnv(), c.cfg.Services...)...)
+		"FREEAGENT_WORKER_BUS_URL=" + l.busURL(),
+		"FREEAGENT_ARTIFACT_URL=" + l.scheme("http") + "://" + l.net.address("") + ":" + strconv.Itoa(l.ports["artifacts"]),
+	}, append(l.tlsEnv(), l.cfg.Services...)...)
 }
 
-func (c *Cluster) tlsEnv() []string {
-	if c.tls == nil {
+func (l *layout) tlsEnv() []string {
+	if l.tls == nil {
 		return nil
 	}
 	env := []string{
-		"FREEAGENT_NATS_CA_FILE=" + c.tls.ca, "FREEAGENT_NATS_CERT_FILE=" + c.tls.cert, "FREEAGENT_NATS_KEY_FILE=" + c.tls.key,
-		"FREEAGENT_S3_CA_FILE=" + c.tls.ca, "FREEAGENT_ARTIFACT_CA_FILE=" + c.tls.ca,
+		"FREEAGENT_NATS_CA_FILE=" + l.tls.ca, "FREEAGENT_NATS_CERT_FILE=" + l.tls.cert, "FREEAGENT_NATS_KEY_FILE=" + l.tls.key,
+		"FREEAGENT_S3_CA_FILE=" + l.tls.ca, "FREEAGENT_ARTIFACT_CA_FILE=" + l.tls.ca,
 	}
 	for _, service := range []string{"INGEST", "ARTIFACT"} {
-		env = append(env, "FREEAGENT_"+service+"_CERT_FILE="+c.tls.cert, "FREEAGENT_"+service+"_KEY_FILE="+c.tls.key)
+		env = append(env, "FREEAGENT_"+service+"_CERT_FILE="+l.tls.cert, "FREEAGENT_"+service+"_KEY_FILE="+l.tls.key)
 	}
 	return env
 }

@@ -141,7 +141,7 @@ func TestCorruptObjectNeverArrivesWhole(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(f.log.String(), "download broken off") {
+	if !strings.Contains(f.log.String(), "download interrupted") {
 		t.Error("nothing in the log")
 	}
 }

@@ -57,7 +57,7 @@ func TestArchiveWaitsForTheScheduler(t *testing.T) {
 	want := f.sayWhole("b1")
 	f.scheduler.fail(build.ErrUnavailable)
 	f.ends("b1", 0)
-	f.eventually("it was tried", func() bool { return strings.Count(f.log.String(), "log not archived yet") > 1 })
+	f.eventually("it was tried", func() bool { return strings.Count(f.log.String(), "archive log failed") > 1 })
 	if f.log0("b1").GetObject() != nil || f.inStream("b1") == 0 {
 		t.Error("the log was archived although nobody knew whose lines it has")
 	}

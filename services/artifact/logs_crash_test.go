@@ -109,7 +109,7 @@ func TestArchiveWaitsForABrokenStore(t *testing.T) {
 		}})
 	want := f.sayMuch("b1")
 	f.ends("b1", 0)
-	f.eventually("it was tried", func() bool { return strings.Count(f.log.String(), "log not archived yet") > 1 })
+	f.eventually("it was tried", func() bool { return strings.Count(f.log.String(), "archive log failed") > 1 })
 	if f.log0("b1").GetObject() != nil || f.inStream("b1") == 0 {
 		t.Error("the log left the stream without an archive")
 	}

@@ -150,7 +150,7 @@ func (s *Service) drain(requests *rpc.Service) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	if cut := s.transfers.Drain(ctx); cut > 0 {
-		s.deps.Log.Warn("transfers were cut to stop in time", "transfers", cut)
+		s.deps.Log.Warn("transfers cut off at the stop timeout", "transfers", cut)
 	}
 	return requests.Stop(ctx)
 }

@@ -77,7 +77,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, err := artifact.New(artifact.DefaultConfig(), artifact.Deps{})
-	for _, name := range []string{"TicketKey", "MasterKey", "DB", "Store", "Conn", "Log"} {
+	for _, name := range []string{"ticket key", "master key", "DB", "Store", "Conn", "Log"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("New = %v, which does not name %s", err, name)
 		}

@@ -140,7 +140,7 @@ func TestSamplesAreLeftOutFirst(t *testing.T) {
 		t.Errorf("no heartbeat: %v", err)
 	}
 	f.stop()
-	if !f.log.contains("the bus takes fewer than come") {
+	if !f.log.contains("the bus accepts fewer than arrive") {
 		t.Error("the loss is not in the log")
 	}
 }

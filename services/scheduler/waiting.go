@@ -72,7 +72,7 @@ func (w waitAlerts) alertBuild(ctx context.Context, b store.Build, waited time.D
 		return c.Send(ctx, tx)
 	})
 	if err == nil && marked {
-		w.log.WarnContext(ctx, "build waits for long", "build_id", b.ID, "project", b.Project, "waited", waited.Round(time.Second), "why", reason)
+		w.log.WarnContext(ctx, "build has waited for long", "build_id", b.ID, "project", b.Project, "waited", waited.Round(time.Second), "why", reason)
 	}
 	return err
 }

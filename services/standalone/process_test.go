@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/standalone"
 	"github.com/expo-free-agent/freeagent/shared/api"
 )
 
@@ -62,6 +63,7 @@ func TestMain(m *testing.M) {
 		path, _ := binary()
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
+	standalone.RemoveServices()
 	os.Exit(code)
 }
 

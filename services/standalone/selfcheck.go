@@ -151,7 +151,7 @@ func (a *App) guardBus(ctx context.Context) error {
 			continue
 		}
 		if a.health.set("bus", "The embedded bus cannot store messages. It is restarted as soon as the disk has space.") {
-			a.cfg.Log.ErrorContext(ctx, "embedded bus failed; it is restarted once the disk has space", "err", failed)
+			a.cfg.Log.ErrorContext(ctx, "embedded bus failed; it restarts when the disk has space", "err", failed)
 		}
 		if time.Since(last) > guardCalm {
 			wait = guardWait
@@ -227,7 +227,7 @@ func (a *App) checkOne(ctx context.Context, name string) {
 		a.health.set("database "+name, name+".db is damaged. Stop the server and restore the data directory from a backup.")
 		a.cfg.Log.ErrorContext(ctx, "database damaged", "err", bad)
 	case err != nil:
-		a.cfg.Log.WarnContext(ctx, "database not checked", "database", name, "err", err)
+		a.cfg.Log.WarnContext(ctx, "check database failed", "database", name, "err", err)
 	default:
 		a.health.set("database "+name, "")
 		a.cfg.Log.DebugContext(ctx, "database checked", "database", name, "took", time.Since(began).Round(time.Millisecond))

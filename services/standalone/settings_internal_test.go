@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/command"
@@ -47,9 +48,21 @@ var repository = func() string {
 	return dir
 }()
 
+// builtServices says that there are binaries to remove.
+var builtServices atomic.Bool
+
+// RemoveServices removes the separate services' programs, if a test has built them.
+func RemoveServices() {
+	if builtServices.Load() {
+		dir, _ := serviceBinaries()
+		_ = os.RemoveAll(dir)
+	}
+}
+
 // service runs a separate service.
 func service(t *testing.T, name string, env []string, args ...string) (string, error) {
 	t.Helper()
+	builtServices.Store(true)
 	dir, err := serviceBinaries()
 	if err != nil {
 		t.Fatal(err)

@@ -142,7 +142,7 @@ func (o *upOptions) parts(ctx context.Context, app *App, log *slog.Logger) (part
 		if err != nil {
 			return nil, err
 		}
-		log.InfoContext(ctx, "profiles are served", "address", l.Addr().String())
+		log.InfoContext(ctx, "serving profiles", "address", l.Addr().String())
 		parts = append(parts, Part{Name: "profiles", Run: func(ctx context.Context) error {
 			return httpx.Run(ctx, l, observe.Profiles(), log)
 		}})

@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// asyncWindow is how many publishes of an Async are in flight. It is larger than Window, because its streams are not synced
-	// before they acknowledge.
+	// asyncWindow bounds the publishes in flight. It is larger than Window, since these streams acknowledge before they sync.
 	asyncWindow = 4096
 	// asyncFlush bounds how long a stopping Async waits for what it has sent.
 	asyncFlush = 5 * time.Second
@@ -23,8 +22,8 @@ const (
 	reportEvery = 10 * time.Second
 )
 
-// Async publishes what may be lost (samples of telemetry) without making anybody wait. Its queue is bounded: when the bus is
-// slower than its callers, it takes no more and counts what it did not take. Make it with NewAsync and Run it; it is safe for
+// Async publishes messages that may be lost (samples of telemetry) without blocking. Its queue is bounded: when the bus is slower than
+// its callers, it drops messages and counts them. Make it with NewAsync and Run it; it is safe for
 // concurrent use.
 type Async struct {
 	js   jetstream.JetStream
@@ -38,7 +37,7 @@ type Async struct {
 	closed bool
 }
 
-// NewAsync makes one with room for queue messages. what names them in the log.
+// NewAsync returns an Async with a queue of that size. what names the messages in the log.
 func NewAsync(nc *nats.Conn, queue int, what string, log *slog.Logger) (*Async, error) {
 	a := &Async{in: make(chan *nats.Msg, queue), what: what, log: log}
 	js, err := jetstream.New(nc,
@@ -52,7 +51,7 @@ func NewAsync(nc *nats.Conn, queue int, what string, log *slog.Logger) (*Async, 
 	return a, nil
 }
 
-// Offer takes a message unless the queue is full or Run has ended; then it is counted as shed and false. It never waits.
+// Offer queues a message. It returns false and counts the message as shed if the queue is full or Run has ended. It never blocks.
 func (a *Async) Offer(m *nats.Msg) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -67,35 +66,35 @@ func (a *Async) Offer(m *nats.Msg) bool {
 	return false
 }
 
-// Shed counts messages that were not taken.
+// Shed returns how many messages Offer refused.
 func (a *Async) Shed() int64 { return a.shed.Load() }
 
-// Failed counts messages that were sent and not acknowledged.
+// Failed returns how many messages were sent and not acknowledged.
 func (a *Async) Failed() int64 { return a.failed.Load() }
 
-// Sent counts messages that were sent, acknowledged or not.
+// Sent returns how many messages were sent, acknowledged or not.
 func (a *Async) Sent() int64 { return a.sent.Load() }
 
-// Run sends until ctx ends, and then what was taken by then.
+// Run sends until ctx ends, and flushes the queue then.
 func (a *Async) Run(ctx context.Context) error {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
-	var told int64
+	var reported int64
 	for {
 		select {
 		case m := <-a.in:
 			a.send(ctx, m)
 		case <-tick.C:
-			told = a.report(ctx, told)
+			reported = a.report(ctx, reported)
 		case <-ctx.Done():
 			a.finish(context.WithoutCancel(ctx))
-			a.report(ctx, told)
+			a.report(ctx, reported)
 			return nil
 		}
 	}
 }
 
-// send waits while the window is full: meanwhile the queue fills, and then Offer says no.
+// send waits while the window is full; the queue fills meanwhile.
 func (a *Async) send(ctx context.Context, m *nats.Msg) {
 	for {
 		_, err := a.js.PublishMsgAsync(m)
@@ -133,10 +132,10 @@ func (a *Async) finish(ctx context.Context) {
 	}
 }
 
-func (a *Async) report(ctx context.Context, told int64) int64 {
+func (a *Async) report(ctx context.Context, reported int64) int64 {
 	lost := a.Shed() + a.Failed()
-	if lost > told {
-		a.log.WarnContext(ctx, "messages lost: the bus takes fewer than come", "what", a.what, "lost", lost-told, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
+	if lost > reported {
+		a.log.WarnContext(ctx, "messages dropped: the bus accepts fewer than arrive", "what", a.what, "lost", lost-reported, "shed_in_all", a.Shed(), "failed_in_all", a.Failed())
 	}
 	return lost
 }

@@ -14,22 +14,21 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
-// Batch says when messages are handed on together: when there are Size of them or the first has waited for Wait. What has
-// come by then goes with them, at most Most: whoever falls behind catches up in larger steps.
+// Batch bounds batches: one is handled when it has Size messages, or when its first has waited for Wait. Messages that have arrived by then
+// join it, up to Most, so that a consumer that has fallen behind catches up in larger steps.
 type Batch struct {
 	Size, Most int
 	Wait       time.Duration
 }
 
-// BatchHandler deals with messages in stream order. nil acknowledges them all; any error delivers them all again, so it must
-// be harmless to see a message twice. A message that can never be handled is the handler's to leave out.
+// BatchHandler handles messages in stream order. nil acknowledges all of them; an error has all of them redelivered, so it must be harmless
+// to see a message twice. The handler skips a message that it can never handle.
 type BatchHandler func(ctx context.Context, msgs []jetstream.Msg) error
 
-// ConsumeBatches is Consume for handlers that work better on many messages at once. c.Parallel is not read: there is one
-// batch at a time.
+// ConsumeBatches is Consume for handlers that work better on many messages at once. It handles one batch at a time and ignores c.Parallel.
 func ConsumeBatches(ctx context.Context, js jetstream.JetStream, c Consumer, b Batch, h BatchHandler, log *slog.Logger) error {
 	log = log.With("consumer", c.Durable)
-	c.Parallel = b.Most // so much is under way, and as much again waits here
+	c.Parallel = b.Most // as many are in flight, and as many wait here
 	cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config())
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.Durable, c.Stream, err)
@@ -52,7 +51,7 @@ func iterateBatches(ctx context.Context, cons jetstream.Consumer, b Batch, h Bat
 		return fmt.Errorf("consume %s: %w", cons.CachedInfo().Name, err)
 	}
 	defer it.Stop()
-	// Drain and not Stop: what was fetched and not begun is handed back, not left to lie until AckWait is over.
+	// Drain instead of Stop: messages that were fetched and not begun are returned at once, not after AckWait.
 	defer context.AfterFunc(ctx, it.Drain)()
 	msgs := make(chan jetstream.Msg, b.Most)
 	var pump sync.WaitGroup
@@ -69,7 +68,7 @@ func iterateBatches(ctx context.Context, cons jetstream.Consumer, b Batch, h Bat
 	return ended // written before the channel was closed
 }
 
-// pour passes messages on until the iterator is drained (nil) or the consumer is gone (errGone).
+// pour passes messages on until the iterator is drained (nil) or the consumer was deleted (errGone).
 func pour(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, msgs chan<- jetstream.Msg) error {
 	for {
 		m, err := it.Next()
@@ -80,7 +79,7 @@ func pour(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			}
 			return nil
 		case err != nil:
-			// A missed heartbeat or a lost connection: the iterator pulls again by itself.
+			// A missed heartbeat or a lost connection: the iterator pulls again.
 			if gone(ctx, cons) {
 				return errGone
 			}
@@ -93,7 +92,7 @@ func pour(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 	}
 }
 
-// collect waits for Size messages or for Wait, then takes what is there.
+// collect waits for Size messages or for Wait, then adds what has arrived.
 func (b Batch) collect(first jetstream.Msg, msgs <-chan jetstream.Msg) []jetstream.Msg {
 	all := append(make([]jetstream.Msg, 0, b.Size), first)
 	t := time.NewTimer(b.Wait)
@@ -123,17 +122,17 @@ func (b Batch) collect(first jetstream.Msg, msgs <-chan jetstream.Msg) []jetstre
 	return all
 }
 
-// settleAll handles a batch and acknowledges it, or has it delivered again. After ctx has ended nothing more is begun.
+// settleAll handles a batch and acknowledges it, or has it redelivered. It begins nothing after ctx has ended.
 func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *slog.Logger) {
 	if ctx.Err() != nil {
 		for _, m := range all {
-			handBack(m, log)
+			nak(m, log)
 		}
 		return
 	}
 	result := guardAll(ctx, all, h)
 	if result != nil {
-		log.WarnContext(ctx, "messages will be delivered again", "messages", len(all), "err", result)
+		log.WarnContext(ctx, "handle messages failed; they are redelivered", "messages", len(all), "err", result)
 	}
 	var fault error
 	for _, m := range all {
@@ -146,7 +145,7 @@ func settleAll(ctx context.Context, all []jetstream.Msg, h BatchHandler, log *sl
 		fault = errors.Join(fault, err)
 	}
 	if fault != nil {
-		log.WarnContext(ctx, "acknowledgements not sent", "messages", len(all), "err", fault)
+		log.WarnContext(ctx, "acknowledge messages failed", "messages", len(all), "err", fault)
 	}
 }
 

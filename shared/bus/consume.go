@@ -15,28 +15,26 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
-// ErrDrop makes Consume drop a message for good: it is wrong in a way that no repeat can mend.
+// ErrDrop makes Consume drop a message that no redelivery can fix.
 var ErrDrop = errors.New("drop the message")
 
-// Consumer declares a durable pull consumer of ours.
+// Consumer declares a durable pull consumer.
 type Consumer struct {
 	Stream  string
 	Durable string
 	Filters []string
 	// Parallel is how many messages are handled at once, at least 1. With 1 they are handled in stream order.
 	Parallel int
-	// Key groups messages by their subject: those with the same key are handled one after the other, in the
-	// order in which they come to this process. A message that is delivered again comes after those that
-	// overtook it, and replicas share the messages whatever their keys. nil: no groups.
+	// Key groups messages by their subject: this process handles those with the same key one after the other, in the order of arrival.
+	// A redelivered message comes after those that overtook it, and replicas share messages whatever their keys. nil: no groups.
 	Key func(subject string) string
-	// AckWait is the time a handler has; 0 means 30 s.
+	// AckWait is how long a handler may take; 0 means 30 s.
 	AckWait time.Duration
 	// FromNow skips what the stream held before the consumer was first made.
 	FromNow bool
 }
 
-// Handler handles one message. nil acknowledges it, ErrDrop drops it, any other error has it delivered again. A message may come
-// twice.
+// Handler handles one message. nil acknowledges it, ErrDrop drops it, any other error has it redelivered. A message may arrive twice.
 type Handler func(ctx context.Context, m jetstream.Msg) error
 
 func (c Consumer) config() jetstream.ConsumerConfig {
@@ -56,12 +54,12 @@ func (c Consumer) config() jetstream.ConsumerConfig {
 	return cfg
 }
 
-// errGone: the consumer no longer exists, its stream went with the server's memory or was deleted.
+// errGone means that the consumer no longer exists: its stream was deleted, or lost with the memory of the server.
 var errGone = errors.New("consumer is gone")
 
-// Consume makes the consumer if need be and feeds the handler until ctx ends; it returns nil then, after the handlers
-// under way have returned. While the bus is away it waits; a consumer that was lost there (a stream in memory does not
-// survive a restart) is made again as soon as its stream is. It returns an error only if the consumer cannot be made at first.
+// Consume creates the consumer if it does not exist and calls the handler until ctx ends. It returns nil then, after the running handlers
+// have returned. While the bus is unavailable it waits; it creates the consumer again if that was lost (a stream in memory does not survive
+// a restart). It returns an error only if it cannot create the consumer at first.
 func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler, log *slog.Logger) error {
 	log = log.With("consumer", c.Durable)
 	cons, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.config())
@@ -79,8 +77,8 @@ func Consume(ctx context.Context, js jetstream.JetStream, c Consumer, h Handler,
 	}
 }
 
-// remake tries until it works, or gives nil when ctx has ended. It waits first: the server tells of a consumer's deletion before it
-// is done with it, and one of the same name that is made at that moment is there and never served (nats-server 2.15.2).
+// remake tries until it works; nil if ctx ends first. It waits first: the server announces the deletion of a consumer before it has
+// finished, and a consumer of the same name that is created at that moment exists and is never served (nats-server 2.15.2).
 func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.Consumer {
 	for {
 		if backoff.Sleep(ctx, remakePause) != nil {
@@ -94,7 +92,7 @@ func remake(ctx context.Context, js jetstream.JetStream, c Consumer) jetstream.C
 
 const remakePause = 250 * time.Millisecond
 
-// iterate consumes until ctx ends (nil) or the consumer is gone (errGone).
+// iterate consumes until ctx ends (nil) or the consumer was deleted (errGone).
 func iterate(ctx context.Context, cons jetstream.Consumer, c Consumer, h Handler, log *slog.Logger) error {
 	n := max(1, c.Parallel)
 	it, err := cons.Messages(jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(500*time.Millisecond),
@@ -103,7 +101,7 @@ func iterate(ctx context.Context, cons jetstream.Consumer, c Consumer, h Handler
 		return fmt.Errorf("consume %s: %w", cons.CachedInfo().Name, err)
 	}
 	defer it.Stop()
-	// Drain and not Stop: what was fetched and not begun is handed back, not left to lie until AckWait is over.
+	// Drain instead of Stop: messages that were fetched and not begun are returned at once, not after AckWait.
 	defer context.AfterFunc(ctx, it.Drain)()
 	handle := func(m jetstream.Msg) { settle(m, guard(WithTrace(ctx, m.Headers()), m, h), log) }
 	if c.Key != nil {
@@ -112,14 +110,14 @@ func iterate(ctx context.Context, cons jetstream.Consumer, c Consumer, h Handler
 	return feed(ctx, cons, it, newPool(n, handle), log)
 }
 
-// crew handles messages. offer waits until it can take one and says false if ctx ended before; wait
-// returns when all that were taken are handled.
+// crew handles messages. offer waits until it can accept one, and returns false if ctx ends first; wait returns when all accepted ones are
+// handled.
 type crew interface {
 	offer(ctx context.Context, m jetstream.Msg) bool
 	wait()
 }
 
-// pool handles at most as many messages at once as gate has room for.
+// pool bounds the messages that are handled at once by the capacity of gate.
 type pool struct {
 	gate    chan struct{}
 	handle  func(jetstream.Msg)
@@ -145,7 +143,7 @@ func (p *pool) offer(ctx context.Context, m jetstream.Msg) bool {
 
 func (p *pool) wait() { p.running.Wait() }
 
-// lanes are handlers of which each takes the messages of some keys, in order.
+// lanes are handlers, each of which handles the messages of some keys, in order.
 type lanes struct {
 	key     func(subject string) string
 	seed    maphash.Seed
@@ -184,7 +182,7 @@ func (l *lanes) wait() {
 	l.running.Wait()
 }
 
-// feed hands messages to the crew and waits for it in the end.
+// feed offers messages to the crew, and waits for it at the end.
 func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, crew crew, log *slog.Logger) error {
 	defer crew.wait()
 	for {
@@ -196,7 +194,7 @@ func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			}
 			return nil
 		case err != nil:
-			// A missed heartbeat or a lost connection: the iterator pulls again by itself.
+			// A missed heartbeat or a lost connection: the iterator pulls again.
 			if gone(ctx, cons) {
 				return errGone
 			}
@@ -206,7 +204,7 @@ func feed(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesCon
 			continue
 		}
 		if ctx.Err() != nil || !crew.offer(ctx, m) {
-			handBack(m, log)
+			nak(m, log)
 		}
 	}
 }
@@ -219,14 +217,14 @@ func gone(ctx context.Context, cons jetstream.Consumer) bool {
 	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
-// handBack gives a message to somebody else at once.
-func handBack(m jetstream.Msg, log *slog.Logger) {
+// nak returns a message to the server for another consumer.
+func nak(m jetstream.Msg, log *slog.Logger) {
 	if err := m.Nak(); err != nil {
-		log.Warn("message not handed back", "subject", m.Subject(), "err", err)
+		log.Warn("negative acknowledgement failed", "subject", m.Subject(), "err", err)
 	}
 }
 
-// guard turns a handler's panic into an error: a message that breaks a handler must not stop the process again and again.
+// guard turns a panic of the handler into an error: a message that breaks a handler must not crash the process at each redelivery.
 func guard(ctx context.Context, m jetstream.Msg, h Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -246,11 +244,11 @@ func settle(m jetstream.Msg, result error, log *slog.Logger) {
 		log.Error("message dropped", "subject", m.Subject(), "err", result)
 		err = m.TermWithReason("dropped by the handler")
 	default:
-		log.Warn("message will be delivered again", "subject", m.Subject(), "err", result)
+		log.Warn("handle message failed; it is redelivered", "subject", m.Subject(), "err", result)
 		err = m.NakWithDelay(redeliveryDelay(m))
 	}
 	if err != nil {
-		log.Warn("acknowledgement not sent", "subject", m.Subject(), "err", err)
+		log.Warn("acknowledge message failed", "subject", m.Subject(), "err", err)
 	}
 }
 

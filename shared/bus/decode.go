@@ -9,13 +9,13 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// Decode unpacks a message whose strings are text afterwards (see package text), whoever sent it: PostgreSQL would refuse to
-// store a NUL, and the handler would fail for ever. Invalid UTF-8 is an error, as in any protobuf message.
+// Decode unpacks a message and cleans its strings (see package text), since PostgreSQL refuses to store a NUL and the handler would fail for
+// ever. It returns an error for invalid UTF-8, as any protobuf message does.
 func Decode(data []byte, m proto.Message) error {
 	if err := proto.Unmarshal(data, m); err != nil {
 		return err
 	}
-	if bytes.IndexByte(data, 0) >= 0 { // seldom: a field that is zero is left out
+	if bytes.IndexByte(data, 0) >= 0 { // rare: a field that is zero is left out
 		clean(m.ProtoReflect())
 	}
 	return nil

@@ -2,5 +2,5 @@
 // events with CloudEvents headers and trace context, and a consume loop in which a handler's result decides the
 // acknowledgement.
 //
-// JetStream is transport and timer here. Who owns a build is decided in SQL; losing every stream loses no build.
+// JetStream is transport and timer. SQL decides which worker holds a build, so losing every stream loses no build.
 package bus

@@ -141,15 +141,15 @@ func ParseTelemetry(subject string) (workerID, buildID string, err error) {
 	return "", "", fmt.Errorf("subject %q is not telemetry's", subject)
 }
 
-// ControlSubject is where a worker listens for orders: fa.control.<worker>. Core NATS: an order that arrives while the
-// worker is away is made up for by its next sync.
+// ControlSubject is where a worker listens for orders: fa.control.<worker>. Core NATS: a worker that misses an order learns of it from its
+// next sync.
 func ControlSubject(workerID string) string { return prefix + "control." + workerID }
 
-// WakeSubject is where the workers of a pool listen that were turned away at its full queue: fa.wake.<pool>.<platform> says that
-// hand-outs lie there which nobody has taken. Core NATS: it is said again while they do.
+// WakeSubject is where workers listen that were turned away at the full queue of a pool: fa.wake.<pool>.<platform>. The message means that
+// hand-outs lie unclaimed. Core NATS: it is repeated as long as they do.
 func WakeSubject(pool, platform string) string { return prefix + "wake." + pool + "." + platform }
 
-// InboxPrefix keeps a worker's replies from the eyes of the others.
+// InboxPrefix is a prefix of a worker's own, so that others cannot read its replies.
 func InboxPrefix(workerID string) string { return "_INBOX_" + workerID }
 
 // LeaseKey is the heartbeat key of a running attempt. It carries the worker, so that permissions alone stop one worker from
@@ -161,7 +161,7 @@ func LeaseKey(workerID, buildID string, attempt int32) string {
 // WorkerKey is a worker's own heartbeat key.
 func WorkerKey(workerID string) string { return "worker." + workerID }
 
-// ParseKey takes a heartbeat key apart; buildID is empty for a worker's own.
+// ParseKey is the inverse of LeaseKey and WorkerKey; buildID is empty for a worker's own key.
 func ParseKey(key string) (workerID, buildID string, attempt int32, err error) {
 	t := strings.Split(key, ".")
 	switch {

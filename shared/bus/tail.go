@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-// Tail reads a subject of a stream in order, what is there and what comes. It belongs to one goroutine.
+// Tail reads the present and future messages of a subject in order. It is not safe for concurrent use.
 type Tail struct {
 	js      jetstream.JetStream
 	stream  string
@@ -27,18 +27,18 @@ const (
 	// tailBuffer and tailBytes bound what waits for a slow reader.
 	tailBuffer = 64
 	tailBytes  = 4 << 20
-	// tailIdle is when the bus forgets a reader whose process died.
+	// tailIdle is when the bus drops a reader whose process died.
 	tailIdle = 30 * time.Second
-	// tailHeartbeat is how often the bus says that a pull is alive; after two missed ones the reader is set up anew. tailExpiry
-	// is how long a pull lasts.
+	// tailHeartbeat is the interval of the server's heartbeats of a pull; the reader is recreated after two missed ones. tailExpiry is how
+	// long a pull lasts.
 	tailHeartbeat = time.Second
 	tailExpiry    = 10 * time.Second
-	// headsBuffer is tailBuffer where only headers come.
+	// headsBuffer is tailBuffer for readers of headers only.
 	headsBuffer = 1024
 	// firstWait is how long the first message may take before the pull counts as lost, doubled each time until lastWait.
 	firstWait = 150 * time.Millisecond
 	lastWait  = 2 * time.Second
-	// tailResets is how often a reader is set up anew after the bus lost it; then Next fails.
+	// tailResets is how often a reader is recreated after the bus lost it; then Next fails.
 	tailResets = 3
 )
 
@@ -47,15 +47,15 @@ type TailConfig struct {
 	Stream, Subject string
 	Policy          jetstream.DeliverPolicy
 	From            uint64
-	// HeadersOnly leaves the messages' bodies where they are.
+	// HeadersOnly leaves out the bodies of messages.
 	HeadersOnly bool
 }
 
-// OpenTail reads from the policy's place. Reading ends with ctx. What cannot be read is build.ErrUnavailable.
+// OpenTail begins to read where the policy says, until ctx ends. It returns build.ErrUnavailable if the bus cannot be read.
 //
-// In a cluster the word that a new consumer listens comes to our node by another route than the answer that it was made, and
-// a pull that is quicker gets lost: 1 in 20, measured with nats-server 2.15.2. Where messages are known to be there, the first
-// one is therefore waited for, and if it does not come, another consumer is made.
+// In a cluster the interest of a new consumer reaches our node by another route than the response to its creation, and a pull that is faster
+// gets lost: 1 in 20, measured with nats-server 2.15.2. So if messages exist, OpenTail waits for the first one, and creates another consumer if
+// it does not arrive.
 func OpenTail(ctx context.Context, js jetstream.JetStream, cfg TailConfig) (*Tail, error) {
 	for wait := firstWait; ; wait *= 2 {
 		t, err := openTailOnce(ctx, js, cfg)
@@ -83,7 +83,7 @@ func openTailOnce(ctx context.Context, js jetstream.JetStream, cfg TailConfig) (
 		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, cfg.Stream, err)
 	}
 	t := &Tail{js: js, stream: cfg.Stream, cons: cons, pending: cons.CachedInfo().NumPending}
-	// A question to the consumer lets that word overtake, most of the time. Should a pull get lost later, missed heartbeats tell.
+	// A request to the consumer lets that interest overtake, most of the time. Missed heartbeats reveal a pull that gets lost later.
 	if _, err := cons.Info(ctx); err != nil {
 		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, cfg.Stream, err)
 	}
@@ -96,18 +96,18 @@ func openTailOnce(ctx context.Context, js jetstream.JetStream, cfg TailConfig) (
 	if err != nil {
 		return nil, fmt.Errorf("%w: open %s: %w", build.ErrUnavailable, cfg.Stream, err)
 	}
-	// A reader that is being set up anew while the bus is away does not look at its context.
+	// A reader that is being recreated while the bus is unavailable does not check its context.
 	t.unwatch = context.AfterFunc(ctx, t.it.Stop)
 	return t, nil
 }
 
-// Pending is how many messages were there when it was opened.
+// Pending returns how many messages existed when the tail was opened.
 func (t *Tail) Pending() uint64 { return t.pending }
 
-// closeTimeout bounds the goodbye to the bus, which would otherwise find out by tailIdle.
+// closeTimeout bounds the deletion of the reader, which otherwise ends after tailIdle.
 const closeTimeout = 2 * time.Second
 
-// Close takes leave of the bus; ctx may have ended.
+// Close deletes the reader on the bus; ctx may have ended.
 func (t *Tail) Close(ctx context.Context) {
 	t.unwatch()
 	t.it.Stop()
@@ -117,8 +117,7 @@ func (t *Tail) Close(ctx context.Context) {
 	_ = t.js.DeleteConsumer(ctx, t.stream, t.cons.CachedInfo().Name)
 }
 
-// Next waits so long for the next message. An error that is Quiet leaves the reader as it was; after another one it is of no
-// use.
+// Next waits for the next message, at most so long. The tail remains usable after an error that is Quiet, and after no other.
 func (t *Tail) Next(ctx context.Context, wait time.Duration) (jetstream.Msg, error) {
 	if m := t.first; m != nil {
 		t.first = nil
@@ -133,7 +132,7 @@ func (t *Tail) Next(ctx context.Context, wait time.Duration) (jetstream.Msg, err
 	return m, nil
 }
 
-// Quiet says that err of Next is only that nothing came while waiting.
+// Quiet reports whether err of Next means that no message arrived in time.
 func Quiet(ctx context.Context, err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
 }

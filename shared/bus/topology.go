@@ -22,13 +22,13 @@ const (
 	HeartbeatStream = "KV_" + HeartbeatBucket
 )
 
-// MarkerTTL is how long an expiry marker can be read: the time the monitor may be away without a reconciliation.
+// MarkerTTL is the lifetime of expiry markers: how long the monitor may be away without a reconciliation.
 const MarkerTTL = time.Minute
 
 // QueueAckWait is how long a fetched hand-out waits for its claim before another worker gets it.
 const QueueAckWait = 10 * time.Second
 
-// Topology is everything JetStream holds for us.
+// Topology has every stream and bucket in JetStream.
 type Topology struct {
 	Streams []jetstream.StreamConfig
 	Buckets []jetstream.KeyValueConfig
@@ -37,8 +37,8 @@ type Topology struct {
 // NewTopology declares streams and buckets. replicas is 1 for a single server, 3 on a cluster.
 //
 // Everything is synced before it is acknowledged (a server setting, see the embedded server and deployments), whatever the
-// number of replicas; AsyncTelemetry makes an exception. Heartbeats live in memory: what a restart forgets, the next beat says
-// again, and the monitor holds its verdicts meanwhile.
+// number of replicas; AsyncTelemetry makes an exception. Heartbeats are stored in memory: after a restart the next ones replace them, and
+// the monitor suspends stall detection meanwhile.
 func NewTopology(replicas int) Topology {
 	return Topology{
 		Streams: []jetstream.StreamConfig{
@@ -70,7 +70,7 @@ func NewTopology(replicas int) Topology {
 	}
 }
 
-// IsTransient says of an error of Ensure that the bus could not answer now: it starts, or elects who leads.
+// IsTransient reports whether an error of Ensure means that the bus could not answer now: it is starting, or electing a leader.
 func IsTransient(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -92,7 +92,7 @@ func (t Topology) AsyncTelemetry() Topology {
 	return t
 }
 
-// ErrAlone means that a stream was made for a server that stays alone, and is to be replicated.
+// ErrAlone means that a stream was created for a single server and cannot be replicated now.
 var ErrAlone = errors.New("the stream was made for one server alone and cannot be replicated; " +
 	"what it holds is lost if it is removed (nats stream rm), and it is made anew then")
 
@@ -111,9 +111,9 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	return nil
 }
 
-// ensureStream updates only what differs: creating a stream anew with the configuration it has changes nothing, while an
-// update, even an empty one, races inside nats-server 2.15.2 with whoever makes a consumer at that moment. How a stream is
-// persisted stays as it was made. A limit is never below what the stream holds, so an update drops nothing.
+// ensureStream updates only what differs: creating a stream with the configuration that it has changes nothing, while an update, even an
+// empty one, races inside nats-server 2.15.2 with the creation of a consumer. The persistence mode of an existing stream stays. A limit is
+// never below what the stream holds, so an update drops nothing.
 func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig) error {
 	old, err := js.Stream(ctx, s.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -150,13 +150,13 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 	return err
 }
 
-// QueueWaiting is how many pulls wait at a pool's consumer. More idle workers than that are turned away and ask again after a while,
-// or when they are woken because hand-outs lie. The server goes through all that wait, twice, whenever one comes, or its time or
-// beat is due: the cost grows with the square of their number, and a burst that needs more of them is a second later.
+// QueueWaiting is how many pulls wait at a pool's consumer. Further idle workers are turned away; they pull again after a while, or when they
+// are woken because hand-outs lie unclaimed. The server visits all waiting pulls, twice, whenever one arrives, expires or gets a heartbeat:
+// the cost grows with the square of their number, while a burst that needs more of them is delayed by a second.
 const QueueWaiting = 128
 
-// EnsureQueueConsumer creates the durable pull consumer of a pool and platform, and leaves one alone that is as it should be: the
-// server writes a consumer's state anew when it is created again. How many pulls may wait at an existing one cannot be changed, and stays.
+// EnsureQueueConsumer creates the durable pull consumer of a pool and platform. It leaves a correct one alone, since the server writes the
+// state of a consumer again when it is created again. The number of waiting pulls of an existing consumer cannot be changed.
 func EnsureQueueConsumer(ctx context.Context, js jetstream.JetStream, pool, platform string) error {
 	cfg := jetstream.ConsumerConfig{
 		Durable:       QueueConsumer(pool, platform),

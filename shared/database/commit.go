@@ -8,13 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// committer lets the write transactions of a SQLite file share commits. SQLite has one writer, and a commit costs a sync of the
-// disk: alone, that is all a service can do. Callers take turns on the one connection; whoever finds others waiting leaves the
-// transaction open for them, and the last one commits for all. Nobody waits for company: a caller who is alone commits at once,
-// and those who come during a sync share the next.
+// committer lets the write transactions of a SQLite file share commits. SQLite has one writer, and each commit syncs the disk. Callers take
+// turns on the one connection; a caller with others behind it leaves the transaction open for them, and the last one commits for all. No
+// caller waits for company: one that is alone commits at once, and those that arrive during a sync share the next.
 //
-// Each caller's part is a savepoint, so one that fails takes back what it did and nothing else. A caller gets its answer when
-// the shared commit is durable.
+// Each caller's part is a savepoint, so a part that fails undoes itself and nothing else. A caller returns when the shared commit is durable.
 type committer struct {
 	db *sql.DB
 	// turn is held by who uses the fields below; queued counts those who wait for it.
@@ -37,7 +35,7 @@ type commit struct {
 // maxMembers bounds how long the first one of a shared commit waits for the last.
 const maxMembers = 128
 
-// errUndone: another part of the commit failed so that SQLite took back everything. Nothing of ours is wrong: it runs again.
+// errUndone means that another part of the commit made SQLite undo everything. This part runs again.
 var errUndone = errors.New("undone with another transaction")
 
 func newCommitter(db *sql.DB) *committer {
@@ -117,8 +115,8 @@ func (c *committer) part(ctx context.Context, f func() error) (*commit, error) {
 	return c.open, nil
 }
 
-// undo takes back a part that failed; the first one is the whole so far. After some faults (a full disk) SQLite itself has
-// undone everything: then there is no savepoint any more, and the others are told.
+// undo rolls back a part that failed; the first one is the whole so far. After some faults (a full disk) SQLite has undone everything: there
+// is no savepoint any more, and the other parts fail with errUndone.
 func (c *committer) undo(ctx context.Context, failed error) {
 	if c.open.members > 0 {
 		err := c.exec(ctx, "ROLLBACK TO part")
@@ -179,7 +177,7 @@ func (c *committer) forget() {
 	}
 }
 
-// close ends the connection once nobody is inside. Those who come later are told.
+// close closes the connection after the callers inside have left. Later callers get an error.
 func (c *committer) close() {
 	c.turn <- struct{}{}
 	c.closed = true
@@ -195,7 +193,7 @@ func (c *committer) exec(ctx context.Context, q string) error {
 	return err
 }
 
-// statement returns the prepared one of a text, nil if it is to be run as it is.
+// statement returns the prepared statement of a text, nil if it is run unprepared.
 func (c *committer) statement(ctx context.Context, q string) *sql.Stmt {
 	if s := c.statements[q]; s != nil || len(c.statements) >= maxStatements {
 		return s

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A server whose machine or network vanished says nothing. Whoever waits for its answer learns of it within half a minute, not
+// A server whose machine or network vanished sends nothing. A caller that waits for its response learns of that within half a minute, not
 // after the quarter of an hour that the system would take.
 const (
 	vanished  = 30 * time.Second

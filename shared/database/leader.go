@@ -32,7 +32,7 @@ func (r *Relay) tell(ctx context.Context, word string) {
 	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
 	defer cancel()
 	if _, err := r.db.write.ExecContext(ctx, "SELECT pg_notify($1, $2)", r.db.channel(), word); err != nil {
-		r.log.DebugContext(ctx, "other relays not notified", "word", word, "err", err)
+		r.log.DebugContext(ctx, "notify other relays failed", "word", word, "err", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			term = r.term
 		}
 		if err := term(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "outbox relay starts again", "err", err)
+			r.log.WarnContext(ctx, "outbox relay failed; restarting", "err", err)
 			_ = backoff.Sleep(ctx, relayPoll/2+rand.N(relayPoll))
 		}
 	}
@@ -87,7 +87,7 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 				retry = minRetry
 			}
 			if ctx.Err() == nil { // else it is us who stop, not the bus
-				r.log.Log(ctx, level, "events wait in the outbox: the bus does not take them", "err", far.cause)
+				r.log.Log(ctx, level, "publish events failed; they wait in the outbox", "err", far.cause)
 				level = slog.LevelDebug
 			}
 			_ = backoff.Sleep(ctx, retry/2+rand.N(retry))
@@ -97,7 +97,7 @@ func (r *Relay) relay(ctx context.Context) (err error) {
 			return err
 		}
 		if level == slog.LevelDebug {
-			r.log.InfoContext(ctx, "the bus takes events again")
+			r.log.InfoContext(ctx, "bus accepts events again")
 		}
 		retry, level = minRetry, slog.LevelWarn
 		if !full {

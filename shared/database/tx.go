@@ -55,18 +55,15 @@ func (db *DB) WithTx(ctx context.Context, f func(*Tx) error) error {
 		if err == nil && tx.emitted > 0 {
 			db.emits.committed(tx.emitted)
 		}
-		if err == nil || !passing(err) {
+		if err == nil || !IsTransient(err) {
 			return explainWrite(err)
 		}
 	}
 	return explainWrite(fmt.Errorf("after %d tries: %w", txTries, err))
 }
 
-// IsTransient says whether err is that of a transaction that lost against others each time it was tried. A later try may succeed.
-func IsTransient(err error) bool { return passing(err) }
-
-// passing says that a transaction may succeed when it runs again.
-func passing(err error) bool {
+// IsTransient reports whether err is that of a transaction that lost against others at each try. A later try may succeed.
+func IsTransient(err error) bool {
 	return conflictPostgres(err) || busySQLite(err) || errors.Is(err, errUndone)
 }
 

@@ -91,7 +91,7 @@ func (c Callout) serve(ctx context.Context, questions <-chan *nats.Msg) {
 func (c Callout) answer(ctx context.Context, m *nats.Msg) {
 	req, err := c.read(m)
 	if err != nil {
-		c.Log.ErrorContext(ctx, "question of the bus cannot be read", "err", err)
+		c.Log.ErrorContext(ctx, "decode auth callout failed", "err", err)
 		return
 	}
 	resp := jwt.NewAuthorizationResponseClaims(req.UserNkey)
@@ -103,7 +103,7 @@ func (c Callout) answer(ctx context.Context, m *nats.Msg) {
 		resp.Error = "not authorized"
 	}
 	if err := c.respond(m, resp); err != nil {
-		c.Log.ErrorContext(ctx, "answer to the bus not sent", "err", err)
+		c.Log.ErrorContext(ctx, "answer auth callout failed", "err", err)
 	}
 }
 

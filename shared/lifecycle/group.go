@@ -75,7 +75,7 @@ func (g *Group) stop(loops []*running, early *running) error {
 		r := loops[i]
 		r.stop(ErrStopping)
 		<-r.done
-		g.log.Debug("loop stopped", "loop", r.name)
+		g.log.Debug("component stopped", "loop", r.name)
 		if r.err != nil && !errors.Is(r.err, ErrStopping) && !(errors.Is(r.err, context.Canceled) && r != early) {
 			faults = append(faults, fmt.Errorf("%s: %w", r.name, r.err))
 		}

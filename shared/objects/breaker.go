@@ -44,9 +44,9 @@ func newBreaker(next http.RoundTripper, endpoint string, log *slog.Logger) *brea
 		OnStateChange: func(endpoint string, _, to gobreaker.State) {
 			switch to {
 			case gobreaker.StateOpen:
-				log.Warn("object store is away: not asked for a while", "endpoint", endpoint, "wait", awayFor)
+				log.Warn("object store unavailable; requests to it are paused", "endpoint", endpoint, "wait", awayFor)
 			case gobreaker.StateClosed:
-				log.Info("object store is back", "endpoint", endpoint)
+				log.Info("object store available again", "endpoint", endpoint)
 			case gobreaker.StateHalfOpen:
 			}
 		},

@@ -1,5 +1,5 @@
 // Package outage tells something that is away for a while (a database that restarts, a network that is cut) from a fault of
-// ours. What is away is worth another try later, and its user is told so.
+// ours. Another try may succeed later, and messages to users say so.
 package outage
 
 import (
@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// MsgDiskFull is what users are told when IsDiskFull.
+// MsgDiskFull is the message to users if IsDiskFull.
 const MsgDiskFull = "The server's disk is full. Free space on it, or ask its operator to, then try again"
 
 // IsUnavailable reports whether err is that of a far side which does not answer now. It must not be asked about errors of reading what a

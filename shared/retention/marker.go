@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// batch is what one request names, fewer than the artifact service takes; linger is how long the first one waits for others.
-	batch  = 500
-	linger = 20 * time.Millisecond
-	// waiting bounds the objects that wait while the artifact service is away.
+	// batch bounds the objects of a request, below what the artifact service accepts; the first one waits batchDelay for others.
+	batch      = 500
+	batchDelay = 20 * time.Millisecond
+	// waiting bounds the queue while the artifact service is unavailable.
 	waiting = 20_000
-	// parting is how long a stop may take to say what still waits.
-	parting = 2 * time.Second
+	// flushTimeout bounds the flush of the queue at a stop.
+	flushTimeout = 2 * time.Second
 )
 
-// Marker collects and sends. Make it with NewMarker and run it once; MarkRetained is safe for concurrent use.
+// Marker collects objects and sends them in batches. Make it with NewMarker and run it once; MarkRetained is safe for concurrent use.
 type Marker struct {
 	nc  *nats.Conn
 	log *slog.Logger
@@ -36,34 +36,35 @@ func NewMarker(nc *nats.Conn, log *slog.Logger) *Marker {
 	return &Marker{nc: nc, log: log, ids: make(chan string, waiting)}
 }
 
-// MarkRetained has objects marked as kept soon. It never waits: what finds no place is left to the artifact service's own look.
+// MarkRetained queues objects to be marked as retained. It never waits; what does not fit into the queue is left to the artifact
+// service, which asks the scheduler before it deletes.
 func (m *Marker) MarkRetained(ids ...string) {
 	for _, id := range ids {
 		select {
 		case m.ids <- id:
 		default:
-			m.log.Debug("object not marked as kept yet: too many wait", "object_id", id)
+			m.log.Debug("mark object as retained delayed: queue full", "object_id", id)
 		}
 	}
 }
 
-// Run sends until ctx ends, and then what still waits.
+// Run sends until ctx ends, and flushes the queue then.
 func (m *Marker) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			m.part(ctx)
+			m.flush(ctx)
 			return nil
 		case id := <-m.ids:
-			_ = backoff.Sleep(ctx, linger) // what was marked is sent all the same
+			_ = backoff.Sleep(ctx, batchDelay) // sent even if ctx has ended
 			m.send(context.WithoutCancel(ctx), m.gather(id))
 		}
 	}
 }
 
-// part says goodbye.
-func (m *Marker) part(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+// flush sends what is left in the queue.
+func (m *Marker) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	for len(m.ids) > 0 && ctx.Err() == nil {
 		m.send(ctx, m.gather(<-m.ids))
@@ -72,25 +73,25 @@ func (m *Marker) part(ctx context.Context) {
 
 func (m *Marker) gather(first string) []string {
 	ids := []string{first}
-	for len(ids) < batch && len(m.ids) > 0 { // we alone take from it
+	for len(ids) < batch && len(m.ids) > 0 { // this is the only reader
 		ids = append(ids, <-m.ids)
 	}
 	return ids
 }
 
-// send keeps all, or, if one of them is not there any more, each that is.
+// send marks all objects; if one does not exist any more, it marks the others one by one.
 func (m *Marker) send(ctx context.Context, ids []string) {
 	err := m.ask(ctx, ids)
 	if errors.Is(err, build.ErrObjectNotFound) && len(ids) > 1 {
 		for _, id := range ids {
 			if err := m.ask(ctx, []string{id}); err != nil {
-				m.log.WarnContext(ctx, "object not marked as kept", "object_id", id, "err", err)
+				m.log.WarnContext(ctx, "mark object as retained failed", "object_id", id, "err", err)
 			}
 		}
 		return
 	}
 	if err != nil {
-		m.log.WarnContext(ctx, "objects not marked as kept yet", "objects", len(ids), "first", ids[0], "err", err)
+		m.log.WarnContext(ctx, "mark objects as retained failed; trying again later", "objects", len(ids), "first", ids[0], "err", err)
 	}
 }
 

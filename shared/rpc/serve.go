@@ -78,7 +78,7 @@ func (s *Service) drain(ctx context.Context) error {
 	err := s.micro.Stop()
 	// After the round trip every request that the server gave us is here, waiting for the gate or past it.
 	if ferr := s.nc.FlushTimeout(flushTime); ferr != nil {
-		s.log.DebugContext(ctx, "stopping without the bus", "err", ferr)
+		s.log.DebugContext(ctx, "stopping while the bus is unavailable", "err", ferr)
 	}
 	for range cap(s.gate) {
 		s.gate <- struct{}{}
@@ -196,7 +196,7 @@ func (s *Service) answer(r micro.Request, fn func(context.Context, micro.Request
 	}
 	resp, err := guard(ctx, r, fn)
 	if errors.Is(err, errReply) {
-		s.log.Warn("request not answered", "subject", r.Subject(), "reply", r.Reply(), "err", err)
+		s.log.Warn("answer request failed", "subject", r.Subject(), "reply", r.Reply(), "err", err)
 		return
 	}
 	var data []byte
@@ -230,10 +230,10 @@ func (s *Service) refuse(ctx context.Context, r micro.Request, err error) {
 		s.log.ErrorContext(ctx, "request failed", "subject", r.Subject(), "err", err)
 		text = "internal error in " + s.name
 	case outage.IsDiskFull(err):
-		s.log.WarnContext(ctx, "request not served: disk full", "subject", r.Subject(), "err", err)
+		s.log.WarnContext(ctx, "request refused: disk full", "subject", r.Subject(), "err", err)
 		text = outage.MsgDiskFull
 	case build.Code(err) == build.CodeInternal: // what is away has an address that is no user's business
-		s.log.WarnContext(ctx, "request not served: something that it needs is away", "subject", r.Subject(), "err", err)
+		s.log.WarnContext(ctx, "request refused: dependency unavailable", "subject", r.Subject(), "err", err)
 		text = s.name + " does not reach what it needs right now; try again in a few seconds"
 	}
 	s.send(&nats.Msg{Subject: r.Reply(), Header: nats.Header{
@@ -247,7 +247,7 @@ func (s *Service) send(m *nats.Msg) {
 		return // nobody waits
 	}
 	if err := s.nc.PublishMsg(m); err != nil {
-		s.log.Error("answer not sent", "service", s.name, "err", err)
+		s.log.Error("send response failed", "service", s.name, "err", err)
 	}
 }
 

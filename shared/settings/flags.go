@@ -47,7 +47,8 @@ func (s *Set) Flags() []*Flag {
 			set: s.collect(one.onCommandLine(), one.value.Kind()),
 		})
 		if one.secret {
-			flags[len(flags)-1].text = "" // the default, if there is one, is not shown
+			last := flags[len(flags)-1]
+			last.Help, last.text = "file with the "+one.help, "" // its default, if there is one, is not shown
 		}
 	}
 	return append(append(flags, s.oldFlags()...), s.foreignFlags()...)

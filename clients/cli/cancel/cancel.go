@@ -23,7 +23,7 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:     "cancel BUILD",
-		Short:   "End a build that is waiting or running",
+		Short:   "Cancel a waiting or running build",
 		Example: `  freeagent cancel 7rqd2c`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,6 +48,6 @@ func run(ctx context.Context, o *options) error {
 	if o.json {
 		return show.JSON(o.io.Out, b)
 	}
-	fmt.Fprintf(o.io.Out, "Build %s is cancelled.\n", b.ID)
+	fmt.Fprintf(o.io.Out, "Cancelled build %s.\n", b.ID)
 	return nil
 }

@@ -30,9 +30,9 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "download BUILD",
-		Short: "Fetch a build's result and check its SHA-256",
-		Long: `Fetches a completed build's result and checks its SHA-256. What was interrupted goes on where it broke: until it is whole
-and checked, the file is called FILE.part.`,
+		Short: "Download a build's result (resumes if interrupted, verifies SHA-256)",
+		Long: `Downloads the result of a completed build and verifies its SHA-256. Until then the file is called FILE.part; run the same
+command again to resume an interrupted download.`,
 		Example: `  freeagent download 7rqd2c
   freeagent download 7rqd2c --output app.apk --force`,
 		Args: cobra.ExactArgs(1),
@@ -42,8 +42,8 @@ and checked, the file is called FILE.part.`,
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "file to write (default: the result's own name)")
-	cmd.Flags().BoolVar(&o.force, "force", false, "overwrite the file if it is there")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "file to write (default: name of the result)")
+	cmd.Flags().BoolVar(&o.force, "force", false, "overwrite an existing file")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print {path, size, sha256} as JSON")
 	return cmd
 }
@@ -89,13 +89,13 @@ func noResult(b api.Build) error {
 	if err := show.Outcome(b); err != nil {
 		return err
 	}
-	return fmt.Errorf("build %s is %s and has no result yet; wait for it with: freeagent logs -f %s", b.ID, b.Status, b.ID)
+	return fmt.Errorf("build %s is %s and has no result yet. Wait for it: freeagent logs -f %s", b.ID, b.Status, b.ID)
 }
 
 // To writes a build's result to a file: complete and checked under its name, or not there.
 func To(ctx context.Context, s session.IO, client *api.Client, b api.Build, output string, force bool) error {
 	if _, err := os.Stat(output); err == nil && !force {
-		return fmt.Errorf("%s is there already; overwrite it with --force or name another with --output", output)
+		return fmt.Errorf("%s already exists. Overwrite it with --force, or choose another file with --output", output)
 	}
 	part := output + ".part"
 	if err := fetch(ctx, s, client, b, part); err != nil {
@@ -123,9 +123,9 @@ func fetch(ctx context.Context, s session.IO, client *api.Client, b api.Build, p
 	p.Done()
 	switch {
 	case errors.Is(err, api.ErrCorrupt):
-		return errors.Join(fmt.Errorf("download of %s: %w; start again", b.ID, err), os.Remove(part))
+		return errors.Join(fmt.Errorf("download of %s: %w. Run the command again to start over", b.ID, err), os.Remove(part))
 	case ctx.Err() != nil:
-		return &session.ExitError{Code: session.ExitInterrupted, Err: fmt.Errorf("interrupted; the same command goes on from %s", part)}
+		return &session.ExitError{Code: session.ExitInterrupted, Err: fmt.Errorf("interrupted. Run the same command again to resume from %s", part)}
 	case err != nil:
 		return fmt.Errorf("download of %s: %w", b.ID, err)
 	}

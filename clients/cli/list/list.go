@@ -26,7 +26,7 @@ func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List builds, the newest first",
+		Short:   "List builds, newest first",
 		Example: `  freeagent list
   freeagent list --status pending --status queued
   freeagent list --limit 1000 --json | jq -r .id`,
@@ -34,8 +34,8 @@ func New(streams session.IO) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("how many, 1 to %d", maxLimit))
-	cmd.Flags().StringArrayVar(&o.Status, "status", nil, "only builds in this state; may be given again")
+	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("maximum number of builds, 1 to %d", maxLimit))
+	cmd.Flags().StringArrayVar(&o.Status, "status", nil, "only builds in this state (repeatable)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each build as a JSON object")
 	return cmd
 }
@@ -63,7 +63,7 @@ func run(ctx context.Context, o *options) error {
 
 func (o *options) table(page api.BuildList) error {
 	if len(page.Builds) == 0 {
-		fmt.Fprintln(o.io.Out, "No builds. Submit one with: freeagent submit --platform android")
+		fmt.Fprintln(o.io.Out, "No builds. Submit one: freeagent submit --platform android")
 		return nil
 	}
 	now := o.io.Now()
@@ -81,7 +81,7 @@ func (o *options) table(page api.BuildList) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	if page.Next != "" {
-		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(maxLimit, 10*o.Limit))
+		fmt.Fprintf(o.io.Err, "There are more. Show them with --limit %d.\n", min(maxLimit, 10*o.Limit))
 	}
 	return nil
 }

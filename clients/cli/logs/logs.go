@@ -26,7 +26,7 @@ func New(streams session.IO) *cobra.Command {
 		Use:   "logs BUILD",
 		Short: "Print a build's log",
 		Example: `  freeagent logs 7rqd2c
-  freeagent logs -f 7rqd2c            # live, until the build has ended
+  freeagent logs -f 7rqd2c            # live, until the build ends
   freeagent logs 7rqd2c --json | jq -r 'select(.level=="error").text'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +35,7 @@ func New(streams session.IO) *cobra.Command {
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "print lines as they come, until the build has ended")
+	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "print lines as they arrive, until the build ends")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each line as a JSON object")
 	return cmd
 }
@@ -54,7 +54,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	err = client.Builds.ReadLog(ctx, o.id, func(l api.LogLine) error { return printLine(o.io, l, o.json) })
 	if err != nil {
-		return fmt.Errorf("logs of %s: %w", o.id, err)
+		return fmt.Errorf("read the log of %s: %w", o.id, err)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func Follow(ctx context.Context, s session.IO, client *api.Client, id string) (a
 func follow(ctx context.Context, s session.IO, client *api.Client, id string, asJSON bool) (api.Build, error) {
 	b, err := client.Builds.FollowLog(ctx, id, func(l api.LogLine) error { return printLine(s, l, asJSON) })
 	if ctx.Err() != nil {
-		fmt.Fprintf(s.Err, "\nStopped following; build %s goes on.\nFollow it again: freeagent logs -f %s\nCancel it:       freeagent cancel %s\n", id, id, id)
+		fmt.Fprintf(s.Err, "\nStopped following. Build %s continues.\nFollow again: freeagent logs -f %s\nCancel it:    freeagent cancel %s\n", id, id, id)
 		return b, &session.ExitError{Code: session.ExitInterrupted}
 	}
 	if err != nil {

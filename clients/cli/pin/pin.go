@@ -25,11 +25,11 @@ type options struct {
 
 // New returns `freeagent pin`.
 func New(streams session.IO) *cobra.Command {
-	o := &options{io: streams, done: "Pinned build %s. It is kept until you unpin it.\n"}
+	o := &options{io: streams, done: "Pinned build %s. It will not expire until you unpin it.\n"}
 	o.change = func(ctx context.Context, c *api.Client) (api.Build, error) { return c.Builds.Pin(ctx, o.id, o.note) }
 	cmd := o.command(cobra.Command{
 		Use:   "pin BUILD",
-		Short: "Keep a build whatever the retention policies say",
+		Short: "Keep a build from expiring",
 		Example: `  freeagent pin 7rqd2c
   freeagent pin 7rqd2c --note "release 1.4"`,
 	})
@@ -39,7 +39,7 @@ func New(streams session.IO) *cobra.Command {
 
 // NewUnpin returns `freeagent unpin`.
 func NewUnpin(streams session.IO) *cobra.Command {
-	o := &options{io: streams, done: "Unpinned build %s. It expires as the retention policies say.\n"}
+	o := &options{io: streams, done: "Unpinned build %s. The retention policies apply to it again.\n"}
 	o.change = func(ctx context.Context, c *api.Client) (api.Build, error) { return c.Builds.Unpin(ctx, o.id) }
 	return o.command(cobra.Command{Use: "unpin BUILD", Short: "Let a pinned build expire again", Example: `  freeagent unpin 7rqd2c`})
 }

@@ -29,15 +29,15 @@ func NewPlan(streams session.IO) *cobra.Command {
 	o := &planOptions{io: streams}
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Show what will expire, and how much that frees",
-		Long:  `Shows what would expire now by the policies that are set, as if none had to wait. It deletes nothing.`,
+		Short: "Show which builds would expire now",
+		Long:  `Shows what the current policies would delete now, ignoring their waiting period. Deletes nothing.`,
 		Example: `  freeagent retention plan
   freeagent retention plan --json | jq .bytes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().IntVar(&o.limit, "limit", defaultLimit, "number of builds to list, the oldest (at most 500)")
+	cmd.Flags().IntVar(&o.limit, "limit", defaultLimit, "number of builds to list, oldest first (at most 500)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }
@@ -59,16 +59,16 @@ func (o *planOptions) run(ctx context.Context) error {
 
 func printPlan(s session.IO, p api.RetentionPlan) error {
 	if p.Builds == 0 && p.Workers == 0 {
-		fmt.Fprintln(s.Out, "Nothing expires.")
+		fmt.Fprintln(s.Out, "Nothing would expire.")
 		return nil
 	}
 	about := ""
 	if p.Estimated {
 		about = "at least "
 	}
-	fmt.Fprintf(s.Out, "%d builds expire, which frees %s%s. %d workers are forgotten.\n", p.Builds, about, show.Size(p.Bytes), p.Workers)
+	fmt.Fprintf(s.Out, "%d builds would expire and free %s%s. %d workers would be removed.\n", p.Builds, about, show.Size(p.Bytes), p.Workers)
 	if p.BeginsAt != "" {
-		fmt.Fprintf(s.Out, "A policy waits until %s.\n", show.Safe(p.BeginsAt))
+		fmt.Fprintf(s.Out, "A policy takes effect at %s.\n", show.Safe(p.BeginsAt))
 	}
 	if p.Builds == 0 {
 		return nil

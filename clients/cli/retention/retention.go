@@ -11,14 +11,14 @@ import (
 func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retention",
-		Short: "Set how long builds are kept, and see what will expire",
-		Long: `A retention policy limits the age, the number and the size of ended builds. The farm's policy holds for every project
-without a policy of its own. Builds beyond a limit expire: their source, log and result are deleted, and for some months the
-server still says when and why they expired.
+		Short: "Set how long to keep builds, and see what would expire",
+		Long: `A retention policy limits the age, number and size of ended builds. The farm's policy applies to every project without its
+own. Builds beyond a limit expire: the server deletes their source, log and result, and remembers for some months when and
+why they expired.
 
-These never expire: builds that have not ended, builds that ended less than an hour ago, and pinned builds (freeagent pin).
+These builds never expire: unfinished ones, those that ended less than an hour ago, and pinned ones (freeagent pin).
 
-A change of policy waits a day before anything expires by it. "freeagent retention plan" shows what will go.`,
+A new policy takes effect after a day. Preview it with "freeagent retention plan".`,
 		Example: `  freeagent retention plan
   freeagent retention set --age 30d --keep-last                   # shows what it would delete
   freeagent retention set --age 30d --keep-last --yes             # sets it
@@ -26,7 +26,7 @@ A change of policy waits a day before anything expires by it. "freeagent retenti
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
-			return session.Usage("retention: name a verb: show, plan, set or unset")
+			return session.Usage("retention needs a subcommand: show, plan, set or unset")
 		},
 	}
 	cmd.AddCommand(NewShow(streams), NewPlan(streams), NewSet(streams), NewUnset(streams))

@@ -30,9 +30,9 @@ func NewSet(streams session.IO) *cobra.Command {
 		Use:   "set",
 		Short: "Set the retention policy of the farm or of a project",
 		Long: `Replaces the policy of the farm or, with --project, of one project. Without --yes it only shows what the new policy would
-delete. A policy takes effect a day after it was set.
+delete. A policy takes effect one day after you set it.
 
-The policy is what the flags say: limits that you leave out are no limits any more.`,
+The flags are the whole policy: a limit that you leave out is removed.`,
 		Example: `  freeagent retention set --age 30d --keep-last --farm-size 200GiB          # shows what it would delete
   freeagent retention set --age 30d --keep-last --farm-size 200GiB --yes    # sets it
   freeagent retention set --project shop --builds 100 --yes
@@ -46,16 +46,16 @@ The policy is what the flags say: limits that you leave out are no limits any mo
 }
 
 func (o *setOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.project, "project", "", "project that the policy is for (default: the farm)")
-	f.StringVar(&o.age, "age", "", "age since a build's end, such as 30d")
-	f.Int64Var(&o.builds, "builds", 0, "number of ended builds of each project")
-	f.StringVar(&o.size, "size", "", "size of sources and results of each project, such as 50GiB")
-	f.StringVar(&o.farmSize, "farm-size", "", "size of sources and results of all projects together (farm only)")
+	f.StringVar(&o.project, "project", "", "project of the policy (default: the whole farm)")
+	f.StringVar(&o.age, "age", "", "maximum age since a build's end, such as 30d")
+	f.Int64Var(&o.builds, "builds", 0, "maximum number of ended builds per project")
+	f.StringVar(&o.size, "size", "", "maximum size of sources and results per project, such as 50GiB")
+	f.StringVar(&o.farmSize, "farm-size", "", "maximum size of sources and results of all projects together (farm only)")
 	f.BoolVar(&o.keepLast, "keep-last", false, "keep the last successful build of each branch, platform and profile")
-	f.StringVar(&o.keepLastAge, "keep-last-age", "", "how long --keep-last keeps a build (default: for ever)")
-	f.StringVar(&o.workerAge, "worker-age", "", "absence after which a worker is forgotten, such as 90d (farm only)")
+	f.StringVar(&o.keepLastAge, "keep-last-age", "", "time that --keep-last keeps a build, such as 365d (default: forever)")
+	f.StringVar(&o.workerAge, "worker-age", "", "time offline after which a worker is removed, such as 90d (farm only)")
 	f.BoolVar(&o.keepAll, "keep-all", false, "no limits: keep every build")
-	f.BoolVarP(&o.yes, "yes", "y", false, "set the policy; without it only show what would expire")
+	f.BoolVarP(&o.yes, "yes", "y", false, "set the policy (default: only show what would expire)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 }
 
@@ -75,9 +75,9 @@ func (o *setOptions) policy() (p api.RetentionPolicy, err error) {
 	limited := p.MaxAgeSeconds != 0 || p.MaxBuilds != 0 || p.MaxBytes != 0 || p.FarmBytes != 0 || p.WorkerAgeSeconds != 0
 	switch {
 	case !limited && !o.keepAll:
-		return p, session.Usage("retention set: give a limit (--age, --builds, --size, --farm-size), or --keep-all")
+		return p, session.Usage("retention set needs a limit (--age, --builds, --size, --farm-size) or --keep-all")
 	case limited && o.keepAll:
-		return p, session.Usage("retention set: --keep-all and a limit contradict each other")
+		return p, session.Usage("--keep-all cannot be combined with a limit")
 	}
 	return p, nil
 }
@@ -102,7 +102,7 @@ func (o *setOptions) run(ctx context.Context) error {
 // tried shows what would happen.
 func (o *setOptions) tried(plan api.RetentionPlan, err error) error {
 	if err != nil {
-		return fmt.Errorf("try the retention policy: %w", err)
+		return fmt.Errorf("preview the retention policy: %w", err)
 	}
 	if o.json {
 		return show.JSON(o.io.Out, plan)
@@ -110,7 +110,7 @@ func (o *setOptions) tried(plan api.RetentionPlan, err error) error {
 	if err := printPlan(o.io, plan); err != nil {
 		return err
 	}
-	fmt.Fprintln(o.io.Out, "\nNothing was changed. Run it again with --yes to change the policy.")
+	fmt.Fprintln(o.io.Out, "\nNothing changed. Run the command again with --yes to change the policy.")
 	return nil
 }
 
@@ -131,8 +131,8 @@ func NewUnset(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unset",
 		Short: "Remove the retention policy of the farm or of a project",
-		Long: `Removes a policy. A project without one has the farm's; a farm without one keeps every build. Without --yes it only shows what
-would expire then.`,
+		Long: `Removes a policy. The farm's policy then applies to the project; a farm without a policy keeps every build. Without --yes it
+only shows what would expire.`,
 		Example: `  freeagent retention unset --project shop
   freeagent retention unset --project shop --yes
   freeagent retention unset --yes                     # keep everything`,
@@ -141,8 +141,8 @@ would expire then.`,
 	}
 	o.connect.Add(cmd.Flags())
 	f := cmd.Flags()
-	f.StringVar(&o.project, "project", "", "project whose policy is removed (default: the farm's)")
-	f.BoolVarP(&o.yes, "yes", "y", false, "remove the policy; without it only show what would expire")
+	f.StringVar(&o.project, "project", "", "project whose policy to remove (default: the whole farm)")
+	f.BoolVarP(&o.yes, "yes", "y", false, "remove the policy (default: only show what would expire)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }

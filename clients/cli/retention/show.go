@@ -52,7 +52,7 @@ func (o *showOptions) run(ctx context.Context) error {
 // printRetention writes the policies and what happens next for people.
 func printRetention(s session.IO, r api.Retention) error {
 	if r.Farm == nil && len(r.Projects) == 0 {
-		fmt.Fprintln(s.Out, "No retention policy. Every build is kept. Set one with: freeagent retention set --age 30d")
+		fmt.Fprintln(s.Out, "No retention policy: every build is kept. Set one: freeagent retention set --age 30d")
 	} else if err := policies(s, r); err != nil {
 		return err
 	}
@@ -60,13 +60,13 @@ func printRetention(s session.IO, r api.Retention) error {
 		fmt.Fprintf(s.Out, "\n%s\n", show.Safe(r.Notice))
 	}
 	if w := r.LastSweep; w != nil {
-		fmt.Fprintf(s.Out, "\nLast sweep %s: %d builds expired, %s freed, %d workers forgotten.\n", show.Ago(w.EndedAt, s.Now()), w.Builds, show.Size(w.Bytes), w.Workers)
+		fmt.Fprintf(s.Out, "\nLast sweep %s: %d builds expired, %s freed, %d workers removed.\n", show.Ago(w.EndedAt, s.Now()), w.Builds, show.Size(w.Bytes), w.Workers)
 		if w.Error != "" {
-			fmt.Fprintf(s.Out, "It did not finish: %s\n", show.Safe(w.Error))
+			fmt.Fprintf(s.Out, "The sweep did not finish: %s\n", show.Safe(w.Error))
 		}
 	}
 	if r.Pinned+r.Expired > 0 {
-		fmt.Fprintf(s.Out, "%d pinned builds. %d builds expired in the last %s; of %d the files are still being deleted.\n", r.Pinned, r.Expired,
+		fmt.Fprintf(s.Out, "%d pinned builds. %d builds expired in the last %s; the files of %d are still being deleted.\n", r.Pinned, r.Expired,
 			showAge(r.TraceSeconds), r.Cleaning)
 	}
 	return nil

@@ -26,7 +26,7 @@ func parseAge(flag, text string) (int64, error) {
 		d, err = time.ParseDuration(rest)
 	}
 	if err != nil || n < 0 || d < 0 {
-		return 0, session.Usage("--%s %s: want a duration such as 30d or 12h", flag, text)
+		return 0, session.Usage("--%s must be a duration such as 30d or 12h (got %q)", flag, text)
 	}
 	return n*int64(day/time.Second) + int64(d/time.Second), nil
 }
@@ -55,7 +55,7 @@ func parseSize(flag, text string) (int64, error) {
 		}
 		return n << s.shift, nil
 	}
-	return 0, session.Usage("--%s %s: want a size such as 50GiB or 500M", flag, text)
+	return 0, session.Usage("--%s must be a size such as 50GiB or 500M (got %q)", flag, text)
 }
 
 // showAge is a number of seconds for people.

@@ -23,7 +23,7 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:     "retry BUILD",
-		Short:   "Submit a build's source again, as a new build",
+		Short:   "Submit a build's source again as a new build",
 		Example: `  freeagent retry 7rqd2c`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +48,7 @@ func run(ctx context.Context, o *options) error {
 	if o.json {
 		return show.JSON(o.io.Out, sub)
 	}
-	fmt.Fprintf(o.io.Out, "Build %s is submitted again as %s.\n", o.id, sub.ID)
+	fmt.Fprintf(o.io.Out, "Resubmitted build %s as %s.\n", o.id, sub.ID)
 	for _, w := range sub.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}

@@ -26,12 +26,12 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Show or set how the queue shares the farm among projects and pools",
-		Long: `Shows the rules of projects and pools that have one, and the defaults of all others.
+		Short: "Show or set how projects and pools share the farm",
+		Long: `Shows the dispatch rules of projects and pools, and the defaults that apply to all others.
 
-Projects that wait share the farm by weight: one of weight 20 gets twice the build time of one of weight 10. A limit bounds how many
-builds of a project or pool run at once. A higher priority goes first; a build that waits gains a step each time the age in the
-output has passed, so a low priority is not left waiting for ever.`,
+Waiting projects share the farm by weight: weight 20 gets twice the build time of weight 10. A limit bounds how many builds of
+a project or pool run at once. Higher priorities go first. A waiting build gains one step of priority at the interval shown at
+the end of the output, so even a low priority gets its turn.`,
 		Example: `  freeagent rules
   freeagent rules project shop --weight 20 --max-running 4
   freeagent rules project nightly --max-priority 0
@@ -53,24 +53,24 @@ func newProject(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "project NAME",
 		Short: "Set the rule of a project",
-		Long:  "Changes the settings named by flags and leaves the others as they are. Builds that run go on. Needs the administrator's key.",
+		Long:  "Changes the settings that flags name and keeps the others. Running builds continue. Needs a key of scope admin.",
 		Example: `  freeagent rules project shop --weight 20
   freeagent rules project shop --max-running 4 --supersede
   freeagent rules project shop --reset`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
-	f.Int32Var(&rule.Weight, "weight", 0, "share of the farm relative to other projects, 1 to 1000; 0 means the default")
-	f.Int32Var(&rule.MaxRunning, "max-running", 0, "builds that may run at once; 0 means no limit")
-	f.Int32Var(&maxPriority, "max-priority", 0, "highest priority that a submit gets, -100 to 100")
-	f.BoolVar(&rule.Supersede, "supersede", false, "every submit cancels unfinished builds of another commit of its branch")
+	f.Int32Var(&rule.Weight, "weight", 0, "share of the farm relative to other projects, 1 to 1000 (0: the default)")
+	f.Int32Var(&rule.MaxRunning, "max-running", 0, "maximum number of builds that run at once (0: no limit)")
+	f.Int32Var(&maxPriority, "max-priority", 0, "maximum priority of a submit, -100 to 100")
+	f.BoolVar(&rule.Supersede, "supersede", false, "cancel unfinished builds of older commits on the same branch with each submit")
 	f.BoolVar(&reset, "reset", false, "remove the rule")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !reset && !changed(cmd, "weight", "max-running", "max-priority", "supersede") {
-			return session.Usage("no setting named; see: freeagent rules project --help")
+			return session.Usage("rules project needs a setting, such as --weight 20. See: freeagent rules project --help")
 		}
 		if reset && changed(cmd, "weight", "max-running", "max-priority", "supersede") {
-			return session.Usage("--reset removes the rule, so it cannot go with a setting; leave one of them out")
+			return session.Usage("--reset removes the rule and cannot be combined with a setting")
 		}
 		client, err := o.connect.Client(o.io)
 		if err != nil {
@@ -127,20 +127,20 @@ func newPool(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pool NAME",
 		Short: "Set the rule of a pool",
-		Long:  "Bounds how many builds of a pool run at once. Builds that run go on. Needs the administrator's key.",
+		Long:  "Limits how many builds of a pool run at once. Running builds continue. Needs a key of scope admin.",
 		Example: `  freeagent rules pool default --max-running 10
   freeagent rules pool default --reset`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
-	f.Int32Var(&rule.MaxRunning, "max-running", 0, "builds that may run at once; 0 means no limit")
+	f.Int32Var(&rule.MaxRunning, "max-running", 0, "maximum number of builds that run at once (0: no limit)")
 	f.BoolVar(&reset, "reset", false, "remove the rule")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !reset && !changed(cmd, "max-running") {
-			return session.Usage("no setting named; see: freeagent rules pool --help")
+			return session.Usage("rules pool needs a setting, such as --max-running 10. See: freeagent rules pool --help")
 		}
 		if reset && changed(cmd, "max-running") {
-			return session.Usage("--reset removes the rule, so it cannot go with a setting; leave one of them out")
+			return session.Usage("--reset removes the rule and cannot be combined with a setting")
 		}
 		client, err := o.connect.Client(o.io)
 		if err != nil {

@@ -41,26 +41,26 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "shadow --primary URL --shadow URL",
-		Short: "Try a new server with copies of what clients ask an old one",
-		Long: `Runs a proxy that answers clients from the primary server, and sends a copy of each request of API v1 to the shadow, whose
-answers are compared: status, JSON (ids and times put aside), SHA-256 of files. Clients never wait for the shadow, and never see it.
+		Short: "Test a new server with copies of an old server's requests",
+		Long: `Runs a proxy that serves clients from the primary server and sends a copy of each API v1 request to the shadow server. It
+compares the answers: status, JSON (except ids and times), SHA-256 of files. Clients never wait for the shadow or see its answers.
 
-Everything is done at the shadow too: builds are submitted and built there. Give it a server of its own that has the primary's API key.
+The shadow really runs everything, including builds. Use a separate server that accepts the primary's API key.
 
-A summary as JSON goes to --summary (default: the output) at the end, and on SIGUSR1.`,
+On exit and on SIGUSR1 it writes a JSON summary to --summary (default: standard output).`,
 		Example: `  freeagent shadow --primary http://old:3000 --shadow http://new:3100 --listen :3000`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.primary, "primary", "", "address of the server that answers (required)")
-	f.StringVar(&o.shadow, "shadow", "", "address of the server that is tried (required)")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:3001", "host:port to listen on")
-	f.StringVar(&o.summary, "summary", "", "file for the summary")
-	f.Int64Var(&o.maxBody, "max-body", 64, "largest body that the shadow gets, in MiB; larger requests are counted as skipped")
-	f.Int64Var(&o.spool, "spool", 1024, "how much all bodies that wait for the shadow may take on disk, in MiB")
-	f.IntVar(&o.queue, "queue", 10_000, "how many requests may wait for the shadow")
-	f.DurationVar(&o.every, "every", time.Minute, "how often to log the figures")
+	f.StringVar(&o.primary, "primary", "", "URL of the server that clients get answers from (required)")
+	f.StringVar(&o.shadow, "shadow", "", "URL of the server under test (required)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:3001", "address to listen on (host:port)")
+	f.StringVar(&o.summary, "summary", "", "file for the JSON summary (default: standard output)")
+	f.Int64Var(&o.maxBody, "max-body", 64, "maximum request body to copy, in MiB; larger requests count as skipped")
+	f.Int64Var(&o.spool, "spool", 1024, "maximum disk space for queued request bodies, in MiB")
+	f.IntVar(&o.queue, "queue", 10_000, "maximum number of queued requests")
+	f.DurationVar(&o.every, "every", time.Minute, "interval between log lines with the counts")
 	return cmd
 }
 
@@ -69,12 +69,12 @@ func (o *options) proxy(log *slog.Logger) (*Proxy, error) {
 	for i, text := range []string{o.primary, o.shadow} {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, session.Usage("--primary and --shadow are required: addresses like http://localhost:3000")
+			return nil, session.Usage("--primary and --shadow are required and must be URLs such as http://localhost:3000")
 		}
 		servers[i] = u
 	}
 	if o.maxBody < 0 || o.spool < 0 || o.queue < 1 || o.every <= 0 {
-		return nil, session.Usage("--max-body and --spool must not be negative, --queue and --every must be positive")
+		return nil, session.Usage("--max-body and --spool must not be negative; --queue and --every must be positive")
 	}
 	transport, err := tlsfiles.HTTP(o.io.Getenv("FREEAGENT_CA_FILE"))
 	if err != nil {
@@ -98,7 +98,7 @@ func run(ctx context.Context, o *options) error {
 	if o.ready != nil {
 		o.ready(l.Addr())
 	}
-	log.InfoContext(ctx, "shadow proxy listens", "address", l.Addr().String(), "primary", o.primary, "shadow", o.shadow)
+	log.InfoContext(ctx, "shadow proxy listening", "address", l.Addr().String(), "primary", o.primary, "shadow", o.shadow)
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	patience, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -145,11 +145,11 @@ func (o *options) tellLoop(ctx context.Context, p *Proxy, log *slog.Logger) {
 			return
 		case <-asked:
 			if err := o.write(p); err != nil {
-				log.WarnContext(ctx, "summary not written", "err", err)
+				log.WarnContext(ctx, "write summary failed", "err", err)
 			}
 		case <-tick.C:
 			s := p.Tally.Sum()
-			log.InfoContext(ctx, "compared so far", "same", s.Same, "differ", s.Differ, "skipped", s.Skipped, "failed", s.Failed, "waiting", len(p.jobs))
+			log.InfoContext(ctx, "requests compared", "same", s.Same, "differ", s.Differ, "skipped", s.Skipped, "failed", s.Failed, "waiting", len(p.jobs))
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (b *book) differences(route string, primary, shadow answer) []Difference {
 	}
 	var p, s any
 	if json.Unmarshal(primary.json, &p) != nil || json.Unmarshal(shadow.json, &s) != nil {
-		return []Difference{{"body", "JSON that cannot be read, or the other", ""}}
+		return []Difference{{"body", "invalid JSON from one server", ""}}
 	}
 	c := comparison{book: b, shape: loose(route)}
 	c.compare("", p, s)

@@ -55,7 +55,7 @@ func NewProxy(cfg Config) *Proxy {
 		},
 		Transport: cfg.Transport, FlushInterval: -1,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			cfg.Log.WarnContext(r.Context(), "the primary did not answer", "method", r.Method, "path", r.URL.Path, "err", err)
+			cfg.Log.WarnContext(r.Context(), "primary unreachable", "method", r.Method, "path", r.URL.Path, "err", err)
 			if rec, ok := w.(*recorder); ok {
 				rec.broken = true
 			}
@@ -106,13 +106,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		whole := body.seal()
 		switch {
 		case !ended: // the line broke, and the client has seen no whole answer
-			p.skip(j, "the line broke")
+			p.skip(j, "connection broken")
 		case j.body.why != "":
 			p.skip(j, j.body.why)
 		case rec.broken:
-			p.skip(j, "the primary did not answer")
+			p.skip(j, "primary unreachable")
 		case !whole:
-			p.skip(j, "the primary answered before it had the body")
+			p.skip(j, "primary answered before it had read the body")
 		default:
 			j.answer = rec.answer()
 			p.enqueue(j)
@@ -132,7 +132,7 @@ func (p *Proxy) enqueue(j *job) {
 	select {
 	case p.jobs <- j:
 	default:
-		p.skip(j, "the queue is full")
+		p.skip(j, "queue full")
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *Proxy) drain(patience context.Context) {
 		select {
 		case j := <-p.jobs:
 			if patience.Err() != nil {
-				p.skip(j, "the proxy stopped")
+				p.skip(j, "proxy stopped")
 				continue
 			}
 			p.replay(patience, j)
@@ -46,7 +46,7 @@ func (p *Proxy) drain(patience context.Context) {
 func (p *Proxy) replay(ctx context.Context, j *job) {
 	defer j.body.close()
 	if id, unknown := p.stranger(j); unknown {
-		p.Tally.skipped(j.route, "it is about "+id+" from before the shadow, or which the shadow does not have")
+		p.Tally.skipped(j.route, "concerns "+id+" that the shadow does not know")
 		return
 	}
 	got, err := p.ask(ctx, j)

@@ -42,13 +42,13 @@ func (s *spool) Write(p []byte) (int, error) {
 	switch {
 	case s.why != "":
 	case s.size+n > s.limit:
-		s.giveUp("the body is larger than --max-body")
+		s.giveUp("body larger than --max-body")
 	case !s.depot.take(n):
-		s.giveUp("the spool is full")
+		s.giveUp("spool full")
 	default:
 		s.size += n
 		if err := s.keep(p); err != nil {
-			s.giveUp("the spool cannot be written")
+			s.giveUp("spool not writable")
 		}
 	}
 	return len(p), nil

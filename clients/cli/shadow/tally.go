@@ -76,7 +76,7 @@ func (t *Tally) skipped(route, why string) {
 }
 
 func (t *Tally) failed(route string, err error) {
-	t.change(route, func(r *Route) { r.Failed++; r.reason("the shadow failed: " + err.Error()) })
+	t.change(route, func(r *Route) { r.Failed++; r.reason("shadow failed: " + err.Error()) })
 }
 
 func (t *Tally) compared(route string, found []Difference) {

@@ -27,11 +27,11 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "Show how many builds ran, how they ended and how long they took",
-		Long: `Shows the figures of days (UTC): builds and how they ended, how long they waited and took (half of them at most P50, 95 of 100 at
-most P95), how long each stage took, and how busy each worker was.
+		Short: "Show build counts, outcomes and durations",
+		Long: `Shows statistics per day (UTC): builds and their outcomes, waiting time and duration (median P50 and 95th percentile P95), time
+per stage, and utilisation per worker.
 
-Days without builds are left out; --json has all.`,
+The table leaves out days without builds; --json has all days.`,
 		Example: `  freeagent stats
   freeagent stats --from 2026-11-01 --project shop
   freeagent stats --json | jq .total.success_rate`,
@@ -39,8 +39,8 @@ Days without builds are left out; --json has all.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().StringVar(&o.From, "from", "", "first day, such as 2026-11-01 (default 30 days back)")
-	cmd.Flags().StringVar(&o.To, "to", "", "last day (default today)")
+	cmd.Flags().StringVar(&o.From, "from", "", "first day, such as 2026-11-01 (default: 30 days ago)")
+	cmd.Flags().StringVar(&o.To, "to", "", "last day (default: today)")
 	cmd.Flags().StringVar(&o.Project, "project", "", "only builds of this project")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
@@ -53,7 +53,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	s, err := client.Stats(ctx, o.StatsOptions)
 	if err != nil {
-		return fmt.Errorf("read the figures: %w", err)
+		return fmt.Errorf("read statistics: %w", err)
 	}
 	if o.json {
 		return show.JSON(o.io.Out, s)
@@ -74,7 +74,7 @@ func days(tw *tabwriter.Writer, s api.Stats) {
 		of = "project " + show.Safe(s.Project)
 	}
 	fmt.Fprintf(tw, "%s to %s (UTC), %s\n\n", s.From, s.To, of)
-	fmt.Fprintln(tw, "DAY\tSUBMITTED\tCOMPLETED\tFAILED\tCANCELLED\tTRIED AGAIN\tSUCCESS\tWAITED P50\tP95\tTOOK P50\tP95")
+	fmt.Fprintln(tw, "DAY\tSUBMITTED\tCOMPLETED\tFAILED\tCANCELLED\tLOST ATTEMPTS\tSUCCESS\tWAITED P50\tP95\tTOOK P50\tP95")
 	for _, d := range s.Days {
 		if d.Submitted+d.Completed+d.Failed+d.Cancelled+d.LostAttempts > 0 {
 			day(tw, d.Day, d)
@@ -94,7 +94,7 @@ func stages(tw *tabwriter.Writer, all []api.StageStats) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintln(tw, "\nSTAGE\tTIMES\tTOOK P50\tP95")
+	fmt.Fprintln(tw, "\nSTAGE\tRUNS\tTOOK P50\tP95")
 	for _, x := range all {
 		if x.Duration != nil {
 			p50, p95 := spread(x.Duration)

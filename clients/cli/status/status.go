@@ -35,7 +35,7 @@ func New(streams session.IO) *cobra.Command {
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "show it again whenever it changes, until it has ended")
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "print it again on every change, until the build ends")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }

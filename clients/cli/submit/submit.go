@@ -34,10 +34,10 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "submit [DIR]",
-		Short: "Send an app to be built",
-		Long: `Packs the app in DIR (default: here) and sends it to be built. What .gitignore files (or .easignore) name is left out,
-and .git and node_modules always. The build carries the commit that DIR is at, its branch and its repository at GitHub, as git
-says; where DIR has changes that are not committed, no commit. Ctrl-C while following stops the following, not the build.`,
+		Short: "Submit an app to build",
+		Long: `Packs the app in DIR (default: the current directory) and submits it. Leaves out .git, node_modules, and everything that
+.gitignore files (or .easignore) name. The build records the commit, branch and GitHub repository of DIR, but no commit if DIR
+has uncommitted changes. Ctrl-C stops following; the build continues.`,
 		Example: `  freeagent submit --platform android --follow
   freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
   freeagent submit --platform android --follow --output app.tar.gz
@@ -54,26 +54,26 @@ says; where DIR has changes that are not committed, no commit. Ctrl-C while foll
 	o.connect.Add(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
-	f.StringVar(&o.Project, "project", "", "project name (default: the slug in app.json, else the package's name)")
+	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
 	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
-	f.StringVar(&o.Pool, "pool", "", "pool of workers (default: default)")
-	f.IntVar(&o.Priority, "priority", 0, "higher goes first, within the project's range (-100 to 10 by default)")
-	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of another commit of the same project, branch, platform and profile")
-	f.StringVar(&o.certs, "certs", "", "zip with signing certificates")
-	f.StringVar(&o.archive, "archive", "", "send this zip or tar.gz instead of packing DIR")
-	f.StringVar(&o.Commit, "commit", "", "commit that is built: an id, or a name that git knows in DIR (default: the one that DIR is at)")
-	f.StringVar(&o.Branch, "branch", "", "branch that is built (default: DIR's)")
-	f.StringVar(&o.Repository, "repository", "", "owner/name (default: that of the remote origin, if it is at GitHub or at the host in GH_HOST)")
-	f.BoolVar(&o.noGit, "no-git", false, "do not ask git; nothing is sent of commit, branch and repository but what the flags say")
-	f.BoolVarP(&o.follow, "follow", "f", false, "print the log live until the build has ended")
-	f.StringVarP(&o.output, "output", "o", "", "download the result to this file (implies --follow)")
-	f.BoolVar(&o.json, "json", false, "print JSON: the build at once and, with --follow, again at its end")
+	f.StringVar(&o.Pool, "pool", "", "worker pool (default: default)")
+	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
+	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
+	f.StringVar(&o.certs, "certs", "", "zip file with signing certificates")
+	f.StringVar(&o.archive, "archive", "", "zip or tar.gz file to submit instead of packing DIR")
+	f.StringVar(&o.Commit, "commit", "", "commit of the source: an id, or a git revision in DIR (default: HEAD of DIR)")
+	f.StringVar(&o.Branch, "branch", "", "branch of the source (default: the branch of DIR)")
+	f.StringVar(&o.Repository, "repository", "", "repository as owner/name (default: remote origin, if it is on GitHub or on GH_HOST)")
+	f.BoolVar(&o.noGit, "no-git", false, "do not read commit, branch and repository from git")
+	f.BoolVarP(&o.follow, "follow", "f", false, "print the log live until the build ends")
+	f.StringVarP(&o.output, "output", "o", "", "file to download the result to (implies --follow)")
+	f.BoolVar(&o.json, "json", false, "print JSON: the build when submitted and, with --follow, again when it ends")
 	return cmd
 }
 
 func run(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
-		return session.Usage("--platform is %q: name one of ios, android", o.Platform)
+		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
 	if err := o.whereFrom(ctx); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (o *options) whereFrom(ctx context.Context) error {
 	if o.Commit != "" && !o.noGit {
 		commit, err := origin.Commit(ctx, o.dir, o.Commit)
 		if err != nil {
-			return session.Usage("--commit %q: %w in %s; name the whole id of a commit", o.Commit, err, o.dir)
+			return session.Usage("--commit %q: %w in %s. Use the full commit id", o.Commit, err, o.dir)
 		}
 		o.Commit = commit
 	}
@@ -112,7 +112,7 @@ func (o *options) whereFrom(ctx context.Context) error {
 	}
 	found := origin.Of(ctx, o.dir, o.io.Getenv("GH_HOST"))
 	if found.Dirty && o.Commit == "" && !o.json {
-		fmt.Fprintln(o.io.Err, "note: there are changes that are not committed, so the build carries no commit; --commit names one")
+		fmt.Fprintln(o.io.Err, "note: uncommitted changes, so the build records no commit. Set one with --commit")
 	}
 	o.Commit = cmp.Or(o.Commit, found.Commit)
 	o.Branch = cmp.Or(o.Branch, found.Branch)
@@ -139,7 +139,7 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 	sub, err := client.Builds.Submit(ctx, o.Submit)
 	p.Done()
 	if ctx.Err() != nil {
-		return sub, &session.ExitError{Code: session.ExitInterrupted, Err: errors.New("interrupted while uploading; nothing was submitted")}
+		return sub, &session.ExitError{Code: session.ExitInterrupted, Err: errors.New("interrupted during the upload. Nothing was submitted")}
 	}
 	if err != nil {
 		return sub, fmt.Errorf("submit: %w", err)
@@ -167,7 +167,7 @@ func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
 		o.Project = project.Name
 	}
 	for _, name := range project.LocalEnv() {
-		fmt.Fprintf(o.io.Err, "warning: %s goes into the archive; if it holds secrets of this machine, add it to .easignore or .gitignore\n", name)
+		fmt.Fprintf(o.io.Err, "warning: the archive includes %s. If it holds secrets, add it to .easignore or .gitignore\n", name)
 	}
 	pr, pw := io.Pipe()
 	go func() {
@@ -181,15 +181,15 @@ func (o *options) tell(sub api.Submitted) error {
 	if o.json {
 		return show.JSON(o.io.Out, sub)
 	}
-	fmt.Fprintf(o.io.Out, "Build %s is submitted.\n", sub.ID)
+	fmt.Fprintf(o.io.Out, "Submitted build %s.\n", sub.ID)
 	for _, w := range sub.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}
 	for _, old := range sub.Superseded {
-		fmt.Fprintf(o.io.Out, "Cancelled build %s, which this one supersedes.\n", old)
+		fmt.Fprintf(o.io.Out, "Cancelled superseded build %s.\n", old)
 	}
 	if !o.follow && o.output == "" {
-		fmt.Fprintf(o.io.Out, "Follow it:   freeagent logs -f %s\nThen fetch:  freeagent download %s\n", sub.ID, sub.ID)
+		fmt.Fprintf(o.io.Out, "Follow it:     freeagent logs -f %s\nThen download: freeagent download %s\n", sub.ID, sub.ID)
 	}
 	return nil
 }

@@ -31,11 +31,11 @@ func NewAdd(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add [URL]",
 		Short: "Add a webhook",
-		Long: `Adds a webhook that sends events to URL; - reads it from standard input, since it may be a secret itself. Of format github
-URL is that of its API: https://api.github.com if it is left out, https://HOST/api/v3 of an Enterprise server. The token needs to
-write commit statuses and nothing else.
+		Long: `Adds a webhook that sends events to URL. With - the URL is read from standard input, since it may be a secret. With --format
+github the URL is the API's: https://api.github.com (default), or https://HOST/api/v3 for an Enterprise server. The token needs
+permission to write commit statuses and nothing else.
 
-The secret that deliveries are signed with is printed once.`,
+Prints the secret that signs deliveries. It is not shown again.`,
 		Example: `  freeagent webhooks add https://example.com/builds --event 'build.*' --project shop
   freeagent webhooks add - --format slack < slack-url
   gh auth token | freeagent webhooks add --format github --token-file -`,
@@ -51,11 +51,11 @@ The secret that deliveries are signed with is printed once.`,
 	o.connect.Add(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", "", "cloudevents, eas, slack or github (default: cloudevents)")
-	f.StringArrayVarP(&o.events, "event", "e", nil, "event, such as build.failed or build.*; may be given again (default: those that end a build)")
+	f.StringArrayVarP(&o.events, "event", "e", nil, "event, such as build.failed or build.* (repeatable; default: events that end a build)")
 	f.StringVar(&o.project, "project", "", "only builds of this project")
-	f.StringVar(&o.description, "description", "", "what it is for, for people")
-	f.StringVar(&o.secretFile, "secret-file", "", "file with the secret that deliveries are signed with, - for standard input (default: one is made)")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the token for GitHub, - for standard input")
+	f.StringVar(&o.description, "description", "", "description for people")
+	f.StringVar(&o.secretFile, "secret-file", "", "file with the secret that signs deliveries, - for standard input (default: generated)")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the GitHub token, - for standard input")
 	f.BoolVar(&o.json, "json", false, "print the webhook with its secret as JSON")
 	return cmd
 }
@@ -78,7 +78,7 @@ func (o *addOptions) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(o.io.Out, "Webhook %s sends %s to %s.\n", made.ID, strings.Join(made.Events, ", "), host(made.URL))
 	if made.Format != github { // GitHub has no use for it
-		fmt.Fprintf(o.io.Out, "Its secret, which is not shown again: %s\n", made.Secret)
+		fmt.Fprintf(o.io.Out, "Secret (not shown again): %s\n", made.Secret)
 	}
 	fmt.Fprintf(o.io.Out, "Try it:  freeagent webhooks test %s\n", made.ID)
 	return nil
@@ -96,9 +96,9 @@ func (o *addOptions) webhook() (w api.NewWebhook, err error) {
 	}
 	switch {
 	case fromStdin > 1:
-		return w, session.Usage("only one of URL, --secret-file and --token-file can be - (standard input)")
+		return w, session.Usage("only one of URL, --secret-file and --token-file may be - (standard input)")
 	case o.url == "" && o.format != github:
-		return w, session.Usage("name the URL that gets the events (only --format github has one by itself)")
+		return w, session.Usage("webhooks add needs a URL (only --format github has a default)")
 	case o.format == github && o.tokenFile == "":
 		return w, session.Usage("--format github needs a token: --token-file FILE, or - for standard input")
 	}

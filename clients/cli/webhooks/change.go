@@ -16,17 +16,17 @@ type changeOptions struct {
 	connect session.Flags
 	id      string
 	json    bool
-	// change does it, said is what became of the webhook.
-	change func(context.Context, *api.Client, string) (api.Webhook, error)
-	said   string
+	change  func(context.Context, *api.Client, string) (api.Webhook, error)
+	// done is the message after a success; %s is the webhook's id.
+	done string
 }
 
 // NewRemove returns `freeagent webhooks remove`.
 func NewRemove(streams session.IO) *cobra.Command {
 	return newChange(streams, &changeOptions{change: func(ctx context.Context, c *api.Client, id string) (api.Webhook, error) {
 		return c.Webhooks.Delete(ctx, id)
-	}, said: "is removed, with its deliveries"}, cobra.Command{
-		Use: "remove WEBHOOK", Aliases: []string{"rm"}, Short: "Remove a webhook with its deliveries", Example: `  freeagent webhooks remove 7rqd2c`,
+	}, done: "Removed webhook %s and its deliveries.\n"}, cobra.Command{
+		Use: "remove WEBHOOK", Aliases: []string{"rm"}, Short: "Remove a webhook and its deliveries", Example: `  freeagent webhooks remove 7rqd2c`,
 	})
 }
 
@@ -36,14 +36,14 @@ func NewEnable(streams session.IO, on bool) *cobra.Command {
 		return c.Webhooks.Update(ctx, id, api.NewWebhook{Enabled: &on})
 	}}
 	if on {
-		o.said = "is enabled; what waited is sent"
+		o.done = "Enabled webhook %s. Pending deliveries are sent now.\n"
 		return newChange(streams, o, cobra.Command{
-			Use: "enable WEBHOOK", Short: "Enable a webhook that was disabled; what waited is sent", Example: `  freeagent webhooks enable 7rqd2c`,
+			Use: "enable WEBHOOK", Short: "Enable a disabled webhook and send its pending deliveries", Example: `  freeagent webhooks enable 7rqd2c`,
 		})
 	}
-	o.said = "is disabled"
+	o.done = "Disabled webhook %s.\n"
 	return newChange(streams, o, cobra.Command{
-		Use: "disable WEBHOOK", Short: "Send a webhook nothing until it is enabled", Example: `  freeagent webhooks disable 7rqd2c`,
+		Use: "disable WEBHOOK", Short: "Stop sending to a webhook until you enable it", Example: `  freeagent webhooks disable 7rqd2c`,
 	})
 }
 
@@ -72,6 +72,6 @@ func (o *changeOptions) run(ctx context.Context) error {
 	if o.json {
 		return show.JSON(o.io.Out, w)
 	}
-	fmt.Fprintf(o.io.Out, "Webhook %s %s.\n", w.ID, o.said)
+	fmt.Fprintf(o.io.Out, o.done, w.ID)
 	return nil
 }

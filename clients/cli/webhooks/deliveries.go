@@ -25,7 +25,7 @@ func NewDeliveries(streams session.IO) *cobra.Command {
 	o := &deliveriesOptions{io: streams}
 	cmd := &cobra.Command{
 		Use:   "deliveries WEBHOOK [DELIVERY]",
-		Short: "List what was sent, or show one delivery with its answers",
+		Short: "List deliveries, or show one with its attempts",
 		Example: `  freeagent webhooks deliveries 7rqd2c --state dead
   freeagent webhooks deliveries 7rqd2c k3x9 --json | jq .body`,
 		Args: cobra.RangeArgs(1, 2),
@@ -38,10 +38,10 @@ func NewDeliveries(streams session.IO) *cobra.Command {
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().StringVar(&o.State, "state", "", "only those that are pending, delivered, dead or skipped")
-	cmd.Flags().StringVar(&o.From, "from", "", "made from this time on, such as 2026-11-26T10:00:00Z")
-	cmd.Flags().StringVar(&o.To, "to", "", "made before this time")
-	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("how many, 1 to %d", maxDeliveries))
+	cmd.Flags().StringVar(&o.State, "state", "", "only deliveries in this state: pending, delivered, dead or skipped")
+	cmd.Flags().StringVar(&o.From, "from", "", "only deliveries created at or after this time, such as 2026-11-26T10:00:00Z")
+	cmd.Flags().StringVar(&o.To, "to", "", "only deliveries created before this time")
+	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, fmt.Sprintf("maximum number of deliveries, 1 to %d", maxDeliveries))
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each delivery as a JSON object")
 	return cmd
 }
@@ -83,7 +83,7 @@ func (o *deliveriesOptions) table(list api.DeliveryList) error {
 		return nil
 	}
 	tw := tabwriter.NewWriter(o.io.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "DELIVERY\tEVENT\tOF\tMADE\tTRIES\tSTATE")
+	fmt.Fprintln(tw, "DELIVERY\tEVENT\tSUBJECT\tCREATED\tATTEMPTS\tSTATE")
 	for _, d := range list.Deliveries {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\n", d.ID, d.Event, show.Safe(d.Subject), show.Ago(d.CreatedAt, o.io.Now()), d.Attempts, state(d))
 	}
@@ -91,7 +91,7 @@ func (o *deliveriesOptions) table(list api.DeliveryList) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	if list.Next != "" {
-		fmt.Fprintf(o.io.Err, "There are more: --limit %d shows them.\n", min(maxDeliveries, 10*o.Limit))
+		fmt.Fprintf(o.io.Err, "There are more. Show them with --limit %d.\n", min(maxDeliveries, 10*o.Limit))
 	}
 	return nil
 }
@@ -113,11 +113,11 @@ func (o *deliveriesOptions) delivery(d api.Delivery) error {
 	}
 	row("Delivery", d.ID)
 	row("Event", d.Event)
-	row("Of", d.Subject)
+	row("Subject", d.Subject)
 	row("Path", d.Path)
 	row("State", state(d))
-	row("Made", show.Ago(d.CreatedAt, o.io.Now()))
-	row("Next try", d.NextAt)
+	row("Created", show.Ago(d.CreatedAt, o.io.Now()))
+	row("Next attempt", d.NextAt)
 	for i, a := range d.Log {
 		what := fmt.Sprintf("%s, status %d after %d ms", a.At, a.Status, a.TookMs)
 		if a.Status == 0 {
@@ -126,7 +126,7 @@ func (o *deliveriesOptions) delivery(d api.Delivery) error {
 		if a.Error != "" {
 			what += ": " + a.Error
 		}
-		row(fmt.Sprintf("Try %d", i+1), what)
+		row(fmt.Sprintf("Attempt %d", i+1), what)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

@@ -26,8 +26,8 @@ func NewList(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List webhooks, and whether their receivers answer",
-		Long:    `Lists webhooks, the oldest first. Of a URL only the host is shown, since the rest may be a secret; --json has all of it.`,
+		Short:   "List webhooks and their state",
+		Long:    `Lists webhooks, oldest first. URLs are shortened to the host, since the rest may be a secret; --json has the whole URL.`,
 		Example: `  freeagent webhooks list`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -54,7 +54,7 @@ func (o *listOptions) run(ctx context.Context) error {
 
 func (o *listOptions) table(all []api.Webhook) error {
 	if len(all) == 0 {
-		fmt.Fprintln(o.io.Out, "No webhooks. Add one with: freeagent webhooks add URL")
+		fmt.Fprintln(o.io.Out, "No webhooks. Add one: freeagent webhooks add URL")
 		return nil
 	}
 	tw := tabwriter.NewWriter(o.io.Out, 0, 0, 2, ' ', 0)

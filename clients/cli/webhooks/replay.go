@@ -25,9 +25,9 @@ func NewReplay(streams session.IO) *cobra.Command {
 	o := &replayOptions{io: streams}
 	cmd := &cobra.Command{
 		Use:   "replay WEBHOOK [DELIVERY...]",
-		Short: "Send deliveries again: those named, or all that are dead",
-		Long:  `Sends deliveries again, with their ids and bodies as they were: those that are named, or all in a state.`,
-		Example: `  freeagent webhooks replay 7rqd2c                                         # all that are dead
+		Short: "Send deliveries again: one, several, or all dead ones",
+		Long:  `Sends deliveries again with the same ids and bodies: the ones that you name, or all in a state.`,
+		Example: `  freeagent webhooks replay 7rqd2c                                         # all dead ones
   freeagent webhooks replay 7rqd2c --state all --from 2026-11-26T10:00:00Z
   freeagent webhooks replay 7rqd2c k3x9`,
 		Args: cobra.MinimumNArgs(1),
@@ -35,17 +35,17 @@ func NewReplay(streams session.IO) *cobra.Command {
 			o.id, o.some = args[0], args[1:]
 			for _, name := range []string{"state", "from", "to"} {
 				if len(o.some) > 0 && cmd.Flags().Changed(name) {
-					return session.Usage("--%s chooses among all; leave it out where deliveries are named", name)
+					return session.Usage("--%s cannot be combined with named deliveries", name)
 				}
 			}
 			return o.run(cmd.Context())
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().StringVar(&o.State, "state", "dead", "dead, delivered or all")
-	cmd.Flags().StringVar(&o.From, "from", "", "made from this time on, such as 2026-11-26T10:00:00Z")
-	cmd.Flags().StringVar(&o.To, "to", "", "made before this time")
-	cmd.Flags().BoolVar(&o.json, "json", false, "print how many as JSON")
+	cmd.Flags().StringVar(&o.State, "state", "dead", "state of the deliveries to send: dead, delivered or all")
+	cmd.Flags().StringVar(&o.From, "from", "", "only deliveries created at or after this time, such as 2026-11-26T10:00:00Z")
+	cmd.Flags().StringVar(&o.To, "to", "", "only deliveries created before this time")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the number as JSON")
 	return cmd
 }
 
@@ -55,7 +55,7 @@ func (o *replayOptions) run(ctx context.Context) error {
 	case "all":
 		o.State = ""
 	default:
-		return session.Usage("--state is %q: name one of dead, delivered, all", o.State)
+		return session.Usage("--state must be dead, delivered or all (got %q)", o.State)
 	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
@@ -69,9 +69,9 @@ func (o *replayOptions) run(ctx context.Context) error {
 		return show.JSON(o.io.Out, sum)
 	}
 	if sum.Deliveries == 1 {
-		fmt.Fprintln(o.io.Out, "1 delivery is sent again.")
+		fmt.Fprintln(o.io.Out, "Resending 1 delivery.")
 	} else {
-		fmt.Fprintf(o.io.Out, "%d deliveries are sent again.\n", sum.Deliveries)
+		fmt.Fprintf(o.io.Out, "Resending %d deliveries.\n", sum.Deliveries)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (o *replayOptions) replay(ctx context.Context, client *api.Client) (sum api
 	for _, id := range o.some {
 		r, err := client.Webhooks.Replay(ctx, o.id, id)
 		if err != nil {
-			return sum, fmt.Errorf("delivery %s (%d before it are sent again): %w", id, sum.Deliveries, err)
+			return sum, fmt.Errorf("resend delivery %s (%d before it succeeded): %w", id, sum.Deliveries, err)
 		}
 		sum.Deliveries += r.Deliveries
 	}

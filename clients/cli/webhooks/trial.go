@@ -25,9 +25,9 @@ func NewTest(streams session.IO) *cobra.Command {
 	o := &testOptions{io: streams}
 	cmd := &cobra.Command{
 		Use:   "test WEBHOOK",
-		Short: "Send a trial event, and say what the receiver answered",
-		Long: `Sends the event "ping" and waits for the first answer. At GitHub nothing is written: that the token is taken is all it tells.
-Exit code 1 if it was not taken.`,
+		Short: "Send a test event and show the receiver's answer",
+		Long: `Sends the event "ping" and waits for the first answer. On GitHub this only verifies the token and writes nothing.
+The exit code is 1 if the receiver did not accept it.`,
 		Example: `  freeagent webhooks test 7rqd2c`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ Exit code 1 if it was not taken.`,
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the answer")
+	cmd.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "timeout for the answer")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the delivery as JSON")
 	return cmd
 }
@@ -84,10 +84,10 @@ func (o *testOptions) answered(ctx context.Context, client *api.Client, d api.De
 
 func (o *testOptions) say(d api.Delivery) error {
 	if len(d.Log) == 0 {
-		return fmt.Errorf("nothing was answered within %s; see: freeagent webhooks deliveries %s %s", o.wait, o.id, d.ID)
+		return fmt.Errorf("no answer within %s. See: freeagent webhooks deliveries %s %s", o.wait, o.id, d.ID)
 	}
 	if last := d.Log[len(d.Log)-1]; last.Error != "" {
-		return fmt.Errorf("the trial was not taken: %s", show.Safe(last.Error))
+		return fmt.Errorf("the receiver did not accept the test event: %s", show.Safe(last.Error))
 	} else if !o.json {
 		fmt.Fprintf(o.io.Out, "The receiver answered %d after %d ms.\n", last.Status, last.TookMs)
 	}

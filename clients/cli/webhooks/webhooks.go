@@ -14,9 +14,9 @@ func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "webhooks",
 		Aliases: []string{"webhook"},
-		Short:   "Say where events are sent, and see what became of them",
-		Long: `Webhooks get events of builds and workers: as CloudEvents, in the shape of EAS's, as a message for Slack, or as commit
-statuses at GitHub. They need a key of scope admin.`,
+		Short:   "Manage webhooks and their deliveries",
+		Long: `Webhooks receive events of builds and workers as CloudEvents, as EAS webhooks, as Slack messages, or as commit statuses on
+GitHub. Managing them needs a key of scope admin.`,
 		Example: `  freeagent webhooks add https://example.com/builds
   gh auth token | freeagent webhooks add --format github --token-file -
   freeagent webhooks deliveries 7rqd2c --state dead
@@ -24,7 +24,7 @@ statuses at GitHub. They need a key of scope admin.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
-			return session.Usage("webhooks: name what to do")
+			return session.Usage("webhooks needs a subcommand, such as list or add")
 		},
 	}
 	cmd.AddCommand(NewAdd(streams), NewList(streams), NewRemove(streams), NewEnable(streams, true), NewEnable(streams, false), NewTest(streams),

@@ -29,11 +29,11 @@ func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
 		Use:   "workers [WORKER]",
-		Short: "List the machines that build, or show one",
-		Long: `Lists the machines that build, those online first. With the id of one it shows that one: what became of its builds, and its
-diagnostic reports of the last days.
+		Short: "List workers, or show one",
+		Long: `Lists workers, online ones first. With the id of a worker it shows that worker with its build counts and recent diagnostic
+reports.
 
-HEALTH is 0 to 100, drawn from a worker's reports of the last week; "-" for one that sent none.`,
+HEALTH is 0 to 100, computed from the worker's diagnostic reports of the last week, or "-" without any.`,
 		Example: `  freeagent workers
   freeagent workers --online
   freeagent workers 7rqd2c
@@ -47,7 +47,7 @@ HEALTH is 0 to 100, drawn from a worker's reports of the last week; "-" for one 
 		},
 	}
 	o.connect.Add(cmd.Flags())
-	cmd.Flags().BoolVar(&o.online, "online", false, "only those that are there now")
+	cmd.Flags().BoolVar(&o.online, "online", false, "only workers that are online")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print each worker as a JSON object")
 	return cmd
 }
@@ -72,7 +72,7 @@ func (o *options) all(ctx context.Context) error {
 
 func (o *options) table(all []api.Worker) error {
 	if len(all) == 0 {
-		fmt.Fprintln(o.io.Out, "No workers. Start one on a machine that shall build with: freeagent worker")
+		fmt.Fprintln(o.io.Out, "No workers. Start one on the build machine: freeagent worker")
 		return nil
 	}
 	now := o.io.Now()
@@ -146,26 +146,26 @@ func (o *options) page(w api.Worker, reports []api.Report) error {
 	row("Name", w.Name)
 	row("State", state(w))
 	row("Pool", w.Pool)
-	row("Builds for", strings.Join(w.Platforms, ", "))
+	row("Platforms", strings.Join(w.Platforms, ", "))
 	row("Busy", fmt.Sprintf("%d of %d", w.Held, w.Slots))
 	row("Completed", fmt.Sprint(w.Completed))
 	row("Failed", fmt.Sprint(w.Failed))
 	if w.Health != nil {
-		row("Health", fmt.Sprintf("%d of 100 by %d reports; %s %s", w.Health.Score, w.Health.Reports, w.Health.LatestStatus, show.Ago(w.Health.LatestAt, now)))
+		row("Health", fmt.Sprintf("%d of 100 from %d reports; last: %s %s", w.Health.Score, w.Health.Reports, w.Health.LatestStatus, show.Ago(w.Health.LatestAt, now)))
 	}
 	row("Version", w.Version)
 	if w.Polls {
-		row("Connects by", "HTTP API v1")
+		row("Protocol", "HTTP API v1")
 	}
 	for _, label := range slices.Sorted(maps.Keys(w.Labels)) {
 		row("Label "+label, w.Labels[label])
 	}
-	row("Joined", show.Ago(w.RegisteredAt, now))
+	row("Registered", show.Ago(w.RegisteredAt, now))
 	row("Last seen", show.Ago(w.SeenAt, now))
 	for _, r := range reports[:min(len(reports), shownReports)] {
 		text := r.Status
 		if r.AutoFixed {
-			text += ", mended by itself"
+			text += ", fixed automatically"
 		}
 		row("Report "+show.Ago(r.At, now), text)
 	}

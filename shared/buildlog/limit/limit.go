@@ -5,8 +5,8 @@ import "fmt"
 // Limit of one attempt's log, whichever is reached first. Bytes are those of the lines' text.
 type Limit struct {
 	// Lines and Bytes are how much is sent; 0 means the default.
-	Lines int64 `env:"FREEAGENT_LOG_LIMIT_LINES" help:"number of lines of a build's log; of further ones a worker keeps the last 1000, and a gateway none of an API v1 worker's"`
-	Bytes int64 `env:"FREEAGENT_LOG_LIMIT_MB" unit:"MB" help:"size limit of a build's log in MB; same for what is beyond"`
+	Lines int64 `env:"FREEAGENT_LOG_LIMIT_LINES" help:"line limit of a build's log; of what exceeds it a worker still sends the last 1000 lines"`
+	Bytes int64 `env:"FREEAGENT_LOG_LIMIT_MB" unit:"MB" help:"size limit of a build's log in MB; of what exceeds it a worker still sends the last 1000 lines"`
 }
 
 // The defaults are more than any honest build prints: the largest logs of iOS builds have some 200,000 lines.

@@ -156,7 +156,7 @@ func (p *Program) Stop(secrets ...string) {
 			p.t.Errorf("the program ended with %v after a stop, want nil", err)
 		}
 	case <-time.After(patience):
-		p.t.Error("the program does not stop")
+		p.t.Error("stop timed out")
 	}
 	for _, secret := range secrets {
 		if strings.Contains(p.Log.String(), secret) {

@@ -61,7 +61,7 @@ func (f Found) believable() Found {
 	return f
 }
 
-var errUnknown = errors.New("git does not know it")
+var errUnknown = errors.New("unknown to git")
 
 // Commit returns the whole id of what git knows by that name, such as a tag or a short id.
 func Commit(ctx context.Context, dir, name string) (string, error) {

@@ -38,7 +38,7 @@ func Open(dir string) (Project, error) {
 	var pkg struct{ Name string }
 	data, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return Project{}, fmt.Errorf("%w in %s: go to your app's directory, or name it: freeagent submit path/to/app", ErrNotProject, dir)
+		return Project{}, fmt.Errorf("%w in %s. Go to your app's directory, or name it: freeagent submit path/to/app", ErrNotProject, dir)
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &pkg)

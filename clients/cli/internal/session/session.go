@@ -67,8 +67,8 @@ const DefaultServer = "http://localhost:3000"
 
 // Add defines the flags that every verb has.
 func (f *Flags) Add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.Server, "server", "", "address of the server (FREEAGENT_URL; default "+DefaultServer+")")
-	flags.StringVar(&f.KeyFile, "key-file", "", "file with the API key (FREEAGENT_API_KEY_FILE, or the key itself in FREEAGENT_API_KEY)")
+	flags.StringVar(&f.Server, "server", "", "URL of the server (FREEAGENT_URL; default "+DefaultServer+")")
+	flags.StringVar(&f.KeyFile, "key-file", "", "file with the API key (FREEAGENT_API_KEY_FILE; FREEAGENT_API_KEY holds the key itself)")
 }
 
 // Client connects as the flags, else the environment, say. On the server's own machine nothing needs to be said.
@@ -96,8 +96,8 @@ func (f *Flags) Client(streams IO) (*api.Client, error) {
 }
 
 // errNoKey names every way to give a key.
-var errNoKey = errors.New("no API key: put it into FREEAGENT_API_KEY, or name its file with --key-file or FREEAGENT_API_KEY_FILE " +
-	"(`freeagent up` prints where it keeps the key)")
+var errNoKey = errors.New("no API key. Set FREEAGENT_API_KEY, or name a file with --key-file or FREEAGENT_API_KEY_FILE " +
+	"(\"freeagent up\" prints where it keeps the key)")
 
 func (f *Flags) key(streams IO, server string) (string, error) {
 	file := f.KeyFile
@@ -130,7 +130,7 @@ func readKey(streams IO, file string) (string, error) {
 		return "", fmt.Errorf("key file: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(streams.Err, "warning: %s can be read by others; make it private with chmod 600 %s\n", file, file)
+		fmt.Fprintf(streams.Err, "warning: other users can read %s. Make it private: chmod 600 %s\n", file, file)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -56,7 +56,7 @@ func (r Requests) Keep(ctx context.Context, req *artifactv1.KeepRequest) (*artif
 	if err := r.Catalog.Rows.Keep(ctx, req.GetObjectIds()); err != nil {
 		return nil, err
 	}
-	r.Catalog.Log.InfoContext(ctx, "objects kept", "object_ids", req.GetObjectIds())
+	r.Catalog.Log.InfoContext(ctx, "objects retained", "object_ids", req.GetObjectIds())
 	return &artifactv1.KeepResponse{}, nil
 }
 

@@ -104,11 +104,11 @@ func (j *Janitor) rescue(ctx context.Context, o store.Object) error {
 	err := j.catalog.Rows.Keep(ctx, []string{o.ID})
 	if catalog.IsMissing(err) {
 		// A fault elsewhere. Nothing can be kept, and asking every minute does not help.
-		j.catalog.Log.ErrorContext(ctx, "a build names an object that was never uploaded", "object_id", o.ID, "build_id", o.BuildID)
+		j.catalog.Log.ErrorContext(ctx, "build refers to an object that was never uploaded", "object_id", o.ID, "build_id", o.BuildID)
 		return j.catalog.Rows.ExtendUpload(ctx, o.ID, time.Now().Add(j.catalog.StagedTTL))
 	}
 	if err == nil {
-		j.catalog.Log.InfoContext(ctx, "object kept because its build names it", "object_id", o.ID, "build_id", o.BuildID)
+		j.catalog.Log.InfoContext(ctx, "object kept: its build refers to it", "object_id", o.ID, "build_id", o.BuildID)
 	}
 	return err
 }

@@ -177,9 +177,9 @@ func (a *Archivist) tryStep(ctx context.Context, l store.Log) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	a.log.WarnContext(ctx, "log not archived yet", "build_id", l.BuildID, "err", err)
+	a.log.WarnContext(ctx, "archive log failed", "build_id", l.BuildID, "err", err)
 	if _, err := a.logs.Postpone(ctx, l, time.Now().Add(a.cfg.Retry)); err != nil {
-		a.log.WarnContext(ctx, "log not put back; it is looked at again when its time is over", "build_id", l.BuildID, "err", err)
+		a.log.WarnContext(ctx, "release log failed; it is tried again after its lease", "build_id", l.BuildID, "err", err)
 	}
 }
 
@@ -227,7 +227,7 @@ func (a *Archivist) renewLease(ctx context.Context, l store.Log) (release func()
 			// It has its own timeout, and its outcome must be known.
 			switch won, err := a.logs.Postpone(context.WithoutCancel(ctx), l, lease); {
 			case err != nil:
-				a.log.WarnContext(ctx, "lease of a log not renewed yet", "build_id", l.BuildID, "err", err)
+				a.log.WarnContext(ctx, "renew lease of log failed", "build_id", l.BuildID, "err", err)
 			case won:
 				l.DueAt = lease
 			default:
@@ -250,7 +250,7 @@ func (a *Archivist) remove(ctx context.Context, l store.Log) error {
 	}
 	won, err := a.logs.RemoveArchive(ctx, l, time.Now())
 	if won {
-		a.log.InfoContext(ctx, "log removed by age", "build_id", l.BuildID, "lines", l.Lines, "ended", l.EndedAt)
+		a.log.InfoContext(ctx, "log expired", "build_id", l.BuildID, "lines", l.Lines, "ended", l.EndedAt)
 	}
 	return err
 }

@@ -230,6 +230,6 @@ func (s *Transfers) broken(ctx context.Context, w http.ResponseWriter, o store.O
 		}
 		s.catalog.Meter.Broken.Add(ctx, 1)
 	}
-	s.catalog.Log.ErrorContext(ctx, "download broken off", "object_id", o.ID, "build_id", o.BuildID, "err", err)
+	s.catalog.Log.ErrorContext(ctx, "download interrupted", "object_id", o.ID, "build_id", o.BuildID, "err", err)
 	return err
 }

@@ -82,7 +82,7 @@ type Guard struct {
 
 // New returns a guard. tokenKey makes and checks build tokens: at least 32 random bytes, the same in every replica.
 func New(st *store.AccessStore, tokenKey []byte, p httpapi.Responder) *Guard {
-	return &Guard{Responder: p, store: st, tokenKey: tokenKey}
+	return &Guard{Responder: p, store: st, tokenKey: tokenKey, keys: newKeyCache()}
 }
 
 // AcceptLegacyTokens makes the guard accept the build tokens that issued reports as the legacy controller's. Call it before the guard

@@ -3,9 +3,9 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/shared/cache"
 	"github.com/expo-free-agent/freeagent/shared/identity"
 )
 
@@ -16,36 +16,26 @@ const (
 	maxKeys = 1000
 )
 
-// keyCache remembers for a moment what the keys in use may do, so that a busy client does not cost a query for each of its
-// requests. What is no key is not remembered: a new key works at once.
+// keyCache remembers for a moment what the keys in use may do, so that a busy client does not cost a query for each of its requests. It
+// does not remember keys that are invalid: a new key works at once. Make it with newKeyCache.
 type keyCache struct {
-	mu     sync.RWMutex
-	scopes map[[sha256.Size]byte]trusted
+	scopes *cache.Cache[[sha256.Size]byte, identity.Scopes]
 }
 
-type trusted struct {
-	scopes identity.Scopes
-	until  time.Time
+func newKeyCache() keyCache {
+	return keyCache{cache.New[[sha256.Size]byte, identity.Scopes](maxKeys, trustKey)}
 }
 
-// get asks look only if the key was not seen a moment ago. The key itself is not kept.
-func (c *keyCache) get(ctx context.Context, key string, look func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
-	sum, now := sha256.Sum256([]byte(key)), time.Now()
-	c.mu.RLock()
-	known, ok := c.scopes[sum]
-	c.mu.RUnlock()
-	if ok && now.Before(known.until) {
-		return known.scopes, nil
+// get calls look only if it does not remember the key. It keeps the key's hash, not the key.
+func (c keyCache) get(ctx context.Context, key string, look func(context.Context, string) (identity.Scopes, error)) (identity.Scopes, error) {
+	sum := sha256.Sum256([]byte(key))
+	if scopes, ok := c.scopes.Get(sum); ok {
+		return scopes, nil
 	}
 	scopes, err := look(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.scopes == nil || len(c.scopes) >= maxKeys {
-		c.scopes = map[[sha256.Size]byte]trusted{}
-	}
-	c.scopes[sum] = trusted{scopes: scopes, until: now.Add(trustKey)}
+	c.scopes.Put(sum, scopes)
 	return scopes, nil
 }

@@ -16,7 +16,7 @@ import (
 func TestRevokedKeyIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var c keyCache
+		c := newKeyCache()
 		keys, asked := map[string]bool{"good": true}, 0
 		look := func(_ context.Context, key string) (identity.Scopes, error) {
 			asked++

@@ -16,6 +16,8 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
+	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/cache"
 )
 
 // Config of an API.
@@ -59,14 +61,15 @@ type API struct {
 	Broadcaster *logs.Broadcaster
 	// followers has a place for each log that may be followed at once.
 	followers chan struct{}
-	logPlaces logCache
+	// logPlaces remembers where the logs of builds are.
+	logPlaces *cache.Cache[string, *api.Log]
 	// document and docs describe the API, for machines and for people.
 	document, docs []byte
 }
 
 // New returns the API.
 func New(cfg Config, d Deps) (a *API, err error) {
-	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers)}
+	a = &API{Config: cfg, Deps: d, followers: make(chan struct{}, cfg.MaxFollowers), logPlaces: cache.New[string, *api.Log](maxLogInfos, logInfoTTL)}
 	a.Broadcaster = logs.NewBroadcaster(d.Logs.Reader, logs.BroadcastConfig{State: a.StateOf, Encode: appendEvent, Beat: cfg.FollowBeat})
 	if a.document, err = openapi.Document(describe(a.operations())); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package v2
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
@@ -17,37 +16,10 @@ const (
 	maxLogInfos = 4096
 )
 
-// logCache remembers where the logs of builds are. The zero value is ready.
-type logCache struct {
-	mu   sync.Mutex
-	byID map[string]logInfo
-}
-
-type logInfo struct {
-	log *api.Log
-	at  time.Time
-}
-
-func (c *logCache) get(id string) (*api.Log, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i, ok := c.byID[id]
-	return i.log, ok && time.Since(i.at) < logInfoTTL
-}
-
-func (c *logCache) put(id string, l *api.Log) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byID == nil || len(c.byID) >= maxLogInfos { // all of it is young: forgetting it costs a question each
-		c.byID = map[string]logInfo{}
-	}
-	c.byID[id] = logInfo{l, time.Now()}
-}
-
 // log is nil if nothing is known of the log: then it lies in the stream, or the artifact service does not answer now, which
 // keeps nobody from reading the build.
 func (h *API) log(ctx context.Context, id string) *api.Log {
-	if l, ok := h.logPlaces.get(id); ok {
+	if l, ok := h.logPlaces.Get(id); ok {
 		return l
 	}
 	resp, err := h.Farm.ArchivedLog(ctx, id)
@@ -56,7 +28,7 @@ func (h *API) log(ctx context.Context, id string) *api.Log {
 		return nil
 	}
 	l := viewLog(resp)
-	h.logPlaces.put(id, l)
+	h.logPlaces.Put(id, l)
 	return l
 }
 

@@ -82,7 +82,7 @@ func (c *Counter) countEvents(ctx context.Context, msgs []jetstream.Msg) error {
 	for _, msg := range msgs {
 		adds, err := contribution(msg.Subject(), msg.Data())
 		if err != nil {
-			c.log.WarnContext(ctx, "event not counted", "subject", msg.Subject(), "err", err)
+			c.log.WarnContext(ctx, "count event failed", "subject", msg.Subject(), "err", err)
 			continue
 		}
 		if adds.EventID = msg.Headers().Get(bus.HeaderID); adds.EventID != "" {

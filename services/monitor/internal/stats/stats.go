@@ -160,6 +160,6 @@ func (c *Counter) RebuildStats(ctx context.Context, _ *monitorv1.RebuildStatsReq
 	if err != nil {
 		return nil, fmt.Errorf("%w: begin anew: %w", build.ErrUnavailable, err)
 	}
-	c.log.InfoContext(ctx, "statistics are counted again", "from", from.Format(time.DateOnly))
+	c.log.InfoContext(ctx, "counting statistics again", "from", from.Format(time.DateOnly))
 	return &monitorv1.RebuildStatsResponse{FromDay: from.Format(time.DateOnly)}, nil
 }

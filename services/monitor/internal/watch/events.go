@@ -107,7 +107,7 @@ func (w *Watcher) watch(ctx context.Context, l store.Lease) error {
 	}
 	l.Since = now()
 	l.LookAt = l.Since.Add(l.TTL + w.cfg.Grace)
-	w.silences.setProject(l.BuildID, l.Project)
+	w.silences.projects.Put(l.BuildID, l.Project)
 	return w.leases.Watch(ctx, l)
 }
 

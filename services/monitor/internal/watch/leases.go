@@ -26,9 +26,9 @@ func (w *Watcher) lookLoop(ctx context.Context) error {
 		err := w.look(ctx)
 		switch {
 		case err != nil && !failing && ctx.Err() == nil:
-			w.log.WarnContext(ctx, "read heartbeats failed, verdicts wait", "err", err)
+			w.log.WarnContext(ctx, "read heartbeats failed; stall detection is suspended", "err", err)
 		case err == nil && failing:
-			w.log.InfoContext(ctx, "heartbeats are readable again")
+			w.log.InfoContext(ctx, "heartbeats can be read again")
 		}
 		failing = err != nil
 		select {
@@ -149,7 +149,7 @@ func (w *Watcher) confirmStalled(ctx context.Context, due store.Lease) error {
 			return err
 		}
 		if more := allowed - due.TTL; more > 0 {
-			w.log.InfoContext(ctx, "heartbeat timeout passed, waiting as long as this project is often silent",
+			w.log.InfoContext(ctx, "heartbeat timeout extended by the project's usual silences",
 				"build_id", due.BuildID, "attempt", due.Attempt, "stage", due.Stage, "waiting", more.Round(time.Second))
 			return w.leases.Extend(ctx, due, at.Add(more))
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/cache"
 )
 
 // MinSilences is how many silences of a project and stage must be known before they count.
@@ -40,9 +41,10 @@ type silences struct {
 	leases *store.Leases
 	log    *slog.Logger
 
-	mu       sync.Mutex
-	counts   map[store.Silence]float64 // the count of the key is 0
-	projects map[string]string         // of a build
+	projects *cache.Cache[string, string] // by build
+
+	mu     sync.Mutex
+	counts map[store.Silence]float64 // the count of the key is 0
 }
 
 func (s *silences) add(project, stage string, d time.Duration) {
@@ -66,34 +68,18 @@ func (s *silences) take() []store.Silence {
 	return all
 }
 
-func (s *silences) project(buildID string) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.projects[buildID]
-	return p, ok
-}
-
-func (s *silences) setProject(buildID, project string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.projects == nil || len(s.projects) >= maxProjects {
-		s.projects = map[string]string{}
-	}
-	s.projects[buildID] = project
-}
-
 // observe records a silence that a heartbeat ended.
 func (s *silences) observe(ctx context.Context, buildID, stage string, d time.Duration) error {
 	if d <= 0 || len(stage) > store.MaxStage {
 		return nil
 	}
-	project, known := s.project(buildID)
+	project, known := s.projects.Get(buildID)
 	if !known {
 		var err error
 		if project, known, err = s.leases.Project(ctx, buildID); err != nil || !known {
 			return err
 		}
-		s.setProject(buildID, project)
+		s.projects.Put(buildID, project)
 	}
 	s.add(project, stage, min(d, store.MaxTTL))
 	return nil
@@ -121,7 +107,7 @@ func (s *silences) write(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	if err := s.store.Add(ctx, all); err != nil {
-		s.log.WarnContext(ctx, "silences not written", "err", err)
+		s.log.WarnContext(ctx, "record silences failed", "err", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/cache"
 	"github.com/expo-free-agent/freeagent/shared/lifecycle"
 	"github.com/expo-free-agent/freeagent/shared/pause"
 )
@@ -59,8 +60,8 @@ type Watcher struct {
 // New returns a watcher.
 func New(cfg Config, d Deps) *Watcher {
 	return &Watcher{
-		cfg: cfg, leases: d.Store.Leases, workers: &workers{store: d.Store.Workers, ttl: cfg.WorkerTTL},
-		silences: &silences{store: d.Store.Silences, leases: d.Store.Leases, log: d.Log},
+		cfg: cfg, leases: d.Store.Leases, workers: &workers{store: d.Store.Workers, ttl: cfg.WorkerTTL, ttls: cache.New[string, time.Duration](maxTTLs, 0)},
+		silences: &silences{store: d.Store.Silences, leases: d.Store.Leases, log: d.Log, projects: cache.New[string, string](maxProjects, 0)},
 		nc:       d.Conn, js: d.JS, pauses: d.Pauses, log: d.Log, reconnected: make(chan struct{}, 1),
 		health: busHealth{nc: d.Conn, js: d.JS, pauses: d.Pauses},
 	}
@@ -106,6 +107,6 @@ func (w *Watcher) connectionLoop(ctx context.Context) error {
 // pausesLoop logs each pause. busHealth asks for pauses itself, before every verdict.
 func (w *Watcher) pausesLoop(ctx context.Context) error {
 	return w.pauses.Run(ctx, func(gap time.Duration) {
-		w.log.WarnContext(ctx, "process was paused or the clock was set; verdicts wait for one heartbeat timeout", "gap", gap.Round(time.Millisecond))
+		w.log.WarnContext(ctx, "process was paused or the clock was set; stall detection resumes after one heartbeat timeout", "gap", gap.Round(time.Millisecond))
 	})
 }

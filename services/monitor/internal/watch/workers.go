@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,6 +10,7 @@ import (
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/monitor/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/expo-free-agent/freeagent/shared/cache"
 )
 
 // workers watches workers. It remembers the TTL that each asks for, which changes seldom, so that a heartbeat costs no write. It is
@@ -19,8 +19,7 @@ type workers struct {
 	store *store.Workers
 	ttl   time.Duration // of those that ask for none
 
-	mu   sync.Mutex
-	ttls map[string]time.Duration
+	ttls *cache.Cache[string, time.Duration]
 
 	// looked is when due workers were last read, and swept the busHealth.holdFrom for which all workers were made due.
 	looked, swept time.Time
@@ -28,22 +27,6 @@ type workers struct {
 
 // maxTTLs bounds the memory. A TTL that was dropped is written once more.
 const maxTTLs = 50_000
-
-func (w *workers) known(workerID string) (time.Duration, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ttl, ok := w.ttls[workerID]
-	return ttl, ok
-}
-
-func (w *workers) remember(workerID string, ttl time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ttls == nil || len(w.ttls) >= maxTTLs {
-		w.ttls = map[string]time.Duration{}
-	}
-	w.ttls[workerID] = ttl
-}
 
 // ttlOf returns the TTL that a heartbeat asks for.
 func (w *workers) ttlOf(h *eventsv1.Heartbeat) time.Duration {
@@ -56,19 +39,19 @@ func (w *workers) ttlOf(h *eventsv1.Heartbeat) time.Duration {
 // setTTL stores the TTL that a worker's heartbeat asks for.
 func (w *workers) setTTL(ctx context.Context, workerID string, h *eventsv1.Heartbeat) error {
 	ttl := w.ttlOf(h)
-	if was, ok := w.known(workerID); h.GetWorkerId() != workerID || ok && was == ttl {
+	if was, ok := w.ttls.Get(workerID); h.GetWorkerId() != workerID || ok && was == ttl {
 		return nil
 	}
 	if err := w.store.SetTTL(ctx, workerID, ttl); err != nil {
 		return err
 	}
-	w.remember(workerID, ttl)
+	w.ttls.Put(workerID, ttl)
 	return nil
 }
 
 // watch expects a heartbeat soon, so that a worker that dies before its first one is found as well.
 func (w *workers) watch(ctx context.Context, workerID string) error {
-	ttl, ok := w.known(workerID)
+	ttl, ok := w.ttls.Get(workerID)
 	if !ok {
 		ttl = w.ttl
 	}

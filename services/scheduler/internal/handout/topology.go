@@ -93,7 +93,7 @@ func (q *Queue) ensureStreams(ctx context.Context) error {
 		return nil
 	}
 	if divided < q.cfg.StreamStorage {
-		q.log.WarnContext(ctx, "streams share less storage than they should, since the bus has no more", "storage_bytes", divided, "wanted_bytes", q.cfg.StreamStorage)
+		q.log.WarnContext(ctx, "streams share less storage than configured: the bus has no more", "storage_bytes", divided, "wanted_bytes", q.cfg.StreamStorage)
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (w *sweep) announce(ctx context.Context) {
 		return
 	}
 	w.announced = now
-	w.log.WarnContext(ctx, "a retention policy takes effect soon; see freeagent retention plan", "at", begins)
+	w.log.WarnContext(ctx, "retention policy takes effect soon; see freeagent retention plan", "at", begins)
 }
 
 // expire takes what the policies let go, batch by batch.

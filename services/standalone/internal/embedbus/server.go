@@ -214,7 +214,7 @@ func chooseAddr(cfg Config) (host string, port int, err error) {
 		if err := canBind(host, port); err == nil {
 			return host, port, nil
 		}
-		cfg.Log.Warn("the bus moves to another port: the one it had is taken; workers will join again", "port", port)
+		cfg.Log.Warn("bus port taken; using another one, workers rejoin", "port", port)
 	}
 	return host, server.RANDOM_PORT, nil
 }
