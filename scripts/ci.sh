@@ -10,8 +10,8 @@ cd "$ROOT"
 # services as processes of their own.
 CONFORMANCE_DIR=$ROOT/../shared/conformance
 # What the original controller itself wrote: the import is tried with it where it is at hand.
-FORMER_DIR=$ROOT/../shared/fixtures/original-controller
-[ ! -d "$FORMER_DIR" ] || export FREEAGENT_FORMER=$FORMER_DIR
+LEGACY_DIR=$ROOT/../shared/fixtures/original-controller
+[ ! -d "$LEGACY_DIR" ] || export FREEAGENT_LEGACY=$LEGACY_DIR
 
 OUT=$ROOT/.cache/ci
 rm -rf "$OUT"

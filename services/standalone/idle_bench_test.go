@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -204,4 +205,18 @@ func (f *farm) memory(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// number returns the number in an environment variable.
+func number(b *testing.B, variable string, otherwise int) int {
+	b.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }

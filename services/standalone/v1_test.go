@@ -281,3 +281,24 @@ func TestV1Unregister(t *testing.T) {
 	f.worker("native", "")
 	f.completedOnce(id)
 }
+
+// get returns the body of a response with status 200.
+func (w *v1) get(path string) string {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.url+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", w.key)
+	req.Header.Set("X-Worker-Id", w.id)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("GET %s = %d %s, %v", path, resp.StatusCode, body, err)
+	}
+	return string(body)
+}

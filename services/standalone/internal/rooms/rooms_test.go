@@ -264,3 +264,22 @@ func TestPlansFindProblems(t *testing.T) {
 		}
 	}
 }
+
+// TestLegacyIsImportedByLegacy: only folders named legacy and files named legacy.go import the legacy controller's parts, so both can be
+// deleted.
+func TestLegacyIsImportedByLegacy(t *testing.T) {
+	t.Parallel()
+	legacy := func(p string) bool { return slices.Contains(strings.Split(p, "/"), "legacy") }
+	for _, module := range modules(t) {
+		for _, s := range sources(t, module) {
+			if legacy(path.Dir(s.path)) || path.Base(s.path) == "legacy.go" {
+				continue
+			}
+			for _, imported := range s.imports {
+				if strings.HasPrefix(imported, ours) && legacy(imported) {
+					t.Errorf("%s imports %s: only a file named legacy.go may", s.path, imported)
+				}
+			}
+		}
+	}
+}
