@@ -29,8 +29,9 @@ func lines(found []finding) string {
 }
 
 func TestRules(t *testing.T) {
-	rulesFile, err := filepath.Abs("rules.txt")
-	if err != nil {
+	rulesFile := filepath.Join(t.TempDir(), "rules.txt")
+	const text = "# A comment.\n\ndocs: former => legacy\nall: whoever|of which => something else\nall: want more than => must be\nall: seldomer => less often\n"
+	if err := os.WriteFile(rulesFile, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -68,6 +69,25 @@ func TestRules(t *testing.T) {
 				t.Fatalf("found = %+v, want something in line %d", found, test.line)
 			}
 		})
+	}
+}
+
+func TestOurRules(t *testing.T) {
+	rules, err := readRules("rules.txt")
+	if err != nil || len(rules) == 0 {
+		t.Fatalf("readRules = %d rules, %v", len(rules), err)
+	}
+	const text = "The former controller is none. Its silence forgiven goes on by itself.\n"
+	if found := checkRules("a.md", markdown([]byte(text)), rules); len(found) < 5 {
+		t.Errorf("found = %s, want at least five", lines(found))
+	}
+}
+
+func TestBadRule(t *testing.T) {
+	for _, text := range []string{"former => legacy", "code: former => legacy", "docs: former", "docs: ( => bracket"} {
+		if _, err := readRules(write(t, "rules.txt", text)); err == nil {
+			t.Errorf("readRules(%q) = nil, want an error", text)
+		}
 	}
 }
 
