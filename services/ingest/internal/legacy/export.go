@@ -124,8 +124,8 @@ func (a *API) exportReports(ctx context.Context, after string) (legacyapi.Export
 	return page, nil
 }
 
-// exportFile sends a file of a build to an administrator and logs it. Certificates are sent too: whoever may add a worker could get them
-// anyway.
+// exportFile sends a file of a build to an administrator and logs it. Certificates are sent too: an administrator could get them by
+// adding a worker.
 func (a *API) exportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	a.Log.InfoContext(r.Context(), "file exported", "object_id", id)
