@@ -86,7 +86,7 @@ func (a *artifact) of(buildID string, kind artifactv1.Kind) *object {
 	return nil
 }
 
-// kept says whether an object of a build was kept; who submits is answered before.
+// kept reports whether an object of a build was kept; who submits is answered before.
 func (a *artifact) kept(buildID string, kind artifactv1.Kind) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

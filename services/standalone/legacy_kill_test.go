@@ -96,7 +96,7 @@ func TestImportSurvivesKills(t *testing.T) {
 	}
 }
 
-// totals are the builds that completed or failed, and how long they took. One that was cancelled is none of them here.
+// totals are the builds that completed or failed, and how long they took. Cancelled builds do not count here.
 func totals(t *testing.T, in legacytest.Installation) (want [2]int64) {
 	t.Helper()
 	from := open(t, in)

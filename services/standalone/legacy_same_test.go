@@ -122,7 +122,7 @@ func sameLog(t *testing.T, w *v1, from *legacydb.Controller, row legacydb.Build)
 	if err := json.Unmarshal(body, &got); err != nil || code != http.StatusOK {
 		t.Fatalf("log of %s = %d %.200s, %v", row.ID, code, body, err)
 	}
-	if !row.Ended() && len(got.Logs) > len(want) { // ours come after, the first of which says so
+	if !row.Ended() && len(got.Logs) > len(want) { // lines of this server follow
 		got.Logs = got.Logs[:len(want)]
 	}
 	if diff := cmp.Diff(want, got.Logs); diff != "" {

@@ -1,4 +1,4 @@
-// Package legacy is the part of API v2 that imports the data of the former TypeScript controller and exports data in its form. It needs
+// Package legacy is the part of API v2 that imports the data of the legacy TypeScript controller and exports data in its form. It needs
 // a key of scope admin.
 //
 // # Repeats

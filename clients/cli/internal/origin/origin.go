@@ -18,7 +18,7 @@ import (
 // gitTimeout bounds all git commands of a submit together, in case the drive hangs.
 const gitTimeout = 10 * time.Second
 
-// Found is what git knows of a directory.
+// Found is the origin of a directory.
 type Found struct {
 	build.Origin
 

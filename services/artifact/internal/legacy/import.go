@@ -69,8 +69,8 @@ func validFile(f *artifactv1.File) error {
 	return nil
 }
 
-// find returns the object that has these bytes, this kind, this build and attempt; an empty id if there is none. removed tells that
-// it was removed by age.
+// find returns the object with these bytes, this kind, this build and attempt; without an id if no such object is stored. removed
+// reports whether it has expired.
 func (r Requests) find(ctx context.Context, f *artifactv1.File) (o store.Object, removed bool, err error) {
 	if f.GetKind() == artifactv1.Kind_KIND_LOG {
 		if o, removed, err = r.findLog(ctx, f); err != nil || removed || o.ID != "" {

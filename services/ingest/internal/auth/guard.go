@@ -69,7 +69,7 @@ func (g *Guard) RequireKeyOrToken(d httpapi.Dialect, need identity.Scope) func(h
 	}
 }
 
-// Guard judges requests. Make it with New. It is safe for concurrent use.
+// Guard judges requests. Create it with New. It is safe for concurrent use.
 type Guard struct {
 	httpapi.Responder
 

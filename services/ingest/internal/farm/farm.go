@@ -21,7 +21,7 @@ import (
 // timeout bounds each request to another service: long enough to sit out its restart.
 const timeout = 10 * time.Second
 
-// Config is what a Farm needs.
+// Config is the configuration of a Farm.
 type Config struct {
 	Conn *nats.Conn
 	JS   jetstream.JetStream
@@ -30,7 +30,7 @@ type Config struct {
 	StageTTLs map[build.Stage]time.Duration
 }
 
-// Farm asks the other services. Make it with New. It is safe for concurrent use.
+// Farm asks the other services. Create it with New. It is safe for concurrent use.
 type Farm struct {
 	Scheduler schedulerv1.SchedulerServiceClient
 	Artifact  artifactv1.ArtifactServiceClient

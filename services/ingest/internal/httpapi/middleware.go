@@ -36,7 +36,7 @@ func LogRequests(log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// isRoutine says whether workers post to the path many times a minute.
+// isRoutine reports whether workers post to the path many times a minute.
 func isRoutine(path string) bool {
 	return strings.HasSuffix(path, "/telemetry") || strings.HasSuffix(path, "/heartbeat") || strings.HasSuffix(path, "/logs")
 }

@@ -22,7 +22,7 @@ type Deps struct {
 	Download func(w http.ResponseWriter, r *http.Request, objectID string)
 }
 
-// API has the handlers of import and export. Make it with New.
+// API has the handlers of import and export. Create it with New.
 type API struct {
 	Deps
 

@@ -36,7 +36,7 @@ func handleExport[Resp any](a *API, page exporter[Resp]) http.HandlerFunc {
 func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.ExportedBuilds, error) {
 	seq, err := strconv.ParseInt(after, 10, 64)
 	if after != "" && err != nil {
-		return legacyapi.ExportedBuilds{}, httpx.Refuse(build.ErrInvalid, "Invalid cursor in after. Use the value of next on the previous page")
+		return legacyapi.ExportedBuilds{}, httpx.Refuse(build.ErrInvalid, "after is not the next of an earlier page")
 	}
 	resp, err := a.scheduler.ExportBuilds(ctx, &schedulerv1.ExportBuildsRequest{AfterSeq: seq})
 	if err != nil {
@@ -52,8 +52,8 @@ func (a *API) exportBuilds(ctx context.Context, after string) (legacyapi.Exporte
 	return page, nil
 }
 
-// exportedBuild returns a build in the terms of API v1. It leaves out the attempts of a build that
-// has not ended here: the legacy controller starts it anew.
+// exportedBuild returns a build in the terms of API v1. It leaves out the attempts of a build that has not ended here: the legacy
+// controller starts it anew.
 func (a *API) exportedBuild(r *schedulerv1.GetResponse) legacyapi.ExportedBuild {
 	b := r.GetBuild()
 	e := legacyapi.ExportedBuild{
@@ -124,8 +124,8 @@ func (a *API) exportReports(ctx context.Context, after string) (legacyapi.Export
 	return page, nil
 }
 
-// exportFile sends a file of a build to an administrator and logs it. Certificates are sent too:
-// whoever may add a worker could get them anyway.
+// exportFile sends a file of a build to an administrator and logs it. Certificates are sent too: an administrator could get them by
+// adding a worker.
 func (a *API) exportFile(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "id")
 	a.Log.InfoContext(r.Context(), "file exported", "object_id", id)

@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 )
 
-// Transfers moves objects. Make it with New. It is safe for concurrent use.
+// Transfers moves objects. Create it with New. It is safe for concurrent use.
 type Transfers struct {
 	httpapi.Responder
 

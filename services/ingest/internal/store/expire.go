@@ -8,7 +8,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// ExpireBuilds deletes what is kept of builds that the scheduler has let go, but for what names
+// ExpireBuilds deletes the data of builds that the scheduler has expired, except what identifies
 // them to their submitters.
 func (s *Store) ExpireBuilds(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "expire builds", ids,
@@ -26,8 +26,8 @@ func (s *Store) ForgetBuilds(ctx context.Context, ids []string) error {
 		`DELETE FROM former_tokens WHERE build_id IN (%s)`)
 }
 
-// ForgetWorkers deletes the credentials of workers and what webhooks are told of them. Credentials
-// that were revoked stay: they shut a worker out.
+// ForgetWorkers deletes the credentials of workers and their webhook deliveries. It keeps revoked
+// credentials, which still lock a worker out.
 func (s *Store) ForgetWorkers(ctx context.Context, ids []string) error {
 	return s.deleteAll(ctx, "forget workers", ids,
 		`DELETE FROM worker_credentials WHERE revoked = 0 AND worker_id IN (%s)`,

@@ -86,9 +86,8 @@ func sendBuild(out *httpapi.SSE, seq string, resp *schedulerv1.GetResponse) (end
 	return ended, errors.Join(out.Event(name, seq, View(resp.GetBuild(), resp.GetAttempts())), out.Flush())
 }
 
-// awaitEvent waits for the next event of the build and gives its place. While there is none it
-// keeps the line alive, and looks whether the build has ended: the event that says so may have been
-// lost with a stream.
+// awaitEvent waits for the next event of the build and returns its sequence. While there is none it
+// sends comments and checks whether the build has ended: the event may be lost with a stream.
 func (h builds) awaitEvent(ctx context.Context, out *httpapi.SSE, t *bus.Tail, id string) (seq string, err error) {
 	for {
 		m, err := t.Next(ctx, h.FollowHeartbeat)

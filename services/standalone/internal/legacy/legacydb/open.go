@@ -128,7 +128,7 @@ func (c *Controller) Changed() (bool, error) {
 // Close closes both.
 func (c *Controller) Close() error { return errors.Join(c.db.Close(), c.storage.Close()) }
 
-// File opens the file that a path of the database names, wherever the controller kept it; fs.ErrNotExist if there is none.
+// File opens the file that a path of the database names, wherever the controller kept it; fs.ErrNotExist if no such file exists.
 func (c *Controller) File(stored string) (*os.File, error) {
 	name, err := below(stored)
 	if err != nil {
