@@ -1,5 +1,6 @@
-// Package build has the domain types of the product: what a build is, the states of its life and the one table of transitions
-// between them, the platforms and stages, and the sentinel errors of every service. It imports only the standard library.
+// Package build has the domain types of the product: what a build is, the states of its life and
+// the one table of transitions between them, the platforms and stages, and the sentinel errors of
+// every service. It imports only the standard library.
 //
 // # States
 //

@@ -40,7 +40,7 @@ func main() {
 			fmt.Printf("%s:%d: warning: %s\n", f.file, f.line, f.text)
 		}
 	} else if len(warned) > 0 {
-		fmt.Printf("%d sentences have more than %d words (warning; prose -long lists them)\n", len(warned), maxWords)
+		fmt.Printf("sentences of more than %d words: %d (warning; prose -long lists them)\n", maxWords, len(warned))
 	}
 	if len(found) > 0 {
 		os.Exit(1)

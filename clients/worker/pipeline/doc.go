@@ -1,5 +1,5 @@
-// Package pipeline decides which commands build a project: those of its freeagent.json, or the built-in ones for an Expo app. It reads files and
-// runs nothing.
+// Package pipeline decides which commands build a project: those of its freeagent.json, or the
+// built-in ones for an Expo app. It reads files and runs nothing.
 //
 // # freeagent.json
 //
@@ -11,6 +11,7 @@
 //
 // # The built-in pipeline
 //
-// It installs by the lock file and runs "expo export" (Metro and Hermes). With an Android SDK or Xcode it runs the native build instead. Those
-// commands, in native.go, follow the tools' documentation and have not been run where this was developed.
+// It installs by the lock file and runs "expo export" (Metro and Hermes). With an Android SDK or
+// Xcode it runs the native build instead. Those commands, in native.go, follow the tools'
+// documentation and have not been run where this was developed.
 package pipeline

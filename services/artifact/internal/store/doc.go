@@ -2,8 +2,8 @@
 //
 // # Objects
 //
-// A row is the truth about which bytes exist, where, and until when. It is written before its first byte, so bytes without a row
-// are garbage.
+// A row is the truth about which bytes exist, where, and until when. It is written before its first
+// byte, so bytes without a row are garbage.
 //
 //	 Stage            Commit            Keep
 //	-------> staged ---------> stored ---------> kept
@@ -14,5 +14,6 @@
 //
 // # Logs
 //
-// A row tells when the log of a build that has ended is due for its next step, and which object holds the archive.
+// A row tells when the log of a build that has ended is due for its next step, and which object
+// holds the archive.
 package store

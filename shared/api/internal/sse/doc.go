@@ -1,2 +1,3 @@
-// Package sse reads server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+// Package sse reads server-sent events
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 package sse
