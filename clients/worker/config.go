@@ -32,7 +32,7 @@ type Config struct {
 	StateDir string
 	// BusURL is the address of the bus, such as a leaf node in the worker's region; empty means the address that the farm sends.
 	BusURL string
-	// DrainTimeout is how long running builds may go on after Run's context has ended; 0 releases them at once.
+	// DrainTimeout is how long running builds may continue after Run's context has ended; 0 releases them at once.
 	DrainTimeout time.Duration
 	// LogBuffer bounds the log lines of one build that wait in memory while the bus is unavailable, in bytes; 0 means 64 MiB.
 	LogBuffer int

@@ -77,7 +77,7 @@ const (
 	calm = 8 * time.Second
 )
 
-// run goes on until ctx ends or count faults were made: those of the script, over and over, or what the dice say.
+// run continues until ctx ends or count faults were made: those of the script, over and over, or what the dice say.
 func (n *nemesis) run(ctx context.Context, count int) error {
 	for i := range count {
 		s, pause := n.draw(), time.Duration(n.rng.Int64N(int64(rest)))

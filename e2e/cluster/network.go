@@ -13,7 +13,7 @@ import (
 
 // network gives processes their addresses, and may cut them off.
 type network interface {
-	// address of a process; of whoever is outside of all of them for "" and for names that are not known.
+	// address of a process; of the outside for "" and for names that are not known.
 	address(name string) string
 	// wrap has a program run there.
 	wrap(name string, argv []string) []string
@@ -85,7 +85,7 @@ func (n *namespaces) cable(name string) string { return fmt.Sprintf("%sv%d", n.i
 func (n *namespaces) address(name string) string {
 	host, ok := n.hosts[name]
 	if !ok {
-		host = 1 // the bridge: whoever is outside
+		host = 1 // the bridge: the outside
 	}
 	return fmt.Sprintf("10.77.%d.%d", n.net, host)
 }

@@ -127,7 +127,7 @@ func family(pid int) ([]int, error) {
 // Pause is SIGSTOP, Resume SIGCONT.
 func (p *Process) Pause() error { _, err := p.signal(syscall.SIGSTOP); return err }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (p *Process) Resume() error { _, err := p.signal(syscall.SIGCONT); return err }
 
 // endTimeout is how long an end may take.

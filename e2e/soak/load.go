@@ -85,7 +85,7 @@ func (l *load) submitLoop(ctx context.Context) {
 	}
 }
 
-// submit goes on when the load ends: a build whose acknowledgement was cut off could not be counted.
+// submit continues when the load ends: a build whose acknowledgement was cut off could not be counted.
 func (l *load) submit(ctx context.Context, platform string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

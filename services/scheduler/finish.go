@@ -81,7 +81,7 @@ func (s *Scheduler) end(
 	case schedulerv1.FinishRequest_OUTCOME_FAILED:
 		return s.machine.Fail(ctx, tx, b, sentence(r.GetError(), "Build failed"))
 	case schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE:
-		return s.machine.Lose(ctx, tx, b, sentence(r.GetError(), "the worker could not go on"))
+		return s.machine.Lose(ctx, tx, b, sentence(r.GetError(), "the worker could not continue"))
 	case schedulerv1.FinishRequest_OUTCOME_HANDED_BACK:
 		return s.machine.Return(ctx, tx, b, sentence(r.GetError(), "the worker stops"))
 	default:

@@ -100,7 +100,7 @@ func (d *dataDir) secrets() (keySet, error) {
 	return s, nil
 }
 
-// damagedKey says how to go on without a key.
+// damagedKey says how to continue without a key.
 func (d *dataDir) damagedKey(name, problem string) error {
 	lost := map[string]string{
 		"master.key": "certificates that are stored can never be read again",

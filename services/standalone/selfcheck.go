@@ -53,7 +53,7 @@ func (h *health) list() []string {
 // writableFor is how long an answer about the databases counts: each question is a sync of the disk.
 const writableFor = 5 * time.Second
 
-// ready says why this process could not take a submit: whoever asks has nobody else to go to, so what is
+// ready says why this process could not take a submit: there is no other process to ask, so what is
 // embedded counts.
 func (a *App) ready(ctx context.Context) error {
 	if err := a.bus.Failed(); err != nil {

@@ -33,7 +33,7 @@ func upDefaults() upSettings {
 		LogSettings: observe.LogSettings{Format: "text", Level: "info"},
 	}}
 	s.BusListen = ""                  // it follows the address of HTTP
-	s.Worker.Drain = 10 * time.Second // whoever stops the server waits
+	s.Worker.Drain = 10 * time.Second // the person who stops the server waits
 	return s
 }
 

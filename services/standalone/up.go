@@ -53,7 +53,7 @@ The API key is made at the first start and kept in DIR/admin.key, unless FREEAGE
 CONTROLLER_API_KEY) holds one of at least 16 characters.
 
 It listens on this machine only; --host 0.0.0.0 lets other machines in. Ctrl-C stops it cleanly; whatever ends it, builds
-that were acknowledged go on when it is started again.
+that were acknowledged continue when it starts again.
 
 ` + settings.Sources + `--list-settings lists all settings, those of the services included.`,
 		Example: `  freeagent up --with-worker
@@ -150,7 +150,7 @@ func (o *upOptions) parts(ctx context.Context, app *App, log *slog.Logger) (part
 	return parts, nil
 }
 
-// announce tells people, and whoever waits for the file, that builds are taken.
+// announce says that builds are accepted, to people and in the ready file.
 func (o *upOptions) announce(app *App, took time.Duration) error {
 	keyAt, keyFile := "FREEAGENT_API_KEY", ""
 	if o.settings.Key == "" {

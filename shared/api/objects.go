@@ -24,7 +24,7 @@ type Grant struct {
 func (s *ObjectsService) Download(ctx context.Context, g Grant, w io.Writer, size int64, sha256Hex string) error {
 	header := g.Headers
 	if header == nil {
-		header = map[string]string{} // the API key is not for whoever serves the bytes
+		header = map[string]string{} // the server of the bytes must not see the API key
 	}
 	d := &download{conn: s.conn, w: w, hash: sha256.New(), header: header, size: size}
 	return d.run(ctx, g.URL, sha256Hex)

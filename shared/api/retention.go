@@ -59,7 +59,7 @@ type RetentionSweep struct {
 	Builds  int64  `json:"builds"`
 	Bytes   int64  `json:"bytes"`
 	Workers int64  `json:"workers"`
-	// Error says why it stopped early; the next one goes on.
+	// Error says why it stopped early; the next one continues.
 	Error string `json:"error,omitempty"`
 }
 

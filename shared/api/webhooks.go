@@ -36,7 +36,7 @@ type Webhook struct {
 	Project     string   `json:"project,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Enabled     bool     `json:"enabled"`
-	// DisabledReason says why the gateway disabled it by itself.
+	// DisabledReason says why the gateway disabled it.
 	DisabledReason string `json:"disabled_reason,omitempty"`
 	CreatedAt      string `json:"created_at"`
 	// FailingSince is when deliveries began to fail, if they do.

@@ -88,7 +88,7 @@ func (g *guard) checkLink(e entry) error {
 		return g.checkHardLink(e)
 	}
 	if e.target == "" {
-		return nil // a zip's; whoever reads it calls checkTarget
+		return nil // a zip's; its reader calls checkTarget
 	}
 	return checkTarget(e)
 }

@@ -40,7 +40,7 @@ const (
 	Claim    Command = "claim"     // a worker takes the lease
 	Start    Command = "start"     // the holder begins to work
 	Complete Command = "complete"  // the holder delivered a durable result
-	Fail     Command = "fail"      // the build failed by itself
+	Fail     Command = "fail"      // the build failed, not the infrastructure
 	Lose     Command = "lose"      // the infrastructure lost the attempt, the next one waits
 	HandBack Command = "hand_back" // the holder stops and gives the attempt back unharmed
 	Exhaust  Command = "exhaust"   // the infrastructure lost the last attempt allowed

@@ -23,7 +23,7 @@ type Listen struct {
 	Cert, Key string
 	// Health is a second address, without TLS, for probes; empty: none.
 	Health string
-	// Stopping says how long it goes on working once it is to stop.
+	// Stopping says how long it continues to work after the request to stop.
 	Stopping Stopping
 }
 

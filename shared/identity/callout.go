@@ -39,7 +39,7 @@ type Callout struct {
 	// Issuer is the account key whose public half the server trusts.
 	Issuer nkeys.KeyPair
 	// XKey is the curve key with which questions and answers are sealed; the server must know its public half. nil leaves
-	// them readable to whoever may listen inside the account.
+	// them readable to every listener inside the account.
 	XKey nkeys.KeyPair
 	// Account that workers are placed into.
 	Account string
@@ -97,7 +97,7 @@ func (c Callout) answer(ctx context.Context, m *nats.Msg) {
 	resp := jwt.NewAuthorizationResponseClaims(req.UserNkey)
 	resp.Audience = req.Server.ID
 	if resp.Jwt, err = c.admit(ctx, req); err != nil {
-		// The reason stays here: whoever knocks learns only that the door is shut.
+		// The reason stays here: the client learns only that it is refused.
 		c.Log.WarnContext(ctx, "connection to the bus refused", "worker_id", printable(req.ConnectOptions.Username),
 			"host", req.ClientInformation.Host, "err", err)
 		resp.Error = "not authorized"

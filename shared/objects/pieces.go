@@ -10,8 +10,8 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Pieced names an upload in pieces. It outlives processes: whoever has the
-// names of its pieces can go on with it.
+// Pieced names an upload in pieces. It outlives processes: a process that knows the
+// names of its pieces can continue it.
 type Pieced struct {
 	Key string
 	ID  string // the store's

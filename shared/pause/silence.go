@@ -10,7 +10,7 @@ import (
 const slices = 8
 
 // Silence calls a function once when nothing happened for a limit of time in which this process ran. A pause
-// of the process grants a full limit anew, so whoever could not be heard meanwhile is not blamed. It needs no
+// of the process grants a full limit anew, so a peer that could not be heard meanwhile is not blamed. It needs no
 // Detector. Its methods are safe for concurrent use.
 type Silence struct {
 	limit time.Duration

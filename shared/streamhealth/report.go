@@ -54,7 +54,7 @@ func (r report) what() string {
 	if len(r.degraded) > 0 {
 		on = " (" + strings.Join(r.degraded, ", ") + ")"
 	}
-	return fmt.Sprintf("The bus stores with fewer nodes than it has%s: builds go on, and the next node that fails stops them.", on)
+	return fmt.Sprintf("The bus stores with fewer nodes than it has%s: builds continue, and the next node that fails stops them.", on)
 }
 
 func (r report) cure() string {

@@ -27,7 +27,7 @@ type Lines struct {
 	buf []byte
 	// cr: the last byte was a carriage return, and whether it ends the line the next byte tells.
 	cr bool
-	// swallow: a secret is longer than a piece, and these bytes go on with it. key is a private key over several lines.
+	// swallow: a secret is longer than a piece, and these bytes continue it. key is a private key over several lines.
 	swallow *charset
 	key     pemBody
 }

@@ -94,7 +94,7 @@ func (m Mask) Text(s string) string {
 	return text
 }
 
-// found is a secret in a text: what is to be replaced, and, if it goes to the end of the text, which bytes would go on with it.
+// found is a secret in a text: what is to be replaced, and, if it goes to the end of the text, which bytes would continue it.
 type found struct {
 	from, to int
 	more     *charset

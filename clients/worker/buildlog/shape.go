@@ -69,7 +69,7 @@ func shapes() []shape {
 	return all
 }
 
-// inWord says that a word goes on across i, so that no token begins there. The letter that ends a colour is no word's.
+// inWord reports whether a word continues across i, so that no token begins there. The letter that ends a colour is no word's.
 func inWord(s string, i int) bool {
 	if i == 0 || !alnum[s[i-1]] {
 		return false

@@ -15,7 +15,7 @@ var ErrSurvived = errors.New("processes survived being killed")
 type ExitError struct {
 	// Code is the exit status; -1 if a signal ended it.
 	Code int
-	// Signal is its name ("killed"), empty if it exited by itself.
+	// Signal is its name ("killed"), empty if no signal ended it.
 	Signal string
 }
 

@@ -58,7 +58,7 @@ type Command struct {
 	Shell pipeline.Shell
 	// Dir below the workspace.
 	Dir string
-	// Env is added to what the executor gives by itself.
+	// Env is added to what the executor sets.
 	Env map[string]string
 	// Output gets stdout and stderr as they come. Its Write may wait.
 	Output io.Writer

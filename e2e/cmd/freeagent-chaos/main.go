@@ -131,7 +131,7 @@ func show(w io.Writer, r chaos.Report) {
 		fmt.Fprintln(w, " ", v)
 	}
 	if len(r.EndedByThemselves) > 0 {
-		fmt.Fprintln(w, "ended by themselves and were started again:", r.EndedByThemselves)
+		fmt.Fprintln(w, "exited unexpectedly and were started again:", r.EndedByThemselves)
 	}
 }
 

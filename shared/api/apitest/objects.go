@@ -100,7 +100,7 @@ func (s objects) writeObject(w http.ResponseWriter, r *http.Request) {
 	ticket := r.Header.Get(api.TicketHeader)
 	a := s.uploads[ticket]
 	s.mu.Unlock()
-	if a == nil || r.Header.Get("X-API-Key") != "" { // a key is not for whoever serves the bytes
+	if a == nil || r.Header.Get("X-API-Key") != "" { // the server of the bytes must not see a key
 		Refuse(w, http.StatusForbidden, build.Code(build.ErrUnauthorized), "the ticket is not valid")
 		return
 	}
@@ -156,7 +156,7 @@ func (s objects) object(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	s.mu.Lock()
 	data, ok := s.state.objects[r.Header.Get(api.TicketHeader)]
 	s.mu.Unlock()
-	if r.Header.Get("X-API-Key") != "" { // a key is not for whoever serves the bytes
+	if r.Header.Get("X-API-Key") != "" { // the server of the bytes must not see a key
 		ok = false
 	}
 	if !ok {

@@ -1,7 +1,7 @@
 // Package archive is the form in which a build's log is kept once it has ended: one file that is
 // read from any line on.
 //
-//	frame, frame, ...   zstd, each decoded by itself: about 256 KiB of lines
+//	frame, frame, ...   zstd, each decoded alone: about 256 KiB of lines
 //	index               a skippable frame: lines and time of each frame, how far each writer's numbers went
 //	seek table          of zstd's seekable format: where each frame begins
 //

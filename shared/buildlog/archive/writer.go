@@ -84,7 +84,7 @@ func (w *Writer) send(b []byte) error {
 	return nil
 }
 
-// Append copies the frames of an archive, before any line was written: what follows goes on with its numbers.
+// Append copies the frames of an archive, before any line was written: what follows continues its numbers.
 func (w *Writer) Append(ctx context.Context, r *Reader) error {
 	if w.next != 1 {
 		return errors.New("write log archive: appended to an archive that has lines")

@@ -37,7 +37,7 @@ func seriesOf(writer, id string, attempt int32) series {
 // controlPrefix begins the names of control-plane messages in marks.
 const controlPrefix = bus.System + "/"
 
-// NewNumbering goes on after an archive with so many lines and these marks.
+// NewNumbering continues after an archive with so many lines and these marks.
 func NewNumbering(lines int64, marks []logarchive.Mark) *Numbering {
 	n := &Numbering{lines: lines, last: map[series]int64{}}
 	for _, m := range marks {
@@ -61,7 +61,7 @@ func (n *Numbering) Marks() []logarchive.Mark {
 	return marks
 }
 
-// Clone is a numbering that goes on from here by itself.
+// Clone returns an independent copy.
 func (n *Numbering) Clone() *Numbering { return &Numbering{lines: n.lines, last: maps.Clone(n.last)} }
 
 // Add returns the lines of the next chunk that the log does not have yet; they are valid until the next call.

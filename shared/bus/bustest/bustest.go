@@ -66,7 +66,7 @@ func (s *Server) Stop() {
 	srv.WaitForShutdown()
 }
 
-// Restart stops the server and starts it again on the same data; connections made by Connect come back by themselves.
+// Restart stops the server and starts it again on the same data; connections made by Connect reconnect.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Stop()

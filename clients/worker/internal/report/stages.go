@@ -11,7 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/backoff"
 )
 
-// answerWait is how long a build waits until the scheduler knows of a stage. Then it goes on: a scheduler that restarts must not delay
+// answerWait is how long a build waits until the scheduler knows of a stage. Then it continues: a scheduler that restarts must not delay
 // builds.
 const answerWait = 2 * time.Second
 

@@ -110,7 +110,7 @@ func (s *Transfers) problem(w http.ResponseWriter, r *http.Request, err error) {
 	httpx.WriteProblem(w, r, api.Problem{Status: status, Detail: text, Code: code})
 }
 
-// drainTime is how long a client may go on sending after a refusal, so that it reads the answer instead of a reset.
+// drainTime is how long a client may continue to send after a refusal, so that it reads the answer instead of a reset.
 const drainTime = time.Second
 
 // closeAfterAnswer ends the connection after the answer. Otherwise the server would first wait for the rest of the body, perhaps of

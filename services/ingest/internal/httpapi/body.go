@@ -87,7 +87,7 @@ func (b *Body) Drain() error {
 }
 
 const (
-	// drainTime and drainBytes bound how long a client may go on sending after an error response.
+	// drainTime and drainBytes bound how long a client may continue to send after an error response.
 	drainTime  = 2 * time.Second
 	drainBytes = 256 << 20
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/cache"
 )
 
-// workers watches workers. It remembers the TTL that each asks for, which changes seldom, so that a heartbeat costs no write. It is
+// workers watches workers. It remembers the TTL that each asks for, which changes rarely, so that a heartbeat costs no write. It is
 // safe for concurrent use except looked and swept, which only the loop that looks at heartbeats uses.
 type workers struct {
 	store *store.Workers

@@ -15,7 +15,7 @@ const (
 	defaultListed = 20
 	maxListed     = 500
 	// measureBatch is how many builds one request to the artifact service measures, measureTime how long a plan asks in all:
-	// then it goes on with what the scheduler knows itself.
+	// then it uses what the scheduler knows.
 	measureBatch = 500
 	measureTime  = 5 * time.Second
 	// maxPlannedProjects bounds the projects that an answer names, those that free most.

@@ -189,7 +189,7 @@ func (w *sweep) expireSome(ctx context.Context, some []Candidate) error {
 	return w.cleanSome(ctx, gone)
 }
 
-// clean goes on where an earlier sweep stopped.
+// clean continues where an earlier sweep stopped.
 func (w *sweep) clean(ctx context.Context) error {
 	return w.each(ctx, w.cleanSome, func(after Trace) ([]Trace, error) { return w.store.Uncleaned(ctx, after, batch) })
 }

@@ -183,7 +183,7 @@ func (t *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
 	return nil
 }
 
-// SaveAttempt writes how a running attempt goes on: its start or its end.
+// SaveAttempt writes the start or the end of a running attempt.
 func (t *Tx) SaveAttempt(ctx context.Context, b Build, o Outcome, ended int64, why string) error {
 	res, err := t.tx.ExecContext(ctx, `UPDATE attempts SET outcome = $1, started_at = $2, ended_at = $3, error = $4
 		WHERE build_id = $5 AND number = $6 AND outcome = $7`,

@@ -108,7 +108,7 @@ func (m *Machine) Update(
 // machine, short enough that a bus outage does not stop submits.
 const flushTimeout = 500 * time.Millisecond
 
-// Flush waits until the events of a request are published, so that those of whoever gets the answer come after them. The transaction
+// Flush waits until the events of a request are published, so that those of the requester come after them. The transaction
 // is done: a bus that is away delays the answer by flushTimeout and changes nothing else.
 func (m *Machine) Flush(ctx context.Context, request, buildID string) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)

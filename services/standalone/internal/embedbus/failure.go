@@ -75,7 +75,7 @@ func (s *Server) Failed() error {
 const stopTimeout = 30 * time.Second
 
 // Restart stops the server and starts it anew on the same directory and address. Clients of this
-// process and workers reconnect by themselves; what is in memory, the heartbeats, is lost as in any
+// process and workers reconnect; what is in memory, the heartbeats, is lost as in any
 // restart. After an error nothing runs.
 func (s *Server) Restart() error {
 	s.mu.Lock()

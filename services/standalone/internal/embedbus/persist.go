@@ -24,7 +24,7 @@ import (
 const newFile = ".new"
 
 // persistLogs makes the next server write a message of BUILD_LOGS before it acknowledges it. No server may run on the directory.
-// After a crash at any step the next call goes on.
+// After a crash at any step the next call continues.
 func persistLogs(storeDir string) error {
 	dir := streamDir(storeDir, bus.LogsStream)
 	if err := errors.Join(finishMeta(dir), persistSync(dir)); err != nil {

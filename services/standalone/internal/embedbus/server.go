@@ -63,8 +63,8 @@ const (
 	maxPayload = 1 << 20
 	// syncEvery bounds what a power cut takes of the streams that nobody calls Sync for.
 	syncEvery = 5 * time.Second
-	// pingEvery is how long a connection may be silent before the server asks. Services are in this process, and workers speak by
-	// themselves; a dead one's pulls expire sooner than this. For thousands of workers shorter pings are most of an idle bus.
+	// pingEvery is how long a connection may be silent before the server asks. Services are in this process, and workers send
+	// heartbeats; a dead one's pulls expire sooner than this. For thousands of workers shorter pings are most of an idle bus.
 	pingEvery = 10 * time.Minute
 )
 

@@ -216,7 +216,7 @@ func (s *Server) AccessKey() string { return s.accessKey }
 // SecretKey is the account's secret.
 func (s *Server) SecretKey() string { return s.secretKey }
 
-// Done is closed when the endpoint has stopped, by Close or by itself.
+// Done is closed when the endpoint has stopped, by Close or after a fault.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Close stops accepting, lets the requests in flight finish and waits for the

@@ -21,7 +21,7 @@ const (
 	askBytes = 512 << 10
 	// maxError bounds an error message, in bytes: what the server takes.
 	maxError = 64 << 10
-	// maxOpenLog bounds the log of a build that goes on here, in bytes: it is brought with the build. What came first is kept.
+	// maxOpenLog bounds the log of a build that continues here, in bytes: it is brought with the build. What came first is kept.
 	maxOpenLog = 256 << 10
 	// lostSource is the error of a build that waited and has no source. A repeated import compares it with the one that is stored, so its
 	// words never change.

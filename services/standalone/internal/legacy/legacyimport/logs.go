@@ -17,7 +17,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
-// prepareLog packs the log of a build that ended, as the server keeps logs; that of one which goes on here comes with the build.
+// prepareLog packs the log of a build that ended, as the server keeps logs; that of a build that continues here comes with it.
 func (r *run) prepareLog(ctx context.Context, i *item) error {
 	if !i.row.Ended() {
 		return r.openLog(ctx, i)
@@ -50,7 +50,7 @@ func (r *run) prepareLog(ctx context.Context, i *item) error {
 	return nil
 }
 
-// openLog reads the log of a build that goes on here.
+// openLog reads the log of a build that continues here.
 func (r *run) openLog(ctx context.Context, i *item) error {
 	size, left := 0, int64(0)
 	err := r.from.Lines(ctx, i.row.ID, func(l legacydb.Line) error {
@@ -65,7 +65,7 @@ func (r *run) openLog(ctx context.Context, i *item) error {
 		i.to.Log = append(i.to.Log, legacyapi.Line{At: l.At, Level: levelOf(l.Level), Message: message})
 		return nil
 	})
-	r.report.leave(Lines, i.row.ID, fmt.Sprintf("its build goes on here, and of what was logged before only %d KB are kept", maxOpenLog>>10), left)
+	r.report.leave(Lines, i.row.ID, fmt.Sprintf("its build continues here, and only %d KB of its earlier log are kept", maxOpenLog>>10), left)
 	return err
 }
 
@@ -103,7 +103,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// spill goes on in a file, which has no name any more where the system allows that: a crash leaves nothing.
+// spill continues in a file, which has no name any more where the system allows that: a crash leaves nothing.
 func (s *spool) spill() (err error) {
 	if s.file, err = os.CreateTemp(s.dir, "freeagent-import-*"); err != nil {
 		return fmt.Errorf("make a temporary file for a long log: %w", err)
