@@ -22,6 +22,8 @@ const (
 	waiting = 20_000
 	// flushTimeout bounds the flush of the queue at a stop.
 	flushTimeout = 2 * time.Second
+	// maxRetry bounds the wait before another try while the artifact service is unavailable.
+	maxRetry = 10 * time.Second
 )
 
 // Marker collects objects and sends them in batches. Make it with NewMarker and run it once; MarkRetained is safe for concurrent use.
@@ -50,6 +52,7 @@ func (m *Marker) MarkRetained(ids ...string) {
 
 // Run sends until ctx ends, and flushes the queue then.
 func (m *Marker) Run(ctx context.Context) error {
+	retries := backoff.Retries{First: 100 * time.Millisecond, Most: maxRetry}
 	for {
 		select {
 		case <-ctx.Done():
@@ -57,7 +60,13 @@ func (m *Marker) Run(ctx context.Context) error {
 			return nil
 		case id := <-m.ids:
 			_ = backoff.Sleep(ctx, batchDelay) // sent even if ctx has ended
-			m.send(context.WithoutCancel(ctx), m.gather(id))
+			ids := m.gather(id)
+			if !m.send(context.WithoutCancel(ctx), ids) {
+				m.MarkRetained(ids...)
+				_ = retries.Sleep(ctx) // flushed if ctx has ended
+				continue
+			}
+			retries.Reset()
 		}
 	}
 }
@@ -79,8 +88,9 @@ func (m *Marker) gather(first string) []string {
 	return ids
 }
 
-// send marks all objects; if one does not exist any more, it marks the others one by one.
-func (m *Marker) send(ctx context.Context, ids []string) {
+// send marks all objects; if one does not exist any more, it marks the others one by one. It returns false if the artifact service is
+// unavailable.
+func (m *Marker) send(ctx context.Context, ids []string) bool {
 	err := m.ask(ctx, ids)
 	if errors.Is(err, build.ErrObjectNotFound) && len(ids) > 1 {
 		for _, id := range ids {
@@ -88,11 +98,12 @@ func (m *Marker) send(ctx context.Context, ids []string) {
 				m.log.WarnContext(ctx, "mark object as retained failed", "object_id", id, "err", err)
 			}
 		}
-		return
+		return true
 	}
 	if err != nil {
-		m.log.WarnContext(ctx, "mark objects as retained failed; trying again later", "objects", len(ids), "first", ids[0], "err", err)
+		m.log.WarnContext(ctx, "mark objects as retained failed", "objects", len(ids), "first", ids[0], "err", err)
 	}
+	return !errors.Is(err, build.ErrUnavailable)
 }
 
 func (m *Marker) ask(ctx context.Context, ids []string) error {

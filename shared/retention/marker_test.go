@@ -21,12 +21,18 @@ type artifact struct {
 	mu       sync.Mutex
 	kept     map[string]bool
 	requests int
+	// away is how many requests fail as those to a process that was killed.
+	away int
 }
 
 func (a *artifact) keep(_ context.Context, r *artifactv1.KeepRequest) (*artifactv1.KeepResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests++
+	if a.away > 0 {
+		a.away--
+		return nil, build.ErrUnavailable
+	}
 	if slices.Contains(r.GetObjectIds(), "gone") {
 		return nil, build.ErrObjectNotFound
 	}
@@ -112,6 +118,17 @@ func TestOneThatIsGoneSpoilsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.marker.MarkRetained("a", "gone", "b")
+	b.await(t, 2)
+}
+
+// TestMarkSurvivesADeadService: what an artifact service did not answer is sent again.
+func TestMarkSurvivesADeadService(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mu.Lock()
+	b.away = 2
+	b.mu.Unlock()
+	b.marker.MarkRetained("a", "b")
 	b.await(t, 2)
 }
 
