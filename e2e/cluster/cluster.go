@@ -35,7 +35,7 @@ type Config struct {
 	Slots int
 	// Port of the gateway; 0 takes a free one.
 	Port int
-	// Isolate gives each process a network of its own, so that Cut works.
+	// Isolate runs each process in a network of its own, so that Cut works.
 	Isolate bool
 	// TLS encrypts every connection, with an authority of the cluster's own.
 	TLS bool

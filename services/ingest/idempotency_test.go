@@ -51,7 +51,7 @@ func TestNamedSubmitThatFailed(t *testing.T) {
 	}
 }
 
-// slowSubmit is a submit of which the gateway has the first bytes. finish sends the rest.
+// slowSubmit is a submit whose first bytes the gateway has. finish sends the rest.
 type slowSubmit struct {
 	t      *testing.T
 	form   *multipart.Writer

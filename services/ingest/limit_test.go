@@ -145,7 +145,7 @@ func TestLimitByBytes(t *testing.T) {
 }
 
 // TestGatewaysShareALimit: the posts of one build go to three gateways at once, one of which is new
-// in the middle. Whoever reads sees one notice, at the end, and no line behind it; the stream holds
+// in the middle. A reader sees one notice, at the end, and no line behind it; the stream holds
 // little more.
 func TestGatewaysShareALimit(t *testing.T) {
 	t.Parallel()

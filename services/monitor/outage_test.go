@@ -39,7 +39,7 @@ func TestBusOutageKillsNobody(t *testing.T) {
 	b.srv.Stop()
 	pass(t, ttl+time.Second)
 	b.srv.Restart()
-	// The bucket was in memory. Whoever is to make it again (the scheduler) takes its time, more than a TTL.
+	// The bucket was in memory. The scheduler takes longer than a TTL to create it again.
 	pass(t, ttl+time.Second)
 	b.eventually("topology", func() bool { return bus.Ensure(t.Context(), b.js, bus.NewTopology(1)) == nil })
 	back := time.Now()
@@ -101,7 +101,7 @@ func TestStartsBeforeTheStreams(t *testing.T) {
 	}
 }
 
-// TestTwoMonitorsDecideOnce: replicas share the events, and whoever looks first decides.
+// TestTwoMonitorsDecideOnce: replicas share the events, and the first one that looks decides.
 func TestTwoMonitorsDecideOnce(t *testing.T) {
 	t.Parallel()
 	url, srv := databasetest.Postgres(t), bustest.Start(t)

@@ -32,7 +32,7 @@ type Lines struct {
 	key     pemBody
 }
 
-// NewLines gives lines to emit, one call at a time.
+// NewLines returns Lines that calls emit for each line, one call at a time.
 func NewLines(mask Mask, emit func(text string)) *Lines { return &Lines{mask: mask, emit: emit} }
 
 // Write never fails; it waits where emit waits.
@@ -135,7 +135,7 @@ func (l *Lines) flush() {
 	l.piece(clean(text))
 }
 
-// Close gives the last line if it had no end.
+// Close emits the last line if it had no end.
 func (l *Lines) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

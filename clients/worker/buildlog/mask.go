@@ -88,7 +88,7 @@ func pair[T string | []byte](s T, i int) uint16 { return uint16(s[i])<<8 | uint1
 
 func (t *table) mark(k uint16) { t.pairs[k>>6] |= 1 << (k & 63) }
 
-// Text gives s without secrets.
+// Text returns s without secrets.
 func (m Mask) Text(s string) string {
 	text, _, _ := m.scan(s, len(s))
 	return text

@@ -56,7 +56,7 @@ func (s *Slots) OnFull(key any, f func()) {
 	}
 }
 
-// Release gives a slot back.
+// Release frees a slot.
 func (s *Slots) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
