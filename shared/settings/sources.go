@@ -194,14 +194,14 @@ const maxConfig = 64 << 10
 func readConfig(path string) (map[string]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the configuration file: %w", err)
 	}
 	if info.Size() > maxConfig {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxConfig)
+		return nil, fmt.Errorf("configuration file %s is longer than %d bytes", path, maxConfig)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the configuration file: %w", err)
 	}
 	vars, faults := map[string]string{}, []error(nil)
 	lines := bufio.NewScanner(bytes.NewReader(data))
