@@ -171,6 +171,8 @@ func (w *Watcher) Problems() []string {
 type answer struct {
 	stream, leader, why string
 	silent              []string
+	// unsure are the nodes of which the leader has not heard yet: it was elected a moment ago.
+	unsure []string
 }
 
 func (w *Watcher) round(ctx context.Context) {
@@ -235,8 +237,11 @@ func (w *Watcher) ask(ctx context.Context, stream string) answer {
 		return a
 	}
 	for _, r := range c.Replicas {
-		if r.Offline || !r.Current && r.Active > silentAfter {
+		switch {
+		case r.Offline || !r.Current && r.Active > silentAfter:
 			a.silent = append(a.silent, r.Name)
+		case !r.Current:
+			a.unsure = append(a.unsure, r.Name)
 		}
 	}
 	return a
@@ -264,26 +269,29 @@ func (w *Watcher) noteStream(a answer) {
 	f.why, f.leader = a.why, a.leader
 }
 
-// noteNodes is called with mu held. A stream without a leader says nothing of its nodes: what was known
-// of them before stays.
+// noteNodes is called with mu held. What was known of a node stays while a stream has no leader, or one that has not heard of the node
+// yet.
 func (w *Watcher) noteNodes(answers []answer) {
-	now, led := map[string]*silence{}, false
-	for _, a := range answers {
-		led = led || a.leader != ""
-		for _, node := range a.silent {
-			if now[node] == nil {
-				now[node] = &silence{}
-			}
-			now[node].streams = append(now[node].streams, a.stream)
+	now := map[string]*silence{}
+	note := func(node, stream string, rounds int) {
+		if now[node] == nil {
+			now[node] = &silence{}
 		}
+		now[node].streams = append(now[node].streams, stream)
+		now[node].rounds = max(now[node].rounds, rounds)
 	}
-	if !led {
-		return
-	}
-	for node, s := range now {
-		s.rounds = 1
-		if before := w.silent[node]; before != nil {
-			s.rounds += before.rounds
+	for _, a := range answers {
+		for _, node := range a.silent {
+			rounds := 1
+			if before := w.silent[node]; before != nil {
+				rounds += before.rounds
+			}
+			note(node, a.stream, rounds)
+		}
+		for node, before := range w.silent {
+			if slices.Contains(before.streams, a.stream) && (a.leader == "" || slices.Contains(a.unsure, node)) {
+				note(node, a.stream, before.rounds)
+			}
 		}
 	}
 	w.silent = now

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/backoff"
@@ -44,6 +45,8 @@ type Sweeper struct {
 	holder    string
 	lease     time.Duration
 	woken     backoff.Waker
+	// round is held by the round that runs: the lease is this sweeper's, and would let two in.
+	round     sync.Mutex
 	announced time.Time
 	// fault is called before each step; tests stop there.
 	fault func(step string) error
@@ -76,6 +79,8 @@ type sweep struct {
 
 // Round sweeps once, unless another scheduler does.
 func (s *Sweeper) Round(ctx context.Context) error {
+	s.round.Lock()
+	defer s.round.Unlock()
 	now := s.now()
 	if won, err := s.store.Acquire(ctx, s.holder, now, now.Add(s.lease)); !won || err != nil {
 		return err
