@@ -1,5 +1,7 @@
 package api
 
+import "github.com/expo-free-agent/freeagent/shared/build"
+
 // Path is where the API is mounted.
 const Path = "/api/v2"
 
@@ -59,6 +61,7 @@ type Build struct {
 	Repository  string  `json:"repository,omitempty"`
 	Commit      string  `json:"commit,omitempty"`
 	Branch      string  `json:"branch,omitempty"`
+	build.Settings
 	SubmittedAt string  `json:"submitted_at"`
 	AssignedAt  string  `json:"assigned_at,omitempty"`
 	StartedAt   string  `json:"started_at,omitempty"`

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
 )
 
 // file is freeagent.json.
@@ -55,15 +56,15 @@ func (d *duration) UnmarshalText(text []byte) error {
 }
 
 // readFile refuses unknown keys: a typo would otherwise be a setting without effect.
-func readFile(name string) (f file, found bool, err error) {
-	data, err := read(filepath.Dir(name), FileName)
+func (p *project) readFile() (f file, found bool, err error) {
+	data, err := p.read(FileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
 	}
 	if err != nil {
 		return f, false, fmt.Errorf("%s: %w", FileName, err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	dec := json.NewDecoder(bytes.NewReader(jsonfile.StripMark(data)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
 		return f, true, problem{FileName + ": " + strings.TrimPrefix(err.Error(), "json: ")}
@@ -98,11 +99,11 @@ func (f file) shell() (Shell, error) {
 func (f file) choose(name string, found bool) (profile, string, error) {
 	asked := name
 	if name == "" {
-		name = defaultProfile
+		name = DefaultProfile
 	}
 	if _, ok := f.Profiles[name]; !ok {
 		switch {
-		case asked == "" || asked == defaultProfile:
+		case asked == "" || asked == DefaultProfile:
 			return profile{}, "", nil
 		case !found:
 			return profile{}, "", problem{fmt.Sprintf("profile %q: the project has no %s", asked, FileName)}

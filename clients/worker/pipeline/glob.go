@@ -9,14 +9,9 @@ import (
 	"strings"
 )
 
-// Match returns the slash paths below root that the result pattern names, sorted; none is no error. Links are not followed
-// on the way, so nothing outside of root is found.
-func Match(root, pattern string) ([]string, error) {
-	r, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, fmt.Errorf("look for the result: %w", err)
-	}
-	defer r.Close()
+// Match returns the slash paths below r that the result pattern names, sorted; none is no error. Links are not followed on the way, so
+// nothing outside is found.
+func Match(r *os.Root, pattern string) ([]string, error) {
 	pattern = path.Clean(pattern)
 	if !strings.ContainsAny(pattern, "*?[") {
 		if _, err := r.Stat(pattern); err != nil {
@@ -26,7 +21,7 @@ func Match(root, pattern string) ([]string, error) {
 	}
 	want := strings.Split(pattern, "/")
 	var found []string
-	err = fs.WalkDir(r.FS(), literalFront(want), func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(r.FS(), literalFront(want), func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return fs.SkipDir // vanished or unreadable: nothing of the result is there

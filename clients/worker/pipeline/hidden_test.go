@@ -58,7 +58,7 @@ func TestHasPipeline(t *testing.T) {
 
 func TestPipelineWarnings(t *testing.T) {
 	t.Parallel()
-	plan := Plan{Shell: Sh, Stages: []Stage{{"make", "make | tee log"}, {"test", "make test || case $x in a|b) exit 1;; esac"}}}
+	plan := Plan{Shell: Sh, Stages: []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}}
 	if got := pipelineWarnings(plan); len(got) != 1 {
 		t.Errorf("warnings = %q, want one", got)
 	}

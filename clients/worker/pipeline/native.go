@@ -1,41 +1,44 @@
 package pipeline
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
-// nativeAndroid builds an APK. Not run where this was developed (see the package comment).
-var nativeAndroid = []Stage{ //nolint:gochecknoglobals // a table
-	{string(build.StagePrebuild), "npx expo prebuild --platform android --no-install"},
-	{string(build.StageCompile), "chmod +x android/gradlew && ./android/gradlew -p android --no-daemon :app:assembleRelease"},
+const (
+	androidResult = "android/app/build/outputs/**/*.apk"
+	iosResult     = "build/app.xcarchive"
+)
+
+// android builds an APK. Not run where this was developed (see the package comment).
+func (p *project) android(m workspace.Manager) (stages []Stage, result string) {
+	stages = append(p.prebuild(build.Android), p.hookStage("post-install", m)...)
+	return append(stages, Stage{
+		Name: string(build.StageCompile), Run: "chmod +x android/gradlew && ./android/gradlew -p android --no-daemon :app:assembleRelease",
+	}), androidResult
 }
 
-const nativeAndroidResult = "android/app/build/outputs/**/*.apk"
-
-// nativeIOS builds an unsigned archive for devices. Not run where this was developed (see the package comment).
-var nativeIOS = []Stage{ //nolint:gochecknoglobals // a table
-	{string(build.StagePrebuild), "npx expo prebuild --platform ios --no-install"},
-	{string(build.StagePods), "cd ios && pod install"},
-	{string(build.StageArchive), `workspace=$(ls -d ios/*.xcworkspace | head -n 1)
+// ios builds an unsigned archive for devices. Not run where this was developed (see the package comment).
+func (p *project) ios(m workspace.Manager) (stages []Stage, result string) {
+	stages = append(p.prebuild(build.IOS), Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
+	stages = append(stages, p.hookStage("post-install", m)...)
+	return append(stages, Stage{Name: string(build.StageArchive), Run: `workspace=$(ls -d ios/*.xcworkspace | head -n 1)
 xcodebuild -workspace "$workspace" -scheme "$(basename "$workspace" .xcworkspace)" -configuration Release \
-  -destination generic/platform=iOS -archivePath build/app.xcarchive CODE_SIGNING_ALLOWED=NO archive`},
+  -destination generic/platform=iOS -archivePath build/app.xcarchive CODE_SIGNING_ALLOWED=NO archive`}), iosResult
 }
 
-const nativeIOSResult = "build/app.xcarchive"
-
-func native(platform build.Platform, tools Toolchain) (stages []Stage, result string, ok bool) {
-	switch {
-	case platform == build.Android && tools.AndroidSDK:
-		return nativeAndroid, nativeAndroidResult, true
-	case platform == build.IOS && tools.Xcode:
-		return nativeIOS, nativeIOSResult, true
+// prebuild makes the native project, unless the source has it: then it is kept as it is, as EAS does.
+func (p *project) prebuild(platform build.Platform) []Stage {
+	if p.hasDir(string(platform)) {
+		return nil
 	}
-	return nil, "", false
+	return []Stage{{Name: string(build.StagePrebuild), Run: fmt.Sprintf("npx expo prebuild --platform %s --no-install", platform)}}
 }
 
 // Detect returns the toolchain of this machine. getenv is os.Getenv.
