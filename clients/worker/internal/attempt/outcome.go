@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
@@ -28,12 +26,7 @@ func isBuildsFault(err error) bool {
 		}
 	}
 	var stage *stageError
-	return errors.As(err, &stage) && !isDiskFull(stage.line)
-}
-
-// isDiskFull reports whether a line says that this machine's disk is full.
-func isDiskFull(line string) bool {
-	return strings.Contains(line, "ENOSPC") || strings.Contains(strings.ToLower(line), syscall.ENOSPC.Error())
+	return errors.As(err, &stage) && !stage.cause.Elsewhere
 }
 
 // outcome returns how the work ended. The cause of its context comes before the error that the work made of it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/failure"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -84,11 +85,11 @@ func roundDuration(d time.Duration) time.Duration {
 	}
 }
 
-// stageError is a command that failed, with the line of its output that most likely says why.
+// stageError is a command that failed, and why.
 type stageError struct {
 	stage string
 	exit  *process.ExitError
-	line  string
+	cause failure.Cause
 }
 
 func (e *stageError) Error() string {
@@ -96,8 +97,8 @@ func (e *stageError) Error() string {
 	if e.exit.Signal != "" {
 		text = fmt.Sprintf("%s was ended by a signal (%s)", e.stage, e.exit.Signal)
 	}
-	if e.line != "" {
-		text += ": " + e.line
+	if cause := e.cause.String(); cause != "" {
+		text += ": " + cause
 	}
 	return text
 }
@@ -105,17 +106,16 @@ func (e *stageError) Error() string {
 func (e *stageError) Unwrap() error { return e.exit }
 
 func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage) error {
-	var reason errorLine
+	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)
-		reason.add(level, text)
-		a.lines.Line(ctx, level, s.Name, text)
+		finder.Line(level, text, a.lines.Line(ctx, level, s.Name, text))
 	})
 	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.Root, Env: plan.Env, Output: lines})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {
-		return &stageError{stage: s.Name, exit: exit, line: reason.text()}
+		return &stageError{stage: s.Name, exit: exit, cause: finder.Find(exit.Code, exit.Signal)}
 	}
 	return err
 }
