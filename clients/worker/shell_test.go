@@ -22,8 +22,8 @@ import (
 func (f *farm) shell(dir string, pass ...string) runtime.Executor {
 	f.t.Helper()
 	e, err := shell.New(f.t.Context(), shell.Config{
-		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: append(pass, "NOTES"),
-		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=unused", "NOTES=" + dir, "PASSED_SECRET=sesame-123"},
+		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: pass, PassEnvPlain: []string{"NOTES"},
+		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=unused", "NOTES=" + dir, "PASSED_SECRET=sesame-123", "PASSED_PHRASE=phrase-7531"},
 	})
 	must(f.t, err)
 	return e
@@ -55,13 +55,18 @@ func TestShellBuilds(t *testing.T) {
 		"a full disk":           {"echo 'npm error ENOSPC: no space left on device, write'; exit 1", infra, "The worker's disk is full. This is the machine's fault", ""},
 		"secrets":               {`echo "deploy $DEPLOY_TOKEN, open $PASSED_SECRET"; echo x > out.bin`, completed, "", "deploy [secret], open [secret]"},
 		"secret in the error":   {`echo "error: bad token $DEPLOY_TOKEN"; exit 1`, failed, "bad token [secret]", ""},
+		"passed as a secret":    {`echo "with $PASSED_PHRASE"; echo x > out.bin`, completed, "", "with [secret]"},
+		"a secret in base64":    {`printf 'user:%s' "$PASSED_PHRASE" | base64; echo x > out.bin`, completed, "", "dXNlcjp[secret]"},
+		"a secret as a name":    {`mkdir out.bin; echo x > "out.bin/$PASSED_PHRASE"; ln -s /etc/passwd "out.bin/l-$PASSED_PHRASE"`, failed, "l-[secret]", ""},
+		"a plain setting":       {`echo running the unit tests; echo x > out.bin`, completed, "", "running the unit tests"},
+		"a short secret":        {`echo x > out.bin`, completed, "", "PIN_PASS is not masked in this log: its value has 4 characters"},
 		"a daemon stays behind": {`(trap "" TERM; while :; do sleep 1; done) & echo x > out.bin`, completed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t)
 			dir := t.TempDir()
-			f.start(f.shell(dir, "PASSED_SECRET"), nil)
+			f.start(f.shell(dir, "PASSED_SECRET", "PASSED_PHRASE"), nil)
 			id := f.submit(script(t, tt.run))
 			got := f.finished(id)
 			if got.GetOutcome() != tt.outcome || !strings.Contains(got.GetError(), tt.err) {
@@ -71,7 +76,7 @@ func TestShellBuilds(t *testing.T) {
 			if !strings.Contains(log, tt.log) {
 				t.Errorf("the log lacks %q:\n%s", tt.log, log)
 			}
-			for _, secret := range []string{"tok-123456", "sesame-123"} {
+			for _, secret := range []string{"tok-123456", "sesame-123", "phrase-7531"} {
 				if strings.Contains(log+got.GetError(), secret) {
 					t.Errorf("%s shows", secret)
 				}

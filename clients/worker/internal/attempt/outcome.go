@@ -51,7 +51,7 @@ func (a *attempt) outcome(ctx context.Context, resultID string, err error) *sche
 }
 
 func (a *attempt) newOutcome(outcome schedulerv1.FinishRequest_Outcome, reason string) *schedulerv1.FinishRequest {
-	return report.NewOutcome(a.workerID, a.lease, outcome, reason)
+	return report.NewOutcome(a.workerID, a.lease, outcome, a.mask.Text(reason))
 }
 
 // logOutcome writes the reason as the attempt's last line.

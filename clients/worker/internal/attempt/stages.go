@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
@@ -26,11 +27,11 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
+	a.hideSecrets(ctx, plan.Env)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
 	}
 	a.applyTimeouts(ctx, plan)
-	a.mask = buildlog.NewMask(append(slices.Clone(a.runner.Executor.Secrets()), secretsOf(plan.Env)...))
 	for _, s := range plan.Stages {
 		if err := a.runStage(ctx, s.Name, s.Run, func() error { return a.runCommand(ctx, ws, plan, s) }); err != nil {
 			return "", err
@@ -43,14 +44,19 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	return resultID, err
 }
 
-func secretsOf(env map[string]string) []string {
-	var secrets []string
+// hideSecrets masks the values of the profile's variables whose names speak of secrets. Those that are too short are named in the log.
+func (a *attempt) hideSecrets(ctx context.Context, env map[string]string) {
+	secrets := slices.Clone(a.runner.Executor.Secrets())
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if buildlog.SecretName(name) {
-			secrets = append(secrets, env[name])
+		if !buildlog.SecretName(name) {
+			continue
+		}
+		secrets = append(secrets, env[name])
+		if n := len(strings.TrimSpace(env[name])); n > 0 && n < buildlog.MinSecret {
+			a.logLine(ctx, "warn", fmt.Sprintf("%s is not masked in this log: its value has %d characters, and at least %d are needed.", name, n, buildlog.MinSecret))
 		}
 	}
-	return secrets
+	a.mask = buildlog.NewMask(secrets)
 }
 
 // runStage runs f as a stage: heartbeats carry it, the scheduler and the log are told of it.
@@ -62,7 +68,7 @@ func (a *attempt) runStage(ctx context.Context, stage, what string, f func() err
 	a.renewer.EnterStage(stage)
 	a.stages.Report(ctx, stage, a.renewer.ProfileTimeout(stage))
 	began := time.Now()
-	a.logLine(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, a.mask.Text(what)))
+	a.logLine(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, what))
 	err := f()
 	took := roundDuration(time.Since(began))
 	if err != nil {
