@@ -3,6 +3,7 @@ module github.com/expo-free-agent/freeagent/shared
 go 1.26.0
 
 require (
+	github.com/agext/levenshtein v1.2.3
 	github.com/bmatcuk/doublestar/v4 v4.10.4
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/cenkalti/backoff/v5 v5.0.3

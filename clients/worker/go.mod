@@ -3,6 +3,7 @@ module github.com/expo-free-agent/freeagent/clients/worker
 go 1.26.0
 
 require (
+	github.com/bmatcuk/doublestar/v4 v4.10.4
 	github.com/expo-free-agent/freeagent/proto-events v0.0.0-00010101000000-000000000000
 	github.com/expo-free-agent/freeagent/shared v0.0.0
 	github.com/google/go-cmp v0.7.0
@@ -15,8 +16,8 @@ require (
 )
 
 require (
+	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
-	github.com/bmatcuk/doublestar/v4 v4.10.4 // indirect
 	github.com/caarlos0/env/v11 v11.4.2 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

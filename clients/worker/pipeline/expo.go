@@ -6,24 +6,32 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/profile"
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
 // builtIn returns the pipeline of an app without stages of its own.
-func (p *project) builtIn(plan Plan, req Request) (Plan, error) {
+func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, error) {
 	plan.Shell = BashIfPresent
 	if !p.pkg.Has("expo") && !p.pkg.Has("react-native") {
 		return Plan{}, p.notAnApp()
 	}
 	in, err := workspace.InstallOf(p.tree, p.app)
 	if err != nil {
-		return Plan{}, problem{err.Error()}
+		return Plan{}, profile.Problem(err.Error())
 	}
 	plan.Warnings = append(plan.Warnings, in.Warnings...)
 	plan.Hooks = p.hooks(in.Manager)
 	plan.Stages = append(p.hookStage("pre-install", "npm"), Stage{Name: string(build.StageInstall), Run: in.Command(p.tree), Dir: in.Dir})
-	stages, result := p.compile(req, in.Manager)
-	plan.Stages, plan.Result = append(plan.Stages, stages...), result
+	b := native{project: p, manager: in.Manager, eas: of.EAS}
+	switch {
+	case req.Platform == build.Android && req.Tools.AndroidSDK:
+		plan.Result = b.android(&plan)
+	case req.Platform == build.IOS && req.Tools.Xcode:
+		plan.Result = b.ios(&plan)
+	default:
+		plan.Result = p.bundle(&plan, req.Platform, in.Manager)
+	}
 	return plan, nil
 }
 
@@ -32,29 +40,23 @@ func (p *project) notAnApp() error {
 	w, ok, err := workspace.Find(p.tree, p.app)
 	if err == nil && ok && w.Dir == p.app {
 		if apps, err := w.Apps(); err == nil && len(apps) > 0 {
-			return problem{fmt.Sprintf("the source is the root of a workspace, whose apps are %s: submit the directory of one of them", strings.Join(apps, ", "))}
+			return profile.Problem(fmt.Sprintf("the source is the root of a workspace, whose apps are %s: submit the directory of one of them", strings.Join(apps, ", ")))
 		}
 	}
-	return problem{fmt.Sprintf(`%s does not depend on "expo" or "react-native": add it, or name the stages of your own in %s`,
-		path.Join(p.app, "package.json"), FileName)}
+	return profile.Problem(fmt.Sprintf(`%s does not depend on "expo" or "react-native": add it, or name the stages of your own in %s`,
+		path.Join(p.app, "package.json"), FileName))
 }
 
-// compile returns the stages after the install and what they make: the native build where this machine has the tools, else the JavaScript
-// bundle.
-func (p *project) compile(req Request, m workspace.Manager) (stages []Stage, result string) {
-	switch {
-	case req.Platform == build.Android && req.Tools.AndroidSDK:
-		return p.android(m)
-	case req.Platform == build.IOS && req.Tools.Xcode:
-		return p.ios(m)
-	}
-	stages = p.hookStage("post-install", m)
-	export := fmt.Sprintf("npx expo export --platform %s --output-dir dist", req.Platform)
+// bundle adds the stages that make the JavaScript bundle, which is all that a machine without the platform's tools can make.
+func (p *project) bundle(plan *Plan, platform build.Platform, m workspace.Manager) (result string) {
+	plan.Stages = append(plan.Stages, p.hookStage("post-install", m)...)
+	export := fmt.Sprintf("npx expo export --platform %s --output-dir dist", platform)
 	if !p.pkg.Has("expo") {
 		export = fmt.Sprintf("mkdir -p dist\nnpx react-native bundle --platform %s --dev false --entry-file %s --bundle-output dist/index.%[1]s.bundle --assets-dest dist",
-			req.Platform, p.entryFile(string(req.Platform)))
+			platform, p.entryFile(string(platform)))
 	}
-	return append(stages, Stage{Name: string(build.StageExport), Run: export}), "dist"
+	plan.Stages = append(plan.Stages, Stage{Name: string(build.StageExport), Run: export})
+	return "dist"
 }
 
 // entryFile returns the file that a plain React Native app begins with.

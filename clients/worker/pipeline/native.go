@@ -1,45 +1,105 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
-const (
-	androidResult = "android/app/build/outputs/**/*.apk"
-	iosResult     = "build/app.xcarchive"
-)
+// native makes the stages of native builds, as EAS does (https://docs.expo.dev/build-reference/android-builds/ and ios-builds/).
+type native struct {
+	*project
 
-// android builds an APK. Not run where this was developed (see the package comment).
-func (p *project) android(m workspace.Manager) (stages []Stage, result string) {
-	stages = append(p.prebuild(build.Android), p.hookStage("post-install", m)...)
-	return append(stages, Stage{
-		Name: string(build.StageCompile), Run: "chmod +x android/gradlew && ./android/gradlew -p android --no-daemon :app:assembleRelease",
-	}), androidResult
+	manager workspace.Manager
+	// eas is the profile of eas.json; nil without one.
+	eas *easjson.Profile
 }
 
-// ios builds an unsigned archive for devices. Not run where this was developed (see the package comment).
-func (p *project) ios(m workspace.Manager) (stages []Stage, result string) {
-	stages = append(p.prebuild(build.IOS), Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
-	stages = append(stages, p.hookStage("post-install", m)...)
-	return append(stages, Stage{Name: string(build.StageArchive), Run: `workspace=$(ls -d ios/*.xcworkspace | head -n 1)
-xcodebuild -workspace "$workspace" -scheme "$(basename "$workspace" .xcworkspace)" -configuration Release \
-  -destination generic/platform=iOS -archivePath build/app.xcarchive CODE_SIGNING_ALLOWED=NO archive`}), iosResult
+// profile returns that of eas.json, or an empty one.
+func (n native) profile() easjson.Profile {
+	if n.eas == nil {
+		return easjson.Profile{}
+	}
+	return *n.eas
+}
+
+func isSet(b *bool) bool { return b != nil && *b }
+
+// android adds the stages of an APK or AAB. Not run where this was developed (see the package comment).
+func (n native) android(plan *Plan) (result string) {
+	plan.Stages = append(plan.Stages, n.prebuild(build.Android)...)
+	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	plan.Stages = append(plan.Stages, Stage{
+		Name: string(build.StageCompile), Run: "cd android && chmod +x gradlew && ./gradlew --no-daemon " + n.gradleCommand(),
+	})
+	return cmp.Or(n.profile().ApplicationArchivePath, "android/app/build/outputs/**/*.{apk,aab}")
+}
+
+func (n native) gradleCommand() string {
+	switch e := n.profile(); {
+	case e.GradleCommand != "":
+		return e.GradleCommand
+	case isSet(e.DevelopmentClient):
+		return ":app:assembleDebug"
+	case n.eas == nil || e.BuildType == easjson.BuildTypeAPK || e.BuildType == "" && e.Distribution == easjson.DistributionInternal:
+		return ":app:assembleRelease"
+	}
+	return ":app:bundleRelease"
+}
+
+// ios adds the stages of an unsigned archive for devices, or of an app for the simulator. Not run where this was developed (see the package
+// comment).
+func (n native) ios(plan *Plan) (result string) {
+	plan.Stages = append(plan.Stages, n.prebuild(build.IOS)...)
+	plan.Stages = append(plan.Stages, Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
+	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	e := n.profile()
+	scheme, configuration := `"$(basename "$workspace" .xcworkspace)"`, "Release"
+	if e.Scheme != "" {
+		scheme = quote(e.Scheme)
+	}
+	if isSet(e.DevelopmentClient) {
+		configuration = "Debug"
+	}
+	run := fmt.Sprintf("workspace=$(ls -d ios/*.xcworkspace | head -n 1)\nxcodebuild -workspace \"$workspace\" -scheme %s -configuration %s CODE_SIGNING_ALLOWED=NO",
+		scheme, quote(cmp.Or(e.BuildConfiguration, configuration)))
+	what, result := "-destination generic/platform=iOS -archivePath build/app.xcarchive archive", "build/app.xcarchive"
+	if isSet(e.Simulator) {
+		what, result = "-destination 'generic/platform=iOS Simulator' -derivedDataPath ios/build build", "ios/build/Build/Products/*-iphonesimulator/*.app"
+	}
+	plan.Stages = append(plan.Stages, Stage{Name: string(build.StageArchive), Run: run + " \\\n  " + what})
+	return cmp.Or(e.ApplicationArchivePath, result)
 }
 
 // prebuild makes the native project, unless the source has it: then it is kept as it is, as EAS does.
-func (p *project) prebuild(platform build.Platform) []Stage {
-	if p.hasDir(string(platform)) {
+func (n native) prebuild(platform build.Platform) []Stage {
+	if n.hasDir(string(platform)) || !n.pkg.Has("expo") {
 		return nil
 	}
-	return []Stage{{Name: string(build.StagePrebuild), Run: fmt.Sprintf("npx expo prebuild --platform %s --no-install", platform)}}
+	run := fmt.Sprintf("npx expo prebuild --no-install --platform %s", platform)
+	if own := n.profile().PrebuildCommand; own != "" {
+		own = strings.TrimPrefix(strings.TrimPrefix(own, "npx "), "expo ")
+		if run = "npx expo " + own; !platformFlag.MatchString(own) {
+			run += " --platform " + string(platform)
+		}
+	}
+	return []Stage{{Name: string(build.StagePrebuild), Run: run}}
 }
+
+// platformFlag is a prebuildCommand's own choice of the platform.
+var platformFlag = regexp.MustCompile(`(^|\s)(--platform|-p)(\s|=)`)
+
+// quote makes a word of a shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // Detect returns the toolchain of this machine. getenv is os.Getenv.
 func Detect(getenv func(string) string) Toolchain {

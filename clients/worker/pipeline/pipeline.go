@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/profile"
 )
 
 // Request says what of a source is built.
@@ -68,36 +69,29 @@ func (p Plan) OpenApp() (*os.Root, error) {
 	return app, nil
 }
 
-// Stage is a command with a name.
-type Stage struct {
-	Name string `json:"name"`
-	// Run is a line (or several) for the plan's shell.
-	Run string `json:"run"`
-	// Dir is where it runs, as a slash path below the root of the source; empty: in the app.
-	Dir string `json:"-"`
-}
+// Stage is that of package profile.
+type Stage = profile.Stage
 
-// Shell is the interpreter of stages and its options.
-type Shell string
+// Shell is that of package profile.
+type Shell = profile.Shell
 
-// The shells. With Sh, a pipeline fails only if its last command does; with Bash, if any command of it does.
+// The shells.
 const (
-	Sh   Shell = "/bin/sh -e"
-	Bash Shell = "bash -eo pipefail"
-	// BashIfPresent is Bash, or Sh on a machine without bash. The built-in stages use it.
-	BashIfPresent Shell = "bash -eo pipefail, if present"
+	Sh            = profile.Sh
+	Bash          = profile.Bash
+	BashIfPresent = profile.BashIfPresent
+)
+
+// FileName and DefaultProfile are those of package profile.
+const (
+	FileName       = profile.FileName
+	DefaultProfile = profile.DefaultProfile
 )
 
 // Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
 }
-
-// FileName is the project's own description of its builds.
-const FileName = "freeagent.json"
-
-// DefaultProfile is used when the build names none and the file has it.
-const DefaultProfile = "production"
 
 // Load plans the build of the source in dir. A faulty project is ErrProject.
 func Load(dir string, req Request) (Plan, error) {
@@ -107,18 +101,13 @@ func Load(dir string, req Request) (Plan, error) {
 	}
 	defer p.close()
 	plan := Plan{Root: p.dir, App: filepath.Join(p.dir, filepath.FromSlash(p.app)), Name: p.slug() + "-" + string(req.Platform)}
-	file, found, err := p.readFile()
+	resolved, err := profile.Resolve(p.tree, p.app, string(req.Platform), req.Profile)
 	if err != nil {
 		return Plan{}, err
 	}
-	own, name, err := file.choose(req.Profile, found)
-	if err != nil {
-		return Plan{}, err
-	}
-	if plan.Shell, err = file.shell(); err != nil {
-		return Plan{}, err
-	}
-	plan.Profile, plan.Env, plan.Stages, plan.Result = name, own.Env, own.Stages, own.Result
+	own := resolved.Own
+	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
+	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
 	plan.Timeout = time.Duration(own.Timeouts.Build)
 	for stage, d := range own.Timeouts.Silence {
 		if plan.HeartbeatTimeouts == nil {
@@ -127,8 +116,7 @@ func Load(dir string, req Request) (Plan, error) {
 		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
-		plan.Warnings = append(plan.Warnings, pipelineWarnings(plan)...)
 		return plan, nil
 	}
-	return p.builtIn(plan, req)
+	return p.builtIn(plan, req, resolved)
 }

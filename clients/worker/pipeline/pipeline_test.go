@@ -153,7 +153,7 @@ func TestProjectsThatAreNone(t *testing.T) {
 		"two directories":  {[]string{"a/package.json", expoPackage, "b/package.json", expoPackage}, "", "no package.json"},
 		"no expo":          {[]string{"package.json", `{}`}, "", `does not depend on "expo"`},
 		"broken":           {[]string{"package.json", `{`}, "", "package.json:1:2"},
-		"profile, no file": {[]string{"package.json", expoPackage}, "preview", "no freeagent.json"},
+		"profile, no file": {[]string{"package.json", expoPackage}, "preview", "neither eas.json nor freeagent.json"},
 	} {
 		_, err := load(project(t, tt.files...), build.Android, tt.profile, pipeline.Toolchain{})
 		if !errors.Is(err, pipeline.ErrProject) || !strings.Contains(err.Error(), tt.want) {
@@ -190,6 +190,51 @@ func TestAppPath(t *testing.T) {
 	if app, err := plan.OpenApp(); err == nil {
 		t.Error("OpenApp followed a link out of the source")
 		app.Close()
+	}
+}
+
+// TestProfileOfEAS: what a profile of eas.json asks for is built, as EAS builds it, and freeagent.json comes before it.
+func TestProfileOfEAS(t *testing.T) {
+	t.Parallel()
+	const easJSON = `{
+		// JSON5, as Expo reads it
+		"build": {
+			"base": {"env": {"API": "base", "SHARED": "1"}},
+			"preview": {"extends": "base", "distribution": "internal", "env": {"API": "preview"}, "android": {"env": {"API": "android"}}},
+			"production": {"extends": "base", "prebuildCommand": "prebuild --clean"},
+			"development": {"developmentClient": true, "distribution": "internal", "ios": {"simulator": true}},
+			"own": {"android": {"gradleCommand": ":app:assembleStaging", "applicationArchivePath": "out/*.apk"}, "ios": {"scheme": "It's", "buildConfiguration": "Staging"}},
+		},
+	}`
+	const ownJSON = `{"profiles": {"preview": {"env": {"SHARED": "own"}}}}`
+	dir := project(t, "package.json", expoPackage, "package-lock.json", "{}", "eas.json", easJSON, "freeagent.json", ownJSON)
+	both := pipeline.Toolchain{AndroidSDK: true, Xcode: true}
+	for _, tt := range []struct {
+		platform     build.Platform
+		profile      string
+		run, result  string // in the last stage; of the plan
+		env, command string // API and SHARED; the prebuild
+	}{
+		{build.Android, "preview", ":app:assembleRelease", "android/app/build/outputs/**/*.{apk,aab}", "android own", "npx expo prebuild --no-install --platform android"},
+		{build.Android, "", ":app:bundleRelease", "android/app/build/outputs/**/*.{apk,aab}", "base 1", "npx expo prebuild --clean --platform android"},
+		{build.Android, "development", ":app:assembleDebug", "android/app/build/outputs/**/*.{apk,aab}", " ", "npx expo prebuild --no-install --platform android"},
+		{build.Android, "own", ":app:assembleStaging", "out/*.apk", " ", "npx expo prebuild --no-install --platform android"},
+		{build.IOS, "preview", "-archivePath build/app.xcarchive", "build/app.xcarchive", "preview own", "npx expo prebuild --no-install --platform ios"},
+		{build.IOS, "development", "-configuration 'Debug'", "ios/build/Build/Products/*-iphonesimulator/*.app", " ", "npx expo prebuild --no-install --platform ios"},
+		{build.IOS, "own", `-scheme 'It'\''s' -configuration 'Staging'`, "build/app.xcarchive", " ", "npx expo prebuild --no-install --platform ios"},
+	} {
+		plan, err := load(dir, tt.platform, tt.profile, both)
+		if err != nil {
+			t.Errorf("%s %s: %v", tt.platform, tt.profile, err)
+			continue
+		}
+		last := plan.Stages[len(plan.Stages)-1]
+		if env := plan.Env["API"] + " " + plan.Env["SHARED"]; !strings.Contains(last.Run, tt.run) || plan.Result != tt.result || env != tt.env || plan.Stages[1].Run != tt.command {
+			t.Errorf("%s %s: env %q, result %q, stages %+v", tt.platform, tt.profile, env, plan.Result, plan.Stages)
+		}
+	}
+	if _, err := load(dir, build.Android, "previw", both); err == nil || !strings.Contains(err.Error(), `Did you mean "preview"? There are: base, preview, production, development, own.`) {
+		t.Errorf("an unknown profile: %v", err)
 	}
 }
 

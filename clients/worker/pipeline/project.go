@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
+	"github.com/expo-free-agent/freeagent/shared/project/profile"
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
@@ -69,7 +70,7 @@ func projectRoot(dir, app string) (string, error) {
 			return inner, nil
 		}
 	}
-	return "", problem{noPackage}
+	return "", profile.Problem(noPackage)
 }
 
 // isRegular does not follow links, which may lead out of the project.
@@ -84,14 +85,14 @@ func (p *project) readPackage() (err error) {
 	var syntax *jsonfile.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
-		return problem{syntax.Error()}
+		return profile.Problem(syntax.Error())
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return problem{fmt.Sprintf("%s: %v", path.Join(p.app, "package.json"), err)}
+		return profile.Problem(fmt.Sprintf("%s: %v", path.Join(p.app, "package.json"), err))
 	case err != nil && !p.has(FileName):
 		if p.app != "." {
-			return problem{fmt.Sprintf("the source has no package.json in %s, the path of the app", p.app)}
+			return profile.Problem(fmt.Sprintf("the source has no package.json in %s, the path of the app", p.app))
 		}
-		return problem{noPackage}
+		return profile.Problem(noPackage)
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (p *project) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxFile {
-		return nil, problem{fmt.Sprintf("%s has %d bytes, at most %d are read", name, info.Size(), maxFile)}
+		return nil, profile.Problem(fmt.Sprintf("%s has %d bytes, at most %d are read", name, info.Size(), maxFile))
 	}
 	return fs.ReadFile(p.tree, name)
 }

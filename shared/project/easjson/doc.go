@@ -27,4 +27,6 @@
 //
 // Expo takes a profile name from JavaScript's Object.prototype ("constructor") for an empty profile
 // and looks keys up through a key "__proto__". Here the former is missing and the latter is ignored.
+// Half of a surrogate pair in an escape becomes U+FFFD, since Go's strings are UTF-8. The caret of a
+// syntax error stands under the character, not one to the left of it.
 package easjson

@@ -20,13 +20,14 @@ func (s *schema) checkObject(path []segment, v jsonfile.Value) result {
 		known[f.name] = true
 		out.reports = append(out.reports, f.check(path, &out.value)...)
 	}
+	var unknown []report
 	for i, m := range slices.Clone(out.value.Members) {
 		if known[m.Key] {
 			continue
 		}
 		at := append(slices.Clone(path), segment{key: m.Key})
 		if s.others == nil || m.Key == "" {
-			out.reports = append(out.reports, report{path: at, code: "object.unknown", message: `"` + label(at) + `" is not allowed`})
+			unknown = append(unknown, report{path: at, code: "object.unknown", message: `"` + label(at) + `" is not allowed`})
 			continue
 		}
 		r := s.others.check(at, m.Value, nil)
@@ -36,6 +37,7 @@ func (s *schema) checkObject(path []segment, v jsonfile.Value) result {
 		out.value.Members[i].Value = r.value
 		out.reports = append(out.reports, r.reports...)
 	}
+	out.reports = append(out.reports, unknown...)
 	out.reports = append(out.reports, s.checkEither(path, out.value)...)
 	return out
 }

@@ -54,6 +54,9 @@ type Profile struct {
 	UploadSourceMaps       *bool             `json:"uploadSourceMaps,omitempty"`
 	WithoutCredentials     *bool             `json:"withoutCredentials,omitempty"`
 	Yarn                   string            `json:"yarn,omitempty"`
+	// Keys are the keys that the file sets, sorted; those of cache as "cache.paths". Defaults are not
+	// among them.
+	Keys []string `json:"-"`
 }
 
 // Cache is the block "cache" of a profile.

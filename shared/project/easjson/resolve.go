@@ -39,12 +39,27 @@ func (f *File) BuildProfile(platform, name string) (Profile, []Warning, error) {
 	}
 	special, _ := whole.Get(platform)
 	base := without(whole, Android, IOS)
-	resolved := merge(defaults(), merge(base, special))
+	own := merge(base, special)
+	resolved := merge(defaults(), own)
 	profile := Profile{}
 	if err := decode(defined(resolved), &profile); err != nil {
 		return Profile{}, nil, err
 	}
+	profile.Keys = keysOf(own, "")
 	return profile, f.warnings(name, profile), nil
+}
+
+// keysOf returns the keys of a profile, sorted.
+func keysOf(v jsonfile.Value, prefix string) []string {
+	var keys []string
+	for _, m := range v.Members {
+		keys = append(keys, prefix+m.Key)
+		if m.Key == "cache" {
+			keys = append(keys, keysOf(m.Value, "cache.")...)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // resolve returns a profile with what it inherits.

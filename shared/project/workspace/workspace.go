@@ -189,7 +189,8 @@ func ReadPackage(tree fs.FS, dir string) (p Package, err error) {
 	if err != nil {
 		return p, err
 	}
-	return p, jsonfile.Unmarshal(name, data, &p)
+	err = jsonfile.Unmarshal(name, data, &p)
+	return p, err
 }
 
 func readFile(tree fs.FS, name string) ([]byte, error) {

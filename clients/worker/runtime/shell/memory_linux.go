@@ -8,5 +8,5 @@ func memory() uint64 {
 	if unix.Sysinfo(&info) != nil {
 		return 0
 	}
-	return info.Totalram * uint64(info.Unit) //nolint:unconvert // of another size on some platforms
+	return info.Totalram * uint64(info.Unit)
 }

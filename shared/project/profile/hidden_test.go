@@ -1,4 +1,4 @@
-package pipeline
+package profile
 
 import "testing"
 
@@ -56,14 +56,13 @@ func TestHasPipeline(t *testing.T) {
 	}
 }
 
-func TestPipelineWarnings(t *testing.T) {
+func TestHiddenFailures(t *testing.T) {
 	t.Parallel()
-	plan := Plan{Shell: Sh, Stages: []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}}
-	if got := pipelineWarnings(plan); len(got) != 1 {
+	stages := []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}
+	if got := hiddenFailures(Sh, stages); len(got) != 1 {
 		t.Errorf("warnings = %q, want one", got)
 	}
-	plan.Shell = Bash
-	if got := pipelineWarnings(plan); len(got) != 0 {
+	if got := hiddenFailures(Bash, stages); len(got) != 0 {
 		t.Errorf("with pipefail the warnings are %q", got)
 	}
 }
