@@ -55,12 +55,11 @@ func appsBelow(dir string) (apps []string) {
 		return nil
 	}
 	defer tree.Close()
-	// What cannot be read holds no app to speak of.
-	_ = fs.WalkDir(tree.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(tree.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil && d != nil && d.IsDir():
-			return fs.SkipDir
-		case err != nil || !d.IsDir() || rel == ".":
+		case err != nil:
+			return fs.SkipDir // what cannot be read has no app to speak of
+		case !d.IsDir() || rel == ".":
 			return nil
 		case d.Name() == "node_modules" || d.Name()[0] == '.' || strings.Count(rel, "/") >= appDepth:
 			return fs.SkipDir
@@ -73,6 +72,9 @@ func appsBelow(dir string) (apps []string) {
 		}
 		return nil
 	})
+	if err != nil {
+		return nil
+	}
 	return apps
 }
 
