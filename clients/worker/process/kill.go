@@ -99,7 +99,9 @@ func members(mark string, session int) ([]member, error) {
 		}
 	}
 	depth := depths(all, in)
-	slices.SortFunc(left, func(a, b member) int { return cmp.Or(cmp.Compare(depth[a.pid], depth[b.pid]), cmp.Compare(a.pid, b.pid)) })
+	slices.SortFunc(left, func(a, b member) int {
+		return cmp.Or(cmp.Compare(depth[a.pid], depth[b.pid]), cmp.Compare(a.pid, b.pid))
+	})
 	return left, nil
 }
 
