@@ -55,7 +55,7 @@ has uncommitted changes. Ctrl-C stops following; the build continues.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
 	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
-	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
+	f.StringVar(&o.Profile, "profile", "", "build profile of eas.json or freeagent.json (default: production, if there is one)")
 	f.StringVar(&o.Pool, "pool", "", "worker pool (default: default)")
 	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
@@ -74,6 +74,9 @@ has uncommitted changes. Ctrl-C stops following; the build continues.`,
 func run(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
+	}
+	if err := o.checkProfile(); err != nil {
+		return err
 	}
 	if err := o.resolveOrigin(ctx); err != nil {
 		return err
