@@ -20,7 +20,7 @@ func (o *options) checkProfile() error {
 	}
 	root, err := os.OpenRoot(o.dir)
 	if err != nil {
-		return nil //nolint:nilerr // what packs the directory says what is wrong with it
+		return nil // what packs the directory says what is wrong with it
 	}
 	defer root.Close()
 	resolved, err := profile.Resolve(root.FS(), ".", o.Platform, o.Profile)
