@@ -186,7 +186,7 @@ func project(t *testing.T, files ...string) []byte {
 func script(t *testing.T, run string) []byte {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"profiles": map[string]any{"production": map[string]any{
-		"env": map[string]string{"DEPLOY_TOKEN": "tok-123456"}, "result": "out.bin",
+		"env": map[string]string{"DEPLOY_TOKEN": "tok-123456", "AUTH_MODE": "test", "PIN_PASS": "unit"}, "result": "out.bin",
 		"stages": []map[string]string{{"name": "install", "run": run}},
 	}}})
 	must(t, err)

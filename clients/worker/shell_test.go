@@ -22,8 +22,8 @@ import (
 func (f *farm) shell(dir string, pass ...string) runtime.Executor {
 	f.t.Helper()
 	e, err := shell.New(f.t.Context(), shell.Config{
-		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: append(pass, "NOTES"),
-		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=http://127.0.0.1:9/", "NOTES=" + dir, "PASSED_SECRET=sesame-123"},
+		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: pass, PassEnvPlain: []string{"NOTES"},
+		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=http://127.0.0.1:9/", "NOTES=" + dir, "PASSED_SECRET=sesame-123", "PASSED_PHRASE=phrase-7531"},
 	})
 	must(f.t, err)
 	return e
@@ -46,19 +46,27 @@ func TestShellBuilds(t *testing.T) {
 		"links in a tree": {"mkdir out.bin; ln -s /etc/passwd out.bin/x", failed, "unsafe archive entry", ""},
 		"exit code": {
 			"echo working; echo 'npm error code E404'; echo 'npm error 404 no such package'; echo 'npm error A complete log of this run can be found in: x'; exit 3",
-			failed, "install failed with exit code 3: npm error 404 no such package", "npm error code E404",
+			failed, "install failed with exit code 3: A package is not in the registry: no such package.", "npm error code E404",
 		},
-		"signal":                {"kill -9 $$", failed, "install was ended by a signal (killed)", ""},
-		"a full disk":           {"echo 'npm error ENOSPC: no space left on device, write'; exit 1", infra, "ENOSPC", ""},
+		"signal":                {"kill -9 $$", failed, "install was ended by a signal (killed): A process was killed (SIGKILL), most likely because", ""},
+		"a lost child":          {"sh -c 'kill -9 $$'", failed, "install failed with exit code 137: A process was killed (SIGKILL)", ""},
+		"not recognised":        {"echo so far; echo and no further; exit 4", failed, "install failed with exit code 4: The output names no cause that Free Agent knows; the last lines: so far | and no further", ""},
+		"silent":                {"exit 5", failed, "install failed with exit code 5: The command printed nothing", ""},
+		"a full disk":           {"echo 'npm error ENOSPC: no space left on device, write'; exit 1", infra, "The worker's disk is full. This is the machine's fault", ""},
 		"secrets":               {`echo "deploy $DEPLOY_TOKEN, open $PASSED_SECRET"; echo x > out.bin`, completed, "", "deploy [secret], open [secret]"},
 		"secret in the error":   {`echo "error: bad token $DEPLOY_TOKEN"; exit 1`, failed, "bad token [secret]", ""},
+		"passed as a secret":    {`echo "with $PASSED_PHRASE"; echo x > out.bin`, completed, "", "with [secret]"},
+		"a secret in base64":    {`printf 'user:%s' "$PASSED_PHRASE" | base64; echo x > out.bin`, completed, "", "dXNlcjp[secret]"},
+		"a secret as a name":    {`mkdir out.bin; echo x > "out.bin/$PASSED_PHRASE"; ln -s /etc/passwd "out.bin/l-$PASSED_PHRASE"`, failed, "l-[secret]", ""},
+		"a plain setting":       {`echo running the unit tests; echo x > out.bin`, completed, "", "running the unit tests"},
+		"a short secret":        {`echo x > out.bin`, completed, "", "PIN_PASS is not masked in this log: its value has 4 characters"},
 		"a daemon stays behind": {`(trap "" TERM; while :; do sleep 1; done) & echo x > out.bin`, completed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t)
 			dir := t.TempDir()
-			f.start(f.shell(dir, "PASSED_SECRET"), nil)
+			f.start(f.shell(dir, "PASSED_SECRET", "PASSED_PHRASE"), nil)
 			id := f.submit(script(t, tt.run))
 			got := f.finished(id)
 			if got.GetOutcome() != tt.outcome || !strings.Contains(got.GetError(), tt.err) {
@@ -68,7 +76,7 @@ func TestShellBuilds(t *testing.T) {
 			if !strings.Contains(log, tt.log) {
 				t.Errorf("the log lacks %q:\n%s", tt.log, log)
 			}
-			for _, secret := range []string{"tok-123456", "sesame-123"} {
+			for _, secret := range []string{"tok-123456", "sesame-123", "phrase-7531"} {
 				if strings.Contains(log+got.GetError(), secret) {
 					t.Errorf("%s shows", secret)
 				}

@@ -5,20 +5,46 @@ import (
 	"strings"
 )
 
-// ansi is a colour or cursor sequence.
-var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
-
 var (
 	errorLine = regexp.MustCompile(`(?i)^\s*(npm (err!|error)|[a-z]*error\b|fatal\b|failure:|✖|failed\b|caused by:|\S+: error:|.*\bENOSPC\b)`)
 	warnLine  = regexp.MustCompile(`(?i)^\s*(npm warn|warn(ing)?\b|›? ?warning:)`)
 )
 
-// Plain returns a line without its colours.
+// Plain returns a line without its colour and cursor sequences, such as ESC [ 1 ; 31 m.
 func Plain(text string) string {
-	if strings.IndexByte(text, 0x1b) < 0 {
+	at := strings.IndexByte(text, 0x1b)
+	if at < 0 {
 		return text
 	}
-	return ansi.ReplaceAllString(text, "")
+	plain := make([]byte, 0, len(text))
+	for at >= 0 {
+		n := escape(text[at:])
+		if n == 0 { // another kind of sequence stays
+			n = 1
+			plain = append(plain, text[:at+1]...)
+		} else {
+			plain = append(plain, text[:at]...)
+		}
+		text = text[at+n:]
+		at = strings.IndexByte(text, 0x1b)
+	}
+	return string(append(plain, text...))
+}
+
+// escape returns the length of the sequence that text begins with; 0 if it is not one of colours or the cursor.
+func escape(text string) int {
+	if len(text) < 3 || text[1] != '[' {
+		return 0
+	}
+	for i := 2; i < len(text); i++ {
+		switch b := text[i]; {
+		case b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z':
+			return i + 1
+		case (b < '0' || b > '9') && b != ';' && b != '?':
+			return 0
+		}
+	}
+	return 0
 }
 
 // Level guesses what a tool meant: error, warn or info. Tools write progress to stderr and errors to stdout as they like, so

@@ -1,18 +1,20 @@
 package buildlog
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
 )
 
+// MinSecret is the length in bytes from which a value is hidden. Shorter values ("1", "dev", "test") would black out half of the
+// log and hide nothing.
+const MinSecret = 6
+
 const (
-	// minSecret: shorter values ("1", "dev") would black out half of the log and hide nothing.
-	minSecret = 4
-	// minEncoded: what is shorter shows too little of itself in base64 to be told from other text.
-	minEncoded = 8
 	// shapeReach is how far a token's shape must be looked at to know it; longer ones are cut off with their line.
 	shapeReach = 4 << 10
 )
@@ -36,8 +38,8 @@ type table struct {
 	longest int
 }
 
-// NewMask hides each value, and each line of one that has several, also as they look in JSON, in a URL and in base64; values
-// under 4 bytes are not hidden. Tokens of well-known shapes are hidden besides.
+// NewMask hides each value, and each line of one that has several, also as they look in JSON, in a URL, in base64 and in
+// hexadecimal; values under MinSecret bytes are not hidden. Tokens of well-known shapes are hidden besides.
 func NewMask(values []string) Mask {
 	t := &table{literals: map[uint16][]string{}, shapes: map[uint16][]shape{}, longest: shapeReach}
 	for _, s := range shapes() {
@@ -58,7 +60,7 @@ func NewMask(values []string) Mask {
 func literals(values []string) []string {
 	var all []string
 	add := func(s string) {
-		if s = strings.TrimSpace(s); len(s) >= minSecret {
+		if s = strings.TrimSpace(s); len(s) >= MinSecret {
 			all = append(all, s)
 		}
 	}
@@ -66,13 +68,14 @@ func literals(values []string) []string {
 		for line := range strings.Lines(v) {
 			add(line)
 		}
-		if v = strings.TrimSpace(v); len(v) < minEncoded {
+		if len(strings.TrimSpace(v)) < MinSecret {
 			continue
 		}
-		add(url.QueryEscape(v))
-		add(strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(v)), "="))
-		if quoted, err := json.Marshal(v); err == nil {
-			add(string(quoted[1 : len(quoted)-1]))
+		// A value from a file ends with a line end, which may or may not be encoded with it.
+		for _, whole := range []string{v, strings.TrimSpace(v)} {
+			for _, encoded := range encodings(whole) {
+				add(encoded)
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b string) int {
@@ -82,6 +85,48 @@ func literals(values []string) []string {
 		return strings.Compare(a, b)
 	})
 	return slices.Compact(all)
+}
+
+// encodings returns a value as programs print it: in a URL, in JSON, in hexadecimal and in base64, also inside of a longer text
+// that is encoded as a whole, such as "user:password".
+func encodings(v string) []string {
+	query := url.QueryEscape(v)
+	path := strings.ReplaceAll(query, "+", "%20")
+	all := []string{query, path, lowerEscapes(query), lowerEscapes(path), url.PathEscape(v), hex.EncodeToString([]byte(v))}
+	for _, html := range []bool{true, false} {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(html)
+		if err := enc.Encode(v); err == nil {
+			quoted := strings.TrimSpace(b.String())
+			all = append(all, quoted[1:len(quoted)-1])
+		}
+	}
+	for before := range 3 {
+		padded := slices.Concat(make([]byte, before), []byte(v))
+		// The characters at both ends hold bits of the neighbours too.
+		from, to := (before*8+5)/6, len(padded)*8/6
+		if before == 0 {
+			to = (len(padded)*8 + 5) / 6
+		}
+		encoded := base64.RawStdEncoding.EncodeToString(padded)[from:to]
+		all = append(all, encoded, strings.NewReplacer("+", "-", "/", "_").Replace(encoded))
+		if before == 0 {
+			all = append(all, encoded[:len(padded)*8/6])
+		}
+	}
+	return all
+}
+
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i:], bytes.ToLower(b[i:i+3]))
+		}
+	}
+	return string(b)
 }
 
 func pair[T string | []byte](s T, i int) uint16 { return uint16(s[i])<<8 | uint16(s[i+1]) }
@@ -147,17 +192,6 @@ func (t *table) at(s string, i int, k uint16) (found, bool) {
 		}
 	}
 	return found{}, false
-}
-
-// SecretName judges by a variable's name whether its value is a secret.
-func SecretName(name string) bool {
-	upper := strings.ToUpper(name)
-	for _, word := range []string{"TOKEN", "SECRET", "PASSW", "_KEY", "AUTH", "CREDENTIAL", "PRIVATE"} {
-		if strings.Contains(upper, word) {
-			return true
-		}
-	}
-	return false
 }
 
 // reach is how far behind the beginning of a secret has to be looked.

@@ -138,3 +138,53 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// TestSecretName: words of a name decide, not where it begins.
+func TestSecretName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"SENTRY_AUTH_TOKEN", "NPM_TOKEN", "TOKEN", "KEYSTORE_PASS", "KEYSTORE_PASSWORD", "MATCH_PASSPHRASE", "MAPS_APIKEY", "API_KEY", "apiKey", "authToken",
+		"SIGNING_PW", "DB_PWD", "GOOGLE_CREDENTIALS", "AWS_SECRET_ACCESS_KEY", "SECRET_KEY_BASE", "PRIVATE_KEY", "TOKEN_2", "API_KEYS", "BASIC_AUTH",
+		"AUTH_HEADER", "npm_config__authToken", "npm_config__auth", "npm_config__password", "PGPASSWORD", "GH_PAT", "STRIPE_KEY_ANDROID",
+	} {
+		if !buildlog.SecretName(name) {
+			t.Errorf("SecretName(%s) = false", name)
+		}
+	}
+	for _, name := range []string{
+		"AUTH_MODE", "AUTH_URL", "AUTH0_DOMAIN", "AUTHOR", "AUTHORITY", "TOKEN_URL", "PASSWORD_FILE", "KEY_ALIAS", "KEYBOARD", "MONKEY", "TOKENIZER", "PRIVATE_KEY_PATH",
+		"COMPASS", "BYPASS", "PATH", "APP_ENV", "API_URL", "", "_", "SECRETARY", "AUTH_STRATEGY", "npm_config_auth_type",
+	} {
+		if buildlog.SecretName(name) {
+			t.Errorf("SecretName(%s) = true", name)
+		}
+	}
+}
+
+// TestShortValuesStay: a word of a log is no secret because a variable has it.
+func TestShortValuesStay(t *testing.T) {
+	t.Parallel()
+	if got := buildlog.NewMask([]string{"test", "1", "", " dev \n"}).Text("running the unit tests of dev 1"); strings.Contains(got, "[secret]") {
+		t.Errorf("Text = %q", got)
+	}
+}
+
+// TestEncodedInALongerText: a value shows in base64 wherever in the encoded text it stands, and in URLs and JSON of any writer.
+func TestEncodedInALongerText(t *testing.T) {
+	t.Parallel()
+	secret := "hunter22/&+x<y> z?"
+	mask := buildlog.NewMask([]string{secret + "\n", "line one of it\nab\nline two of it\n"})
+	enc := base64.StdEncoding.EncodeToString
+	for _, text := range []string{
+		enc([]byte(secret)), enc([]byte("u" + secret)), enc([]byte("us" + secret)), enc([]byte("use:" + secret + "/tail")), enc([]byte("use" + secret + "\nx")),
+		base64.RawURLEncoding.EncodeToString([]byte("ab" + secret)), "hunter22%2F%26%2Bx%3Cy%3E+z%3F", "hunter22%2f%26%2bx%3cy%3e%20z%3f", `hunter22/&+x<y> z?`,
+		`hunter22/\u0026+x\u003cy\u003e z?`, fmt.Sprintf("%x", secret), "line one of it", "line two of it", `line one of it\nab\nline two of it`,
+	} {
+		if got := mask.Text("a " + text + " b"); !strings.Contains(got, "[secret]") || strings.Contains(got, text) {
+			t.Errorf("Text(%q) = %q", text, got)
+		}
+	}
+	if got := mask.Text("ab is short"); got != "ab is short" {
+		t.Errorf("a short line of a long value: %q", got)
+	}
+}

@@ -71,34 +71,38 @@ func New(cfg Config) *Shipper {
 }
 
 // Line adds a line. It waits while the buffer is full, until ctx ends; a line that comes after Run's end, or finds no place
-// before ctx ends, is dropped. Beyond the limits only the last lines are kept, which Flush sends.
-func (s *Shipper) Line(ctx context.Context, level, stage, text string) {
+// before ctx ends, is dropped. Beyond the limits only the last lines are kept, which Flush sends. It returns the line's number in the
+// log, from 1; 0 if the line was dropped or is kept for Flush.
+func (s *Shipper) Line(ctx context.Context, level, stage, text string) (number int64) {
 	line := &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Stage: stage, Text: text}
 	for {
-		full, changed := s.add(line)
+		var full bool
+		var changed <-chan struct{}
+		number, full, changed = s.add(line)
 		if !full {
 			break
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+			return 0
 		}
 	}
 	select {
 	case s.added <- struct{}{}:
 	default:
 	}
+	return number
 }
 
-func (s *Shipper) add(line *eventsv1.LogLine) (full bool, changed <-chan struct{}) {
+func (s *Shipper) add(line *eventsv1.LogLine) (number int64, full bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return false, nil
+		return 0, false, nil
 	}
 	if len(s.lines) > 0 && s.bytes+cost(line) > s.cfg.Buffer {
-		return true, s.changed
+		return 0, true, s.changed
 	}
 	send, notice := s.budget.admit(line)
 	if notice != nil {
@@ -106,8 +110,9 @@ func (s *Shipper) add(line *eventsv1.LogLine) (full bool, changed <-chan struct{
 	}
 	if send {
 		s.push(line)
+		number = s.first + int64(len(s.lines)) - 1
 	}
-	return false, nil
+	return number, false, nil
 }
 
 // push is called with mu held.

@@ -25,8 +25,8 @@ To join, it needs the server's address and an API key of scope worker or admin. 
 directory and is the same worker after a restart.
 
 The shell executor runs a project's commands as the user that runs this command: give it a user of its own. Builds get a
-clean environment (%d variables such as PATH and proxies, npm_config_* without credentials, and the variables of --pass-env),
-never the worker's own keys, and a home directory that is removed afterwards.
+clean environment (%d variables such as PATH and proxies, npm_config_* without credentials, and the variables of --pass-env
+and --pass-env-plain), never the worker's own keys, and a home directory that is removed afterwards.
 
 SIGTERM or Ctrl-C drains: the worker claims no new builds and finishes those that run. After --drain-timeout, or a second
 signal, it returns unfinished builds to the queue, and other workers start them again.
@@ -39,8 +39,8 @@ const example = `  # on a build machine
   # two builds at once, Android only, in a pool of its own
   freeagent worker --platforms android --pool linux --slots 2
 
-  # give builds the Sentry token (its value is masked in logs)
-  SENTRY_AUTH_TOKEN=... freeagent worker --pass-env SENTRY_AUTH_TOKEN
+  # give builds the Sentry token (its value is masked in logs) and a setting (its value is not)
+  SENTRY_AUTH_TOKEN=... SENTRY_ORG=acme freeagent worker --pass-env SENTRY_AUTH_TOKEN --pass-env-plain SENTRY_ORG
 
   # try the farm without an app: slow builds, one in ten of which fails
   freeagent worker --executor fake --fake slow=2s,fail=0.1,lines=20`

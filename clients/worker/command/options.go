@@ -39,7 +39,8 @@ type Building struct {
 	Slots     int           `env:"FREEAGENT_WORKER_SLOTS" flag:"slots" help:"number of builds at once, 1 to 64"`
 	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time for running builds to finish after SIGTERM before they return to the queue"`
 	Grace     time.Duration `env:"FREEAGENT_CANCEL_GRACE_PERIOD" help:"time between SIGTERM and SIGKILL for the processes of a cancelled build"`
-	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma"`
+	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma; logs do not show their values"`
+	PassPlain []string      `env:"FREEAGENT_WORKER_PASS_ENV_PLAIN" flag:"pass-env-plain" help:"names of additional environment variables for builds, by comma, whose values logs may show"`
 	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
 	LogLimit  loglimit.Limit
 }
@@ -81,7 +82,7 @@ func (b Building) Validate() error {
 // NewExecutor returns the executor, which keeps its files in dir.
 func (b Building) NewExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
 	if b.Executor == "shell" {
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: b.PassEnv, CancelGrace: b.Grace, Log: log})
+		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: b.PassEnv, PassEnvPlain: b.PassPlain, CancelGrace: b.Grace, Log: log})
 	}
 	options, err := fake.Parse(b.Fake)
 	if err != nil {

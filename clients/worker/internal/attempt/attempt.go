@@ -71,7 +71,10 @@ func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c con
 		}),
 		mask: buildlog.NewMask(r.Executor.Secrets()),
 	}
-	a.transfers = &transfer.Transfers{Gateway: r.Gateway, Farm: r.Farm, WorkerID: id, Lease: l, LeaseLost: leaseLost, Log: a.logLine}
+	a.transfers = &transfer.Transfers{
+		Gateway: r.Gateway, Farm: r.Farm, WorkerID: id, Lease: l, LeaseLost: leaseLost, Log: a.logLine,
+		Mask: func(s string) string { return a.mask.Text(s) },
+	}
 	if a.timeout <= 0 {
 		a.timeout = defaultTimeout
 	}
@@ -170,9 +173,9 @@ func (a *attempt) flushLog(held context.Context) {
 	}
 }
 
-// logLine adds a line of the worker's own to the build's log.
+// logLine adds a line of the worker's own to the build's log. What it says of a build may hold secrets: commands, file names, addresses.
 func (a *attempt) logLine(ctx context.Context, level, text string) {
-	l := buildlog.NewLines(buildlog.Mask{}, func(line string) { a.lines.Line(ctx, level, a.stage, line) })
+	l := buildlog.NewLines(a.mask, func(line string) { a.lines.Line(ctx, level, a.stage, line) })
 	_, _ = l.Write([]byte(text))
 	l.Close()
 }

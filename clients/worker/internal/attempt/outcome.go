@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
@@ -28,12 +26,7 @@ func isBuildsFault(err error) bool {
 		}
 	}
 	var stage *stageError
-	return errors.As(err, &stage) && !isDiskFull(stage.line)
-}
-
-// isDiskFull reports whether a line says that this machine's disk is full.
-func isDiskFull(line string) bool {
-	return strings.Contains(line, "ENOSPC") || strings.Contains(strings.ToLower(line), syscall.ENOSPC.Error())
+	return errors.As(err, &stage) && !stage.cause.Elsewhere
 }
 
 // outcome returns how the work ended. The cause of its context comes before the error that the work made of it.
@@ -58,7 +51,7 @@ func (a *attempt) outcome(ctx context.Context, resultID string, err error) *sche
 }
 
 func (a *attempt) newOutcome(outcome schedulerv1.FinishRequest_Outcome, reason string) *schedulerv1.FinishRequest {
-	return report.NewOutcome(a.workerID, a.lease, outcome, reason)
+	return report.NewOutcome(a.workerID, a.lease, outcome, a.mask.Text(reason))
 }
 
 // logOutcome writes the reason as the attempt's last line.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/failure"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -25,11 +27,11 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
+	a.hideSecrets(ctx, plan.Env)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
 	}
 	a.applyTimeouts(ctx, plan)
-	a.mask = buildlog.NewMask(append(slices.Clone(a.runner.Executor.Secrets()), secretsOf(plan.Env)...))
 	if err := a.runStages(ctx, ws, plan); err != nil {
 		return "", err
 	}
@@ -40,14 +42,19 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	return resultID, err
 }
 
-func secretsOf(env map[string]string) []string {
-	var secrets []string
+// hideSecrets masks the values of the profile's variables whose names speak of secrets. Those that are too short are named in the log.
+func (a *attempt) hideSecrets(ctx context.Context, env map[string]string) {
+	secrets := slices.Clone(a.runner.Executor.Secrets())
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if buildlog.SecretName(name) {
-			secrets = append(secrets, env[name])
+		if !buildlog.SecretName(name) {
+			continue
+		}
+		secrets = append(secrets, env[name])
+		if n := len(strings.TrimSpace(env[name])); n > 0 && n < buildlog.MinSecret {
+			a.logLine(ctx, "warn", fmt.Sprintf("%s is not masked in this log: its value has %d characters, and at least %d are needed.", name, n, buildlog.MinSecret))
 		}
 	}
-	return secrets
+	a.mask = buildlog.NewMask(secrets)
 }
 
 // runStage runs f as a stage: heartbeats carry it, the scheduler and the log are told of it.
@@ -59,7 +66,7 @@ func (a *attempt) runStage(ctx context.Context, stage, what string, f func() err
 	a.renewer.EnterStage(stage)
 	a.stages.Report(ctx, stage, a.renewer.ProfileTimeout(stage))
 	began := time.Now()
-	a.logLine(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, a.mask.Text(what)))
+	a.logLine(ctx, "info", fmt.Sprintf("▸ %s: %s", stage, what))
 	err := f()
 	took := roundDuration(time.Since(began))
 	if err != nil {
@@ -82,11 +89,11 @@ func roundDuration(d time.Duration) time.Duration {
 	}
 }
 
-// stageError is a command that failed, with the line of its output that most likely says why.
+// stageError is a command that failed, and why.
 type stageError struct {
 	stage string
 	exit  *process.ExitError
-	line  string
+	cause failure.Cause
 }
 
 func (e *stageError) Error() string {
@@ -94,8 +101,8 @@ func (e *stageError) Error() string {
 	if e.exit.Signal != "" {
 		text = fmt.Sprintf("%s was ended by a signal (%s)", e.stage, e.exit.Signal)
 	}
-	if e.line != "" {
-		text += ": " + e.line
+	if cause := e.cause.String(); cause != "" {
+		text += ": " + cause
 	}
 	return text
 }
@@ -103,17 +110,16 @@ func (e *stageError) Error() string {
 func (e *stageError) Unwrap() error { return e.exit }
 
 func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
-	var reason errorLine
+	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)
-		reason.add(level, text)
-		a.lines.Line(ctx, level, s.Name, text)
+		finder.Line(level, text, a.lines.Line(ctx, level, s.Name, text))
 	})
 	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.DirOf(s), Env: env, Output: lines})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {
-		return &stageError{stage: s.Name, exit: exit, line: reason.text()}
+		return &stageError{stage: s.Name, exit: exit, cause: finder.Find(exit.Code, exit.Signal)}
 	}
 	return err
 }

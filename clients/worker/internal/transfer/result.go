@@ -36,6 +36,10 @@ func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, pla
 		return "", err
 	}
 	defer r.file.Close()
+	// A stage may have named the file after a secret. Lists and downloads show the name.
+	if masked := t.Mask(r.name); masked != r.name {
+		r.name = strings.NewReplacer("[", "", "]", "").Replace(masked)
+	}
 	id, err := t.upload(ctx, r)
 	if err == nil {
 		t.Log(ctx, "info", fmt.Sprintf("result: %s, %s, SHA-256 %s", r.name, formatBytes(r.size), r.sha256))

@@ -44,6 +44,8 @@ type Transfers struct {
 	LeaseLost func()
 	// Log adds a line to the build's log.
 	Log func(ctx context.Context, level, text string)
+	// Mask removes secrets from a text.
+	Mask func(string) string
 }
 
 // retry calls f, which must ask for a new grant each time, until it succeeds or another try does not help.

@@ -34,15 +34,17 @@ func Passed() []string {
 // ErrPassEnv means that builds never get this variable.
 var ErrPassEnv = errors.New("cannot be passed to builds")
 
-// CheckPassEnv refuses invalid names and the worker's own keys with ErrPassEnv.
-func CheckPassEnv(names []string) error {
-	for _, n := range names {
+// CheckPassEnv refuses invalid names, the worker's own keys, and names in both lists with ErrPassEnv.
+func CheckPassEnv(secret, plain []string) error {
+	for _, n := range slices.Concat(secret, plain) {
 		upper := strings.ToUpper(n)
 		switch {
 		case n == "" || strings.ContainsAny(n, "= \x00"):
 			return fmt.Errorf("variable %q: %w: not a name (give the name alone, the value comes from the environment)", n, ErrPassEnv)
 		case strings.HasPrefix(upper, "FREEAGENT_"), upper == "CONTROLLER_API_KEY":
 			return fmt.Errorf("variable %s: %w: it belongs to the worker", n, ErrPassEnv)
+		case slices.Contains(secret, n) && slices.Contains(plain, n):
+			return fmt.Errorf("variable %s: %w: it is named both as a secret and as plain (--pass-env-plain)", n, ErrPassEnv)
 		}
 	}
 	return nil
@@ -58,16 +60,17 @@ func variables(environ []string) map[string]string {
 	return vars
 }
 
-// pass returns the variables that builds get, and the values that are secrets.
-func pass(given map[string]string, more []string) (env map[string]string, secrets []string) {
+// pass returns the variables that builds get, and the values that are secrets: those of all variables that are passed as such, and
+// passwords in the addresses of proxies. A variable that is passed as plain is none, whatever its name.
+func pass(given map[string]string, secret, plain []string) (env map[string]string, secrets []string) {
 	env = map[string]string{}
-	names := append(Passed(), more...)
+	names := slices.Concat(Passed(), secret, plain)
 	for k, v := range given {
 		if !slices.Contains(names, k) && !npmSetting(k) {
 			continue
 		}
 		env[k] = v
-		if slices.Contains(more, k) && buildlog.SecretName(k) {
+		if slices.Contains(secret, k) {
 			secrets = append(secrets, v)
 		}
 		if u, err := url.Parse(v); err == nil && u.User != nil { // a proxy with a password
@@ -77,6 +80,16 @@ func pass(given map[string]string, more []string) (env map[string]string, secret
 		}
 	}
 	return env, secrets
+}
+
+// warnUnmasked names the passed secrets that are too short to be masked.
+func (e *Executor) warnUnmasked(ctx context.Context, names []string) {
+	for _, n := range names {
+		if v := strings.TrimSpace(e.base[n]); v != "" && len(v) < buildlog.MinSecret {
+			e.log.WarnContext(ctx, "passed variable not masked: its value is too short; pass settings with --pass-env-plain", "variable", n,
+				"min_length", buildlog.MinSecret)
+		}
+	}
 }
 
 // npmSetting reports whether a variable is an npm setting without credentials.

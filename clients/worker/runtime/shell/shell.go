@@ -19,8 +19,9 @@ import (
 type Config struct {
 	// Dir holds workspaces and caches of this executor alone; absolute.
 	Dir string
-	// PassEnv has names of additional variables for builds, see Passed.
-	PassEnv []string
+	// PassEnv has names of additional variables for builds, see Passed. Logs do not show their values. PassEnvPlain has those of
+	// settings, which logs may show.
+	PassEnv, PassEnvPlain []string
 	// CancelGrace is the time between SIGTERM and SIGKILL for a build that is ended; 0 kills at once.
 	CancelGrace time.Duration
 	// Environ is the worker's environment; nil means os.Environ().
@@ -52,7 +53,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
 	}
-	if err := CheckPassEnv(cfg.PassEnv); err != nil {
+	if err := CheckPassEnv(cfg.PassEnv, cfg.PassEnvPlain); err != nil {
 		return nil, err
 	}
 	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log, grace: cfg.CancelGrace}
@@ -62,7 +63,8 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 		}
 	}
 	given := variables(cfg.Environ)
-	e.base, e.secrets = pass(given, cfg.PassEnv)
+	e.base, e.secrets = pass(given, cfg.PassEnv, cfg.PassEnvPlain)
+	e.warnUnmasked(ctx, cfg.PassEnv)
 	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
 	addRegistry(ctx, e.base)
 	return e, nil
@@ -71,7 +73,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 // Name returns "shell".
 func (e *Executor) Name() string { return "shell" }
 
-// Secrets returns the values of passed variables whose names speak of secrets.
+// Secrets returns the values of variables that are passed as secrets.
 func (e *Executor) Secrets() []string { return e.secrets }
 
 // Sweep ends the processes of attempts whose directories are left, and removes the directories.

@@ -41,7 +41,7 @@ func TestSuite(t *testing.T) {
 		return func(t *testing.T) runtime.Executor {
 			// The fate is a variable that the worker lets through.
 			return executor(t, shell.Config{
-				Environ: []string{"PATH=" + os.Getenv("PATH"), "FATE=" + run, "npm_config_registry=unused"}, PassEnv: []string{"FATE"},
+				Environ: []string{"PATH=" + os.Getenv("PATH"), "FATE=" + run, "npm_config_registry=unused"}, PassEnvPlain: []string{"FATE"},
 			})
 		}
 	}
@@ -77,17 +77,17 @@ func run(t *testing.T, e *shell.Executor, script string, env map[string]string) 
 func TestTheEnvironmentIsScrubbed(t *testing.T) {
 	t.Parallel()
 	e := executor(t, shell.Config{
-		PassEnv: []string{"SENTRY_AUTH_TOKEN"},
+		PassEnv: []string{"SENTRY_AUTH_TOKEN", "SIGNING_PHRASE", "SHORT"}, PassEnvPlain: []string{"AUTH_TOKEN_KIND"},
 		Environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=/root", "FREEAGENT_API_KEY=no-1", "FREEAGENT_WORKER_KEY=no-2", "CONTROLLER_API_KEY=no-3",
 			"AWS_SECRET_ACCESS_KEY=no-4", "npm_config__authToken=no-5", "npm_config_//r.example/:_authToken=no-6", "NPM_TOKEN=no-7",
 			"npm_config_userconfig=no-8", "SENTRY_AUTH_TOKEN=yes-1", "npm_config_registry=yes-2", "NODE_EXTRA_CA_CERTS=yes-3",
-			"HTTPS_PROXY=http://u:proxypass@yes-4", "NPM_CONFIG_CAFILE=yes-5",
+			"HTTPS_PROXY=http://u:proxypass@yes-4", "NPM_CONFIG_CAFILE=yes-5", "SIGNING_PHRASE=yes-8", "AUTH_TOKEN_KIND=yes-9", "SHORT=1",
 		},
 	})
 	out := run(t, e, "env", map[string]string{"APP_ENV": "yes-6", "HOME": "no-9", "EXPO_OFFLINE": "yes-7"})
 	for _, want := range []string{
-		"yes-1", "yes-2", "yes-3", "yes-4", "yes-5", "yes-6", "EXPO_OFFLINE=yes-7", "CI=1", "EXPO_NO_TELEMETRY=1", "EAS_BUILD=true", "NODE_OPTIONS=--max-old-space-size=3072", "GRADLE_OPTS=-Dorg.gradle.jvmargs=",
+		"yes-1", "yes-2", "yes-3", "yes-4", "yes-5", "yes-6", "yes-8", "yes-9", "EXPO_OFFLINE=yes-7", "CI=1", "EXPO_NO_TELEMETRY=1", "EAS_BUILD=true", "NODE_OPTIONS=--max-old-space-size=3072", "GRADLE_OPTS=-Dorg.gradle.jvmargs=",
 		"EAS_BUILD_PLATFORM=android", "EAS_BUILD_PROFILE=preview", "EAS_BUILD_PROJECT_ID=demo", "npm_config_cache=", "LANG=",
 	} {
 		if !strings.Contains(out, want) {
@@ -99,8 +99,8 @@ func TestTheEnvironmentIsScrubbed(t *testing.T) {
 	}
 	secrets := e.Secrets()
 	slices.Sort(secrets)
-	if got := strings.Join(secrets, " "); got != "proxypass yes-1" {
-		t.Errorf("Secrets = %q, want the passed token and the proxy's password", got)
+	if got := strings.Join(secrets, " "); got != "1 proxypass yes-1 yes-8" {
+		t.Errorf("Secrets = %q, want what was passed as a secret and the proxy's password", got)
 	}
 }
 
@@ -111,6 +111,27 @@ func TestKeysOfTheWorkerCannotBePassed(t *testing.T) {
 		if !errors.Is(err, shell.ErrPassEnv) {
 			t.Errorf("New with %q = %v, want ErrPassEnv", name, err)
 		}
+		_, err = shell.New(t.Context(), shell.Config{Dir: t.TempDir(), PassEnvPlain: []string{name}})
+		if !errors.Is(err, shell.ErrPassEnv) {
+			t.Errorf("New with %q as plain = %v, want ErrPassEnv", name, err)
+		}
+	}
+	both := []string{"MY_VARIABLE"}
+	if _, err := shell.New(t.Context(), shell.Config{Dir: t.TempDir(), PassEnv: both, PassEnvPlain: both}); !errors.Is(err, shell.ErrPassEnv) {
+		t.Errorf("New with a name in both lists = %v, want ErrPassEnv", err)
+	}
+}
+
+// TestShortSecretsAreNamed: a passed value that cannot be masked is named when the worker starts, without the value.
+func TestShortSecretsAreNamed(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, err := shell.New(t.Context(), shell.Config{
+		Dir: t.TempDir(), PassEnv: []string{"SHORT", "LONG", "UNSET"}, PassEnvPlain: []string{"PLAIN"}, Log: slog.New(slog.NewTextHandler(&out, nil)),
+		Environ: []string{"SHORT=qq7", "LONG=long-enough", "PLAIN=x", "npm_config_registry=unused"},
+	})
+	if got := out.String(); err != nil || strings.Count(got, "variable=") != 1 || !strings.Contains(got, "variable=SHORT") || strings.Contains(got, "qq7") {
+		t.Errorf("New = %v, and the log says\n%s", err, got)
 	}
 }
 

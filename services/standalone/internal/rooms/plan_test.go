@@ -31,13 +31,13 @@ func plans() map[string]plan {
 			"command":    {"."},
 		},
 		"clients/worker": {
-			"farm": {}, "pace": {}, "slots": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},
 			"telemetry": {"farm"},
 			"transfer":  {"farm"},
-			"attempt":   {"farm", "heartbeat", "report", "telemetry", "transfer"},
+			"attempt":   {"failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
 		},
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
