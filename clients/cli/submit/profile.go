@@ -13,22 +13,23 @@ import (
 )
 
 // checkProfile resolves the profile of the app in DIR, so that a build which would fail because of it is not uploaded. It prints what builds
-// do with keys of eas.json that they do not treat as EAS does. The content of an archive is the worker's to judge.
+// do with keys of eas.json that they do not treat as EAS does.
 func (o *options) checkProfile() error {
-	if o.archive != "" {
-		return nil
-	}
 	root, err := os.OpenRoot(o.dir)
 	if err != nil {
-		return nil // what packs the directory says what is wrong with it
+		return fmt.Errorf("open the app's directory: %w", err)
 	}
 	defer root.Close()
 	resolved, err := profile.Resolve(root.FS(), ".", o.Platform, o.Profile)
 	if errors.Is(err, profile.ErrUnknown) {
 		return session.Usage("%w", err)
 	}
-	if err != nil || resolved.EAS == nil {
+	if err != nil {
 		return err
+	}
+	o.cli = resolved.Cli
+	if resolved.EAS == nil {
+		return nil
 	}
 	var planned, refused []string
 	for _, n := range easjson.Notices(o.Platform, *resolved.EAS) {
@@ -52,4 +53,12 @@ func (o *options) checkProfile() error {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}
 	return nil
+}
+
+// checkCommitted refuses a working tree that is not as committed, if eas.json asks for that.
+func (o *options) checkCommitted(dirty bool) error {
+	if o.cli == nil || o.cli.RequireCommit == nil || !*o.cli.RequireCommit || !dirty {
+		return nil
+	}
+	return fmt.Errorf("%s has cli.requireCommit, and %s is not a git working tree whose files are all committed. Commit them first", easjson.Name, o.dir)
 }

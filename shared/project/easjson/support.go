@@ -90,7 +90,7 @@ func fileKeys() []Key {
 		{Top, "build", Honoured, "Its keys are the names of the build profiles. Without `--profile` the one named production is meant."},
 		{Top, "submit", Ignored, "Its keys are the names of the submit profiles. They are checked as Expo does; Free Agent sends nothing to a store."},
 		{InCli, "version", Ignored, "The range is for versions of eas-cli. Free Agent never refuses a build because of it."},
-		{InCli, "requireCommit", Planned, "Refuses to submit a working tree with changes that are not committed."},
+		{InCli, "requireCommit", Honoured, "Refuses to submit a working tree with changes that are not committed."},
 		{InCli, "appVersionSource", Planned, "With remote, the version code and build number come from the farm's counter of the project and platform; with local, from the app's own files."},
 		{InCli, "promptToConfigurePushNotifications", Ignored, "The client asks nothing about push notifications."},
 		{InCli, "updateAssetHostOverride", Ignored, "For EAS Update, which Free Agent does not have."},

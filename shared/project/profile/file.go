@@ -25,7 +25,9 @@ type file struct {
 	// Version is 1 if it is missing. In version 2, Bash is the default shell.
 	Version *int `json:"version"`
 	// Shell of the stages of all profiles.
-	Shell    string         `json:"shell"`
+	Shell string `json:"shell"`
+	// Root is for the client: the directory that it sends, relative to the app.
+	Root     string         `json:"root"`
 	Profiles map[string]Own `json:"profiles"`
 }
 
@@ -75,6 +77,9 @@ func readFile(tree fs.FS, app string) (f file, found bool, err error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return f, true, problem{FileName + ": something follows the object"}
+	}
+	if path.IsAbs(f.Root) || filepath.IsAbs(f.Root) || strings.Contains(f.Root, "\\") {
+		return f, true, problem{fmt.Sprintf("%s: root %q is not a path relative to the app, such as \".\" or \"../..\"", FileName, f.Root)}
 	}
 	return f, true, nil
 }
