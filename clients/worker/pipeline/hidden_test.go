@@ -1,6 +1,9 @@
 package pipeline
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestHasPipeline(t *testing.T) {
 	t.Parallel()
@@ -59,12 +62,20 @@ func TestHasPipeline(t *testing.T) {
 func TestPipelineWarnings(t *testing.T) {
 	t.Parallel()
 	plan := Plan{Shell: Sh, Stages: []Stage{{"make", "make | tee log"}, {"test", "make test || case $x in a|b) exit 1;; esac"}}}
-	if got := pipelineWarnings(plan); len(got) != 1 {
+	with, without := Toolchain{Bash: true}, Toolchain{}
+	if got := pipelineWarnings(plan, with); len(got) != 1 {
 		t.Errorf("warnings = %q, want one", got)
 	}
 	plan.Shell = Bash
-	if got := pipelineWarnings(plan); len(got) != 0 {
+	if got := pipelineWarnings(plan, without); len(got) != 0 {
 		t.Errorf("with pipefail the warnings are %q", got)
+	}
+	plan.Shell = BashIfPresent
+	if got := pipelineWarnings(plan, with); len(got) != 0 {
+		t.Errorf("by default the warnings are %q", got)
+	}
+	if got := pipelineWarnings(plan, without); len(got) != 1 || !strings.Contains(got[0], "Install bash") {
+		t.Errorf("without bash the warnings are %q, want one", got)
 	}
 }
 

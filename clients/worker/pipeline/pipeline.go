@@ -47,13 +47,15 @@ type Shell string
 const (
 	Sh   Shell = "/bin/sh -e"
 	Bash Shell = "bash -eo pipefail"
-	// BashIfPresent is Bash, or Sh on a machine without bash. The built-in stages use it.
+	// BashIfPresent is Bash, or Sh on a machine without bash. It is the default.
 	BashIfPresent Shell = "bash -eo pipefail, if present"
 )
 
 // Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
+	// Bash is on the PATH of builds.
+	Bash bool
 }
 
 // FileName is the project's own description of its builds.
@@ -89,7 +91,7 @@ func Load(dir string, platform build.Platform, profile string, tools Toolchain) 
 		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
-		plan.Warnings = append(plan.Warnings, pipelineWarnings(plan)...)
+		plan.Warnings = append(plan.Warnings, pipelineWarnings(plan, tools)...)
 		return plan, nil
 	}
 	return builtIn(plan, platform, tools)
