@@ -93,6 +93,8 @@ const (
 // Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
+	// Bash is on the PATH of builds.
+	Bash bool
 }
 
 // Load plans the build of the source in dir. A faulty project is ErrProject.
@@ -118,6 +120,7 @@ func Load(dir string, req Request) (Plan, error) {
 		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
+		plan.Warnings = append(plan.Warnings, profile.HiddenFailures(plan.Shell, plan.Stages, req.Tools.Bash)...)
 		var warnings []string
 		plan.Needs, warnings = p.explicitNeeds(resolved.EAS)
 		plan.Warnings = append(plan.Warnings, warnings...)

@@ -99,7 +99,7 @@ func TestOwnStages(t *testing.T) {
 	}
 	want := pipeline.Plan{
 		Root: filepath.Join(dir, "wrapped"), App: filepath.Join(dir, "wrapped"), Profile: "preview", Env: map[string]string{"A": "1", "B": "2"}, Name: "app-ios",
-		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}}, Shell: pipeline.Sh,
+		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}}, Shell: pipeline.BashIfPresent,
 		Timeout: 45 * time.Minute, HeartbeatTimeouts: map[string]time.Duration{"make": 2 * time.Minute, "pods": 20 * time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -330,7 +330,7 @@ func TestDetect(t *testing.T) {
 func TestShell(t *testing.T) {
 	t.Parallel()
 	for head, want := range map[string]pipeline.Shell{
-		"": pipeline.Sh, `"version": 1,`: pipeline.Sh, `"version": 2,`: pipeline.Bash, `"shell": "bash -eo pipefail",`: pipeline.Bash,
+		"": pipeline.BashIfPresent, `"version": 1,`: pipeline.BashIfPresent, `"shell": "/bin/sh -e",`: pipeline.Sh, `"version": 2,`: pipeline.Bash, `"shell": "bash -eo pipefail",`: pipeline.Bash,
 		`"version": 2, "shell": "/bin/sh -e",`: pipeline.Sh, `"version": 3,`: "", `"shell": "zsh",`: "",
 	} {
 		dir := project(t, "freeagent.json", `{`+head+`"profiles": {"production": {"result": "r", "stages": [{"name": "x", "run": "y"}]}}}`)

@@ -36,7 +36,7 @@ type Shell string
 const (
 	Sh   Shell = "/bin/sh -e"
 	Bash Shell = "bash -eo pipefail"
-	// BashIfPresent is Bash, or Sh on a machine without bash. The built-in stages use it.
+	// BashIfPresent is Bash, or Sh on a machine without bash. It is the default.
 	BashIfPresent Shell = "bash -eo pipefail, if present"
 )
 
@@ -100,7 +100,6 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 		if p.Own, err = own.choose(name); err != nil {
 			return Profile{}, err
 		}
-		p.Warnings = append(p.Warnings, hiddenFailures(p.Shell, p.Own.Stages)...)
 	}
 	p.Env = merged(p.Env, p.Own.Env)
 	return p, nil
