@@ -160,7 +160,7 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 }
 
 // reserved are the names of the worker's own stages.
-var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
+var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack", "fetch-tools"} //nolint:gochecknoglobals // a constant
 
 func (p Own) check(name string) error {
 	where := fmt.Sprintf("%s: profile %q: ", FileName, name)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/tools"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -35,6 +36,7 @@ type Executor struct {
 	base          map[string]string
 	secrets       []string
 	tools         pipeline.Toolchain
+	store         *tools.Store
 	log           *slog.Logger
 	grace         time.Duration
 }
@@ -66,6 +68,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	e.base, e.secrets = pass(given, cfg.PassEnv, cfg.PassEnvPlain)
 	e.warnUnmasked(ctx, cfg.PassEnv)
 	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
+	e.store = tools.New(filepath.Join(e.cache, "tools"), e.base["PATH"], given["HOME"], cfg.Log)
 	addRegistry(ctx, e.base)
 	return e, nil
 }
@@ -87,6 +90,7 @@ func (e *Executor) Sweep(ctx context.Context) error {
 		e.log.InfoContext(ctx, "removing what an earlier run left", "attempt", d.Name())
 		errs = append(errs, process.Kill(d.Name()), remove(filepath.Join(e.builds, d.Name())))
 	}
+	errs = append(errs, e.store.Prune())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sweep old builds: %w", err)
 	}
@@ -114,6 +118,8 @@ type workspace struct {
 	executor *Executor
 	job      runtime.Job
 	dir      string
+	// tools are directories of programs for the PATH.
+	tools []string
 }
 
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
