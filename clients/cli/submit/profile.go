@@ -12,8 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/project/profile"
 )
 
-// checkProfile resolves the profile of the app in DIR, so that a build which would fail because of it is not uploaded. It prints what builds
-// do with keys of eas.json that they do not treat as EAS does.
+// checkProfile resolves the profile of the app in DIR, so that a build which would fail because of it is not uploaded.
 func (o *options) checkProfile() error {
 	root, err := os.OpenRoot(o.dir)
 	if err != nil {
@@ -28,9 +27,19 @@ func (o *options) checkProfile() error {
 		return err
 	}
 	o.cli = resolved.Cli
-	if resolved.EAS == nil {
+	if resolved.EAS != nil {
+		if err := o.checkKeys(resolved); err != nil {
+			return err
+		}
+	}
+	if len(resolved.Own.Stages) > 0 {
 		return nil
 	}
+	return o.checkApp()
+}
+
+// checkKeys refuses and warns about keys of eas.json that builds do not treat as EAS does.
+func (o *options) checkKeys(resolved profile.Profile) error {
 	var planned, refused []string
 	for _, n := range easjson.Notices(o.Platform, *resolved.EAS) {
 		switch n.Key.Support {
