@@ -108,8 +108,9 @@ func TestWarnings(t *testing.T) {
 	write(t, dir, "apps/shop/.env.local", "A=1")
 	write(t, dir, "node_modules/patched/index.js", "1")
 	git(t, dir, "add", "-f", "node_modules")
+	write(t, dir, "apps/shop/.easignore", "index.js\n")
 	s := open(t, filepath.Join(dir, "apps/shop"), "")
-	wantWarning(t, s, "Git LFS has not fetched assets/big.png", "git lfs pull", "the archive includes apps/shop/.env.local", "node_modules is never sent, and git tracks 1 files in it")
+	wantWarning(t, s, "apps/shop/.easignore is not read", "Git LFS has not fetched assets/big.png", "git lfs pull", "the archive includes apps/shop/.env.local", "node_modules is never sent, and git tracks 1 files in it")
 	for _, p := range paths(s) {
 		if strings.HasPrefix(p, "node_modules") {
 			t.Errorf("%s would be sent", p)

@@ -11,32 +11,31 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
-// appsOfWorkspace returns the apps of the workspace whose root is dir, as slash paths below it. It
-// returns none if dir is no such root, or is an app itself.
-func appsOfWorkspace(dir string) []string {
+// otherApps returns the apps below dir, as slash paths, if dir has a package.json and is no app
+// itself: the root of a workspace, or a directory of several projects.
+func otherApps(dir string) (apps []string, workspaceRoot bool) {
 	tree, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	defer tree.Close()
 	p, err := workspace.ReadPackage(tree.FS(), ".")
 	if err != nil || p.IsApp() || hasAppFile(dir) {
-		return nil
+		return nil, false
 	}
 	w, ok, err := workspace.Find(tree.FS(), ".")
 	if err != nil || !ok {
-		return nil
+		return appsBelow(dir), false
 	}
-	apps, err := w.Apps()
-	if err != nil {
-		return nil
+	if apps, err = w.Apps(); err != nil {
+		return nil, false
 	}
-	return apps
+	return apps, true
 }
 
 // hasAppFile reports whether a file says that dir is built.
 func hasAppFile(dir string) bool {
-	return slices.ContainsFunc([]string{"freeagent.json", "app.json", "app.config.js", "app.config.ts"}, func(name string) bool {
+	return slices.ContainsFunc([]string{"freeagent.json", "eas.json", "app.json", "app.config.js", "app.config.ts"}, func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
 		return err == nil
 	})

@@ -61,8 +61,12 @@ func nameOf(dir, command string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("package.json of %s: %w", dir, err)
 	}
-	if apps := appsOfWorkspace(dir); len(apps) > 0 {
-		return "", fmt.Errorf("%w: %s is the root of a workspace. %s", ErrNotProject, dir, hint(command, dir, apps))
+	if apps, root := otherApps(dir); len(apps) > 0 {
+		what := "does not depend on expo or react-native"
+		if root {
+			what = "is the root of a workspace"
+		}
+		return "", fmt.Errorf("%w: %s %s. %s", ErrNotProject, dir, what, hint(command, dir, apps))
 	}
 	name := pkg.Name
 	if slug := slugOf(dir); slug != "" {
