@@ -196,13 +196,20 @@ func script(t *testing.T, run string) []byte {
 // submit stores a source and hands the build out.
 func (f *farm) submit(source []byte) string {
 	f.t.Helper()
+	return f.submitWith(source, func(*schedulerv1.Build) {})
+}
+
+func (f *farm) submitWith(source []byte, adjust func(*schedulerv1.Build)) string {
+	f.t.Helper()
 	id := build.NewID()
-	f.mu.Lock()
-	f.objects[id] = source
-	f.builds[id] = &farmBuild{spec: &schedulerv1.Build{
+	spec := &schedulerv1.Build{
 		Id: id, Platform: "android", Pool: build.DefaultPool, Attempt: 1,
 		Source: &eventsv1.ObjectRef{ObjectId: id, Size: int64(len(source)), Sha256: sum(source)},
-	}}
+	}
+	adjust(spec)
+	f.mu.Lock()
+	f.objects[id] = source
+	f.builds[id] = &farmBuild{spec: spec}
 	f.mu.Unlock()
 	f.handOut(id)
 	return id

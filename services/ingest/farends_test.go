@@ -125,7 +125,7 @@ func (s *scheduler) submit(_ context.Context, r *schedulerv1.SubmitRequest) (*sc
 	b := &schedulerv1.Build{
 		Id: r.GetBuildId(), Project: r.GetProject(), Platform: r.GetPlatform(), Pool: pool, Priority: boundPriority(r), Profile: r.GetProfile(),
 		Source: r.GetSource(), Certs: r.GetCerts(), RetryOf: r.GetRetryOf(), State: "pending", Attempt: 1,
-		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1), Origin: r.GetOrigin(),
+		SubmittedAtMs: time.Now().UnixMilli(), Seq: int64(len(s.builds) + 1), Origin: r.GetOrigin(), Settings: r.GetSettings(),
 	}
 	s.builds = append(s.builds, b)
 	if s.notes == nil {

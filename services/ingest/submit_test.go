@@ -285,19 +285,21 @@ func TestSubmitSaysWhatItIsOf(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	sha := strings.Repeat("0a", 20)
-	of := []part{{"repository", "", "acme/shop"}, {"commit", "", sha}, {"branch", "", "feature/x"}}
+	of := []part{{"repository", "", "acme/shop"}, {"commit", "", sha}, {"branch", "", "feature/x"},
+		{"app_path", "", "apps/shop"}, {"modified", "", "true"}, {"username", "", "jo"}, {"build_number", "", "42"}}
+	settings := build.Settings{AppPath: "apps/shop", Modified: true, Username: "jo", BuildNumber: "42"}
 	r := f.postForm(api.Path+"/builds", withKey(), append(of, source(), platform("ios"))...).want(t, 201)
 	var got, again api.Submitted
-	if err := json.Unmarshal(r.body, &got); err != nil || got.Repository != "acme/shop" || got.Commit != sha || got.Branch != "feature/x" {
+	if err := json.Unmarshal(r.body, &got); err != nil || got.Repository != "acme/shop" || got.Commit != sha || got.Branch != "feature/x" || got.Settings != settings {
 		t.Errorf("submitted = %+v, %v", got, err)
 	}
 	if err := json.Unmarshal(f.post(api.Path+"/builds/"+got.ID+"/retry").want(t, 201).body, &again); err != nil ||
-		again.ID == got.ID || again.Repository != got.Repository || again.Commit != sha || again.Branch != got.Branch {
+		again.ID == got.ID || again.Repository != got.Repository || again.Commit != sha || again.Branch != got.Branch || again.Settings != settings {
 		t.Errorf("retried = %+v, %v", again, err)
 	}
-	for field, value := range map[string]string{"commit": sha[:7], "repository": "shop", "branch": "a b"} {
+	for field, value := range map[string]string{"commit": sha[:7], "repository": "shop", "branch": "a b", "app_path": "../x", "modified": "yes", "build_number": "v1"} {
 		r := f.postForm(api.Path+"/builds", withKey(), source(), platform("ios"), part{field, "", value}).want(t, 400)
-		if !strings.Contains(string(r.body), field) {
+		if !strings.Contains(strings.ReplaceAll(string(r.body), " ", "_"), field) {
 			t.Errorf("%s %s: %s", field, value, r.body)
 		}
 	}

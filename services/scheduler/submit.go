@@ -86,18 +86,23 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 		return store.Build{}, fmt.Errorf("%w: a build needs a source", build.ErrInvalid)
 	}
 	origin := originOf(r.GetOrigin())
-	if err := origin.Check(); err != nil {
+	settings := settingsOf(r.GetSettings())
+	if err := errors.Join(origin.Check(), settings.Check()); err != nil {
 		return store.Build{}, err
 	}
 	return store.Build{
 		ID: r.GetBuildId(), Project: r.GetProject(), Platform: platform, Pool: pool, State: build.Pending, Attempt: 1,
 		Priority: r.GetPriority(), Profile: r.GetProfile(), Source: r.GetSource(), Certs: r.GetCerts(),
-		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(), Origin: origin,
+		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(), Origin: origin, Settings: settings,
 	}, nil
 }
 
 func originOf(o *schedulerv1.Origin) build.Origin {
 	return build.Origin{Repository: o.GetRepository(), Commit: o.GetCommit(), Branch: o.GetBranch()}
+}
+
+func settingsOf(s *schedulerv1.BuildSettings) build.Settings {
+	return build.Settings{AppPath: s.GetAppPath(), Modified: s.GetModified(), Username: s.GetUsername(), BuildNumber: s.GetBuildNumber()}
 }
 
 func (s *Scheduler) insert(ctx context.Context, a *submission) error {

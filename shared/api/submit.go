@@ -22,6 +22,7 @@ type Submit struct {
 	Supersede bool
 	// Origin is the revision that the source is of, as far as it is known.
 	build.Origin
+	build.Settings
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. A Read that blocks must end
 	// with the context.
 	Source, Certs io.Reader
@@ -104,12 +105,16 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 	fields := [][2]string{
 		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
 		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
+		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber},
 	}
 	if s.Priority != 0 {
 		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})
 	}
 	if s.Supersede {
 		fields = append(fields, [2]string{"supersede", "true"})
+	}
+	if s.Modified {
+		fields = append(fields, [2]string{"modified", "true"})
 	}
 	var errs []error
 	for _, f := range fields {

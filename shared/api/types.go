@@ -1,5 +1,7 @@
 package api
 
+import "github.com/expo-free-agent/freeagent/shared/build"
+
 // Path is where the API is mounted.
 const Path = "/api/v2"
 
@@ -56,9 +58,10 @@ type Build struct {
 	ExpectedStart string `json:"expected_start,omitempty"`
 	RetryOf       string `json:"retry_of,omitempty"`
 	// Repository (owner/name), Commit and Branch are what the submitter said that it is built of.
-	Repository  string  `json:"repository,omitempty"`
-	Commit      string  `json:"commit,omitempty"`
-	Branch      string  `json:"branch,omitempty"`
+	Repository string `json:"repository,omitempty"`
+	Commit     string `json:"commit,omitempty"`
+	Branch     string `json:"branch,omitempty"`
+	build.Settings
 	SubmittedAt string  `json:"submitted_at"`
 	AssignedAt  string  `json:"assigned_at,omitempty"`
 	StartedAt   string  `json:"started_at,omitempty"`

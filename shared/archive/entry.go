@@ -31,8 +31,8 @@ type entry struct {
 }
 
 // cleanName checks an entry's name and returns it relative, with slashes.
-func cleanName(raw string) (string, error) {
-	if why := badName(raw); why != "" {
+func cleanName(raw string, format Format) (string, error) {
+	if why := badName(raw, format); why != "" {
 		return "", unsafe(raw, why)
 	}
 	name := path.Clean(raw)
@@ -42,7 +42,7 @@ func cleanName(raw string) (string, error) {
 	return name, nil
 }
 
-func badName(raw string) string {
+func badName(raw string, format Format) string {
 	switch {
 	case raw == "":
 		return "the name is empty"
@@ -52,7 +52,7 @@ func badName(raw string) string {
 		return "the name is not UTF-8"
 	case strings.ContainsRune(raw, 0):
 		return "the name holds a NUL byte"
-	case strings.Contains(raw, `\`):
+	case strings.Contains(raw, `\`) && (format != TarGz || !harmlessBackslash(raw)):
 		return "the name holds a backslash"
 	case raw[0] == '/':
 		return "the name is absolute"
@@ -70,21 +70,56 @@ func badName(raw string) string {
 	return ""
 }
 
+// harmlessBackslash reports whether the name stays inside also where a backslash separates elements.
+// Git tracks such names. In a zip, which Windows may have made, a backslash stands for a slash.
+func harmlessBackslash(raw string) bool {
+	return raw[0] != '\\' && badName(strings.ReplaceAll(raw, `\`, "/"), TarGz) == ""
+}
+
 func isLetter(b byte) bool { return 'a' <= b|0x20 && b|0x20 <= 'z' }
 
 // checkTarget refuses a symbolic link that points outside. This looks at the
 // text only; links through links are checked on the unpacked tree.
 func checkTarget(e entry) error {
-	switch {
-	case e.target == "" || len(e.target) > maxTarget || strings.ContainsAny(e.target, "\\\x00"):
-		return unsafe(e.raw, "the link has no valid target")
-	case path.IsAbs(e.target) || filepath.IsAbs(e.target):
-		return unsafe(e.raw, "the link points to an absolute path")
-	}
-	if !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(e.name), e.target))) {
-		return unsafe(e.raw, "the link points outside the archive")
+	if why := LinkFault(e.name, e.target); why != "" {
+		return unsafe(e.raw, why)
 	}
 	return nil
+}
+
+// LinkFault says why no archive can have a symbolic link of this name, a slash path, to the target.
+// It returns "" if one can; whether it leads outside through other links is not known from the text.
+func LinkFault(name, target string) string {
+	switch {
+	case target == "" || len(target) > maxTarget || strings.ContainsAny(target, "\\\x00"):
+		return "the link has no valid target"
+	case path.IsAbs(target) || filepath.IsAbs(target):
+		return "the link points to an absolute path"
+	case !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), target))):
+		return "the link points outside the archive"
+	}
+	return ""
+}
+
+// NameFault says why PackTarGz and PackFiles cannot pack a file of this name, a slash path. It returns
+// "" if they can.
+func NameFault(name string) string {
+	if why := badName(packedName(name), TarGz); why != "" {
+		return why
+	}
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return "the name leaves the archive"
+	}
+	return ""
+}
+
+// packedName is the name of an entry. A name such as "c:x" gets a "./", so that it cannot be taken
+// for one with a drive letter.
+func packedName(rel string) string {
+	if len(rel) > 1 && rel[1] == ':' {
+		return "./" + rel
+	}
+	return rel
 }
 
 func kindOf(mode fs.FileMode) kind {

@@ -44,7 +44,7 @@ func (g *guard) admit(e *entry) error {
 	if g.summary.Entries++; exceeds(g.summary.Entries, g.limits.Entries) {
 		return fmt.Errorf("%w: more than %d entries", ErrTooLarge, g.limits.Entries)
 	}
-	name, err := cleanName(e.raw)
+	name, err := cleanName(e.raw, g.summary.Format)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (g *guard) checkLink(e entry) error {
 }
 
 func (g *guard) checkHardLink(e entry) error {
-	target, err := cleanName(e.target)
+	target, err := cleanName(e.target, g.summary.Format)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (g *guard) grow(n int64) error {
 }
 
 func (g *guard) checkRatio(unpacked int64) error {
-	if g.limits.Ratio < 0 || unpacked <= ratioFloor {
+	if g.limits.Ratio < 0 || !exceeds(unpacked, g.limits.RatioFloor) {
 		return nil
 	}
 	if unpacked/g.limits.Ratio > g.packed() {

@@ -31,6 +31,40 @@ type PackOptions struct {
 // are left out. A link that points outside dir is ErrUnsafe, as is a name that
 // Unpack would refuse; a file that changes meanwhile is an error.
 func PackTarGz(ctx context.Context, w io.Writer, dir string, opts PackOptions) (Summary, error) {
+	return pack(w, dir, opts, func(p *packer) error {
+		return fs.WalkDir(p.root.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+			return p.visit(ctx, rel, d)
+		})
+	})
+}
+
+// PackFiles is PackTarGz for the files, links and empty directories of dir that are named, slash
+// paths, in their order. It has no entries for the directories that files are in.
+func PackFiles(ctx context.Context, w io.Writer, dir string, names []string, opts PackOptions) (Summary, error) {
+	return pack(w, dir, opts, func(p *packer) error {
+		for _, rel := range names {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			info, err := p.root.Lstat(filepath.FromSlash(rel))
+			if err == nil {
+				err = p.visit(ctx, rel, fs.FileInfoToDirEntry(info))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func pack(w io.Writer, dir string, opts PackOptions, visit func(*packer) error) (Summary, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Summary{}, fmt.Errorf("pack: %w", err)
@@ -44,16 +78,7 @@ func PackTarGz(ctx context.Context, w io.Writer, dir string, opts PackOptions) (
 		return Summary{}, fmt.Errorf("pack: %w", err)
 	}
 	p := &packer{root: root, tar: tar.NewWriter(zipper), opts: opts, buf: make([]byte, copyBuffer), summary: Summary{Format: TarGz}}
-	err = fs.WalkDir(root.FS(), ".", func(rel string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		return p.visit(ctx, rel, d)
-	})
-	if err == nil {
+	if err = visit(p); err == nil {
 		err = errors.Join(p.tar.Close(), zipper.Close())
 	}
 	if err != nil {
@@ -83,8 +108,8 @@ func (p *packer) visit(ctx context.Context, rel string, d fs.DirEntry) error {
 	if kindOf(d.Type()) == special {
 		return nil
 	}
-	if _, err := cleanName(rel); err != nil {
-		return err
+	if why := NameFault(rel); why != "" {
+		return unsafe(rel, why)
 	}
 	if err := p.add(ctx, rel, d); err != nil {
 		return err
@@ -104,7 +129,7 @@ func (p *packer) add(ctx context.Context, rel string, d fs.DirEntry) error {
 	h := p.header(rel, info)
 	switch kindOf(info.Mode()) {
 	case directory:
-		h.Typeflag, h.Name, h.Mode = tar.TypeDir, rel+"/", dirPerm
+		h.Typeflag, h.Name, h.Mode = tar.TypeDir, h.Name+"/", dirPerm
 		p.summary.Dirs++
 		return p.tar.WriteHeader(h)
 	case symlink:
@@ -115,7 +140,7 @@ func (p *packer) add(ctx context.Context, rel string, d fs.DirEntry) error {
 }
 
 func (p *packer) header(rel string, info fs.FileInfo) *tar.Header {
-	h := &tar.Header{Name: rel, Mode: filePerm, ModTime: info.ModTime().Truncate(time.Second), Format: tar.FormatPAX}
+	h := &tar.Header{Name: packedName(rel), Mode: filePerm, ModTime: info.ModTime().Truncate(time.Second), Format: tar.FormatPAX}
 	if info.Mode()&0o111 != 0 {
 		h.Mode = execPerm
 	}

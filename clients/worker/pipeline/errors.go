@@ -1,12 +1,6 @@
 package pipeline
 
-import "errors"
+import "github.com/expo-free-agent/freeagent/shared/project/profile"
 
 // ErrProject says that the project cannot be built as it is; the text says what is missing or wrong, for the project's owner.
-var ErrProject = errors.New("project")
-
-// problem is a sentence for people that matches ErrProject.
-type problem struct{ text string }
-
-func (p problem) Error() string { return p.text }
-func (p problem) Unwrap() error { return ErrProject }
+var ErrProject = profile.ErrProject

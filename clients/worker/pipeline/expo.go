@@ -1,125 +1,70 @@
 package pipeline
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/profile"
+	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
-// builtIn returns the pipeline of an Expo app without stages of its own.
-func builtIn(plan Plan, platform build.Platform, tools Toolchain) (Plan, error) {
+// builtIn returns the pipeline of an app without stages of its own.
+func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, error) {
 	plan.Shell = BashIfPresent
-	pkg, err := readPackage(plan.Root)
+	if !p.pkg.Has("expo") && !p.pkg.Has("react-native") {
+		return Plan{}, p.notAnApp()
+	}
+	in, err := workspace.InstallOf(p.tree, p.app)
 	if err != nil {
-		return Plan{}, err
+		return Plan{}, profile.Problem(err.Error())
 	}
-	if !pkg.has("expo") {
-		return Plan{}, problem{fmt.Sprintf(
-			`package.json does not depend on "expo": add it, or name the stages of your own in %s`, FileName)}
+	plan.Warnings = append(plan.Warnings, in.Warnings...)
+	plan.Hooks = p.hooks(in.Manager)
+	plan.Stages = append(p.hookStage("pre-install", "npm"), Stage{Name: string(build.StageInstall), Run: in.Command(p.tree), Dir: in.Dir})
+	b := native{project: p, manager: in.Manager, eas: of.EAS}
+	switch {
+	case req.Platform == build.Android && req.Tools.AndroidSDK:
+		plan.Result = b.android(&plan)
+	case req.Platform == build.IOS && req.Tools.Xcode:
+		plan.Result = b.ios(&plan)
+	default:
+		plan.Result = p.bundle(&plan, req.Platform, in.Manager)
 	}
-	install, warning := installCommand(plan.Root)
-	if warning != "" {
-		plan.Warnings = append(plan.Warnings, warning)
-	}
-	plan.Stages = []Stage{{string(build.StageInstall), install}}
-	if stages, result, ok := native(platform, tools); ok {
-		plan.Stages, plan.Result = append(plan.Stages, stages...), result
-		return plan, nil
-	}
-	plan.Stages = append(plan.Stages, Stage{
-		string(build.StageExport), fmt.Sprintf("npx expo export --platform %s --output-dir dist", platform),
-	})
-	plan.Result = "dist"
 	return plan, nil
 }
 
-// packageJSON is the part of package.json that we need.
-type packageJSON struct {
-	Name            string            `json:"name"`
-	Dependencies    map[string]string `json:"dependencies"`
-	DevDependencies map[string]string `json:"devDependencies"`
-}
-
-func (p packageJSON) has(name string) bool {
-	return p.Dependencies[name] != "" || p.DevDependencies[name] != ""
-}
-
-func readPackage(root string) (p packageJSON, err error) {
-	data, err := read(root, "package.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, problem{"the source has no package.json: submit the directory of the Expo app itself"}
-	}
-	if err != nil {
-		return p, fmt.Errorf("package.json: %w", err)
-	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, problem{"package.json is not valid JSON: " + err.Error()}
-	}
-	return p, nil
-}
-
-// lockFiles decide the package manager, the first that is there. Frozen: a build installs what was committed, or fails.
-var lockFiles = []struct{ name, run string }{ //nolint:gochecknoglobals // a table
-	{"package-lock.json", "npm ci --include=dev"},
-	{"npm-shrinkwrap.json", "npm ci --include=dev"},
-	{"pnpm-lock.yaml", "pnpm install --frozen-lockfile"},
-	{"bun.lock", "bun install --frozen-lockfile"},
-	{"bun.lockb", "bun install --frozen-lockfile"},
-}
-
-func installCommand(root string) (run, warning string) {
-	if isFile(filepath.Join(root, "yarn.lock")) {
-		return yarn(root), ""
-	}
-	for _, l := range lockFiles {
-		if isFile(filepath.Join(root, l.name)) {
-			return l.run, ""
+// notAnApp says what to do with a source whose root is a library, or a workspace with apps in it.
+func (p *project) notAnApp() error {
+	w, ok, err := workspace.Find(p.tree, p.app)
+	if err == nil && ok && w.Dir == p.app {
+		if apps, err := w.Apps(); err == nil && len(apps) > 0 {
+			return profile.Problem(fmt.Sprintf("the source is the root of a workspace, whose apps are %s: submit the directory of one of them", strings.Join(apps, ", ")))
 		}
 	}
-	return "npm install --include=dev", "no lock file: the versions installed may differ from build to build; commit package-lock.json"
+	return profile.Problem(fmt.Sprintf(`%s does not depend on "expo" or "react-native": add it, or name the stages of your own in %s`,
+		path.Join(p.app, "package.json"), FileName))
 }
 
-// yarn of version 2 and later writes another kind of lock file, and names its flag otherwise.
-func yarn(root string) string {
-	data, err := read(root, "yarn.lock")
-	if err == nil && strings.Contains(string(data[:min(len(data), 4096)]), "__metadata:") {
-		return "yarn install --immutable"
+// bundle adds the stages that make the JavaScript bundle, which is all that a machine without the platform's tools can make.
+func (p *project) bundle(plan *Plan, platform build.Platform, m workspace.Manager) (result string) {
+	plan.Stages = append(plan.Stages, p.hookStage("post-install", m)...)
+	export := fmt.Sprintf("npx expo export --platform %s --output-dir dist", platform)
+	if !p.pkg.Has("expo") {
+		export = fmt.Sprintf("mkdir -p dist\nnpx react-native bundle --platform %s --dev false --entry-file %s --bundle-output dist/index.%[1]s.bundle --assets-dest dist",
+			platform, p.entryFile(string(platform)))
 	}
-	return "yarn install --frozen-lockfile --production=false"
+	plan.Stages = append(plan.Stages, Stage{Name: string(build.StageExport), Run: export})
+	return "dist"
 }
 
-// slug returns the base name of the result: expo.slug of app.json, or the package's name.
-func slug(root string) string {
-	var app struct {
-		Expo struct{ Slug, Name string } `json:"expo"`
-	}
-	if data, err := read(root, "app.json"); err == nil {
-		_ = json.Unmarshal(data, &app) // the tools will say what is wrong with it
-	}
-	pkg, _ := readPackage(root)
-	for _, s := range []string{app.Expo.Slug, app.Expo.Name, pkg.Name} {
-		if s = plainName(s); s != "" {
-			return s
+// entryFile returns the file that a plain React Native app begins with.
+func (p *project) entryFile(platform string) string {
+	for _, name := range []string{"index." + platform + ".js", "index.js", "index.ts", "index.tsx"} {
+		if p.has(name) {
+			return name
 		}
 	}
-	return "app"
-}
-
-// plainName turns a text into a portable file name.
-func plainName(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
-			return r
-		case r == ' ', r == '/':
-			return '-'
-		}
-		return -1
-	}, s)
-	return strings.Trim(s[:min(len(s), 80)], "-.")
+	return "index.js"
 }

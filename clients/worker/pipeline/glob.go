@@ -7,30 +7,26 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Match returns the slash paths below root that the result pattern names, sorted; none is no error. Links are not followed
-// on the way, so nothing outside of root is found.
-func Match(root, pattern string) ([]string, error) {
-	r, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, fmt.Errorf("look for the result: %w", err)
-	}
-	defer r.Close()
+// Match returns the slash paths below r that the result pattern names, sorted; none is no error. Links are not followed on the way, so
+// nothing outside is found.
+func Match(r *os.Root, pattern string) ([]string, error) {
 	pattern = path.Clean(pattern)
-	if !strings.ContainsAny(pattern, "*?[") {
+	if !strings.ContainsAny(pattern, "*?[{") {
 		if _, err := r.Stat(pattern); err != nil {
-			return nil, nil // nothing there, or a link to the outside
+			return nil, nil //nolint:nilerr // nothing there, or a link to the outside
 		}
 		return []string{pattern}, nil
 	}
-	want := strings.Split(pattern, "/")
 	var found []string
-	err = fs.WalkDir(r.FS(), literalFront(want), func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(r.FS(), literalFront(strings.Split(pattern, "/")), func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return fs.SkipDir // vanished or unreadable: nothing of the result is there
-		case matchSegments(want, strings.Split(name, "/")):
+		case doublestar.MatchUnvalidated(pattern, name):
 			found = append(found, name)
 			if d.IsDir() {
 				return fs.SkipDir
@@ -47,21 +43,6 @@ func Match(root, pattern string) ([]string, error) {
 
 // literalFront is the path before the first wildcard: node_modules need not be walked for "android/**/*.apk".
 func literalFront(segments []string) string {
-	n := slices.IndexFunc(segments, func(s string) bool { return strings.ContainsAny(s, "*?[") })
+	n := slices.IndexFunc(segments, func(s string) bool { return strings.ContainsAny(s, "*?[{") })
 	return path.Join(append([]string{"."}, segments[:n]...)...)
-}
-
-// matchSegments compares path segments; "**" stands for any number of them.
-func matchSegments(want, got []string) bool {
-	if len(want) == 0 {
-		return len(got) == 0
-	}
-	if want[0] == "**" {
-		return matchSegments(want[1:], got) || len(got) > 0 && matchSegments(want, got[1:])
-	}
-	if len(got) == 0 {
-		return false
-	}
-	ok, err := path.Match(want[0], got[0])
-	return err == nil && ok && matchSegments(want[1:], got[1:])
 }

@@ -3,8 +3,10 @@
 package process
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -80,7 +82,8 @@ type proc struct {
 	marked                      bool
 }
 
-// members returns the tree: marked processes, their sessions and groups, and descendants.
+// members returns the tree: marked processes, their sessions and groups, and descendants. Parents come before their children: a shell whose
+// command is killed first would continue, and end as if nobody had told it to.
 func members(mark string, session int) ([]member, error) {
 	all, handles, err := snapshot(mark)
 	if err != nil {
@@ -95,7 +98,25 @@ func members(mark string, session int) ([]member, error) {
 			_ = h.Release()
 		}
 	}
+	depth := depths(all, in)
+	slices.SortFunc(left, func(a, b member) int {
+		return cmp.Or(cmp.Compare(depth[a.pid], depth[b.pid]), cmp.Compare(a.pid, b.pid))
+	})
 	return left, nil
+}
+
+// depths returns how many ancestors in the tree each process has.
+func depths(all []proc, in map[int]bool) map[int]int {
+	parent, depth := map[int]int{}, map[int]int{}
+	for _, p := range all {
+		parent[p.pid] = p.parent
+	}
+	for pid := range in {
+		for at := parent[pid]; in[at] && depth[pid] < len(in); at = parent[at] {
+			depth[pid]++
+		}
+	}
+	return depth
 }
 
 func closure(all []proc, session int) map[int]bool {

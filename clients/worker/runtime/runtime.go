@@ -17,7 +17,9 @@ type Job struct {
 	Project  string
 	Platform build.Platform
 	// Profile by name, may be empty.
-	Profile string
+	Profile  string
+	Origin   build.Origin
+	Settings build.Settings
 }
 
 // Key returns a file name for the attempt, unique on this machine.

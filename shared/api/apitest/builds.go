@@ -68,7 +68,7 @@ func (s builds) retry(w http.ResponseWriter, r *http.Request, b *record) {
 	}
 	s.accept(w, api.Build{
 		ID: id, Platform: old.Platform, Project: old.Project, RetryOf: old.ID, Source: old.Source,
-		Repository: old.Repository, Commit: old.Commit, Branch: old.Branch,
+		Repository: old.Repository, Commit: old.Commit, Branch: old.Branch, Settings: old.Settings,
 	})
 }
 

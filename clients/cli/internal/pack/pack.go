@@ -3,7 +3,6 @@ package pack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	ignore "github.com/sabhiram/go-gitignore"
 
 	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
 )
 
 // Project is a directory with an app in it.
@@ -41,7 +41,7 @@ func Open(dir string) (Project, error) {
 		return Project{}, fmt.Errorf("%w in %s. Go to your app's directory, or name it: freeagent submit path/to/app", ErrNotProject, dir)
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &pkg)
+		err = jsonfile.Unmarshal("package.json", data, &pkg)
 	}
 	if err != nil {
 		return Project{}, fmt.Errorf("package.json of %s: %w", dir, err)
@@ -58,7 +58,7 @@ func Open(dir string) (Project, error) {
 func slugOf(dir string) string {
 	var app struct{ Expo struct{ Slug string } }
 	data, err := os.ReadFile(filepath.Join(dir, "app.json"))
-	if err != nil || json.Unmarshal(data, &app) != nil {
+	if err != nil || jsonfile.Unmarshal5("app.json", data, &app) != nil {
 		return ""
 	}
 	return app.Expo.Slug

@@ -55,6 +55,11 @@ func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c con
 		timeout: time.Duration(claim.GetTimeoutSeconds()) * time.Second, limits: limitsOf(claim),
 		job: runtime.Job{
 			BuildID: l.BuildID, Attempt: l.Attempt, Project: b.GetProject(), Platform: build.Platform(b.GetPlatform()), Profile: b.GetProfile(),
+			Origin: build.Origin{Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch()},
+			Settings: build.Settings{
+				AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
+				BuildNumber: b.GetSettings().GetBuildNumber(),
+			},
 		},
 		renewer: heartbeat.NewLeaseRenewer(r.Heartbeats, id, l, claim.GetStageTtlSeconds()),
 		stages: report.NewStages(report.StagesConfig{

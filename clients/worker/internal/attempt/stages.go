@@ -32,10 +32,8 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 		a.logLine(ctx, "warn", warning)
 	}
 	a.applyTimeouts(ctx, plan)
-	for _, s := range plan.Stages {
-		if err := a.runStage(ctx, s.Name, s.Run, func() error { return a.runCommand(ctx, ws, plan, s) }); err != nil {
-			return "", err
-		}
+	if err := a.runStages(ctx, ws, plan); err != nil {
+		return "", err
 	}
 	err = a.runStage(ctx, string(build.StageUpload), plan.Result, func() error {
 		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
@@ -111,13 +109,13 @@ func (e *stageError) Error() string {
 
 func (e *stageError) Unwrap() error { return e.exit }
 
-func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage) error {
+func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
 	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)
 		finder.Line(level, text, a.lines.Line(ctx, level, s.Name, text))
 	})
-	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.Root, Env: plan.Env, Output: lines})
+	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.DirOf(s), Env: env, Output: lines})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {

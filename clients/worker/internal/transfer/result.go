@@ -49,7 +49,13 @@ func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, pla
 
 // collect finds the result. A single file is delivered as it is; anything else is packed into one archive.
 func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
-	found, err := pipeline.Match(plan.Root, plan.Result)
+	// The app's own view of links: nothing outside is delivered.
+	app, err := plan.OpenApp()
+	if err != nil {
+		return result{}, err
+	}
+	defer app.Close()
+	found, err := pipeline.Match(app, plan.Result)
 	if err != nil {
 		return result{}, err
 	}
@@ -57,15 +63,9 @@ func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (res
 		return result{}, fmt.Errorf("the stages ended well, but the %w %q is not there", ErrResult, plan.Result)
 	}
 	if len(found) > 1 {
-		return pack(ctx, ws, plan.Root, plan.Name, only(found))
+		return pack(ctx, ws, plan.App, plan.Name, only(found))
 	}
-	// The root's own view of links: nothing outside is delivered.
-	root, err := os.OpenRoot(plan.Root)
-	if err != nil {
-		return result{}, fmt.Errorf("collect the result: %w", err)
-	}
-	defer root.Close()
-	f, err := root.Open(found[0])
+	f, err := app.Open(found[0])
 	if err != nil {
 		return result{}, fmt.Errorf("collect the %w: %w", ErrResult, err)
 	}
@@ -74,7 +74,7 @@ func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (res
 	case err != nil:
 	case info.IsDir():
 		f.Close()
-		return pack(ctx, ws, filepath.Join(plan.Root, filepath.FromSlash(found[0])), plan.Name, nil)
+		return pack(ctx, ws, filepath.Join(plan.App, filepath.FromSlash(found[0])), plan.Name, nil)
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		err = fmt.Errorf("the %w %q is empty or no file", ErrResult, found[0])
 	default:

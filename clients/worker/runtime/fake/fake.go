@@ -124,7 +124,7 @@ func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
 // Plan returns the same plan for every source.
 func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 	return pipeline.Plan{
-		Root: w.Dir(), Name: "fake-" + string(w.job.Platform), Result: "freeagent-fake-dist",
+		Root: w.Dir(), App: w.Dir(), Name: "fake-" + string(w.job.Platform), Result: "freeagent-fake-dist",
 		Stages: []pipeline.Stage{{Name: "install", Run: "fake install"}, {Name: "export", Run: "fake export"}},
 	}, nil
 }

@@ -69,7 +69,7 @@ func (f Fates) begin(t *testing.T, e runtime.Executor) (runtime.Workspace, pipel
 func stages(ctx context.Context, w runtime.Workspace, p pipeline.Plan) (string, error) {
 	var out bytes.Buffer
 	for _, s := range p.Stages {
-		err := w.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Dir: p.Root, Env: p.Env, Output: &out})
+		err := w.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Dir: p.App, Env: p.Env, Output: &out})
 		if err != nil {
 			return out.String(), err
 		}
@@ -84,7 +84,12 @@ func (f Fates) result(t *testing.T) {
 	if err != nil || !strings.Contains(out, "\n") {
 		t.Fatalf("stages: %v; output %q, want lines", err, out)
 	}
-	found, err := pipeline.Match(p.Root, p.Result)
+	app, err := p.OpenApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	found, err := pipeline.Match(app, p.Result)
 	if err != nil || len(found) == 0 {
 		t.Errorf("result %q: %v, %v, want something", p.Result, found, err)
 	}

@@ -127,21 +127,29 @@ func addRegistry(ctx context.Context, env map[string]string) {
 }
 
 // environment returns all variables of a build's command.
-func (w *workspace) environment(own map[string]string) []string {
+func (w *workspace) environment(own map[string]string) ([]string, error) {
+	set, err := w.wasSet()
+	if err != nil {
+		return nil, err
+	}
 	env := maps.Clone(w.executor.base)
 	if env["LANG"] == "" {
 		env["LANG"] = utf8Locale()
 	}
 	maps.Copy(env, w.caches())
 	maps.Copy(env, own)
+	maps.Copy(env, set)
+	maps.Copy(env, toolDefaults(env))
 	// Last, since a profile must not redirect them: the next build would find its files there.
+	maps.Copy(env, w.easVariables())
 	maps.Copy(env, w.places())
+	env["PATH"] = w.bin() + string(filepath.ListSeparator) + env["PATH"]
 	out := make([]string, 0, len(env))
 	for k, v := range env {
 		out = append(out, k+"="+v)
 	}
 	slices.Sort(out)
-	return out
+	return out, nil
 }
 
 func utf8Locale() string {
@@ -152,15 +160,11 @@ func utf8Locale() string {
 }
 
 func (w *workspace) places() map[string]string {
-	return map[string]string{
-		"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp"),
-		"EAS_BUILD_ID": w.job.BuildID, "EAS_BUILD_PLATFORM": string(w.job.Platform), "EAS_BUILD_PROFILE": w.job.Profile,
-		"EAS_BUILD_WORKINGDIR": w.Dir(),
-	}
+	return map[string]string{"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp")}
 }
 
-// caches outlive builds, so that the second build does not fetch the packages of the first. The other variables are those of hosted Expo builds,
-// and some that keep tools from telemetry and questions.
+// caches outlive builds, so that the second build does not fetch the packages of the first. The other variables keep tools from telemetry and
+// questions.
 func (w *workspace) caches() map[string]string {
 	in := func(name string) string { return filepath.Join(w.executor.cache, name) }
 	return map[string]string{
@@ -169,6 +173,5 @@ func (w *workspace) caches() map[string]string {
 		"GRADLE_USER_HOME":      in("gradle"), "CP_HOME_DIR": in("cocoapods"),
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1",
-		"EAS_BUILD": "1", "EAS_BUILD_RUNNER": "local-build-plugin", "EAS_BUILD_PROJECT_ID": w.job.Project,
 	}
 }

@@ -191,6 +191,9 @@ func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
+	if err := w.makeSetEnv(); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
+	}
 	return w, nil
 }
 
@@ -217,7 +220,9 @@ func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
 func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
 
 func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
-	return pipeline.Load(w.Dir(), w.job.Platform, w.job.Profile, w.executor.tools)
+	return pipeline.Load(w.Dir(), pipeline.Request{
+		Platform: w.job.Platform, Profile: w.job.Profile, AppPath: w.job.Settings.AppPath, Tools: w.executor.tools,
+	})
 }
 
 func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
@@ -225,8 +230,12 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	if err != nil {
 		return err
 	}
+	env, err := w.environment(c.Env)
+	if err != nil {
+		return err
+	}
 	return process.Run(ctx, process.Spec{
-		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: w.environment(c.Env), Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
+		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: env, Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
 	})
 }
 

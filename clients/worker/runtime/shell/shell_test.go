@@ -87,7 +87,7 @@ func TestTheEnvironmentIsScrubbed(t *testing.T) {
 	})
 	out := run(t, e, "env", map[string]string{"APP_ENV": "yes-6", "HOME": "no-9", "EXPO_OFFLINE": "yes-7"})
 	for _, want := range []string{
-		"yes-1", "yes-2", "yes-3", "yes-4", "yes-5", "yes-6", "yes-8", "yes-9", "EXPO_OFFLINE=yes-7", "CI=1", "EXPO_NO_TELEMETRY=1", "EAS_BUILD=1",
+		"yes-1", "yes-2", "yes-3", "yes-4", "yes-5", "yes-6", "yes-8", "yes-9", "EXPO_OFFLINE=yes-7", "CI=1", "EXPO_NO_TELEMETRY=1", "EAS_BUILD=true", "NODE_OPTIONS=--max-old-space-size=3072", "GRADLE_OPTS=-Dorg.gradle.jvmargs=",
 		"EAS_BUILD_PLATFORM=android", "EAS_BUILD_PROFILE=preview", "EAS_BUILD_PROJECT_ID=demo", "npm_config_cache=", "LANG=",
 	} {
 		if !strings.Contains(out, want) {
@@ -195,5 +195,47 @@ func TestPipelines(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestSetEnv: a hook of EAS sets variables for what runs after it, and not those of the worker.
+func TestSetEnv(t *testing.T) {
+	t.Parallel()
+	e := executor(t, shell.Config{})
+	w, err := e.Prepare(t.Context(), runtime.Job{
+		BuildID: build.NewID(), Attempt: 1, Platform: build.IOS, Origin: build.Origin{Commit: "0a"},
+		Settings: build.Settings{Username: "jo", BuildNumber: "42"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var out bytes.Buffer
+	command := func(script string) error {
+		return w.Run(t.Context(), runtime.Command{Stage: "x", Run: script, Dir: w.Dir(), Env: map[string]string{"A": "profile", "NODE_OPTIONS": "--trace-warnings"}, Output: &out})
+	}
+	for _, script := range []string{
+		`set-env A "two words"; set-env EAS_BUILD_ID other; set-env FREEAGENT_X 1; set-env HOME /tmp; ln -s /etc/hostname "$(dirname "$(command -v set-env)")/../env/LINK"`,
+		`echo "A=$A"; env | grep -E "^(FREEAGENT_X|LINK|EAS_|NODE_OPTIONS|HOME)" | sort`,
+	} {
+		if err := command(script); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out.String())
+		}
+	}
+	for _, want := range []string{
+		"A=two words\n", "EAS_BUILD_GIT_COMMIT_HASH=0a\n", "EAS_BUILD_USERNAME=jo\n", "EAS_BUILD_IOS_BUILD_NUMBER=42\n", "EAS_BUILD_PROFILE=production\n",
+		"NODE_OPTIONS=--max-old-space-size=3072 --trace-warnings\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the second command lacks %q", want)
+		}
+	}
+	for _, bad := range []string{"FREEAGENT_X", "LINK", "EAS_BUILD_ID=other", "HOME=/tmp\n"} {
+		if strings.Contains(out.String(), bad) {
+			t.Errorf("the second command has %s:\n%s", bad, out.String())
+		}
+	}
+	if err := command(`set-env "A B" x`); err == nil {
+		t.Error("set-env accepted a name with a space")
 	}
 }

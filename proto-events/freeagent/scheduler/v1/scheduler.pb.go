@@ -83,7 +83,7 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35, 0}
 }
 
 // Origin names the commit of a build; each field may be empty.
@@ -149,6 +149,79 @@ func (x *Origin) GetBranch() string {
 	return ""
 }
 
+// BuildSettings say what of the source is built, as far as the submit says it. A retry has those of its build.
+type BuildSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Directory of the app below the root of the source, as a slash path; empty if it is the root.
+	AppPath string `protobuf:"bytes,1,opt,name=app_path,json=appPath,proto3" json:"app_path,omitempty"`
+	// The source is not exactly that of the commit.
+	Modified bool `protobuf:"varint,2,opt,name=modified,proto3" json:"modified,omitempty"`
+	// Name of the person who submits.
+	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
+	// versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's configuration.
+	BuildNumber   string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildSettings) Reset() {
+	*x = BuildSettings{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildSettings) ProtoMessage() {}
+
+func (x *BuildSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildSettings.ProtoReflect.Descriptor instead.
+func (*BuildSettings) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *BuildSettings) GetAppPath() string {
+	if x != nil {
+		return x.AppPath
+	}
+	return ""
+}
+
+func (x *BuildSettings) GetModified() bool {
+	if x != nil {
+		return x.Modified
+	}
+	return false
+}
+
+func (x *BuildSettings) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *BuildSettings) GetBuildNumber() string {
+	if x != nil {
+		return x.BuildNumber
+	}
+	return ""
+}
+
 // Build is a build as the scheduler knows it. Absent times are 0, absent texts empty.
 type Build struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -188,14 +261,16 @@ type Build struct {
 	// Heartbeat timeout of its present stage in seconds, if that is not the configuration's.
 	StageTtlSeconds int32 `protobuf:"varint,40,opt,name=stage_ttl_seconds,json=stageTtlSeconds,proto3" json:"stage_ttl_seconds,omitempty"`
 	// As the submitter reported; absent without a report.
-	Origin        *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Absent if all are unset, and in lists.
+	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +282,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[1]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +295,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{1}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Build) GetId() string {
@@ -419,6 +494,13 @@ func (x *Build) GetOrigin() *Origin {
 	return nil
 }
 
+func (x *Build) GetSettings() *BuildSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, so that a repeated request is the same build.
@@ -435,15 +517,16 @@ type SubmitRequest struct {
 	// Warnings of the gateway for the build's log.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	// Cancel unfinished builds of another revision of the same project, branch, platform and profile.
-	Supersede     bool    `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
-	Origin        *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Supersede     bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	Origin        *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +538,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[2]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +551,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{2}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SubmitRequest) GetBuildId() string {
@@ -555,6 +638,13 @@ func (x *SubmitRequest) GetOrigin() *Origin {
 	return nil
 }
 
+func (x *SubmitRequest) GetSettings() *BuildSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 type SubmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
@@ -570,7 +660,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +672,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +685,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubmitResponse) GetBuild() *Build {
@@ -639,7 +729,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +741,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +754,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetRequest) GetBuildId() string {
@@ -703,7 +793,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +805,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +818,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetResponse) GetBuild() *Build {
@@ -777,7 +867,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +879,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +892,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -881,7 +971,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +983,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +996,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRequest) GetLimit() int32 {
@@ -970,7 +1060,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1072,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1085,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListResponse) GetBuilds() []*Build {
@@ -1022,7 +1112,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1124,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1137,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelRequest) GetBuildId() string {
@@ -1073,7 +1163,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1175,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1188,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelResponse) GetBuild() *Build {
@@ -1117,7 +1207,7 @@ type SummaryRequest struct {
 
 func (x *SummaryRequest) Reset() {
 	*x = SummaryRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1219,7 @@ func (x *SummaryRequest) String() string {
 func (*SummaryRequest) ProtoMessage() {}
 
 func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1232,7 @@ func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryRequest.ProtoReflect.Descriptor instead.
 func (*SummaryRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
 }
 
 type SummaryResponse struct {
@@ -1160,7 +1250,7 @@ type SummaryResponse struct {
 
 func (x *SummaryResponse) Reset() {
 	*x = SummaryResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1262,7 @@ func (x *SummaryResponse) String() string {
 func (*SummaryResponse) ProtoMessage() {}
 
 func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1275,7 @@ func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryResponse.ProtoReflect.Descriptor instead.
 func (*SummaryResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SummaryResponse) GetPending() int64 {
@@ -1243,7 +1333,7 @@ type RegisterWorkerRequest struct {
 
 func (x *RegisterWorkerRequest) Reset() {
 	*x = RegisterWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1345,7 @@ func (x *RegisterWorkerRequest) String() string {
 func (*RegisterWorkerRequest) ProtoMessage() {}
 
 func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1358,7 @@ func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerRequest.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RegisterWorkerRequest) GetWorkerId() string {
@@ -1335,7 +1425,7 @@ type RegisterWorkerResponse struct {
 
 func (x *RegisterWorkerResponse) Reset() {
 	*x = RegisterWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1437,7 @@ func (x *RegisterWorkerResponse) String() string {
 func (*RegisterWorkerResponse) ProtoMessage() {}
 
 func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1450,7 @@ func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerResponse.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
 }
 
 // WithdrawWorkerRequest removes a worker that unregisters: its builds return to the queue at once, and no attempt counts as lost.
@@ -1373,7 +1463,7 @@ type WithdrawWorkerRequest struct {
 
 func (x *WithdrawWorkerRequest) Reset() {
 	*x = WithdrawWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1475,7 @@ func (x *WithdrawWorkerRequest) String() string {
 func (*WithdrawWorkerRequest) ProtoMessage() {}
 
 func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1488,7 @@ func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WithdrawWorkerRequest) GetWorkerId() string {
@@ -1416,7 +1506,7 @@ type WithdrawWorkerResponse struct {
 
 func (x *WithdrawWorkerResponse) Reset() {
 	*x = WithdrawWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1518,7 @@ func (x *WithdrawWorkerResponse) String() string {
 func (*WithdrawWorkerResponse) ProtoMessage() {}
 
 func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1531,7 @@ func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
 }
 
 // PollRequest claims a build for a worker that polls.
@@ -1454,7 +1544,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1556,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1569,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -1503,7 +1593,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1605,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1618,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PollResponse) GetBuild() *Build {
@@ -1575,7 +1665,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1677,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1690,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Worker) GetId() string {
@@ -1703,7 +1793,7 @@ type GetWorkerRequest struct {
 
 func (x *GetWorkerRequest) Reset() {
 	*x = GetWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1805,7 @@ func (x *GetWorkerRequest) String() string {
 func (*GetWorkerRequest) ProtoMessage() {}
 
 func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1818,7 @@ func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetWorkerRequest) GetWorkerId() string {
@@ -1750,7 +1840,7 @@ type GetWorkerResponse struct {
 
 func (x *GetWorkerResponse) Reset() {
 	*x = GetWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1852,7 @@ func (x *GetWorkerResponse) String() string {
 func (*GetWorkerResponse) ProtoMessage() {}
 
 func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1865,7 @@ func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetWorkerResponse) GetWorker() *Worker {
@@ -1811,7 +1901,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1913,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1926,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListWorkersRequest) GetLimit() int32 {
@@ -1855,7 +1945,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1957,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1970,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -1901,7 +1991,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2003,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2016,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatsRequest) GetWithoutToday() bool {
@@ -1953,7 +2043,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2055,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2068,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatsResponse) GetWorkersOnline() int64 {
@@ -2044,7 +2134,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2146,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2159,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SyncRequest) GetWorkerId() string {
@@ -2125,7 +2215,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2227,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2240,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -2183,7 +2273,7 @@ type Pace struct {
 
 func (x *Pace) Reset() {
 	*x = Pace{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2285,7 @@ func (x *Pace) String() string {
 func (*Pace) ProtoMessage() {}
 
 func (x *Pace) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2298,7 @@ func (x *Pace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pace.ProtoReflect.Descriptor instead.
 func (*Pace) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Pace) GetBeatSeconds() int32 {
@@ -2249,7 +2339,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2351,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2364,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -2302,7 +2392,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2404,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2417,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -2367,7 +2457,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2469,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2482,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -2447,7 +2537,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2549,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2562,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -2525,7 +2615,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2627,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2640,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 type FinishRequest struct {
@@ -2568,7 +2658,7 @@ type FinishRequest struct {
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2670,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2683,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -2647,7 +2737,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +2749,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +2762,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -2694,7 +2784,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +2796,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +2809,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -2752,7 +2842,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2854,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2867,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -2800,7 +2890,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +2902,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +2915,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -2872,7 +2962,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2974,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2987,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Timeouts) GetProject() string {
@@ -2938,7 +3028,7 @@ type SetTimeoutsRequest struct {
 
 func (x *SetTimeoutsRequest) Reset() {
 	*x = SetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3040,7 @@ func (x *SetTimeoutsRequest) String() string {
 func (*SetTimeoutsRequest) ProtoMessage() {}
 
 func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3053,7 @@ func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
@@ -2982,7 +3072,7 @@ type SetTimeoutsResponse struct {
 
 func (x *SetTimeoutsResponse) Reset() {
 	*x = SetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3084,7 @@ func (x *SetTimeoutsResponse) String() string {
 func (*SetTimeoutsResponse) ProtoMessage() {}
 
 func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3097,7 @@ func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
@@ -3026,7 +3116,7 @@ type GetTimeoutsRequest struct {
 
 func (x *GetTimeoutsRequest) Reset() {
 	*x = GetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3038,7 +3128,7 @@ func (x *GetTimeoutsRequest) String() string {
 func (*GetTimeoutsRequest) ProtoMessage() {}
 
 func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3051,7 +3141,7 @@ func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetTimeoutsRequest) GetProject() string {
@@ -3076,7 +3166,7 @@ type GetTimeoutsResponse struct {
 
 func (x *GetTimeoutsResponse) Reset() {
 	*x = GetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3178,7 @@ func (x *GetTimeoutsResponse) String() string {
 func (*GetTimeoutsResponse) ProtoMessage() {}
 
 func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3191,7 @@ func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
@@ -3150,7 +3240,7 @@ type ProjectRule struct {
 
 func (x *ProjectRule) Reset() {
 	*x = ProjectRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3252,7 @@ func (x *ProjectRule) String() string {
 func (*ProjectRule) ProtoMessage() {}
 
 func (x *ProjectRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3265,7 @@ func (x *ProjectRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectRule.ProtoReflect.Descriptor instead.
 func (*ProjectRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProjectRule) GetProject() string {
@@ -3225,7 +3315,7 @@ type PoolRule struct {
 
 func (x *PoolRule) Reset() {
 	*x = PoolRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3327,7 @@ func (x *PoolRule) String() string {
 func (*PoolRule) ProtoMessage() {}
 
 func (x *PoolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3340,7 @@ func (x *PoolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolRule.ProtoReflect.Descriptor instead.
 func (*PoolRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PoolRule) GetPool() string {
@@ -3277,7 +3367,7 @@ type SetProjectRuleRequest struct {
 
 func (x *SetProjectRuleRequest) Reset() {
 	*x = SetProjectRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3379,7 @@ func (x *SetProjectRuleRequest) String() string {
 func (*SetProjectRuleRequest) ProtoMessage() {}
 
 func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3392,7 @@ func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetProjectRuleRequest) GetRule() *ProjectRule {
@@ -3321,7 +3411,7 @@ type SetProjectRuleResponse struct {
 
 func (x *SetProjectRuleResponse) Reset() {
 	*x = SetProjectRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3423,7 @@ func (x *SetProjectRuleResponse) String() string {
 func (*SetProjectRuleResponse) ProtoMessage() {}
 
 func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3436,7 @@ func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetProjectRuleResponse) GetRule() *ProjectRule {
@@ -3366,7 +3456,7 @@ type SetPoolRuleRequest struct {
 
 func (x *SetPoolRuleRequest) Reset() {
 	*x = SetPoolRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3468,7 @@ func (x *SetPoolRuleRequest) String() string {
 func (*SetPoolRuleRequest) ProtoMessage() {}
 
 func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3481,7 @@ func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetPoolRuleRequest) GetRule() *PoolRule {
@@ -3410,7 +3500,7 @@ type SetPoolRuleResponse struct {
 
 func (x *SetPoolRuleResponse) Reset() {
 	*x = SetPoolRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3512,7 @@ func (x *SetPoolRuleResponse) String() string {
 func (*SetPoolRuleResponse) ProtoMessage() {}
 
 func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3525,7 @@ func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetPoolRuleResponse) GetRule() *PoolRule {
@@ -3453,7 +3543,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3555,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3568,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
 }
 
 type ListRulesResponse struct {
@@ -3495,7 +3585,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3597,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3610,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListRulesResponse) GetProjects() []*ProjectRule {
@@ -3568,7 +3658,12 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
-	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xaf\a\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\x85\x01\n" +
+	"\rBuildSettings\x12\x19\n" +
+	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
+	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
+	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
+	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xf2\a\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3601,7 +3696,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x03seq\x18\x19 \x01(\x03R\x03seq\x12*\n" +
 	"\x11expected_start_ms\x18\x1a \x01(\x03R\x0fexpectedStartMs\x12*\n" +
 	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
-	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x9f\x03\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\xe2\x03\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3615,7 +3711,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05notes\x18\n" +
 	" \x03(\tR\x05notes\x12\x1c\n" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
-	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\"\x9d\x01\n" +
+	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
@@ -3860,115 +3957,118 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
-	(*Build)(nil),                  // 2: freeagent.scheduler.v1.Build
-	(*SubmitRequest)(nil),          // 3: freeagent.scheduler.v1.SubmitRequest
-	(*SubmitResponse)(nil),         // 4: freeagent.scheduler.v1.SubmitResponse
-	(*GetRequest)(nil),             // 5: freeagent.scheduler.v1.GetRequest
-	(*GetResponse)(nil),            // 6: freeagent.scheduler.v1.GetResponse
-	(*Attempt)(nil),                // 7: freeagent.scheduler.v1.Attempt
-	(*ListRequest)(nil),            // 8: freeagent.scheduler.v1.ListRequest
-	(*ListResponse)(nil),           // 9: freeagent.scheduler.v1.ListResponse
-	(*CancelRequest)(nil),          // 10: freeagent.scheduler.v1.CancelRequest
-	(*CancelResponse)(nil),         // 11: freeagent.scheduler.v1.CancelResponse
-	(*SummaryRequest)(nil),         // 12: freeagent.scheduler.v1.SummaryRequest
-	(*SummaryResponse)(nil),        // 13: freeagent.scheduler.v1.SummaryResponse
-	(*RegisterWorkerRequest)(nil),  // 14: freeagent.scheduler.v1.RegisterWorkerRequest
-	(*RegisterWorkerResponse)(nil), // 15: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerRequest)(nil),  // 16: freeagent.scheduler.v1.WithdrawWorkerRequest
-	(*WithdrawWorkerResponse)(nil), // 17: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*PollRequest)(nil),            // 18: freeagent.scheduler.v1.PollRequest
-	(*PollResponse)(nil),           // 19: freeagent.scheduler.v1.PollResponse
-	(*Worker)(nil),                 // 20: freeagent.scheduler.v1.Worker
-	(*GetWorkerRequest)(nil),       // 21: freeagent.scheduler.v1.GetWorkerRequest
-	(*GetWorkerResponse)(nil),      // 22: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersRequest)(nil),     // 23: freeagent.scheduler.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),    // 24: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsRequest)(nil),           // 25: freeagent.scheduler.v1.StatsRequest
-	(*StatsResponse)(nil),          // 26: freeagent.scheduler.v1.StatsResponse
-	(*SyncRequest)(nil),            // 27: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 28: freeagent.scheduler.v1.SyncResponse
-	(*Pace)(nil),                   // 29: freeagent.scheduler.v1.Pace
-	(*Lease)(nil),                  // 30: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 31: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 32: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 33: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 34: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 35: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 36: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 37: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 38: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 39: freeagent.scheduler.v1.HandOut
-	(*Timeouts)(nil),               // 40: freeagent.scheduler.v1.Timeouts
-	(*SetTimeoutsRequest)(nil),     // 41: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*SetTimeoutsResponse)(nil),    // 42: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsRequest)(nil),     // 43: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*GetTimeoutsResponse)(nil),    // 44: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*ProjectRule)(nil),            // 45: freeagent.scheduler.v1.ProjectRule
-	(*PoolRule)(nil),               // 46: freeagent.scheduler.v1.PoolRule
-	(*SetProjectRuleRequest)(nil),  // 47: freeagent.scheduler.v1.SetProjectRuleRequest
-	(*SetProjectRuleResponse)(nil), // 48: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleRequest)(nil),     // 49: freeagent.scheduler.v1.SetPoolRuleRequest
-	(*SetPoolRuleResponse)(nil),    // 50: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesRequest)(nil),       // 51: freeagent.scheduler.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),      // 52: freeagent.scheduler.v1.ListRulesResponse
-	nil,                            // 53: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 54: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 55: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 56: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 57: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 58: freeagent.events.v1.ObjectRef
-	(*ExpiredBuild)(nil),           // 59: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 60: freeagent.scheduler.v1.Pin
+	(*BuildSettings)(nil),          // 2: freeagent.scheduler.v1.BuildSettings
+	(*Build)(nil),                  // 3: freeagent.scheduler.v1.Build
+	(*SubmitRequest)(nil),          // 4: freeagent.scheduler.v1.SubmitRequest
+	(*SubmitResponse)(nil),         // 5: freeagent.scheduler.v1.SubmitResponse
+	(*GetRequest)(nil),             // 6: freeagent.scheduler.v1.GetRequest
+	(*GetResponse)(nil),            // 7: freeagent.scheduler.v1.GetResponse
+	(*Attempt)(nil),                // 8: freeagent.scheduler.v1.Attempt
+	(*ListRequest)(nil),            // 9: freeagent.scheduler.v1.ListRequest
+	(*ListResponse)(nil),           // 10: freeagent.scheduler.v1.ListResponse
+	(*CancelRequest)(nil),          // 11: freeagent.scheduler.v1.CancelRequest
+	(*CancelResponse)(nil),         // 12: freeagent.scheduler.v1.CancelResponse
+	(*SummaryRequest)(nil),         // 13: freeagent.scheduler.v1.SummaryRequest
+	(*SummaryResponse)(nil),        // 14: freeagent.scheduler.v1.SummaryResponse
+	(*RegisterWorkerRequest)(nil),  // 15: freeagent.scheduler.v1.RegisterWorkerRequest
+	(*RegisterWorkerResponse)(nil), // 16: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerRequest)(nil),  // 17: freeagent.scheduler.v1.WithdrawWorkerRequest
+	(*WithdrawWorkerResponse)(nil), // 18: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*PollRequest)(nil),            // 19: freeagent.scheduler.v1.PollRequest
+	(*PollResponse)(nil),           // 20: freeagent.scheduler.v1.PollResponse
+	(*Worker)(nil),                 // 21: freeagent.scheduler.v1.Worker
+	(*GetWorkerRequest)(nil),       // 22: freeagent.scheduler.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),      // 23: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersRequest)(nil),     // 24: freeagent.scheduler.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),    // 25: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsRequest)(nil),           // 26: freeagent.scheduler.v1.StatsRequest
+	(*StatsResponse)(nil),          // 27: freeagent.scheduler.v1.StatsResponse
+	(*SyncRequest)(nil),            // 28: freeagent.scheduler.v1.SyncRequest
+	(*SyncResponse)(nil),           // 29: freeagent.scheduler.v1.SyncResponse
+	(*Pace)(nil),                   // 30: freeagent.scheduler.v1.Pace
+	(*Lease)(nil),                  // 31: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 32: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 33: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 34: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 35: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 36: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 37: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 38: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 39: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 40: freeagent.scheduler.v1.HandOut
+	(*Timeouts)(nil),               // 41: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 42: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 43: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 44: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 45: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*ProjectRule)(nil),            // 46: freeagent.scheduler.v1.ProjectRule
+	(*PoolRule)(nil),               // 47: freeagent.scheduler.v1.PoolRule
+	(*SetProjectRuleRequest)(nil),  // 48: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetProjectRuleResponse)(nil), // 49: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleRequest)(nil),     // 50: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*SetPoolRuleResponse)(nil),    // 51: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesRequest)(nil),       // 52: freeagent.scheduler.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),      // 53: freeagent.scheduler.v1.ListRulesResponse
+	nil,                            // 54: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 55: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 56: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 57: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 58: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 59: freeagent.events.v1.ObjectRef
+	(*ExpiredBuild)(nil),           // 60: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 61: freeagent.scheduler.v1.Pin
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	58, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	58, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	58, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	59, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	59, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	59, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
-	58, // 4: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	58, // 5: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
-	1,  // 6: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
-	2,  // 7: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
-	2,  // 8: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
-	7,  // 9: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	59, // 10: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	60, // 11: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
-	2,  // 12: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	2,  // 13: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	53, // 14: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	2,  // 15: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	54, // 16: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	55, // 17: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	20, // 18: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	20, // 19: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	30, // 20: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	30, // 21: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	29, // 22: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	2,  // 23: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	56, // 24: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 25: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	2,  // 26: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	2,  // 27: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	57, // 28: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	40, // 29: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 30: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 31: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	40, // 32: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	45, // 33: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	45, // 34: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 35: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // 36: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	45, // 37: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 38: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
+	59, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	59, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	1,  // 7: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
+	2,  // 8: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
+	3,  // 9: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 10: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
+	8,  // 11: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
+	60, // 12: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	61, // 13: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	3,  // 14: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	3,  // 15: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	54, // 16: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	3,  // 17: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	55, // 18: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	56, // 19: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	21, // 20: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	21, // 21: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	31, // 22: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	31, // 23: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	30, // 24: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 25: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	57, // 26: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 27: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	3,  // 28: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 29: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	58, // 30: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	41, // 31: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 32: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 33: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 34: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	46, // 35: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 36: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 37: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	47, // 38: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	46, // 39: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 40: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -3977,14 +4077,14 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
-	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44].OneofWrappers = []any{}
+	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

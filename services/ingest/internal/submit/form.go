@@ -28,7 +28,8 @@ func textFields(d httpapi.Dialect) []string {
 	if d == httpapi.V1 {
 		return []string{"platform"}
 	}
-	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede"}
+	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede",
+		"app_path", "modified", "username", "build_number"}
 }
 
 // form reads a submit. Its parts may come in any order; files are forwarded as they arrive.
@@ -166,7 +167,8 @@ func (s *submission) complete() error {
 		return httpx.Refuse(build.ErrInvalid, httpapi.MsgPlatform)
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
-	if err := origin.Check(); err != nil {
+	settings := build.Settings{AppPath: s.fields["app_path"], Username: s.fields["username"], BuildNumber: s.fields["build_number"]}
+	if err := errors.Join(origin.Check(), settings.Check()); err != nil {
 		return err
 	}
 	if p := s.fields["priority"]; p != "" {
@@ -176,12 +178,17 @@ func (s *submission) complete() error {
 		}
 		s.priority = int32(n)
 	}
-	switch v := s.fields["supersede"]; v {
+	return errors.Join(s.flag("supersede", &s.supersede), s.flag("modified", &s.modified))
+}
+
+// flag reads a field that is true or false.
+func (s *submission) flag(name string, into *bool) error {
+	switch v := s.fields[name]; v {
 	case "", "false":
 	case "true":
-		s.supersede = true
+		*into = true
 	default:
-		return httpx.Refuse(build.ErrInvalid, "supersede must be true or false (got %.20q)", v)
+		return httpx.Refuse(build.ErrInvalid, "%s must be true or false (got %.20q)", name, v)
 	}
 	return nil
 }

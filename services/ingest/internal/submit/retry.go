@@ -55,7 +55,7 @@ func (v *Service) retryAs(ctx context.Context, s *submission, oldID string) (*sc
 	b := old.GetBuild()
 	resp, err := v.requestSubmit(ctx, s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: b.GetProject(), Platform: b.GetPlatform(), Pool: b.GetPool(), Priority: b.GetPriority(),
-		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID, Origin: b.GetOrigin(),
+		Profile: b.GetProfile(), Source: s.source, Certs: s.certs, RetryOf: oldID, Origin: b.GetOrigin(), Settings: b.GetSettings(),
 	})
 	if err != nil {
 		v.Discard(ctx, &s.Draft)

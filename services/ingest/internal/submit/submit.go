@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
@@ -24,6 +26,7 @@ type submission struct {
 	fields        map[string]string
 	priority      int32
 	supersede     bool
+	modified      bool
 	source, certs *eventsv1.ObjectRef
 	// uploaded is the id of a source that was uploaded first. A failed submit keeps it, so that the
 	// client repeats only the submit.
@@ -117,7 +120,7 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 	resp, err := v.requestSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
-		Origin: s.origin(), Supersede: s.supersede,
+		Origin: s.origin(), Supersede: s.supersede, Settings: s.settings(),
 	})
 	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
@@ -136,6 +139,17 @@ func (s *submission) origin() *schedulerv1.Origin {
 		return nil
 	}
 	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
+}
+
+// settings returns nil for a submit without settings.
+func (s *submission) settings() *schedulerv1.BuildSettings {
+	set := &schedulerv1.BuildSettings{
+		AppPath: s.fields["app_path"], Modified: s.modified, Username: s.fields["username"], BuildNumber: s.fields["build_number"],
+	}
+	if proto.Size(set) == 0 {
+		return nil
+	}
+	return set
 }
 
 // submittedBefore stores the certs and returns the build that this submit repeats, nil if it is no

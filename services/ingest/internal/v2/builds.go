@@ -23,6 +23,10 @@ func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		Position: int(b.GetPosition()), ExpectedStart: httpapi.Time(b.GetExpectedStartMs()), RetryOf: b.GetRetryOf(), SubmittedAt: httpapi.Time(b.GetSubmittedAtMs()),
 		AssignedAt: httpapi.Time(b.GetAssignedAtMs()), StartedAt: httpapi.Time(b.GetStartedAtMs()), FinishedAt: httpapi.Time(b.GetFinishedAtMs()),
 		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
+		Settings: build.Settings{
+			AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
+			BuildNumber: b.GetSettings().GetBuildNumber(),
+		},
 		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()),
 	}
 	for _, a := range attempts {

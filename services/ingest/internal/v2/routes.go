@@ -99,6 +99,10 @@ type (
 		Repository string `formData:"repository" description:"Repository of the source as owner/name. Webhooks of format github report to it if commit is set too."`
 		Commit     string `formData:"commit" minLength:"40" maxLength:"64" description:"Full id of the source's commit, in lower-case hexadecimal."`
 		Branch     string `formData:"branch" maxLength:"255" description:"Branch of the source."`
+		AppPath    string `formData:"app_path" maxLength:"1024" description:"Directory of the app below the root of the source, such as apps/mobile; empty if it is the root."`
+		Modified   bool   `formData:"modified" default:"false" description:"The source is not exactly that of the commit."`
+		Username   string `formData:"username" maxLength:"100" description:"Who submits; the build sees it as EAS_BUILD_USERNAME."`
+		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {

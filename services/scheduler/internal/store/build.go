@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -19,8 +20,8 @@ const (
 	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
 	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
 	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch, vstart, vfinish, offered_at, offers`
-	buildColumns = columnsHead + `source, certs, result` + columnsTail
-	briefColumns = columnsHead + `'', '', ''` + columnsTail
+	buildColumns = columnsHead + `source, certs, result, settings` + columnsTail
+	briefColumns = columnsHead + `'', '', '', ''` + columnsTail
 )
 
 // scanner is a row or rows.
@@ -28,11 +29,11 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scanBuild(row scanner, more ...any) (Build, error) {
 	var b Build
-	var source, certs, result string
+	var source, certs, result, settings string
 	var at [8]int64
 	var timeout, ttl int64
 	err := row.Scan(append([]any{&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
-		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
+		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &settings, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
 		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch, &b.VStart, &b.VFinish, &at[7], &b.Offers}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
@@ -50,8 +51,33 @@ func scanBuild(row scanner, more ...any) (Build, error) {
 	if b.Certs, err = refOf(certs); err != nil {
 		return Build{}, err
 	}
-	b.Result, err = refOf(result)
+	if b.Result, err = refOf(result); err != nil {
+		return Build{}, err
+	}
+	b.Settings, err = settingsOf(settings)
 	return b, err
+}
+
+// settingsText keeps settings as JSON, so that an operator can read them in the table.
+func settingsText(s build.Settings) (string, error) {
+	if s == (build.Settings{}) {
+		return "", nil
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("pack build settings: %w", err)
+	}
+	return string(text), nil
+}
+
+func settingsOf(text string) (s build.Settings, err error) {
+	if text == "" {
+		return s, nil
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("unpack build settings: %w", err)
+	}
+	return s, nil
 }
 
 // refText keeps object references as JSON, so that an operator can read them in the table.
@@ -87,15 +113,19 @@ func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	settings, err := settingsText(b.Settings)
+	if err != nil {
+		return 0, err
+	}
 	var seq int64
 	var expired bool
 	err = t.tx.QueryRowContext(ctx, `INSERT INTO builds
 		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at, repository,
-			commit_sha, branch)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING
+			commit_sha, branch, settings)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING
 		RETURNING seq, EXISTS (SELECT 1 FROM expired_builds e WHERE e.id = $1)`,
 		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
-		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch).Scan(&seq, &expired)
+		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch, settings).Scan(&seq, &expired)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrConflict
 	}

@@ -36,6 +36,7 @@ type Build struct {
 	Result     *eventsv1.ObjectRef
 	RetryOf    string
 	Origin     build.Origin
+	Settings   build.Settings
 
 	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
 	// NotBefore delays the next hand-out after a lost attempt.

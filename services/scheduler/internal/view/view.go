@@ -22,6 +22,9 @@ func Build(b store.Build) *schedulerv1.Build {
 	if o := b.Origin; o != (build.Origin{}) {
 		v.Origin = &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 	}
+	if s := b.Settings; s != (build.Settings{}) {
+		v.Settings = &schedulerv1.BuildSettings{AppPath: s.AppPath, Modified: s.Modified, Username: s.Username, BuildNumber: s.BuildNumber}
+	}
 	return v
 }
 

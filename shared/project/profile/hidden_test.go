@@ -1,4 +1,4 @@
-package pipeline
+package profile
 
 import (
 	"strings"
@@ -59,23 +59,11 @@ func TestHasPipeline(t *testing.T) {
 	}
 }
 
-func TestPipelineWarnings(t *testing.T) {
+func TestHiddenFailures(t *testing.T) {
 	t.Parallel()
-	plan := Plan{Shell: Sh, Stages: []Stage{{"make", "make | tee log"}, {"test", "make test || case $x in a|b) exit 1;; esac"}}}
-	with, without := Toolchain{Bash: true}, Toolchain{}
-	if got := pipelineWarnings(plan, with); len(got) != 1 {
-		t.Errorf("warnings = %q, want one", got)
-	}
-	plan.Shell = Bash
-	if got := pipelineWarnings(plan, without); len(got) != 0 {
-		t.Errorf("with pipefail the warnings are %q", got)
-	}
-	plan.Shell = BashIfPresent
-	if got := pipelineWarnings(plan, with); len(got) != 0 {
-		t.Errorf("by default the warnings are %q", got)
-	}
-	if got := pipelineWarnings(plan, without); len(got) != 1 || !strings.Contains(got[0], "Install bash") {
-		t.Errorf("without bash the warnings are %q, want one", got)
+	stages := []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}
+	if got := HiddenFailures(stages, useBash); len(got) != 1 || !strings.Contains(got[0], "Stage make") || !strings.Contains(got[0], "pipefail") {
+		t.Errorf("warnings = %q, want one for make", got)
 	}
 }
 

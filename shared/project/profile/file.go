@@ -1,4 +1,4 @@
-package pipeline
+package profile
 
 import (
 	"bytes"
@@ -14,7 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
 )
 
 // file is freeagent.json.
@@ -22,48 +25,50 @@ type file struct {
 	// Version is 1 if it is missing. In version 2, Bash is the default shell, in version 1 BashIfPresent.
 	Version *int `json:"version"`
 	// Shell of the stages of all profiles.
-	Shell    string             `json:"shell"`
-	Profiles map[string]profile `json:"profiles"`
+	Shell    string         `json:"shell"`
+	Profiles map[string]Own `json:"profiles"`
 }
 
-type profile struct {
+// Own is a profile of freeagent.json.
+type Own struct {
 	Extends string            `json:"extends"`
 	Env     map[string]string `json:"env"`
 	Result  string            `json:"result"`
 	Stages  []Stage           `json:"stages"`
 	// Timeouts are requests: the farm has limits.
-	Timeouts timeouts `json:"timeouts"`
+	Timeouts Timeouts `json:"timeouts"`
 }
 
-type timeouts struct {
-	// Build is the timeout of the build, Silence has heartbeat timeouts by stage.
-	Build   duration            `json:"build"`
-	Silence map[string]duration `json:"silence"`
+// Timeouts of a profile.
+type Timeouts struct {
+	// Build is the timeout of the build, Silence has heartbeat timeouts by stage; 0 and none if the profile sets none.
+	Build   Duration            `json:"build"`
+	Silence map[string]Duration `json:"silence"`
 }
 
-// duration is written as "90s", "20m" or "1h30m".
-type duration time.Duration
+// Duration is written as "90s", "20m" or "1h30m".
+type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (d *duration) UnmarshalText(text []byte) error {
+func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil || v < time.Second || v%time.Second != 0 {
 		return fmt.Errorf("timeout must be whole seconds, such as \"90s\" or \"20m\" (got %.40q)", text)
 	}
-	*d = duration(v)
+	*d = Duration(v)
 	return nil
 }
 
 // readFile refuses unknown keys: a typo would otherwise be a setting without effect.
-func readFile(name string) (f file, found bool, err error) {
-	data, err := read(filepath.Dir(name), FileName)
+func readFile(tree fs.FS, app string) (f file, found bool, err error) {
+	data, err := read(tree, path.Join(app, FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
 	}
 	if err != nil {
 		return f, false, fmt.Errorf("%s: %w", FileName, err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	dec := json.NewDecoder(bytes.NewReader(jsonfile.StripMark(data)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
 		return f, true, problem{FileName + ": " + strings.TrimPrefix(err.Error(), "json: ")}
@@ -94,58 +99,36 @@ func (f file) shell() (Shell, error) {
 	return BashIfPresent, nil
 }
 
-// choose resolves a profile. Without a name it is the default one, or the zero profile if there is none.
-func (f file) choose(name string, found bool) (profile, string, error) {
-	asked := name
-	if name == "" {
-		name = defaultProfile
-	}
-	if _, ok := f.Profiles[name]; !ok {
-		switch {
-		case asked == "" || asked == defaultProfile:
-			return profile{}, "", nil
-		case !found:
-			return profile{}, "", problem{fmt.Sprintf("profile %q: the project has no %s", asked, FileName)}
-		default:
-			return profile{}, "", problem{fmt.Sprintf("profile %q is not in %s, which has: %s", asked, FileName, f.names())}
-		}
-	}
+// choose resolves a profile that the file has.
+func (f file) choose(name string) (Own, error) {
 	p, err := f.resolve(name, nil)
 	if err == nil {
 		err = p.check(name)
 	}
-	return p, name, err
-}
-
-func (f file) names() string {
-	names := slices.Sorted(maps.Keys(f.Profiles))
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return p, err
 }
 
 // maxDepth bounds profiles that extend each other.
 const maxDepth = 5
 
 // resolve merges a profile over those that it extends: env and timeouts by key, the rest as a whole.
-func (f file) resolve(name string, seen []string) (profile, error) {
+func (f file) resolve(name string, seen []string) (Own, error) {
 	if slices.Contains(seen, name) {
-		return profile{}, problem{fmt.Sprintf("%s: profiles extend each other in a circle: %s", FileName, strings.Join(append(seen, name), " -> "))}
+		return Own{}, problem{fmt.Sprintf("%s: profiles extend each other in a circle: %s", FileName, strings.Join(append(seen, name), " -> "))}
 	}
 	if len(seen) >= maxDepth {
-		return profile{}, problem{fmt.Sprintf("%s: profile %q extends more than %d deep", FileName, seen[0], maxDepth)}
+		return Own{}, problem{fmt.Sprintf("%s: profile %q extends more than %d deep", FileName, seen[0], maxDepth)}
 	}
 	p, ok := f.Profiles[name]
 	if !ok {
-		return profile{}, problem{fmt.Sprintf("%s: profile %q extends %q, which does not exist", FileName, seen[len(seen)-1], name)}
+		return Own{}, problem{fmt.Sprintf("%s: profile %q extends %q, which does not exist", FileName, seen[len(seen)-1], name)}
 	}
 	if p.Extends == "" {
 		return p, nil
 	}
 	base, err := f.resolve(p.Extends, append(seen, name))
 	if err != nil {
-		return profile{}, err
+		return Own{}, err
 	}
 	env := maps.Clone(base.Env)
 	if env == nil {
@@ -164,7 +147,7 @@ func (f file) resolve(name string, seen []string) (profile, error) {
 	}
 	silence := maps.Clone(base.Timeouts.Silence)
 	if silence == nil {
-		silence = map[string]duration{}
+		silence = map[string]Duration{}
 	}
 	maps.Copy(silence, p.Timeouts.Silence)
 	p.Timeouts.Silence = silence
@@ -174,7 +157,7 @@ func (f file) resolve(name string, seen []string) (profile, error) {
 // reserved are the names of the worker's own stages.
 var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
 
-func (p profile) check(name string) error {
+func (p Own) check(name string) error {
 	where := fmt.Sprintf("%s: profile %q: ", FileName, name)
 	seen := map[string]bool{}
 	for i, s := range p.Stages {
@@ -229,10 +212,8 @@ func checkResult(where, result string) error {
 	if strings.Count(result, "**") > 1 { // each one more multiplies the work of matching
 		return problem{fmt.Sprintf("%sresult %q has more than one **", where, result)}
 	}
-	for segment := range strings.SplitSeq(result, "/") {
-		if _, err := path.Match(segment, ""); err != nil {
-			return problem{fmt.Sprintf("%sresult %q is not a pattern", where, result)}
-		}
+	if !doublestar.ValidatePattern(result) {
+		return problem{fmt.Sprintf("%sresult %q is not a pattern", where, result)}
 	}
 	return nil
 }
