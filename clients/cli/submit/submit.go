@@ -19,6 +19,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 	"github.com/expo-free-agent/freeagent/shared/project/source"
 )
 
@@ -32,6 +33,8 @@ type options struct {
 	follow, json, noGit    bool
 	// project is what is packed; nil if an archive is submitted.
 	project *pack.Project
+	// cli is the block cli of eas.json; nil without one.
+	cli *easjson.Cli
 }
 
 // New returns the command.
@@ -65,7 +68,7 @@ the build continues.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
 	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
-	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
+	f.StringVar(&o.Profile, "profile", "", "build profile of eas.json or freeagent.json (default: production, if there is one)")
 	f.StringVar(&o.Pool, "pool", "", "worker pool (default: default)")
 	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
@@ -143,14 +146,21 @@ func (o *options) open(ctx context.Context) error {
 	o.project = &project
 	o.Project = cmp.Or(o.Project, project.Name)
 	o.AppPath = project.AppPath
-	modified := false
+	if err := o.checkProfile(); err != nil {
+		return err
+	}
+	modified, dirty := false, true
 	if !o.noGit {
 		found := origin.Of(ctx, project.Root, o.io.Getenv("GH_HOST"))
+		dirty = found.Dirty || found.Commit == ""
 		modified = found.Dirty || found.Commit != "" && len(project.Differs) > 0
 		o.Modified = modified && o.Commit == "" // --commit is the caller's word
 		o.Commit = cmp.Or(o.Commit, found.Commit)
 		o.Branch = cmp.Or(o.Branch, found.Branch)
 		o.Repository = cmp.Or(o.Repository, found.Repository)
+	}
+	if err := o.checkCommitted(dirty); err != nil {
+		return err
 	}
 	o.printProject(modified)
 	return nil

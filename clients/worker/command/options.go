@@ -40,6 +40,7 @@ type Building struct {
 	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time for running builds to finish after SIGTERM before they return to the queue"`
 	Grace     time.Duration `env:"FREEAGENT_CANCEL_GRACE_PERIOD" help:"time between SIGTERM and SIGKILL for the processes of a cancelled build"`
 	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma; logs do not show their values"`
+	WorkDir   string        `env:"FREEAGENT_WORKER_WORK_DIR" flag:"work-dir" help:"directory in which builds run, short and without spaces; the state directory if it is such, else one in the home directory"`
 	PassPlain []string      `env:"FREEAGENT_WORKER_PASS_ENV_PLAIN" flag:"pass-env-plain" help:"names of additional environment variables for builds, by comma, whose values logs may show"`
 	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
 	LogLimit  loglimit.Limit
@@ -72,6 +73,9 @@ func (b Building) Validate() error {
 	need(b.Executor == "shell" || b.Executor == "fake", "executor must be shell or fake (got %q)", b.Executor)
 	need(b.Fake == "" || b.Executor != "shell", "options of the fake executor (--fake) need --executor fake")
 	need(b.Slots > 0, "slots must be positive (got %d)", b.Slots)
+	if b.WorkDir != "" {
+		faults = append(faults, shell.CheckWorkDir(b.WorkDir))
+	}
 	need(b.Grace >= 0, "cancel grace period must not be negative (got %s)", b.Grace)
 	if _, err := fake.Parse(b.Fake); err != nil {
 		faults = append(faults, fmt.Errorf("--fake: %w", err))
@@ -79,10 +83,17 @@ func (b Building) Validate() error {
 	return errors.Join(faults...)
 }
 
-// NewExecutor returns the executor, which keeps its files in dir.
+// NewExecutor returns the executor, which keeps its files in dir, the state directory, if builds can run there.
 func (b Building) NewExecutor(ctx context.Context, dir string, log *slog.Logger) (runtime.Executor, error) {
 	if b.Executor == "shell" {
-		return shell.New(ctx, shell.Config{Dir: dir, PassEnv: b.PassEnv, PassEnvPlain: b.PassPlain, CancelGrace: b.Grace, Log: log})
+		work, err := shell.ChooseWorkDir(b.WorkDir, dir, os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		if work != dir {
+			log.InfoContext(ctx, "builds run outside of the state directory", "work_dir", work, "state_dir", dir)
+		}
+		return shell.New(ctx, shell.Config{Dir: work, StateDir: dir, PassEnv: b.PassEnv, PassEnvPlain: b.PassPlain, CancelGrace: b.Grace, Log: log})
 	}
 	options, err := fake.Parse(b.Fake)
 	if err != nil {

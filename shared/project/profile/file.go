@@ -22,7 +22,7 @@ import (
 
 // file is freeagent.json.
 type file struct {
-	// Version is 1 if it is missing. In version 2, Bash is the default shell.
+	// Version is 1 if it is missing. In version 2, Bash is the default shell, in version 1 BashIfPresent.
 	Version *int `json:"version"`
 	// Shell of the stages of all profiles.
 	Shell string `json:"shell"`
@@ -101,7 +101,7 @@ func (f file) shell() (Shell, error) {
 	case version == 2:
 		return Bash, nil
 	}
-	return Sh, nil
+	return BashIfPresent, nil
 }
 
 // choose resolves a profile that the file has.
@@ -160,7 +160,7 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 }
 
 // reserved are the names of the worker's own stages.
-var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
+var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack", "fetch-tools"} //nolint:gochecknoglobals // a constant
 
 func (p Own) check(name string) error {
 	where := fmt.Sprintf("%s: profile %q: ", FileName, name)

@@ -1,6 +1,9 @@
 package profile
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestHasPipeline(t *testing.T) {
 	t.Parallel()
@@ -59,11 +62,18 @@ func TestHasPipeline(t *testing.T) {
 func TestHiddenFailures(t *testing.T) {
 	t.Parallel()
 	stages := []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}
-	if got := hiddenFailures(Sh, stages); len(got) != 1 {
+	const with, without = true, false
+	if got := HiddenFailures(Sh, stages, with); len(got) != 1 {
 		t.Errorf("warnings = %q, want one", got)
 	}
-	if got := hiddenFailures(Bash, stages); len(got) != 0 {
+	if got := HiddenFailures(Bash, stages, without); len(got) != 0 {
 		t.Errorf("with pipefail the warnings are %q", got)
+	}
+	if got := HiddenFailures(BashIfPresent, stages, with); len(got) != 0 {
+		t.Errorf("by default the warnings are %q", got)
+	}
+	if got := HiddenFailures(BashIfPresent, stages, without); len(got) != 1 || !strings.Contains(got[0], "Install bash") {
+		t.Errorf("without bash the warnings are %q, want one", got)
 	}
 }
 

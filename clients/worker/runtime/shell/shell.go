@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/tools"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -17,8 +20,10 @@ import (
 
 // Config of an executor.
 type Config struct {
-	// Dir holds workspaces and caches of this executor alone; absolute.
+	// Dir holds workspaces and caches of this executor alone; absolute. See ChooseWorkDir.
 	Dir string
+	// StateDir, if set, is the worker's state directory, which held workspaces and caches before Dir did.
+	StateDir string
 	// PassEnv has names of additional variables for builds, see Passed. Logs do not show their values. PassEnvPlain has those of
 	// settings, which logs may show.
 	PassEnv, PassEnvPlain []string
@@ -32,11 +37,20 @@ type Config struct {
 // Executor implements runtime.Executor.
 type Executor struct {
 	builds, cache string
-	base          map[string]string
-	secrets       []string
-	tools         pipeline.Toolchain
-	log           *slog.Logger
-	grace         time.Duration
+	// earlier is the state directory, where an earlier version may have left workspaces and caches; empty if builds run there.
+	earlier string
+	// lock is held while the process lives, if Dir is not the state directory, which has a lock.
+	lock    *os.File
+	base    map[string]string
+	secrets []string
+	tools   pipeline.Toolchain
+	store   *tools.Store
+	log     *slog.Logger
+	grace   time.Duration
+
+	mu sync.Mutex
+	// running has the keys of the attempts that have a workspace.
+	running map[string]bool
 }
 
 var (
@@ -56,7 +70,10 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	if err := CheckPassEnv(cfg.PassEnv, cfg.PassEnvPlain); err != nil {
 		return nil, err
 	}
-	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log, grace: cfg.CancelGrace}
+	e := &Executor{builds: filepath.Join(cfg.Dir, "builds"), cache: filepath.Join(cfg.Dir, "cache"), log: cfg.Log, grace: cfg.CancelGrace, running: map[string]bool{}}
+	if cfg.StateDir != "" && cfg.StateDir != cfg.Dir {
+		e.earlier = cfg.StateDir
+	}
 	for _, dir := range []string{e.builds, e.cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("directory of builds: %w", err)
@@ -66,6 +83,8 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	e.base, e.secrets = pass(given, cfg.PassEnv, cfg.PassEnvPlain)
 	e.warnUnmasked(ctx, cfg.PassEnv)
 	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
+	e.store = tools.New(filepath.Join(e.cache, "tools"), e.base["PATH"], given["HOME"], cfg.Log)
+	e.tools.Bash = findBash(e.base["PATH"]) != ""
 	addRegistry(ctx, e.base)
 	return e, nil
 }
@@ -76,33 +95,104 @@ func (e *Executor) Name() string { return "shell" }
 // Secrets returns the values of variables that are passed as secrets.
 func (e *Executor) Secrets() []string { return e.secrets }
 
-// Sweep ends the processes of attempts whose directories are left, and removes the directories.
+// Sweep ends the processes of attempts whose directories are left, and removes the directories. It is ErrWorkDir if another worker uses them.
 func (e *Executor) Sweep(ctx context.Context) error {
-	left, err := os.ReadDir(e.builds)
-	if err != nil {
-		return fmt.Errorf("sweep old builds: %w", err)
+	var earlier error
+	if e.earlier != "" {
+		if err := e.adopt(); err != nil {
+			return err
+		}
+		earlier = e.sweep(ctx, filepath.Join(e.earlier, "builds"))
 	}
-	var errs []error
-	for _, d := range left {
-		e.log.InfoContext(ctx, "removing what an earlier run left", "attempt", d.Name())
-		errs = append(errs, process.Kill(d.Name()), remove(filepath.Join(e.builds, d.Name())))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(earlier, e.sweep(ctx, e.builds), e.store.Prune()); err != nil {
 		return fmt.Errorf("sweep old builds: %w", err)
 	}
 	return nil
 }
 
+// adopt locks the work directory, and moves the caches of an earlier version there. If they are on another disk they are left: builds fill
+// new ones.
+func (e *Executor) adopt() error {
+	if e.lock == nil {
+		lock, err := lockDir(filepath.Dir(e.builds))
+		if err != nil {
+			return err
+		}
+		e.lock = lock
+	}
+	old := filepath.Join(e.earlier, "cache")
+	if _, err := os.Lstat(old); err != nil || os.Remove(e.cache) != nil { // only an empty directory can be removed
+		return nil //nolint:nilerr // nothing to move
+	}
+	if err := os.Rename(old, e.cache); err != nil {
+		return os.MkdirAll(e.cache, 0o700)
+	}
+	return nil
+}
+
+func (e *Executor) sweep(ctx context.Context, builds string) error {
+	left, err := os.ReadDir(builds)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, d := range left {
+		dir := filepath.Join(builds, d.Name())
+		key := attemptOf(dir)
+		e.log.InfoContext(ctx, "removing what an earlier run left", "attempt", key)
+		errs = append(errs, process.Kill(key), remove(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// attemptFile names the attempt that a workspace belongs to. The directory's own name is short.
+const attemptFile = "attempt"
+
+// attemptOf returns the key of the attempt whose workspace dir is. Earlier versions named the directory by it.
+func attemptOf(dir string) string {
+	key, err := os.ReadFile(filepath.Join(dir, attemptFile))
+	if err != nil || len(key) == 0 {
+		return filepath.Base(dir)
+	}
+	return string(key)
+}
+
+// enter notes that an attempt has a workspace; false if it has one already.
+func (e *Executor) enter(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	had := e.running[key]
+	e.running[key] = true
+	return !had
+}
+
+func (e *Executor) exit(key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.running, key)
+}
+
+// errTwice means that the attempt has a workspace already.
+var errTwice = errors.New("the attempt has a workspace already")
+
 // Prepare creates the attempt's directories.
 func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace, error) {
-	w := &workspace{executor: e, job: j, dir: filepath.Join(e.builds, j.Key())}
-	if err := os.Mkdir(w.dir, 0o700); err != nil {
+	if !e.enter(j.Key()) {
+		return nil, fmt.Errorf("make the workspace: %w", errTwice)
+	}
+	dir, err := e.makeDir()
+	if err != nil {
+		e.exit(j.Key())
 		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
+	w := &workspace{executor: e, job: j, dir: dir}
+	// Before anything runs: by this file Sweep finds the attempt's processes.
+	err = os.WriteFile(filepath.Join(w.dir, attemptFile), []byte(j.Key()), 0o600)
 	for _, dir := range []string{"project", "home", "tmp", "scratch"} {
-		if err := os.Mkdir(filepath.Join(w.dir, dir), 0o700); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
-		}
+		err = errors.Join(err, os.Mkdir(filepath.Join(w.dir, dir), 0o700))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
 	if err := w.makeSetEnv(); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
@@ -110,10 +200,25 @@ func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace,
 	return w, nil
 }
 
+// makeDir creates the directory with the first number that is free: a short path, and for one build after another the same one, which caches
+// that know absolute paths profit from.
+func (e *Executor) makeDir() (string, error) {
+	for n := 1; ; n++ {
+		dir := filepath.Join(e.builds, strconv.Itoa(n))
+		err := os.Mkdir(dir, 0o700)
+		if !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
 type workspace struct {
 	executor *Executor
 	job      runtime.Job
 	dir      string
+	// tools are directories of programs for the PATH.
+	tools  []string
+	closed bool
 }
 
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }
@@ -139,8 +244,8 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	})
 }
 
-// interpreter returns the program and options that a stage asks for. The built-in stages are content with /bin/sh where there
-// is no bash; a project that asks for bash gets it or an error, since its stage may rely on it.
+// interpreter returns the program and options that a stage asks for. The default is /bin/sh where there is no bash; a project
+// that asks for bash gets it or an error, since its stage may rely on it.
 func (e *Executor) interpreter(shell pipeline.Shell) ([]string, error) {
 	if shell == pipeline.Sh || shell == "" {
 		return []string{"/bin/sh", "-e"}, nil
@@ -177,6 +282,11 @@ func (w *workspace) Usage() (process.Usage, error) {
 var _ runtime.Measurer = (*workspace)(nil)
 
 func (w *workspace) Close() error {
+	if w.closed {
+		return nil // another attempt may have the directory by now
+	}
+	w.closed = true
+	defer w.executor.exit(w.job.Key())
 	// Kill first: who still runs would write into what is being removed.
 	return errors.Join(process.Kill(w.job.Key()), remove(w.dir))
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/shared/archive"
@@ -26,6 +27,7 @@ const (
 
 	passwordName = "password.txt"
 	identityExt  = ".p12"
+	otherExt     = ".pfx" // the same format, as Windows names it
 	profileExt   = ".mobileprovision"
 )
 
@@ -38,6 +40,11 @@ type Bundle struct {
 	Password string
 	// Profiles are the provisioning profiles in the bundle's order; may be nil.
 	Profiles []File
+	// Warnings are sentences about files that look like parts of a bundle and are not used.
+	Warnings []string
+
+	// identities and passwords are the names of all such files.
+	identities, passwords []string
 }
 
 // File is an entry of a bundle that was unpacked once to check it.
@@ -46,6 +53,9 @@ type File struct {
 	Size  int64
 	entry *zip.File
 }
+
+// isOther reports whether the file is an identity that workers of API v1 do not know by its name.
+func (f File) isOther() bool { return strings.HasSuffix(strings.ToLower(f.entry.Name), otherExt) }
 
 // WriteTo writes the unpacked bytes.
 func (f File) WriteTo(w io.Writer) (int64, error) {
@@ -79,7 +89,34 @@ func Read(data []byte) (*Bundle, error) {
 	if b.Identity.entry == nil {
 		return nil, fmt.Errorf("%w: put one into the zip, in any folder", ErrNoIdentity)
 	}
+	b.warn()
 	return b, nil
+}
+
+// warn names what is not used.
+func (b *Bundle) warn() {
+	used := b.Identity.entry.Name
+	others := slices.DeleteFunc(b.identities, func(name string) bool { return name == used })
+	if len(others) > 0 {
+		b.Warnings = append(b.Warnings, fmt.Sprintf("The certs have %d identities: %.100q is used, %s not. Leave one in the zip.",
+			len(others)+1, used, quoted(others)))
+	}
+	if len(b.passwords) > 0 && b.Password == "" {
+		b.Warnings = append(b.Warnings, fmt.Sprintf("The password in %s of the certs is not used: only a %s at the top of the zip is. Zip the files, not their folder.",
+			quoted(b.passwords), passwordName))
+	}
+}
+
+// quoted lists at most three names.
+func quoted(names []string) string {
+	var all []string
+	for i, n := range names {
+		if i == 3 {
+			return strings.Join(all, ", ") + ", ..."
+		}
+		all = append(all, fmt.Sprintf("%.100q", n))
+	}
+	return strings.Join(all, ", ")
 }
 
 // list returns the entries of a zip after it has checked their names, number and declared sizes.
@@ -140,8 +177,16 @@ func (b *Bundle) add(e *zip.File, left int64) (size int64, err error) {
 	case isPassword:
 		b.Password = trim(password.String())
 	case strings.HasPrefix(name, "._"): // what macOS keeps beside each file of that name
+	case name == passwordName:
+		b.passwords = append(b.passwords, e.Name)
 	case strings.HasSuffix(name, identityExt):
 		b.Identity = File{size, e}
+		b.identities = append(b.identities, e.Name)
+	case strings.HasSuffix(name, otherExt):
+		if b.Identity.entry == nil || b.Identity.isOther() {
+			b.Identity = File{size, e}
+		}
+		b.identities = append(b.identities, e.Name)
 	case strings.HasSuffix(name, profileExt):
 		b.Profiles = append(b.Profiles, File{size, e})
 	}

@@ -2,7 +2,7 @@
 // certificate and its private key), the file's password, and provisioning
 // profiles. It is stored and handed out as one zip:
 //
-//	*.p12               in any folder; the last one counts
+//	*.p12               in any folder; the last one counts, else the last *.pfx
 //	*.mobileprovision   in any folder, none to many
 //	password.txt        at the top; empty if there is none
 //

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/expo-free-agent/freeagent/shared/archive"
@@ -12,7 +13,7 @@ import (
 
 // Pack returns the bundle of a submitter's certs, a zip or a single PKCS#12 file, and of a
 // provisioning profile sent beside them (nil or empty: none). Equal input gives equal bytes; a
-// complete zip is returned unchanged. It returns ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge or
+// complete zip is returned unchanged, but that a .pfx file is named .p12 if there is none. It returns ErrFormat, ErrDamaged, ErrUnsafe, ErrTooLarge or
 // ErrNoIdentity.
 func Pack(certs, profile []byte) ([]byte, error) {
 	switch {
@@ -37,7 +38,8 @@ func withProfile(certs, profile []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if has, err := b.has(profile); err != nil || has {
+	has, err := b.has(profile)
+	if err != nil || has && !b.Identity.isOther() {
 		return certs, err
 	}
 	entries, err := list(certs)
@@ -46,9 +48,12 @@ func withProfile(certs, profile []byte) ([]byte, error) {
 	}
 	packed, err := pack(func(w *zip.Writer) error {
 		for _, e := range entries {
-			if err := w.Copy(e); err != nil {
+			if err := copyEntry(w, e, b.Identity); err != nil {
 				return fmt.Errorf("copy %.100q: %w", e.Name, err)
 			}
+		}
+		if has {
+			return nil
 		}
 		return addProfile(w, freeName(entries), profile)
 	})
@@ -59,6 +64,25 @@ func withProfile(certs, profile []byte) ([]byte, error) {
 		return nil, err
 	}
 	return packed, nil
+}
+
+// copyEntry copies an entry as it is packed. Workers of API v1 look for an identity with the name .p12.
+func copyEntry(w *zip.Writer, e *zip.File, identity File) error {
+	if e.Name != identity.entry.Name || !identity.isOther() {
+		return w.Copy(e)
+	}
+	packed, err := e.OpenRaw()
+	if err != nil {
+		return err
+	}
+	header := e.FileHeader
+	header.Name = e.Name[:len(e.Name)-len(otherExt)] + identityExt
+	out, err := w.CreateRaw(&header)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, packed)
+	return err
 }
 
 // has reports whether the bundle contains the profile, or there is none.

@@ -105,6 +105,9 @@ func TestRead(t *testing.T) {
 		"password of an editor":  {[]entry{{"a.p12", "P"}, {"password.txt", "\ufeffpw\r\n"}}, contents{"P", "pw", nil}},
 		"empty password":         {[]entry{{"a.p12", "P"}, {"password.txt", ""}}, contents{"P", "", nil}},
 		"the last p12":           {[]entry{{"a.p12", "P"}, {"b.p12", "Q"}}, contents{"Q", "", nil}},
+		"a pfx":                  {[]entry{{"a.pfx", "P"}}, contents{"P", "", nil}},
+		"a p12 before a pfx":     {[]entry{{"a.p12", "P"}, {"b.pfx", "Q"}}, contents{"P", "", nil}},
+		"a p12 after a pfx":      {[]entry{{"a.PFX", "P"}, {"b.p12", "Q"}}, contents{"Q", "", nil}},
 		"capitals":               {[]entry{{"A.P12", "P"}, {"B.MobileProvision", "A"}}, contents{"P", "", []string{"A"}}},
 		"as macOS packs":         {[]entry{{"a.p12", "P"}, {"__MACOSX/._a.p12", "junk"}, {"__MACOSX/._b.mobileprovision", "junk"}}, contents{"P", "", nil}},
 		"folders named as files": {[]entry{{"a.p12/", ""}, {"a.p12/b.p12", "P"}}, contents{"P", "", nil}},
@@ -308,5 +311,55 @@ func TestPackRefuses(t *testing.T) {
 				t.Errorf("Pack = %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// TestWarnings: what looks like a part of a bundle and is not used is named.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		entries []entry
+		want    []string
+	}{
+		"usual":            {[]entry{{"dist.p12", "P"}, {"password.txt", "secret"}, {"__MACOSX/._password.txt", "x"}, {"__MACOSX/._dist.p12", "x"}}, nil},
+		"a zipped folder":  {[]entry{{"certs/dist.p12", "P"}, {"certs/password.txt", "secret"}}, []string{`"certs/password.txt"`}},
+		"password at both": {[]entry{{"a.p12", "P"}, {"password.txt", "secret"}, {"old/password.txt", "x"}}, nil},
+		"two identities":   {[]entry{{"a.p12", "P"}, {"b.p12", "Q"}}, []string{`2 identities: "b.p12" is used, "a.p12" not`}},
+		"many identities": {
+			[]entry{{"a.p12", "P"}, {"b.pfx", "Q"}, {"c.p12", "R"}, {"d.p12", "S"}, {"e.p12", "T"}},
+			[]string{`5 identities: "e.p12" is used, "a.p12", "b.pfx", "c.p12", ... not`},
+		},
+	} {
+		b, err := signing.Read(zipOf(t, c.entries...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Warnings) != len(c.want) {
+			t.Errorf("%s: %q, want %q", name, b.Warnings, c.want)
+			continue
+		}
+		for i, w := range c.want {
+			if !strings.Contains(b.Warnings[i], w) {
+				t.Errorf("%s: %q, want %q", name, b.Warnings[i], w)
+			}
+		}
+	}
+}
+
+// TestPackNamesAPfx: workers that take the zip apart look for a .p12.
+func TestPackNamesAPfx(t *testing.T) {
+	t.Parallel()
+	for _, profile := range [][]byte{nil, []byte("profile")} {
+		packed, err := signing.Pack(zipOf(t, entry{"x/dist.pfx", "P"}, entry{"password.txt", "pw"}), profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+		if err != nil || z.File[0].Name != "x/dist.p12" {
+			t.Errorf("the zip has %v, %v", z.File[0].Name, err)
+		}
+		if got := read(t, packed); got.Identity != "P" || got.Password != "pw" || len(got.Profiles) != min(1, len(profile)) {
+			t.Errorf("Pack = %+v", got)
+		}
 	}
 }

@@ -162,6 +162,7 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 	if err != nil {
 		return CertsError(err)
 	}
+	s.notes = certsNotes(s.signing.certs)
 	s.certs, err = v.Objects.Upload(ctx, s.AddObject, &artifactv1.UploadRequest{
 		BuildId: s.BuildID, Kind: artifactv1.Kind_KIND_CERTS, Project: s.fields["project"], Name: s.signing.certsName,
 	}, bytes.NewReader(bundle))
@@ -169,6 +170,15 @@ func (v *Service) storeCerts(ctx context.Context, s *submission) error {
 		return &httpx.Refusal{Kind: build.ErrTooLarge, Sentence: httpapi.MsgCertsLarge, Detail: err.Error()}
 	}
 	return err
+}
+
+// certsNotes returns the warnings about certs that were accepted. A bare PKCS#12 file has none.
+func certsNotes(certs []byte) []string {
+	b, err := signing.Read(certs)
+	if err != nil {
+		return nil
+	}
+	return b.Warnings
 }
 
 // CertsError returns the refusal for faulty certificates. It returns other errors unchanged.

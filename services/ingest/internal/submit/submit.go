@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -36,6 +37,8 @@ type submission struct {
 	// replayed means that the build existed before this submit.
 	replayed bool
 	signing  signingFiles
+	// notes are warnings about the certificates.
+	notes []string
 	// reserved is nil unless the submit has an idempotency key; retryOf is the build whose source
 	// it submits again.
 	reserved *reservation
@@ -180,7 +183,7 @@ func (v *Service) requestSubmit(
 	}
 	// From here on a disconnect of the client must not leave the outcome unknown.
 	ctx, s.Requested = context.WithoutCancel(ctx), true
-	req.Notes = notesOn(req)
+	req.Notes = slices.Concat(notesOn(req), s.notes)
 	resp, err := v.Farm.Scheduler.Submit(ctx, req)
 	if errors.Is(err, build.ErrUnavailable) {
 		s.responseLost = true
