@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -337,6 +338,20 @@ func TestShell(t *testing.T) {
 		got, err := load(dir, build.IOS, "", pipeline.Toolchain{})
 		if got.Shell != want || errors.Is(err, pipeline.ErrProject) != (want == "") {
 			t.Errorf("%s: shell %q, %v, want %q", head, got.Shell, err, want)
+		}
+	}
+}
+
+// TestPipelinesWithoutBash: the default shell notices each failure of a pipeline where there is bash; elsewhere the log warns.
+func TestPipelinesWithoutBash(t *testing.T) {
+	t.Parallel()
+	const file = `{%s "profiles": {"production": {"result": "d", "stages": [{"name": "make", "run": "xcodebuild | xcpretty"}]}}}`
+	for shell, warned := range map[string][2]bool{"": {false, true}, `"shell": "/bin/sh -e",`: {true, true}, `"shell": "bash -eo pipefail",`: {false, false}} {
+		for i, tools := range []pipeline.Toolchain{{Bash: true}, {}} {
+			got, err := load(project(t, "package.json", "{}", "freeagent.json", fmt.Sprintf(file, shell)), build.IOS, "", tools)
+			if err != nil || (len(got.Warnings) > 0) != warned[i] {
+				t.Errorf("%q, bash %t: warnings %q, %v", shell, tools.Bash, got.Warnings, err)
+			}
 		}
 	}
 }
