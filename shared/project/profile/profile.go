@@ -11,6 +11,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"github.com/expo-free-agent/freeagent/shared/project/custom"
 	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 )
 
@@ -52,6 +53,8 @@ type Profile struct {
 	Own Own
 	// Shell of the stages of freeagent.json.
 	Shell Shell
+	// Custom is the build that the key config of eas.json names; nil without one, or if freeagent.json has stages.
+	Custom *custom.Build
 	// Env has the variables of eas.json, and those of freeagent.json over them.
 	Env map[string]string
 	// Warnings for people.
@@ -102,7 +105,30 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 		}
 	}
 	p.Env = merged(p.Env, p.Own.Env)
+	if p.EAS != nil && p.EAS.Config != "" && len(p.Own.Stages) == 0 {
+		if err := p.loadCustom(tree, app, platform); err != nil {
+			return Profile{}, err
+		}
+	}
 	return p, nil
+}
+
+// loadCustom reads the custom build of the profile, and refuses what is not supported.
+func (p *Profile) loadCustom(tree fs.FS, app, platform string) error {
+	isSet := func(b *bool) bool { return b != nil && *b }
+	b, err := custom.Load(tree, app, p.EAS.Config)
+	if err == nil {
+		var warnings []string
+		warnings, err = b.Check(custom.Options{
+			Platform: platform, Unsigned: isSet(p.EAS.WithoutCredentials), Simulator: platform == easjson.IOS && isSet(p.EAS.Simulator),
+		})
+		p.Warnings = append(p.Warnings, warnings...)
+	}
+	if err != nil {
+		return problem{fmt.Sprintf("profile %q has a custom build that cannot run.\n%v", p.Name, err)}
+	}
+	p.Custom = b
+	return nil
 }
 
 func (p *Profile) fromEAS(eas *easjson.File, platform, name string) error {
