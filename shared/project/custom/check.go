@@ -160,25 +160,23 @@ func JobValues() []string {
 
 func (c checker) path(path []string) error {
 	written := strings.Join(path, ".")
-	at := func(i int) string {
-		if i < len(path) {
-			return path[i]
-		}
-		return ""
+	second := ""
+	if len(path) > 1 {
+		second = path[1]
 	}
 	switch path[0] {
 	case "env":
 		return nil
 	case "inputs":
-		if c.inputs == nil || !c.inputs[at(1)] {
-			return fmt.Errorf("there is no input %q", at(1))
+		if c.inputs == nil || !c.inputs[second] {
+			return fmt.Errorf("there is no input %q", second)
 		}
 		return nil
 	case "steps":
-		s, ok := c.before[at(1)]
+		s, ok := c.before[second]
 		switch {
 		case !ok:
-			return fmt.Errorf("%s refers to the step %q, and no step before this one has that id", written, at(1))
+			return fmt.Errorf("%s refers to the step %q, and no step before this one has that id", written, second)
 		case len(path) != 4 || path[2] != "outputs":
 			return fmt.Errorf("%s must be steps.ID.OUTPUT, or within ${{ }} steps.ID.outputs.OUTPUT", written)
 		case s.Function == "" && c.declared && !slices.ContainsFunc(s.Outputs, func(o Output) bool { return o.Name == path[3] }):

@@ -131,7 +131,8 @@ func (s Step) builtIn(n node, name string) (Step, error) {
 		s.Inputs = nil // Check says why, or nothing is done with them
 		return s, nil
 	}
-	return s, s.merge(fn.inputs)
+	err := s.merge(fn.inputs)
+	return s, err
 }
 
 // Options of a profile that decide which functions run.

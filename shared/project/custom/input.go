@@ -160,21 +160,18 @@ func (in Input) convert(step Step, v any) (any, error) {
 		}
 		return v, nil
 	}
-	var err error
 	switch in.Type {
 	case typeNumber:
-		var f float64
-		if f, err = strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil {
+		if f, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil {
 			return f, nil
 		}
 	case typeBoolean:
 		if s == "true" || s == "false" {
 			return s == "true", nil
 		}
-		err = strconv.ErrSyntax
 	case typeJSON:
 		var j any
-		if err = json.Unmarshal([]byte(s), &j); err == nil {
+		if json.Unmarshal([]byte(s), &j) == nil {
 			return j, nil
 		}
 	default:

@@ -88,7 +88,10 @@ func Load(tree fs.FS, app, config string) (*Build, error) {
 		return nil, err
 	}
 	b.Files = f.read
-	return b, b.check()
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 func (f *files) build(body node) (*Build, error) {
@@ -271,7 +274,8 @@ func (f *files) call(n node, name string, s Step) (Step, error) {
 		s.Shell = d.shell
 	}
 	s.Command, s.Outputs, s.Platforms = d.command, d.outputs, d.platforms
-	return s, s.merge(d.inputs)
+	err := s.merge(d.inputs)
+	return s, err
 }
 
 // merge lays the inputs of a call over those that its function defines.
