@@ -44,6 +44,8 @@ const (
 	// maxQuoted is how many lines are quoted of an output that is not recognised, keptLines how many are kept for that.
 	maxQuoted = 3
 	keptLines = 32
+	// maxBack is how many lines before a match are looked at.
+	maxBack = 8
 	// window is how many lines after a match are read for details.
 	window = 40
 	// maxRepeats is how many further lines the expression of a rule that has matched is tried on.
@@ -62,7 +64,7 @@ func NewFinder(dir string) *Finder {
 
 // Line adds a line. level is that of the log, number the line's number in the log; 0 if it has none.
 func (f *Finder) Line(level, line string, number int64) {
-	plain := strings.TrimRight(buildlog.Plain(line), " \t")
+	plain := strings.TrimRight(unwrap(buildlog.Plain(line)), " \t")
 	if plain == "" {
 		f.follow(plain)
 		return
@@ -76,6 +78,21 @@ func (f *Finder) Line(level, line string, number int64) {
 	for _, r := range f.found {
 		f.match(r, plain, number)
 	}
+}
+
+// unwrap removes what yarn puts before the lines of a script, and the thin spaces of pnpm.
+func unwrap(line string) string {
+	if line == "" || line[0] != "➤"[0] {
+		return line
+	}
+	if strings.HasPrefix(line, "➤") {
+		for _, pipe := range []string{" STDERR ", " STDOUT "} {
+			if _, rest, ok := strings.Cut(line, pipe); ok {
+				return rest
+			}
+		}
+	}
+	return strings.ReplaceAll(line, "\u2009", "")
 }
 
 // follow lets open hits read a line.
@@ -126,9 +143,22 @@ func (f *Finder) match(r *rule, line string, number int64) {
 	}
 	h = &hit{rule: r, groups: map[string]string{}, line: number, seen: number, left: window}
 	collect(h.groups, r.match, line)
+	if r.before != nil {
+		f.lookBack(h)
+	}
 	f.hits[r] = h
 	if len(r.more) > 0 {
 		f.open = append(f.open, h)
+	}
+}
+
+// lookBack collects groups from the nearest of the lines before that matches. The last of the ring is the matching line itself.
+func (f *Finder) lookBack(h *hit) {
+	for i := 2; i <= min(len(f.last), maxBack); i++ {
+		if line := f.last[(f.next+len(f.last)-i)%len(f.last)]; h.rule.before.MatchString(line) {
+			collect(h.groups, h.rule.before, line)
+			return
+		}
 	}
 }
 

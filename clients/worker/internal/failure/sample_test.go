@@ -75,7 +75,7 @@ func results(c failure.Cause) map[string]string {
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	names, err := filepath.Glob("testdata/*.log")
-	if err != nil || len(names) < 10 {
+	if err != nil || len(names) < 80 {
 		t.Fatalf("%d samples, %v", len(names), err)
 	}
 	for _, name := range names {
