@@ -15,6 +15,8 @@ type Finder struct {
 	// dirs are the names of the project's directory, which are removed from paths.
 	dirs  []string
 	rules *ruleSet
+	// lines counts the lines so far.
+	lines int64
 	hits  map[*rule]*hit
 	// open are the hits that still read lines.
 	open []*hit
@@ -30,7 +32,7 @@ type Finder struct {
 type hit struct {
 	rule   *rule
 	groups map[string]string
-	// line is the first line's number in the log, seen the order of the last match.
+	// line is the number of the first line that matched, seen that of the last.
 	line, seen int64
 	// left is how many lines may still follow, repeats how many lines had the rule's literal since.
 	left, repeats int
@@ -62,8 +64,9 @@ func NewFinder(dir string) *Finder {
 	return f
 }
 
-// Line adds a line. level is that of the log, number the line's number in the log; 0 if it has none.
-func (f *Finder) Line(level, line string, number int64) {
+// Line adds a line. level is that of the log.
+func (f *Finder) Line(level, line string) {
+	f.lines++
 	plain := strings.TrimRight(unwrap(buildlog.Plain(line)), " \t")
 	if plain == "" {
 		f.follow(plain)
@@ -76,7 +79,7 @@ func (f *Finder) Line(level, line string, number int64) {
 	f.follow(plain)
 	f.found = f.rules.candidates(plain, f.found[:0])
 	for _, r := range f.found {
-		f.match(r, plain, number)
+		f.match(r, plain)
 	}
 }
 
@@ -128,12 +131,12 @@ func collect(groups map[string]string, e *regexp.Regexp, line string) {
 	}
 }
 
-func (f *Finder) match(r *rule, line string, number int64) {
+func (f *Finder) match(r *rule, line string) {
 	h := f.hits[r]
 	if h != nil && (slices.Contains(f.open, h) || h.complete()) {
 		// A compiler may repeat itself for ever: after some matches the literal is enough.
-		if h.repeats++; number > 0 && (h.repeats > maxRepeats || r.match.MatchString(line)) {
-			h.seen = number
+		if h.repeats++; h.repeats > maxRepeats || r.match.MatchString(line) {
+			h.seen = f.lines
 		}
 		return
 	}
@@ -141,7 +144,7 @@ func (f *Finder) match(r *rule, line string, number int64) {
 	if m == nil {
 		return
 	}
-	h = &hit{rule: r, groups: map[string]string{}, line: number, seen: number, left: window}
+	h = &hit{rule: r, groups: map[string]string{}, line: f.lines, seen: f.lines, left: window}
 	collect(h.groups, r.match, line)
 	if r.before != nil {
 		f.lookBack(h)

@@ -12,8 +12,8 @@ import (
 // read gives an output to a new Finder.
 func read(output string) *failure.Finder {
 	f := failure.NewFinder("/builds/x/project")
-	for i, line := range strings.Split(output, "\n") {
-		f.Line(buildlog.Level(line), line, int64(i+1))
+	for _, line := range strings.Split(output, "\n") {
+		f.Line(buildlog.Level(line), line)
 	}
 	return f
 }
@@ -88,7 +88,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	f := failure.NewFinder("/w")
 	for i := range 100_000 {
-		f.Line("error", fmt.Sprintf("/w/M%d.swift:1:2: error: cannot find 'x' in scope", i), int64(i+1))
+		f.Line("error", fmt.Sprintf("/w/M%d.swift:1:2: error: cannot find 'x' in scope", i))
 	}
 	if got := f.Find(65, ""); got.Where != "M0.swift:1:2" || got.Line != 1 {
 		t.Errorf("got %+v", got)

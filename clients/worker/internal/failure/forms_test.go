@@ -22,8 +22,8 @@ func TestForms(t *testing.T) {
 	for section := range strings.SplitSeq(strings.TrimPrefix(string(data), "=== "), "\n=== ") {
 		rule, output, _ := strings.Cut(section, "\n")
 		f := NewFinder("/builds/x/project")
-		for i, line := range strings.Split(output, "\n") {
-			f.Line(buildlog.Level(line), line, int64(i+1))
+		for _, line := range strings.Split(output, "\n") {
+			f.Line(buildlog.Level(line), line)
 		}
 		got := f.Find(1, "")
 		if got.Rule != rule {

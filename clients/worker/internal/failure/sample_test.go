@@ -52,10 +52,9 @@ func (s sample) find(t *testing.T) failure.Cause {
 	if err != nil {
 		t.Fatalf("code: %v", err)
 	}
-	f, n := failure.NewFinder(s.values["dir"]), int64(0)
+	f := failure.NewFinder(s.values["dir"])
 	lines := buildlog.NewLines(buildlog.Mask{}, func(text string) {
-		n++
-		f.Line(buildlog.Level(text), text, n)
+		f.Line(buildlog.Level(text), text)
 	})
 	if _, err := lines.Write([]byte(s.output)); err != nil {
 		t.Fatal(err)
