@@ -12,6 +12,9 @@ CONFORMANCE_DIR=$ROOT/../shared/conformance
 # What the original controller itself wrote: the import is tried with it where it is at hand.
 LEGACY_DIR=$ROOT/../shared/fixtures/original-controller
 [ ! -d "$LEGACY_DIR" ] || export FREEAGENT_LEGACY=$LEGACY_DIR
+# eas.json files and trees of ignore files with what Expo's own tools say of them; a part of them is in testdata.
+EAS_DIR=$ROOT/../shared/corpus/eas-json
+[ ! -d "$EAS_DIR" ] || export FREEAGENT_EAS_CORPUS=$EAS_DIR
 
 OUT=$ROOT/.cache/ci
 rm -rf "$OUT"

@@ -3,6 +3,7 @@ module github.com/expo-free-agent/freeagent/clients/worker
 go 1.26.0
 
 require (
+	github.com/Masterminds/semver/v3 v3.5.0
 	github.com/bmatcuk/doublestar/v4 v4.10.4
 	github.com/expo-free-agent/freeagent/proto-events v0.0.0-00010101000000-000000000000
 	github.com/expo-free-agent/freeagent/shared v0.0.0

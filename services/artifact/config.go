@@ -79,7 +79,7 @@ type Config struct {
 	LogParallel int `env:"FREEAGENT_LOG_ARCHIVE_CONCURRENCY" help:"number of logs archived at once, 8 MB of memory each"`
 	// ExpiredMark is how long after a build expired a late copy of its log is still refused; default 24 h. Copies take minutes.
 	ExpiredMark time.Duration
-	// Unpack bounds what a source may unpack to; zero fields are package archive's defaults.
+	// Unpack bounds what a source may unpack to; default archive.SourceLimits. Zero fields are the defaults of package archive.
 	Unpack archive.Limits
 }
 
@@ -91,7 +91,7 @@ func DefaultConfig() Config {
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
 		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
-		LogParallel: 2, ExpiredMark: 24 * time.Hour,
+		LogParallel: 2, ExpiredMark: 24 * time.Hour, Unpack: archive.SourceLimits(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package standalone_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/standalone"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/paths"
 )
@@ -99,6 +101,29 @@ func TestBadSubmits(t *testing.T) {
 	}
 	if left := storedObjects(t, s); len(left) != 0 {
 		t.Errorf("objects left behind: %v", left)
+	}
+}
+
+// A big file that compresses well is no bomb.
+func TestSubmitOfASparseFile(t *testing.T) {
+	s := start(t, config(t))
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"name":"hello"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "seed.db"))
+	if err == nil {
+		err = errors.Join(f.Truncate(100<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	if _, err := archive.PackTarGz(t.Context(), &packed, dir, archive.PackOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client().Builds.Submit(t.Context(), api.Submit{Platform: "ios", Source: &packed}); err != nil {
+		t.Errorf("Submit = %v", err)
 	}
 }
 

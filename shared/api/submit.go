@@ -30,6 +30,9 @@ type Submit struct {
 	SourceName string
 	// Progress is called with the number of bytes of the source that were sent; nil for none.
 	Progress func(n int)
+	// Limit is called with the size of the largest source that the server takes, in bytes, before the first byte is sent;
+	// nil for none.
+	Limit func(most int64)
 }
 
 // Submit sends the source as it is read and submits it as a build. No more than two chunks of the source are held in memory, and nothing
@@ -49,6 +52,9 @@ func (s *BuildsService) Submit(ctx context.Context, in Submit) (Submitted, error
 	})
 	if err != nil {
 		return Submitted{}, err
+	}
+	if in.Limit != nil {
+		in.Limit(up.MaxBytes)
 	}
 	grant := Grant{URL: up.URL, Headers: up.Headers}
 	if _, err := s.objects.Upload(ctx, grant, &source{r: in.Source, field: "source"}, in.Progress); err != nil {

@@ -18,6 +18,9 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
 	"github.com/expo-free-agent/freeagent/clients/cli/logs"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/easjson"
+	"github.com/expo-free-agent/freeagent/shared/project/source"
 )
 
 type options struct {
@@ -26,7 +29,12 @@ type options struct {
 	dir     string
 	api.Submit
 	certs, archive, output string
+	root                   string
 	follow, json, noGit    bool
+	// project is what is packed; nil if an archive is submitted.
+	project *pack.Project
+	// cli is the block cli of eas.json; nil without one.
+	cli *easjson.Cli
 }
 
 // New returns the command.
@@ -35,9 +43,14 @@ func New(streams session.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit [DIR]",
 		Short: "Submit an app to build",
-		Long: `Packs the app in DIR (default: the current directory) and submits it. Leaves out .git, node_modules, and everything that
-.gitignore files (or .easignore) name. The build records the commit, branch and GitHub repository of DIR, but no commit if DIR
-has uncommitted changes. Ctrl-C stops following; the build continues.`,
+		Long: `Packs the app in DIR (default: the current directory) and submits it.
+
+What is sent is what git would send: tracked files and new ones that git does not ignore, of the workspace that the app belongs to,
+else of the repository. An .easignore at that root takes the place of git's rules. .git and node_modules are never sent. See what
+would be sent: freeagent inspect.
+
+The build records the commit, branch and GitHub repository, and whether the files differ from the commit. Ctrl-C stops following;
+the build continues.`,
 		Example: `  freeagent submit --platform android --follow
   freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
   freeagent submit --platform android --follow --output app.tar.gz
@@ -55,13 +68,14 @@ has uncommitted changes. Ctrl-C stops following; the build continues.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
 	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
-	f.StringVar(&o.Profile, "profile", "", "build profile in freeagent.json")
+	f.StringVar(&o.Profile, "profile", "", "build profile of eas.json or freeagent.json (default: production, if there is one)")
 	f.StringVar(&o.Pool, "pool", "", "worker pool (default: default)")
 	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
+	f.StringVar(&o.root, "root", "", "directory to pack, relative to the app, such as . or ../.. (default: \"root\" in freeagent.json, else the workspace, else the repository)")
 	f.StringVar(&o.certs, "certs", "", "zip file with signing certificates")
 	f.StringVar(&o.archive, "archive", "", "zip or tar.gz file to submit instead of packing DIR")
-	f.StringVar(&o.Commit, "commit", "", "commit of the source: an id, or a git revision in DIR (default: HEAD of DIR)")
+	f.StringVar(&o.Commit, "commit", "", "commit to record: an id, or a git revision in DIR (default: HEAD, marked as modified if the files differ)")
 	f.StringVar(&o.Branch, "branch", "", "branch of the source (default: the branch of DIR)")
 	f.StringVar(&o.Repository, "repository", "", "repository as owner/name (default: remote origin, if it is on GitHub or on GH_HOST)")
 	f.BoolVar(&o.noGit, "no-git", false, "do not read commit, branch and repository from git")
@@ -75,7 +89,10 @@ func run(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
-	if err := o.resolveOrigin(ctx); err != nil {
+	if err := o.checkOrigin(ctx); err != nil {
+		return err
+	}
+	if err := o.open(ctx); err != nil {
 		return err
 	}
 	client, err := o.connect.Client(o.io)
@@ -95,9 +112,11 @@ func run(ctx context.Context, o *options) error {
 	return o.followToEnd(ctx, client, sub.ID)
 }
 
-// resolveOrigin fills in commit, branch and repository from git. Flags take precedence, and
-// archives have no git data.
-func (o *options) resolveOrigin(ctx context.Context) error {
+// checkOrigin checks the flags on the origin, and resolves the revision in --commit.
+func (o *options) checkOrigin(ctx context.Context) error {
+	if o.root != "" && o.archive != "" {
+		return session.Usage("--root is for a directory that is packed; --archive is packed already")
+	}
 	if o.Commit != "" && !o.noGit {
 		commit, err := origin.Commit(ctx, o.dir, o.Commit)
 		if err != nil {
@@ -108,25 +127,82 @@ func (o *options) resolveOrigin(ctx context.Context) error {
 	if err := o.Origin.Check(); err != nil {
 		return session.Usage("%w", err)
 	}
-	if o.noGit || o.archive != "" {
-		return nil
-	}
-	found := origin.Of(ctx, o.dir, o.io.Getenv("GH_HOST"))
-	if found.Dirty && o.Commit == "" && !o.json {
-		fmt.Fprintln(o.io.Err, "note: uncommitted changes, so the build records no commit. Set one with --commit")
-	}
-	o.Commit = cmp.Or(o.Commit, found.Commit)
-	o.Branch = cmp.Or(o.Branch, found.Branch)
-	o.Repository = cmp.Or(o.Repository, found.Repository)
 	return nil
 }
 
+// open lists what is packed, and fills in what git knows of it. Flags take precedence, and archives
+// have no git data.
+func (o *options) open(ctx context.Context) error {
+	if o.archive != "" {
+		return nil
+	}
+	project, err := pack.Open(ctx, o.dir, pack.Options{Root: o.root, Command: "freeagent submit --platform " + o.Platform})
+	if errors.Is(err, source.ErrRoot) {
+		return session.Usage("%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	o.project = &project
+	o.Project = cmp.Or(o.Project, project.Name)
+	o.AppPath = project.AppPath
+	if err := o.checkProfile(); err != nil {
+		return err
+	}
+	modified, dirty := false, true
+	if !o.noGit {
+		found := origin.Of(ctx, project.Root, o.io.Getenv("GH_HOST"))
+		dirty = found.Dirty || found.Commit == ""
+		modified = found.Dirty || found.Commit != "" && len(project.Differs) > 0
+		o.Modified = modified && o.Commit == "" // --commit is the caller's word
+		o.Commit = cmp.Or(o.Commit, found.Commit)
+		o.Branch = cmp.Or(o.Branch, found.Branch)
+		o.Repository = cmp.Or(o.Repository, found.Repository)
+	}
+	if err := o.checkCommitted(dirty); err != nil {
+		return err
+	}
+	o.printProject(modified)
+	return nil
+}
+
+func (o *options) printProject(modified bool) {
+	for _, w := range o.project.Warnings {
+		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
+	}
+	if o.json {
+		return
+	}
+	p := o.project
+	app := cmp.Or(p.AppPath, ".")
+	fmt.Fprintf(o.io.Err, "root: %s, app: %s\n", show.Safe(p.Root), show.Safe(app))
+	fmt.Fprintf(o.io.Err, "packing %s files, %s (%s)\n", show.Count(len(p.Files)), show.Size(p.Bytes()), p.Counts(modified))
+	if o.Modified {
+		for _, d := range p.Differs {
+			fmt.Fprintln(o.io.Err, "note:", show.Safe(d))
+		}
+		fmt.Fprintf(o.io.Err, "note: the files differ from commit %.12s, so the build is marked as modified\n", o.Commit)
+	}
+}
+
+// nearLimit is the share of the largest archive from which the largest folders are named, in percent.
+const nearLimit = 80
+
+// limit is told the size of the largest archive that the server takes.
+func (o *options) limit(most int64) {
+	if o.project == nil || o.json || most <= 0 || o.project.Bytes() < most/100*nearLimit {
+		return
+	}
+	fmt.Fprintf(o.io.Err, "note: %s before compression; the server takes at most %s compressed. The largest folders: %s\n",
+		show.Size(o.project.Bytes()), show.Size(most), show.Safe(o.project.LargestFolders()))
+}
+
 func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, error) {
-	source, name, err := o.source(ctx)
+	content, name, err := o.content(ctx)
 	if err != nil {
 		return api.Submitted{}, err
 	}
-	defer source.Close()
+	defer content.Close()
 	if o.certs != "" {
 		f, err := os.Open(o.certs)
 		if err != nil {
@@ -136,11 +212,15 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 		o.Certs = f
 	}
 	p := show.NewProgress(o.io, "uploading", 0)
-	o.Source, o.SourceName, o.Progress = source, name, p.Add
+	o.Source, o.SourceName, o.Progress, o.Limit = content, name, p.Add, o.limit
 	sub, err := client.Builds.Submit(ctx, o.Submit)
 	p.Done()
 	if ctx.Err() != nil {
 		return sub, &session.ExitError{Code: session.ExitInterrupted, Err: errors.New("interrupted during the upload. Nothing was submitted")}
+	}
+	if errors.Is(err, build.ErrTooLarge) && o.project != nil {
+		return sub, fmt.Errorf("submit: %w\nThe largest folders: %s. Name what the build does not need in .gitignore or .easignore, or send less with --root",
+			err, show.Safe(o.project.LargestFolders()))
 	}
 	if err != nil {
 		return sub, fmt.Errorf("submit: %w", err)
@@ -151,8 +231,8 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 	return sub, nil
 }
 
-// source opens the archive, or packs the project as it is uploaded.
-func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
+// content opens the archive, or packs the project as it is uploaded.
+func (o *options) content(ctx context.Context) (io.ReadCloser, string, error) {
 	if o.archive != "" {
 		f, err := os.Open(o.archive)
 		if err != nil {
@@ -160,19 +240,9 @@ func (o *options) source(ctx context.Context) (io.ReadCloser, string, error) {
 		}
 		return f, o.archive, nil
 	}
-	project, err := pack.Open(o.dir)
-	if err != nil {
-		return nil, "", err
-	}
-	if o.Project == "" {
-		o.Project = project.Name
-	}
-	for _, name := range project.LocalEnv() {
-		fmt.Fprintf(o.io.Err, "warning: the archive includes %s. If it holds secrets, add it to .easignore or .gitignore\n", name)
-	}
 	pr, pw := io.Pipe()
 	go func() {
-		_, err := project.Write(ctx, pw)
+		_, err := o.project.Write(ctx, pw)
 		pw.CloseWithError(err)
 	}()
 	return pr, "source.tar.gz", nil

@@ -22,6 +22,9 @@ func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, err
 	}
 	plan.Warnings = append(plan.Warnings, in.Warnings...)
 	plan.Hooks = p.hooks(in.Manager)
+	var warnings []string
+	plan.Needs, warnings = p.needs(in, of.EAS)
+	plan.Warnings = append(plan.Warnings, warnings...)
 	plan.Stages = append(p.hookStage("pre-install", "npm"), Stage{Name: string(build.StageInstall), Run: in.Command(p.tree), Dir: in.Dir})
 	b := native{project: p, manager: in.Manager, eas: of.EAS}
 	switch {

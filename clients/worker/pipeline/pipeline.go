@@ -27,7 +27,9 @@ type Plan struct {
 	// Profile by name; empty for the built-in pipeline.
 	Profile string
 	// Env is that of the profile.
-	Env    map[string]string
+	Env map[string]string
+	// Needs are the tools that the project asks for, in the order in which they are made ready.
+	Needs  []Need
 	Stages []Stage
 	Hooks  Hooks
 	// Shell runs the stages.
@@ -118,9 +120,10 @@ func Load(dir string, req Request) (Plan, error) {
 		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
 	if len(plan.Stages) > 0 {
-		if plan.Shell == BashIfPresent && !req.Tools.Bash {
-			plan.Warnings = append(plan.Warnings, profile.HiddenFailures(plan.Stages, "Install bash on the worker to fail at any.")...)
-		}
+		plan.Warnings = append(plan.Warnings, profile.HiddenFailures(plan.Shell, plan.Stages, req.Tools.Bash)...)
+		var warnings []string
+		plan.Needs, warnings = p.explicitNeeds(resolved.EAS)
+		plan.Warnings = append(plan.Warnings, warnings...)
 		return plan, nil
 	}
 	return p.builtIn(plan, req, resolved)

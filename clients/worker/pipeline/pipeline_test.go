@@ -239,6 +239,36 @@ func TestProfileOfEAS(t *testing.T) {
 	}
 }
 
+// TestNeeds: which version of Node.js and of the package manager a project asks for, and where.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	const eas = `{"build":{"production":{"node":"20.18.0","pnpm":"9.1.0"},"preview":{}}}`
+	for name, tt := range map[string]struct {
+		files   []string
+		profile string
+		want    []pipeline.Need
+	}{
+		"nothing":       {[]string{"package-lock.json", "{}"}, "", []pipeline.Need{{Name: "node"}, {Name: "npm", From: "package-lock.json"}}},
+		"eas.json":      {[]string{"eas.json", eas, ".nvmrc", "18", "pnpm-lock.yaml", ""}, "", []pipeline.Need{{"node", "20.18.0", "eas.json"}, {"pnpm", "9.1.0", "eas.json"}}},
+		".nvmrc":        {[]string{"eas.json", eas, ".nvmrc", "v18.20\n", "pnpm-lock.yaml", "lockfileVersion: '6.0'"}, "preview", []pipeline.Need{{"node", "18.20", ".nvmrc"}, {"pnpm", "8", "pnpm-lock.yaml"}}},
+		"a line's name": {[]string{".nvmrc", "lts/iron", "yarn.lock", ""}, "", []pipeline.Need{{"node", "20", ".nvmrc"}, {"yarn", "1", "yarn.lock"}}},
+		"the newest":    {[]string{".node-version", "lts/*", "yarn.lock", "__metadata:"}, "", []pipeline.Need{{"node", "", ".node-version"}, {"yarn", ">=2", "yarn.lock"}}},
+		"engines": {
+			[]string{"package.json", `{"dependencies":{"expo":"57"},"engines":{"node":">=20 <23"},"packageManager":"yarn@4.1.0"}`, "yarn.lock", "__metadata:"}, "",
+			[]pipeline.Need{{"node", ">=20 <23", "engines of package.json"}, {"yarn", "4.1.0", "packageManager of package.json"}},
+		},
+		"stages of its own": {
+			[]string{"freeagent.json", `{"profiles":{"production":{"result":"r","stages":[{"name":"x","run":"y"}]}}}`, ".nvmrc", "18", "yarn.lock", ""}, "",
+			[]pipeline.Need{{"node", "18", ".nvmrc"}},
+		},
+	} {
+		plan, err := load(project(t, append([]string{"package.json", expoPackage}, tt.files...)...), build.Android, tt.profile, pipeline.Toolchain{})
+		if diff := cmp.Diff(tt.want, plan.Needs); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+}
+
 // TestPlainReactNative: an app without Expo is bundled by its own command line.
 func TestPlainReactNative(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,10 @@ type Workspace interface {
 	Scratch() string
 	// Plan reads the unpacked source. A faulty project is pipeline.ErrProject.
 	Plan(ctx context.Context) (pipeline.Plan, error)
+	// Missing returns the needs that Fetch must get. Tools that are there are on the PATH of the commands that follow; the lines say which.
+	Missing(ctx context.Context, needs []pipeline.Need) (missing []pipeline.Need, lines []string)
+	// Fetch gets a tool with run, which runs a script as Run does, and puts it on the PATH. The line says what it got.
+	Fetch(ctx context.Context, n pipeline.Need, run func(ctx context.Context, script string) error) (line string, err error)
 	// Run runs a stage's command. A status other than 0 is *process.ExitError: the build's own failure; any other error is
 	// the machine's. When ctx ends, everything that runs is ended before Run returns context.Cause.
 	Run(ctx context.Context, c Command) error

@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -67,6 +68,9 @@ func (s objects) routes(mux *http.ServeMux) {
 	}
 }
 
+// MaxSource sets the size of the largest source that the server says it takes. It does not check it.
+func (s *state) MaxSource(bytes int64) { s.maxSource.Store(bytes) }
+
 func (s objects) newUpload(w http.ResponseWriter, r *http.Request) {
 	var req api.NewUpload
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -76,7 +80,7 @@ func (s objects) newUpload(w http.ResponseWriter, r *http.Request) {
 	id := build.NewID()
 	s.change(func() { s.uploads[id] = newIncoming(req.Name, false) })
 	answer(w, http.StatusCreated, api.Upload{
-		ID: id, URL: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: id}, MaxBytes: 1 << 40,
+		ID: id, URL: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: id}, MaxBytes: cmp.Or(s.maxSource.Load(), 1<<40),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,8 @@ type state struct {
 	// objects are by ticket, uploads by id.
 	objects map[string][]byte
 	uploads map[string]*incoming
+	// maxSource is 0 for a size that nothing reaches.
+	maxSource atomic.Int64
 	// submitted are builds by the upload that they were made of.
 	submitted map[string]string
 

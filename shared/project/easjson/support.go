@@ -87,10 +87,10 @@ func fileKeys() []Key {
 	return []Key{
 		{Top, "$schema", Ignored, "For editors."},
 		{Top, "cli", Planned, "See the keys of cli."},
-		{Top, "build", Planned, "Its keys are the names of the build profiles. Without `--profile` the one named production is meant."},
+		{Top, "build", Honoured, "Its keys are the names of the build profiles. Without `--profile` the one named production is meant."},
 		{Top, "submit", Ignored, "Its keys are the names of the submit profiles. They are checked as Expo does; Free Agent sends nothing to a store."},
 		{InCli, "version", Ignored, "The range is for versions of eas-cli. Free Agent never refuses a build because of it."},
-		{InCli, "requireCommit", Planned, "Refuses to submit a working tree with changes that are not committed."},
+		{InCli, "requireCommit", Honoured, "Refuses to submit a working tree with changes that are not committed."},
 		{InCli, "appVersionSource", Planned, "With remote, the version code and build number come from the farm's counter of the project and platform; with local, from the app's own files."},
 		{InCli, "promptToConfigurePushNotifications", Ignored, "The client asks nothing about push notifications."},
 		{InCli, "updateAssetHostOverride", Ignored, "For EAS Update, which Free Agent does not have."},
@@ -100,22 +100,22 @@ func fileKeys() []Key {
 
 func profileKeys() []Key {
 	return []Key{
-		{AnyProfile, "extends", Planned, "The profile inherits from another one, at most four times in a row. env, android and ios merge key by key, all else is replaced."},
-		{AnyProfile, "android", Planned, "Keys for Android builds, laid over those of the profile."},
-		{AnyProfile, "ios", Planned, "Keys for iOS builds, laid over those of the profile."},
-		{AnyProfile, "env", Planned, "Variables of the build, in every stage. The value null unsets an inherited variable."},
+		{AnyProfile, "extends", Honoured, "The profile inherits from another one, at most four times in a row. env, android and ios merge key by key, all else is replaced."},
+		{AnyProfile, "android", Honoured, "Keys for Android builds, laid over those of the profile."},
+		{AnyProfile, "ios", Honoured, "Keys for iOS builds, laid over those of the profile."},
+		{AnyProfile, "env", Honoured, "Variables of the build, in every stage. The value null unsets an inherited variable."},
 		{AnyProfile, "environment", Planned, "Adds the farm's variables of this project and environment. Those of env win."},
-		{AnyProfile, "distribution", Planned, "With internal, an Android build makes an APK and an iOS build is signed for ad hoc distribution; with store, an app bundle and App Store signing."},
-		{AnyProfile, "developmentClient", Planned, "Builds the debug variant with expo-dev-client."},
+		{AnyProfile, "distribution", Mapped, "On Android, internal makes an APK and store an app bundle, unless buildType or developmentClient says otherwise. On iOS it has no effect: archives are not signed."},
+		{AnyProfile, "developmentClient", Honoured, "Builds the debug variant with expo-dev-client."},
 		{AnyProfile, "channel", Planned, "Set as EAS_BUILD_CHANNEL and as the update channel of the app's native configuration. Free Agent publishes no updates."},
 		{AnyProfile, "releaseChannel", Warned, "For Classic Updates, which Expo has shut down. Use channel."},
-		{AnyProfile, "node", Planned, "Version of Node.js that the build uses."},
-		{AnyProfile, "corepack", Planned, "Runs the package manager that packageManager in package.json names."},
-		{AnyProfile, "yarn", Planned, "Version of Yarn that the build uses."},
-		{AnyProfile, "pnpm", Planned, "Version of pnpm that the build uses."},
-		{AnyProfile, "bun", Planned, "Version of Bun that the build uses."},
+		{AnyProfile, "node", Honoured, "Version of Node.js that the build uses."},
+		{AnyProfile, "corepack", Mapped, "With and without this key, packageManager in package.json decides which package manager is used, and in which version."},
+		{AnyProfile, "yarn", Honoured, "Version of Yarn that the build uses."},
+		{AnyProfile, "pnpm", Honoured, "Version of pnpm that the build uses."},
+		{AnyProfile, "bun", Honoured, "Version of Bun that the build uses."},
 		{AnyProfile, "expoCli", Warned, "The global Expo CLI is gone; the expo package of the project brings its own. EAS ignores the key as well."},
-		{AnyProfile, "prebuildCommand", Planned, "Arguments of the Expo CLI to run instead of its prebuild command."},
+		{AnyProfile, "prebuildCommand", Honoured, "Arguments of the Expo CLI to run instead of its prebuild command."},
 		{AnyProfile, "autoIncrement", Planned, "Increments the version code or build number: the farm's counter if cli.appVersionSource is remote, else the number in the app's files of this build."},
 		{AnyProfile, "buildArtifactPaths", Planned, "Files that are kept besides the app, also if the build fails."},
 		{AnyProfile, "uploadSourceMaps", Warned, "EAS sends source maps to its own service. Keep them with buildArtifactPaths."},
@@ -135,15 +135,15 @@ func profileKeys() []Key {
 func platformKeys() []Key {
 	return []Key{
 		{AnyPlatform, "image", Planned, "Asks for a worker that has the image as a label. If no worker has it, the client warns and any worker builds."},
-		{AnyPlatform, "applicationArchivePath", Planned, "Path or glob of the app to deliver, relative to the app's directory."},
+		{AnyPlatform, "applicationArchivePath", Honoured, "Path or glob of the app to deliver, relative to the app's directory."},
 		{AnyPlatform, "artifactPath", Planned, "The old name of applicationArchivePath."},
-		{OnlyAndroid, "buildType", Planned, "apk or app-bundle. It decides over distribution and developmentClient."},
-		{OnlyAndroid, "gradleCommand", Planned, "Gradle task to run instead of the one that buildType implies."},
+		{OnlyAndroid, "buildType", Honoured, "apk or app-bundle. It decides over distribution and developmentClient."},
+		{OnlyAndroid, "gradleCommand", Honoured, "Gradle task to run instead of the one that buildType implies."},
 		{OnlyAndroid, "ndk", Warned, "The worker's Android SDK decides; set ndkVersion in the project's Gradle files instead."},
 		{OnlyAndroid, "keystoreName", Warned, "The farm stores no keystores. Pass one with `--certs`."},
-		{OnlyIOS, "simulator", Planned, "Builds for the simulator, which needs no signing."},
-		{OnlyIOS, "scheme", Planned, "Xcode scheme to build."},
-		{OnlyIOS, "buildConfiguration", Planned, "Xcode configuration to build, such as Release or Debug."},
+		{OnlyIOS, "simulator", Honoured, "Builds for the simulator, which needs no signing."},
+		{OnlyIOS, "scheme", Honoured, "Xcode scheme to build."},
+		{OnlyIOS, "buildConfiguration", Honoured, "Xcode configuration to build, such as Release or Debug."},
 		{OnlyIOS, "enterpriseProvisioning", Warned, "The provisioning profile that you pass decides."},
 		{OnlyIOS, "bundler", Warned, "The worker's Bundler is used, in the version that Gemfile.lock names."},
 		{OnlyIOS, "fastlane", Warned, "Builds do not use fastlane."},
@@ -171,13 +171,13 @@ type Notice struct {
 	Path string
 }
 
-// Notices returns the keys that the profile's file sets and that are Planned, Mapped, Warned or
-// Refused, sorted by path. A value that asks for what happens anyway is no reason for a notice.
+// Notices returns the keys that the profile's file sets and that are Planned, Warned or Refused,
+// sorted by path. A value that asks for what happens anyway is no reason for a notice.
 func Notices(platform string, p Profile) []Notice {
 	var notices []Notice
 	for _, path := range p.Keys {
 		k, ok := KeyOf(platform, path)
-		if !ok || k.Support == Honoured || k.Support == Ignored || path == "cache" || p.hasNoEffect(path) {
+		if !ok || k.Support == Honoured || k.Support == Mapped || k.Support == Ignored || path == "cache" || p.hasNoEffect(path) {
 			continue
 		}
 		notices = append(notices, Notice{Key: k, Path: path})

@@ -25,7 +25,9 @@ type file struct {
 	// Version is 1 if it is missing. In version 2, Bash is the default shell, in version 1 BashIfPresent.
 	Version *int `json:"version"`
 	// Shell of the stages of all profiles.
-	Shell    string         `json:"shell"`
+	Shell string `json:"shell"`
+	// Root is for the client: the directory that it sends, relative to the app.
+	Root     string         `json:"root"`
 	Profiles map[string]Own `json:"profiles"`
 }
 
@@ -75,6 +77,9 @@ func readFile(tree fs.FS, app string) (f file, found bool, err error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return f, true, problem{FileName + ": something follows the object"}
+	}
+	if path.IsAbs(f.Root) || filepath.IsAbs(f.Root) || strings.Contains(f.Root, "\\") {
+		return f, true, problem{fmt.Sprintf("%s: root %q is not a path relative to the app, such as \".\" or \"../..\"", FileName, f.Root)}
 	}
 	return f, true, nil
 }
@@ -155,7 +160,7 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 }
 
 // reserved are the names of the worker's own stages.
-var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack"} //nolint:gochecknoglobals // a constant
+var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack", "fetch-tools"} //nolint:gochecknoglobals // a constant
 
 func (p Own) check(name string) error {
 	where := fmt.Sprintf("%s: profile %q: ", FileName, name)

@@ -62,8 +62,18 @@ func TestHasPipeline(t *testing.T) {
 func TestHiddenFailures(t *testing.T) {
 	t.Parallel()
 	stages := []Stage{{Name: "make", Run: "make | tee log"}, {Name: "test", Run: "make test || case $x in a|b) exit 1;; esac"}}
-	if got := HiddenFailures(stages, useBash); len(got) != 1 || !strings.Contains(got[0], "Stage make") || !strings.Contains(got[0], "pipefail") {
-		t.Errorf("warnings = %q, want one for make", got)
+	const with, without = true, false
+	if got := HiddenFailures(Sh, stages, with); len(got) != 1 {
+		t.Errorf("warnings = %q, want one", got)
+	}
+	if got := HiddenFailures(Bash, stages, without); len(got) != 0 {
+		t.Errorf("with pipefail the warnings are %q", got)
+	}
+	if got := HiddenFailures(BashIfPresent, stages, with); len(got) != 0 {
+		t.Errorf("by default the warnings are %q", got)
+	}
+	if got := HiddenFailures(BashIfPresent, stages, without); len(got) != 1 || !strings.Contains(got[0], "Install bash") {
+		t.Errorf("without bash the warnings are %q, want one", got)
 	}
 }
 

@@ -100,9 +100,6 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 		if p.Own, err = own.choose(name); err != nil {
 			return Profile{}, err
 		}
-		if p.Shell == Sh {
-			p.Warnings = append(p.Warnings, HiddenFailures(p.Own.Stages, useBash)...)
-		}
 	}
 	p.Env = merged(p.Env, p.Own.Env)
 	return p, nil
@@ -160,20 +157,20 @@ func unknown(asked string, own file, hasOwn bool, eas *easjson.File) error {
 		files = append(files, FileName)
 	}
 	if len(files) == 0 {
-		return problem{fmt.Sprintf("no profile %q: the app has neither %s nor %s", asked, easjson.Name, FileName)}
+		return unknownProfile{fmt.Sprintf("no profile %q: the app has neither %s nor %s", asked, easjson.Name, FileName)}
 	}
 	where, there := strings.Join(files, " or "), "There are none."
 	if len(names) > 0 {
 		there = "There are: " + strings.Join(names, ", ") + "."
 	}
 	if asked == "" {
-		return problem{fmt.Sprintf("no profile %q in %s, and none was named. %s", DefaultProfile, where, there)}
+		return unknownProfile{fmt.Sprintf("no profile %q in %s, and none was named. %s", DefaultProfile, where, there)}
 	}
 	guess := ""
 	if near := nearest(asked, names); near != "" {
 		guess = fmt.Sprintf(" Did you mean %q?", near)
 	}
-	return problem{fmt.Sprintf("no profile %q in %s.%s %s", asked, where, guess, there)}
+	return unknownProfile{fmt.Sprintf("no profile %q in %s.%s %s", asked, where, guess, there)}
 }
 
 // nearest returns the name that a typo may stand for, or "".

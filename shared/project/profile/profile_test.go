@@ -38,6 +38,8 @@ func TestResolve(t *testing.T) {
 		{what: "no typo", files: []string{"eas.json", eas}, asked: "staging", refused: `no profile "staging" in eas.json. There are: preview, production.`},
 		{what: "a broken eas.json", files: []string{"eas.json", `{"build": {"production": {"foo": 1}}}`}, refused: `"build.production.foo" is not allowed`},
 		{what: "a broken freeagent.json", files: []string{"freeagent.json", `{"profile": {}}`}, refused: `unknown field "profile"`},
+		{what: "a root for the client", files: []string{"eas.json", eas, "freeagent.json", `{"root": ".."}`}, name: "production"},
+		{what: "a root that is no relative path", files: []string{"freeagent.json", `{"root": "/srv"}`}, refused: `root "/srv" is not a path relative to the app`},
 		{what: "a variable of the worker", files: []string{"eas.json", `{"build": {"production": {"env": {"FREEAGENT_X": "1"}}}}`}, refused: "worker's own"},
 	}
 	for _, tt := range tests {

@@ -153,7 +153,7 @@ func (tr tree) kind(name string) string {
 			return "byte order mark"
 		case base != "." && strings.HasPrefix(base, "."):
 			return "dot directory"
-		case base != "." && strings.Contains(content, "!"+path.Base(name)):
+		case base != "." && strings.Contains("\n"+content, "\n!"):
 			return "re-included"
 		case strings.Contains(content, "[!"):
 			return "class"

@@ -3,7 +3,9 @@ package source
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -105,10 +107,14 @@ func (l *lister) submodule(rel string) error {
 	if skipped(rel) {
 		return nil
 	}
-	if _, err := os.Lstat(filepath.Join(l.root, filepath.FromSlash(rel), ".git")); err != nil {
+	_, err := os.Lstat(filepath.Join(l.root, filepath.FromSlash(rel), ".git"))
+	if errors.Is(err, fs.ErrNotExist) {
 		l.warn("the submodule %s is not checked out and is sent empty. If the build needs it: git submodule update --init --recursive", rel)
 		l.differs = append(l.differs, "the submodule "+rel+" is not checked out")
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("submodule %s: %w", rel, err)
 	}
 	return l.repository(rel)
 }

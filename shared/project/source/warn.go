@@ -40,6 +40,12 @@ func (t *settler) warnOfSelection() {
 	if t.installed > 0 {
 		t.warn("node_modules is never sent, and git tracks %d files in it. The worker installs the packages", t.installed)
 	}
+	if s := t.source; s.AppPath != "" {
+		below := path.Join(s.AppPath, EASIgnore)
+		if _, err := t.disk.Lstat(filepath.FromSlash(below)); err == nil {
+			t.warn("%s is not read: as on EAS, only one at the root counts (%s)", below, s.Root)
+		}
+	}
 	var secret []string
 	others := 0
 	for _, f := range t.source.Files {

@@ -172,6 +172,44 @@ func flag(command, yes string, frozen bool, no string) string {
 	return strings.TrimSpace(command + " " + yes)
 }
 
+// Versions returns the range of the manager's versions that read its lock file, as npm writes it; empty: any.
+func (in Install) Versions(tree fs.FS) string {
+	switch in.Manager {
+	case Yarn:
+		if in.modernYarn(tree) {
+			return ">=2"
+		}
+		return "1"
+	case PNPM:
+		return in.pnpmVersions(tree)
+	default:
+		return ""
+	}
+}
+
+// lockfileVersion is at the head of pnpm-lock.yaml.
+var lockfileVersion = regexp.MustCompile(`(?m)^lockfileVersion: *['"]?([0-9]+)`)
+
+// pnpmVersions goes by the format of the lock file (https://github.com/pnpm/spec/tree/master/lockfile).
+func (in Install) pnpmVersions(tree fs.FS) string {
+	data, err := readFile(tree, in.LockFile)
+	if err != nil {
+		return ""
+	}
+	m := lockfileVersion.FindSubmatch(data[:min(len(data), 4096)])
+	if m == nil {
+		return ""
+	}
+	switch string(m[1]) {
+	case "5":
+		return "7"
+	case "6":
+		return "8"
+	default:
+		return ">=9"
+	}
+}
+
 // modernYarn says that Yarn is of version 2 or later, which writes another kind of lock file and names its flags otherwise.
 func (in Install) modernYarn(tree fs.FS) bool {
 	if in.Version != "" {

@@ -16,18 +16,18 @@ import (
 )
 
 // gitTimeout bounds all git commands of a submit together, in case the drive hangs.
-const gitTimeout = 10 * time.Second
+const gitTimeout = 30 * time.Second
 
 // Found is the origin of a directory.
 type Found struct {
 	build.Origin
 
-	// Dirty means that the directory has uncommitted changes. Commit is empty then.
+	// Dirty means that the directory has uncommitted changes, in submodules too.
 	Dirty bool
 }
 
-// Of returns the origin of dir. It is empty outside of a repository and without git. enterprise is
-// the host of a GitHub Enterprise server, or empty.
+// Of returns the origin of dir, the root of what is sent. It is empty outside of a repository and
+// without git. enterprise is the host of a GitHub Enterprise server, or empty.
 func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
@@ -35,12 +35,11 @@ func Of(ctx context.Context, dir, enterprise string) (f Found) {
 	if err != nil {
 		return f
 	}
+	f.Commit = commit
 	// Only the directory is submitted, not the rest of the repository; untracked files are
-	// submitted too.
-	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=normal", "--", ".")
-	if f.Dirty = err != nil || changes != ""; !f.Dirty {
-		f.Commit = commit
-	}
+	// submitted too. A submodule may be configured to be ignored.
+	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none", "--", ".")
+	f.Dirty = err != nil || changes != ""
 	f.Branch, _ = git(ctx, dir, "symbolic-ref", "--quiet", "--short", "HEAD") // none while HEAD is detached
 	if remote, err := git(ctx, dir, "remote", "get-url", "origin"); err == nil {
 		f.Repository = repository(remote, enterprise)

@@ -58,7 +58,7 @@ func TestOf(t *testing.T) {
 		t.Errorf("detached: %+v", f)
 	}
 	write(t, filepath.Join(app, "new.js"))
-	if f := Of(t.Context(), app, ""); f.Commit != "" || !f.Dirty || f.Repository != "acme/shop" {
+	if f := Of(t.Context(), app, ""); f.Commit != head || !f.Dirty || f.Repository != "acme/shop" {
 		t.Errorf("dirty: %+v", f)
 	}
 	for _, name := range []string{"HEAD", head[:8], head} {

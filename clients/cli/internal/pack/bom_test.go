@@ -20,14 +20,14 @@ func TestOpenReadsWhatNpmAndExpoRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p, err := pack.Open(dir)
+	p, err := pack.Open(t.Context(), dir, pack.Options{})
 	if err != nil || p.Name != "from-app" {
 		t.Errorf("Open = %+v, %v, want the slug of app.json", p, err)
 	}
 	if err := os.Remove(filepath.Join(dir, "app.json")); err != nil {
 		t.Fatal(err)
 	}
-	p, err = pack.Open(dir)
+	p, err = pack.Open(t.Context(), dir, pack.Options{})
 	if err != nil || p.Name != "from-package" {
 		t.Errorf("Open = %+v, %v, want the name in package.json", p, err)
 	}

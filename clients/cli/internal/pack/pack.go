@@ -1,4 +1,4 @@
-// Package pack selects the files of a project to submit and packs them.
+// Package pack opens the project to submit and packs what is sent of it.
 package pack
 
 import (
@@ -6,51 +6,73 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	ignore "github.com/sabhiram/go-gitignore"
-
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
+	"github.com/expo-free-agent/freeagent/shared/project/source"
 )
 
-// Project is a directory with an app in it.
+// Project is an app, and what is sent of it.
 type Project struct {
-	Dir string
 	// Name is the slug in app.json, else the name in package.json.
 	Name string
+	*source.Source
 }
 
-// ErrNotProject means that the directory holds no JavaScript project.
-var ErrNotProject = errors.New("no package.json")
+// ErrNotProject means that the directory holds no app.
+var ErrNotProject = errors.New("not an app")
 
-// Open reads the project in dir. It returns ErrNotProject if there is none.
-func Open(dir string) (Project, error) {
-	dir, err := filepath.Abs(dir)
+// Options of Open.
+type Options struct {
+	// Root is the directory to send, relative to the app; see package source.
+	Root string
+	// Command is what was typed without the directory, to name the command for another one.
+	Command string
+}
+
+// Open reads the project in dir and lists what is sent. It returns ErrNotProject if dir is no app,
+// and names those below it.
+func Open(ctx context.Context, dir string, opts Options) (Project, error) {
+	name, err := nameOf(dir, opts.Command)
 	if err != nil {
-		return Project{}, fmt.Errorf("project directory: %w", err)
+		return Project{}, err
 	}
+	s, err := source.Open(ctx, dir, source.Options{Root: opts.Root})
+	if err != nil {
+		return Project{}, err
+	}
+	p := Project{Name: name, Source: s}
+	return p, p.checkLimits()
+}
+
+func nameOf(dir, command string) (string, error) {
 	var pkg struct{ Name string }
 	data, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return Project{}, fmt.Errorf("%w in %s. Go to your app's directory, or name it: freeagent submit path/to/app", ErrNotProject, dir)
+		return "", fmt.Errorf("%w: no package.json in %s. %s", ErrNotProject, dir, hint(command, dir, appsBelow(dir)))
 	}
 	if err == nil {
 		err = jsonfile.Unmarshal("package.json", data, &pkg)
 	}
 	if err != nil {
-		return Project{}, fmt.Errorf("package.json of %s: %w", dir, err)
+		return "", fmt.Errorf("package.json of %s: %w", dir, err)
+	}
+	if apps, root := otherApps(dir); len(apps) > 0 {
+		what := "does not depend on expo or react-native"
+		if root {
+			what = "is the root of a workspace"
+		}
+		return "", fmt.Errorf("%w: %s %s. %s", ErrNotProject, dir, what, hint(command, dir, apps))
 	}
 	name := pkg.Name
 	if slug := slugOf(dir); slug != "" {
 		name = slug
 	}
-	return Project{Dir: dir, Name: strings.TrimPrefix(name, "@")}, nil
+	return strings.TrimPrefix(name, "@"), nil
 }
 
 // slugOf reads the slug from app.json. It returns "" if the project has none, or only
@@ -64,116 +86,67 @@ func slugOf(dir string) string {
 	return app.Expo.Slug
 }
 
-// Write packs the project as a tar.gz, without .git and node_modules. The top-level .easignore
-// excludes more files; without one, every .gitignore does for its directory and below. Dot files
-// such as .npmrc and .env are included: builds need them.
+// Write packs what is sent as a tar.gz.
 func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error) {
-	rules := &rules{dir: p.Dir}
-	if err := rules.load(); err != nil {
-		return archive.Summary{}, err
+	names := make([]string, 0, len(p.Files)+len(p.Dirs))
+	for _, f := range p.Files {
+		names = append(names, f.Path)
 	}
-	return archive.PackTarGz(ctx, w, p.Dir, archive.PackOptions{Filter: rules.takes})
+	return archive.PackFiles(ctx, w, p.Root, append(names, p.Dirs...), archive.PackOptions{})
 }
 
-// rules are the ignore files read so far.
-type rules struct {
-	dir string
-	eas *ignore.GitIgnore
-	// git holds the rules of each directory (slash path): the lines of all .gitignore files from
-	// the top down to its own, rewritten relative to the top.
-	git map[string]directory
-}
-
-type directory struct {
-	lines   []string
-	matcher *ignore.GitIgnore
-}
-
-func (r *rules) load() error {
-	r.git = map[string]directory{}
-	eas, err := ignore.CompileIgnoreFile(filepath.Join(r.dir, ".easignore"))
-	switch {
-	case err == nil:
-		r.eas = eas
-	case !errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("read .easignore: %w", err)
+// checkLimits fails if the server would refuse the archive for what it unpacks to.
+func (p Project) checkLimits() error {
+	limits := archive.SourceLimits()
+	for _, f := range p.Files {
+		if f.Size > limits.EntryBytes {
+			return fmt.Errorf("%s has %s; a file may have %s. Name it in .gitignore or .easignore", f.Path, show.Size(f.Size), show.Size(limits.EntryBytes))
+		}
+	}
+	switch n := len(p.Files) + len(p.Dirs); {
+	case n > limits.Entries:
+		return fmt.Errorf("%d files would be sent; at most %d may be. The largest folders: %s. Name what the build does not need in .gitignore or .easignore, or send less with --root",
+			n, limits.Entries, p.LargestFolders())
+	case p.Bytes() > limits.TotalBytes:
+		return fmt.Errorf("%s would be sent; at most %s may be. The largest folders: %s. Name what the build does not need in .gitignore or .easignore, or send less with --root",
+			show.Size(p.Bytes()), show.Size(limits.TotalBytes), p.LargestFolders())
 	}
 	return nil
 }
 
-// takes reports whether rel goes into the archive. Nothing below an excluded directory can be
-// included again.
-func (r *rules) takes(rel string, d fs.DirEntry) bool {
-	base := path.Base(rel)
-	if d.IsDir() && (base == ".git" || base == "node_modules") {
-		return false
+// LargestFolders lists the folders that hold most of what is sent, for people.
+func (p Project) LargestFolders() string {
+	const most = 5
+	var parts []string
+	for _, f := range p.Largest(most) {
+		parts = append(parts, fmt.Sprintf("%s %s", f.Path, show.Size(f.Bytes)))
 	}
-	name := rel
-	if d.IsDir() {
-		name += "/"
+	if len(parts) == 0 {
+		return "none"
 	}
-	if r.eas != nil {
-		return !r.eas.MatchesPath(name)
-	}
-	return !r.at(path.Dir(rel)).matcher.MatchesPath(name)
+	return strings.Join(parts, ", ")
 }
 
-// at returns the rules of a directory.
-func (r *rules) at(dir string) directory {
-	if d, ok := r.git[dir]; ok {
-		return d
-	}
-	var d directory
-	if dir != "." {
-		d.lines = slices.Clone(r.at(path.Dir(dir)).lines)
-	}
-	// A .gitignore that cannot be read ignores nothing.
-	if data, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(dir), ".gitignore")); err == nil {
-		for line := range strings.Lines(string(data)) {
-			d.lines = append(d.lines, fromTop(dir, strings.TrimRight(line, "\r\n")))
+// Counts says what the files are to git, for people: "git: 1,198 tracked, 6 new".
+func (p Project) Counts(modified bool) string {
+	var parts []string
+	switch p.Selection {
+	case source.ByGit:
+		parts = append(parts, show.Count(p.Tracked)+" tracked")
+		if p.New > 0 {
+			parts = append(parts, show.Count(p.New)+" new")
 		}
+	case source.ByEASIgnore:
+		parts = append(parts, "by .easignore")
+	default:
+		parts = append(parts, "no git repository")
 	}
-	d.matcher = ignore.CompileIgnoreLines(d.lines...)
-	r.git[dir] = d
-	return d
-}
-
-// fromTop rewrites a .gitignore line of dir relative to the top, as gitignore(5) defines: a slash
-// at the start or in the middle anchors a pattern to its directory; other patterns match at any
-// depth.
-func fromTop(dir, line string) string {
-	pattern, negated := strings.CutPrefix(line, "!")
-	if dir == "." || strings.TrimSpace(pattern) == "" || strings.HasPrefix(pattern, "#") {
-		return line
+	if modified {
+		parts = append(parts, "uncommitted changes")
 	}
-	if strings.Contains(strings.TrimSuffix(pattern, "/"), "/") {
-		pattern = "/" + dir + "/" + strings.TrimPrefix(pattern, "/")
-	} else {
-		pattern = "/" + dir + "/**/" + pattern
+	text := strings.Join(parts, ", ")
+	if p.Selection == source.ByGit {
+		text = "git: " + text
 	}
-	if negated {
-		return "!" + pattern
-	}
-	return pattern
-}
-
-// LocalEnv lists the top-level .env*.local files that the archive includes. They often hold secrets
-// of one machine.
-func (p Project) LocalEnv() []string {
-	found, err := filepath.Glob(filepath.Join(p.Dir, ".env*.local"))
-	if err != nil {
-		return nil
-	}
-	rules := &rules{dir: p.Dir}
-	if rules.load() != nil {
-		return nil
-	}
-	var names []string
-	for _, f := range found {
-		info, err := os.Lstat(f)
-		if err == nil && rules.takes(filepath.Base(f), fs.FileInfoToDirEntry(info)) {
-			names = append(names, filepath.Base(f))
-		}
-	}
-	return names
+	return text
 }

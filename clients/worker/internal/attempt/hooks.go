@@ -23,7 +23,10 @@ const (
 
 // runStages runs the plan's stages and then its hooks. It returns why the build failed: a stage, or a hook after stages that succeeded.
 func (a *attempt) runStages(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) error {
-	err := a.runEach(ctx, ws, plan)
+	err := a.provide(ctx, ws, plan)
+	if err == nil {
+		err = a.runEach(ctx, ws, plan)
+	}
 	if err == nil {
 		err = a.hook(ctx, ws, plan, "on-success", plan.Hooks.OnSuccess, nil)
 	}

@@ -125,7 +125,7 @@ func (t *Transfers) FetchSource(ctx context.Context, ws runtime.Workspace, sourc
 		return err
 	}
 	// Unpack wants an empty directory, and empties it after an error.
-	sum, err := archive.Unpack(ctx, f, size, ws.Dir(), archive.Limits{})
+	sum, err := archive.Unpack(ctx, f, size, ws.Dir(), archive.SourceLimits())
 	if err != nil {
 		return fmt.Errorf("source archive: %w", err)
 	}

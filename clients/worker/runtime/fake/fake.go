@@ -129,6 +129,16 @@ func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 	}, nil
 }
 
+// Missing returns none: a simulated build needs no tools.
+func (w *workspace) Missing(context.Context, []pipeline.Need) ([]pipeline.Need, []string) {
+	return nil, nil
+}
+
+// Fetch does nothing.
+func (w *workspace) Fetch(context.Context, pipeline.Need, func(context.Context, string) error) (string, error) {
+	return "", nil
+}
+
 // Run simulates a stage: its lines, spread over its time, then its fate or its file.
 func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	lines := w.executor.opts.Lines

@@ -143,7 +143,7 @@ func (w *workspace) environment(own map[string]string) ([]string, error) {
 	// Last, since a profile must not redirect them: the next build would find its files there.
 	maps.Copy(env, w.easVariables())
 	maps.Copy(env, w.places())
-	env["PATH"] = w.bin() + string(filepath.ListSeparator) + env["PATH"]
+	env["PATH"] = w.path(env["PATH"])
 	out := make([]string, 0, len(env))
 	for k, v := range env {
 		out = append(out, k+"="+v)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/tools"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -43,6 +44,7 @@ type Executor struct {
 	base    map[string]string
 	secrets []string
 	tools   pipeline.Toolchain
+	store   *tools.Store
 	log     *slog.Logger
 	grace   time.Duration
 
@@ -81,6 +83,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	e.base, e.secrets = pass(given, cfg.PassEnv, cfg.PassEnvPlain)
 	e.warnUnmasked(ctx, cfg.PassEnv)
 	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
+	e.store = tools.New(filepath.Join(e.cache, "tools"), e.base["PATH"], given["HOME"], cfg.Log)
 	e.tools.Bash = findBash(e.base["PATH"]) != ""
 	addRegistry(ctx, e.base)
 	return e, nil
@@ -101,7 +104,7 @@ func (e *Executor) Sweep(ctx context.Context) error {
 		}
 		earlier = e.sweep(ctx, filepath.Join(e.earlier, "builds"))
 	}
-	if err := errors.Join(earlier, e.sweep(ctx, e.builds)); err != nil {
+	if err := errors.Join(earlier, e.sweep(ctx, e.builds), e.store.Prune()); err != nil {
 		return fmt.Errorf("sweep old builds: %w", err)
 	}
 	return nil
@@ -213,7 +216,9 @@ type workspace struct {
 	executor *Executor
 	job      runtime.Job
 	dir      string
-	closed   bool
+	// tools are directories of programs for the PATH.
+	tools  []string
+	closed bool
 }
 
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }

@@ -97,6 +97,8 @@ func Target(f Format, e Event) (path, skip string) {
 		return "", "the build was submitted without commit"
 	case b.Repository == "":
 		return "", "the build was submitted without repository"
+	case b.Modified: // a status would speak of a commit that was not built
+		return "", "the build is of modified files, not of its commit"
 	default: // both were checked at the submit and need no escaping
 		return "/repos/" + b.Repository + "/statuses/" + b.Commit, ""
 	}

@@ -134,6 +134,10 @@ func TestStatuses(t *testing.T) {
 	if path, skip := webhook.Target(webhook.GitHub, e); path != "/repos/acme/shop/statuses/"+e.Build.Commit || skip != "" {
 		t.Errorf("target = %s, %s", path, skip)
 	}
+	e.Build.Modified = true
+	if path, skip := webhook.Target(webhook.GitHub, e); path != "" || skip != "the build is of modified files, not of its commit" {
+		t.Errorf("target of a modified source = %s, %s", path, skip)
+	}
 	e.Build = nil
 	if _, skip := webhook.Target(webhook.GitHub, e); skip == "" {
 		t.Error("a build that nobody knows goes somewhere")

@@ -31,7 +31,7 @@ func plans() map[string]plan {
 			"command":    {"."},
 		},
 		"clients/worker": {
-			"failure": {}, "farm": {}, "pace": {}, "slots": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},
