@@ -24,7 +24,10 @@ echo "| project | line shown |"
 echo "|---|---|"
 for dir in "$projects"/*/; do
   name=$(basename "$dir")
-  "$ROOT/dist/freeagent" submit "$dir" --platform android --follow >"$work/out" 2>&1 && line="completed" || line=$(tail -1 "$work/out")
-  cp "$work/out" "$projects/$name.log"
+  if "$ROOT/dist/freeagent" submit "$dir" --platform android --follow >"$work/out" 2>&1; then
+    line=completed
+  else # a message may go on over several lines
+    line=$(grep '^freeagent: ' "$work/out" | tail -n 1)
+  fi
   echo "| $name | ${line//|/\\|} |"
 done
