@@ -46,6 +46,8 @@ const (
 	// maxQuoted is how many lines are quoted of an output that is not recognised, keptLines how many are kept for that.
 	maxQuoted = 3
 	keptLines = 32
+	// recent is how many lines before the end an error that tools often survive counts.
+	recent = 500
 	// maxBack is how many lines before a match are looked at.
 	maxBack = 8
 	// window is how many lines after a match are read for details.
@@ -206,7 +208,7 @@ func (f *Finder) lastLines() (quoted []string) {
 func (f *Finder) Find(code int, signal string) Cause {
 	var best *hit
 	for _, h := range f.hits {
-		if h.complete() && (best == nil || h.before(best)) {
+		if h.complete() && f.counts(h) && (best == nil || h.before(best)) {
 			best = h
 		}
 	}
@@ -220,6 +222,13 @@ func (f *Finder) Find(code int, signal string) Cause {
 		return Cause{} // the signal says it all
 	}
 	return f.unknown(code)
+}
+
+// counts reports whether a hit may be the cause. Exceptions and the network's errors are often survived: tools catch and repeat. Only those near
+// the end count.
+func (f *Finder) counts(h *hit) bool {
+	survived := h.rule.blame == Network || h.rule.rank <= rankPlain
+	return !survived || f.lines-h.seen < recent
 }
 
 // before orders hits by rank; of equal ones the last to match wins, since it is nearer to the failure.

@@ -83,6 +83,22 @@ func TestRankBeforeOrder(t *testing.T) {
 	}
 }
 
+// TestSurvivedErrors: an exception or a connection that failed long before the end is not the cause.
+func TestSurvivedErrors(t *testing.T) {
+	t.Parallel()
+	many := strings.Repeat("> Task :x:y UP-TO-DATE\n", 1000)
+	for _, early := range []string{
+		"Error: connect ECONNREFUSED 127.0.0.1:8081", "Error: no cache yet\n    at Object.<anonymous> (/builds/x/project/a.js:1:7)", "getaddrinfo EAI_AGAIN registry.npmjs.org",
+	} {
+		if got := read(early+"\n"+many+"and then it ended").Find(1, ""); got.Known() {
+			t.Errorf("%q long before the end: %s", early, got)
+		}
+		if got := read("so far\n"+early+"\nit ended").Find(1, ""); !got.Known() {
+			t.Errorf("%q near the end: %s", early, got)
+		}
+	}
+}
+
 // TestMemoryIsBounded: a flood of errors keeps one hit.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
@@ -93,4 +109,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	if got := f.Find(65, ""); got.Where != "M0.swift:1:2" || got.Line != 1 {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// FuzzFinder: whatever a command prints, the cause is one bounded line.
+func FuzzFinder(f *testing.F) {
+	f.Add("\x1b[31me: file:///a.kt:1:2 x\x1b[0m\n* What went wrong:\n> y\n")
+	f.Add("➤ YN0000: │ x STDERR \nSyntaxError: [a]{b}\n    at node:internal\n")
+	f.Fuzz(func(t *testing.T, output string) {
+		if got := read(output).Find(1, "").String(); len(got) > 700 || strings.ContainsAny(got, "\n\r") {
+			t.Errorf("%d bytes: %q", len(got), got)
+		}
+	})
 }
