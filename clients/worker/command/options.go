@@ -80,6 +80,7 @@ func (b Building) Validate() error {
 		faults = append(faults, shell.CheckWorkDir(b.WorkDir))
 	}
 	need(b.CacheGB > 0, "gigabytes of caches must be positive (got %d)", b.CacheGB)
+	faults = append(faults, shell.CheckPassEnv(b.PassEnv, b.PassPlain))
 	need(b.Grace >= 0, "cancel grace period must not be negative (got %s)", b.Grace)
 	if _, err := fake.Parse(b.Fake); err != nil {
 		faults = append(faults, fmt.Errorf("--fake: %w", err))
