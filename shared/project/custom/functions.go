@@ -131,8 +131,24 @@ func (s Step) builtIn(n node, name string) (Step, error) {
 		s.Inputs = nil // Check says why, or nothing is done with them
 		return s, nil
 	}
+	if reason := s.misused(); reason != "" {
+		return s, s.problem("%s %s", name, reason)
+	}
 	err := s.merge(fn.inputs)
 	return s, err
+}
+
+// misused returns what a call of a function has that the function cannot honour.
+func (s Step) misused() string {
+	switch {
+	case s.Function == BuildAll && (s.If != "" || s.Env != nil || s.Inputs != nil || s.Timeout != 0):
+		return "takes nothing but a name"
+	case s.Dir != "" && s.Function != InstallPods && s.Function != FindArtifacts:
+		return "always runs in the app's directory: working_directory is not supported"
+	case s.Shell != "":
+		return "cannot have a shell"
+	}
+	return ""
 }
 
 // Options of a profile that decide which functions run.

@@ -28,6 +28,10 @@ type Stage struct {
 	Run string `json:"run"`
 	// Dir is where it runs, as a slash path below the root of the source; empty: in the app.
 	Dir string `json:"-"`
+	// Shell runs it; empty: that of the profile.
+	Shell Shell `json:"-"`
+	// Env has variables of this stage alone. They come before those that the build has set.
+	Env map[string]string `json:"-"`
 }
 
 // Shell is the interpreter of stages and its options.

@@ -127,7 +127,21 @@ func addRegistry(ctx context.Context, env map[string]string) {
 }
 
 // environment returns all variables of a build's command.
-func (w *workspace) environment(own map[string]string) ([]string, error) {
+func (w *workspace) environment(own, stage map[string]string) ([]string, error) {
+	env, err := w.variables(own, stage)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, 0, len(env))
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// variables are those of the profile, over them those that the build has set, over them those of the stage.
+func (w *workspace) variables(own, stage map[string]string) (map[string]string, error) {
 	set, err := w.wasSet()
 	if err != nil {
 		return nil, err
@@ -143,17 +157,13 @@ func (w *workspace) environment(own map[string]string) ([]string, error) {
 	maps.Copy(env, caches)
 	maps.Copy(env, own)
 	maps.Copy(env, set)
+	maps.Copy(env, stage)
 	maps.Copy(env, toolDefaults(env))
 	// Last, since a profile must not redirect them: the next build would find its files there.
 	maps.Copy(env, w.easVariables())
 	maps.Copy(env, w.places())
 	env["PATH"] = w.path(env["PATH"])
-	out := make([]string, 0, len(env))
-	for k, v := range env {
-		out = append(out, k+"="+v)
-	}
-	slices.Sort(out)
-	return out, nil
+	return env, nil
 }
 
 func utf8Locale() string {

@@ -224,7 +224,7 @@ func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
-	if err := w.makeSetEnv(); err != nil {
+	if err := w.makePrograms(); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
 	return w, nil
@@ -268,7 +268,7 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	if err != nil {
 		return err
 	}
-	env, err := w.environment(c.Env)
+	env, err := w.environment(c.Env, c.StageEnv)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ func (e *Executor) interpreter(shell pipeline.Shell) ([]string, error) {
 }
 
 // errNoBash is this machine's fault: another worker may have it.
-var errNoBash = fmt.Errorf("%s asks for bash, which is not on this worker's PATH; install it", pipeline.FileName)
+var errNoBash = errors.New("the project asks for bash, which is not on this worker's PATH; install it")
 
 // findBash looks where a build would; "" if there is none.
 func findBash(path string) string {
