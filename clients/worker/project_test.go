@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,13 +18,13 @@ import (
 // the app, more are further files: name, content.
 func workspaceApp(t *testing.T, hooks string, more ...string) []byte {
 	t.Helper()
-	files := append(more,
+	files := slices.Concat(more, []string{
 		"package.json", `{"name":"root","private":true,"workspaces":["apps/*","packages/*"]}`,
-		"apps/shop/package.json", `{"name":"shop","version":"1.0.0","dependencies":{"expo":"1.0.0"},"scripts":{`+hooks+`}}`,
+		"apps/shop/package.json", `{"name":"shop","version":"1.0.0","dependencies":{"expo":"1.0.0"},"scripts":{` + hooks + `}}`,
 		"packages/expo/package.json", `{"name":"expo","version":"1.0.0","bin":{"expo":"cli.js"}}`,
-		"packages/expo/cli.js", "#!/usr/bin/env node\nconst fs=require('fs');fs.mkdirSync('dist');fs.writeFileSync('dist/made',process.argv.slice(2).join(' '));"+
+		"packages/expo/cli.js", "#!/usr/bin/env node\nconst fs=require('fs');fs.mkdirSync('dist');fs.writeFileSync('dist/made',process.argv.slice(2).join(' '));" +
 			"if(fs.existsSync('fail'))process.exit(7)\n",
-	)
+	})
 	dir := t.TempDir()
 	for i := 0; i < len(files); i += 2 {
 		name := filepath.Join(dir, files[i])

@@ -133,6 +133,9 @@ func Load(dir string, req Request) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	if err := resolved.LoadCustom(p.tree, p.app, string(req.Platform)); err != nil {
+		return Plan{}, err
+	}
 	own := resolved.Own
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings

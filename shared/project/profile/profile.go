@@ -57,7 +57,7 @@ type Profile struct {
 	Own Own
 	// Shell of the stages of freeagent.json.
 	Shell Shell
-	// Custom is the build that the key config of eas.json names; nil without one, or if freeagent.json has stages.
+	// Custom is the build that the key config of eas.json names; nil before LoadCustom, without one, or if freeagent.json has stages.
 	Custom *custom.Build
 	// Env has the variables of eas.json, and those of freeagent.json over them.
 	Env map[string]string
@@ -109,16 +109,15 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 		}
 	}
 	p.Env = merged(p.Env, p.Own.Env)
-	if p.EAS != nil && p.EAS.Config != "" && len(p.Own.Stages) == 0 {
-		if err := p.loadCustom(tree, app, platform); err != nil {
-			return Profile{}, err
-		}
-	}
 	return p, nil
 }
 
-// loadCustom reads the custom build of the profile, and refuses what is not supported.
-func (p *Profile) loadCustom(tree fs.FS, app, platform string) error {
+// LoadCustom reads the custom build that the profile names, if any, and refuses what is not supported with ErrProject. Its arguments are those
+// of Resolve.
+func (p *Profile) LoadCustom(tree fs.FS, app, platform string) error {
+	if p.EAS == nil || p.EAS.Config == "" || len(p.Own.Stages) > 0 {
+		return nil
+	}
 	isSet := func(b *bool) bool { return b != nil && *b }
 	b, err := custom.Load(tree, app, p.EAS.Config)
 	if err == nil {

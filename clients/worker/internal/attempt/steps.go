@@ -78,7 +78,7 @@ func (a *attempt) runSteps(ctx context.Context, ws runtime.Workspace, plan pipel
 // step runs a step, unless its condition is not met.
 func (r *steps) step(ctx context.Context, s pipeline.Step) error {
 	var err error
-	if r.now.Env, err = r.state.Variables(r.plan.Env); err != nil {
+	if r.now.Env, err = r.state.Variables(r.plan.Env, nil); err != nil {
 		return err
 	}
 	should, err := s.ShouldRun(r.now)

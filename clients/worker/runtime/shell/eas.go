@@ -80,28 +80,31 @@ const (
 	maxSet = 1000
 )
 
-// makePrograms puts set-env and set-output into the attempt's directory bin, which is the first on its PATH.
-func (w *workspace) makePrograms() error {
-	for _, dir := range []string{w.bin(), w.set(), w.outputs()} {
+// programs are set-env and set-output, which a build calls, and what they have written. The directory is the attempt's.
+type programs struct{ dir string }
+
+// make puts the programs into bin, which is the first on the PATH of builds.
+func (p programs) make() error {
+	for _, dir := range []string{p.bin(), p.variables(), p.outputs()} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
 	}
 	for name, script := range map[string]string{"set-env": setEnv, "set-output": setOutput} {
-		if err := os.WriteFile(filepath.Join(w.bin(), name), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(p.bin(), name), []byte(script), 0o700); err != nil { //nolint:gosec // a program
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *workspace) bin() string     { return filepath.Join(w.dir, "bin") }
-func (w *workspace) set() string     { return filepath.Join(w.dir, "env") }
-func (w *workspace) outputs() string { return filepath.Join(w.dir, "output") }
+func (p programs) bin() string       { return filepath.Join(p.dir, "bin") }
+func (p programs) variables() string { return filepath.Join(p.dir, "env") }
+func (p programs) outputs() string   { return filepath.Join(p.dir, "output") }
 
 // wasSet returns the variables that the build has set with set-env.
-func (w *workspace) wasSet() (map[string]string, error) {
-	vars, err := valuesIn(w.set(), false)
+func (p programs) wasSet() (map[string]string, error) {
+	vars, err := valuesIn(p.variables(), false)
 	if err != nil {
 		return nil, fmt.Errorf("variables of set-env: %w", err)
 	}
@@ -109,14 +112,9 @@ func (w *workspace) wasSet() (map[string]string, error) {
 	return vars, nil
 }
 
-// Variables implements runtime.Stepper.
-func (w *workspace) Variables(own map[string]string) (map[string]string, error) {
-	return w.variables(own, nil)
-}
-
 // TakeOutputs implements runtime.Stepper.
-func (w *workspace) TakeOutputs() (map[string]string, error) {
-	outputs, err := valuesIn(w.outputs(), true)
+func (p programs) TakeOutputs() (map[string]string, error) {
+	outputs, err := valuesIn(p.outputs(), true)
 	if err != nil {
 		return nil, fmt.Errorf("outputs of set-output: %w", err)
 	}

@@ -126,22 +126,8 @@ func addRegistry(ctx context.Context, env map[string]string) {
 	env["npm_config_registry"] = u.String()
 }
 
-// environment returns all variables of a build's command.
-func (w *workspace) environment(own, stage map[string]string) ([]string, error) {
-	env, err := w.variables(own, stage)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]string, 0, len(env))
-	for k, v := range env {
-		out = append(out, k+"="+v)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-// variables are those of the profile, over them those that the build has set, over them those of the stage.
-func (w *workspace) variables(own, stage map[string]string) (map[string]string, error) {
+// Variables implements runtime.Stepper.
+func (w *workspace) Variables(own, stage map[string]string) (map[string]string, error) {
 	set, err := w.wasSet()
 	if err != nil {
 		return nil, err
@@ -164,6 +150,16 @@ func (w *workspace) variables(own, stage map[string]string) (map[string]string, 
 	maps.Copy(env, w.places())
 	env["PATH"] = w.path(env["PATH"])
 	return env, nil
+}
+
+// pairs returns variables as a process has them.
+func pairs(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return out
 }
 
 func utf8Locale() string {

@@ -215,7 +215,7 @@ func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace,
 		e.exit(j.Key())
 		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
-	w := &workspace{executor: e, job: j, dir: dir}
+	w := &workspace{programs: programs{dir}, executor: e, job: j}
 	// Before anything runs: by this file Sweep finds the attempt's processes.
 	err = os.WriteFile(filepath.Join(w.dir, attemptFile), []byte(j.Key()), 0o600)
 	for _, dir := range []string{"project", "home", "tmp", "scratch"} {
@@ -224,7 +224,7 @@ func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
-	if err := w.makePrograms(); err != nil {
+	if err := w.programs.make(); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
 	return w, nil
@@ -243,9 +243,10 @@ func (e *Executor) makeDir() (string, error) {
 }
 
 type workspace struct {
+	programs
+
 	executor *Executor
 	job      runtime.Job
-	dir      string
 	// tools are directories of programs for the PATH.
 	tools []string
 	// versions of the tools that the build uses.
@@ -268,12 +269,12 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	if err != nil {
 		return err
 	}
-	env, err := w.environment(c.Env, c.StageEnv)
+	env, err := w.Variables(c.Env, c.StageEnv)
 	if err != nil {
 		return err
 	}
 	return process.Run(ctx, process.Spec{
-		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: env, Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
+		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: pairs(env), Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
 	})
 }
 
