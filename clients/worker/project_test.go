@@ -119,3 +119,43 @@ func hooksSaid(log string) string {
 	}
 	return strings.Join(said, "; ")
 }
+
+// TestSecondBuild: what was installed comes from the cache while nothing that it depends on has changed, and a pull request reads the caches of
+// main, not the other way round.
+func TestSecondBuild(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	// The install writes outside of node_modules, too.
+	const hooks = `"postinstall":"date +%N > made-by-install","eas-build-post-install":"echo said $(cat made-by-install) $(ls ../../node_modules/.bin)"`
+	source := workspaceApp(t, hooks)
+	made := map[string]string{}
+	for _, step := range []struct {
+		name, branch, project string
+		source                []byte
+		same                  string // the step whose install this one has; empty: it installs
+	}{
+		{name: "pull request", branch: "fix/1", project: "shop", source: source},
+		{name: "main", branch: "main", project: "shop", source: source},
+		{name: "main again", branch: "main", project: "shop", source: source, same: "main"},
+		{name: "another pull request", branch: "fix/2", project: "shop", source: source, same: "main"},
+		{name: "the pull request again", branch: "fix/1", project: "shop", source: source, same: "pull request"},
+		{name: "another project", branch: "main", project: "other", source: source},
+		{name: "no project", branch: "main", source: source},
+		{name: "changed", branch: "main", project: "shop", source: workspaceApp(t, hooks+`,"x":"y"`)},
+	} {
+		id := f.submitWith(step.source, func(b *schedulerv1.Build) {
+			b.Project, b.Settings = step.project, &schedulerv1.BuildSettings{AppPath: "apps/shop"}
+			b.Origin = &schedulerv1.Origin{Branch: step.branch}
+		})
+		got := f.finished(id)
+		log := f.logOf(id)
+		if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+			t.Fatalf("%s: finish = %v; log:\n%s", step.name, got, log)
+		}
+		made[step.name] = hooksSaid(log)
+		if restored := strings.Contains(log, "install from the cache"); restored != (step.same != "") || restored && made[step.name] != made[step.same] {
+			t.Errorf("%s: restored is %v, the install made %q, want that of %q (%q); log:\n%s", step.name, restored, made[step.name], step.same, made[step.same], log)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -97,80 +99,129 @@ func unpack(ctx context.Context, r io.Reader, into *os.Root) (s Snapshot, err er
 		return s, err
 	}
 	defer z.Close()
-	dirs := []*tar.Header{}
+	p := &placer{open: []opened{{".", into}}}
+	defer p.close()
 	for t := tar.NewReader(z); ctx.Err() == nil; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			s.Packed = counted.n
-			return s, settle(into, dirs)
+			return s, p.settle()
+		}
+		if err == nil {
+			err = p.place(h, t, &s)
 		}
 		if err != nil {
 			return s, err
-		}
-		if h.Typeflag == tar.TypeDir {
-			dirs = append(dirs, h)
-		}
-		if err := place(into, h, t, &s); err != nil {
-			return s, fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
 	return s, ctx.Err()
 }
 
-func place(into *os.Root, h *tar.Header, content io.Reader, s *Snapshot) error {
-	mode := h.FileInfo().Mode().Perm()
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return into.MkdirAll(h.Name, mode|0o700)
-	case tar.TypeSymlink:
-		if err := into.Remove(h.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+// placer puts entries into a tree. It keeps the directories of the last entry open: with a path from the root, each file would cost an open for
+// each directory on the way.
+type placer struct {
+	open []opened // from the root down
+	dirs []*tar.Header
+}
+
+type opened struct {
+	path string
+	dir  *os.Root
+}
+
+func (p *placer) close() {
+	for _, o := range p.open[1:] { // the first is the caller's
+		o.dir.Close()
+	}
+	p.open = p.open[:1]
+}
+
+// parent returns the directory of an entry, opened, and makes it if need be: a snapshot of single files does not have it.
+func (p *placer) parent(name string) (*os.Root, error) {
+	want := path.Dir(name)
+	for {
+		last := p.open[len(p.open)-1]
+		switch {
+		case last.path == want:
+			return last.dir, nil
+		case last.path == ".", strings.HasPrefix(want, last.path+"/"):
+			rest := strings.TrimPrefix(want, last.path+"/")
+			next, _, _ := strings.Cut(rest, "/")
+			if err := last.dir.Mkdir(next, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+				return nil, err
+			}
+			dir, err := last.dir.OpenRoot(next)
+			if err != nil {
+				return nil, err
+			}
+			p.open = append(p.open, opened{path.Join(last.path, next), dir})
+		default:
+			last.dir.Close()
+			p.open = p.open[:len(p.open)-1]
 		}
-		return withParent(into, h.Name, func() error { return into.Symlink(h.Linkname, h.Name) })
-	default:
-		s.Files++
-		s.Bytes += h.Size
-		return withParent(into, h.Name, func() error { return write(into, h, mode, content) })
 	}
 }
 
-func write(into *os.Root, h *tar.Header, mode fs.FileMode, content io.Reader) error {
-	f, err := into.OpenFile(h.Name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
+// place makes one entry. Links are made as they were; nothing is written through them to the outside.
+func (p *placer) place(h *tar.Header, content io.Reader, s *Snapshot) error {
+	name := path.Clean(h.Name)
+	if !fs.ValidPath(name) || name == "." {
+		return fmt.Errorf("entry %.100q is no path below the directory", h.Name)
+	}
+	dir, err := p.parent(name)
+	if err != nil {
+		return err
+	}
+	base, mode := path.Base(name), h.FileInfo().Mode().Perm()
+	switch h.Typeflag {
+	case tar.TypeDir:
+		p.dirs = append(p.dirs, h)
+		if err := dir.Mkdir(base, mode|0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	case tar.TypeSymlink:
+		if err := dir.Remove(base); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return dir.Symlink(h.Linkname, base)
+	default:
+		s.Files++
+		s.Bytes += h.Size
+		return write(dir, base, mode, h.ModTime, content)
+	}
+}
+
+func write(dir *os.Root, base string, mode fs.FileMode, at time.Time, content io.Reader) error {
+	f, err := dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(f, content)
-	if err == nil && mode&0o200 == 0 {
-		err = f.Chmod(mode)
+	if err == nil {
+		err = f.Chmod(mode) // the file may have been there, and npm makes programs of a workspace executable
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = into.Chtimes(h.Name, h.ModTime, h.ModTime)
+		err = dir.Chtimes(base, at, at)
 	}
 	return err
 }
 
-// withParent repeats do after it has made the parent directory, which a snapshot of single files does not have.
-func withParent(into *os.Root, name string, do func() error) error {
-	err := do()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := into.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return do()
-}
-
 // settle gives directories their modes and times, the deepest first: files were put into them.
-func settle(into *os.Root, dirs []*tar.Header) error {
-	for _, h := range slices.Backward(dirs) {
+func (p *placer) settle() error {
+	for _, h := range slices.Backward(p.dirs) {
+		dir, err := p.parent(path.Clean(h.Name))
+		if err != nil {
+			return err
+		}
+		base := path.Base(path.Clean(h.Name))
 		if mode := h.FileInfo().Mode().Perm(); mode&0o700 != 0o700 {
-			if err := into.Chmod(h.Name, mode); err != nil {
+			if err := dir.Chmod(base, mode); err != nil {
 				return err
 			}
 		}
-		if err := into.Chtimes(h.Name, h.ModTime, h.ModTime); err != nil {
+		if err := dir.Chtimes(base, h.ModTime, h.ModTime); err != nil {
 			return err
 		}
 	}

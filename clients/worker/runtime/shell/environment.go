@@ -1,18 +1,15 @@
 package shell
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
-	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
 )
@@ -102,30 +99,6 @@ func npmSetting(name string) bool {
 	return !slices.Contains([]string{"userconfig", "globalconfig", "cache", "prefix", "otp", "cert", "key", "username", "email"}, rest)
 }
 
-// registryWait bounds the call of npm; without an answer builds use npm's default.
-const registryWait = 10 * time.Second
-
-// addRegistry adds the address of the registry in the user's npm configuration, without credentials.
-func addRegistry(ctx context.Context, env map[string]string) {
-	for k := range env {
-		if strings.EqualFold(k, "npm_config_registry") {
-			return
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, registryWait)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "npm", "config", "get", "registry").Output()
-	if err != nil {
-		return // no npm: the build will say so
-	}
-	u, err := url.Parse(string(bytes.TrimSpace(out)))
-	if err != nil || u.Host == "" {
-		return
-	}
-	u.User = nil
-	env["npm_config_registry"] = u.String()
-}
-
 // Variables implements runtime.Stepper.
 func (w *workspace) Variables(own, stage map[string]string) (map[string]string, error) {
 	set, err := w.wasSet()
@@ -133,6 +106,9 @@ func (w *workspace) Variables(own, stage map[string]string) (map[string]string, 
 		return nil, err
 	}
 	env := maps.Clone(w.executor.base)
+	if address := w.executor.registry.known(); address != "" {
+		env[registryVariable] = address
+	}
 	if env["LANG"] == "" {
 		env["LANG"] = utf8Locale()
 	}
@@ -181,7 +157,7 @@ func (w *workspace) caches() (map[string]string, error) {
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
 	}
 	for name, variable := range map[string][]string{
-		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": w.pnpmStore(),
+		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": {"PNPM_HOME"}, // its store is below
 		"bun": {"BUN_INSTALL_CACHE_DIR"}, "corepack": {"COREPACK_HOME"}, "gradle": {"GRADLE_USER_HOME"}, "cocoapods": {"CP_HOME_DIR"}, "ccache": {"CCACHE_DIR"},
 	} {
 		dir, err := w.executor.caches.LiveDir(w.scope(), name)
@@ -193,12 +169,4 @@ func (w *workspace) caches() (map[string]string, error) {
 		}
 	}
 	return vars, nil
-}
-
-// pnpmStore returns the variables that name pnpm's store, in a build with pnpm: npm warns about them.
-func (w *workspace) pnpmStore() []string {
-	if slices.ContainsFunc(w.versions, func(v string) bool { return strings.HasPrefix(v, "pnpm ") }) {
-		return []string{"npm_config_store_dir", "pnpm_config_store_dir"}
-	}
-	return nil
 }

@@ -57,8 +57,10 @@ type Executor struct {
 	tools   pipeline.Toolchain
 	store   *tools.Store
 	caches  *buildcache.Store
-	log     *slog.Logger
-	grace   time.Duration
+	// registry is that of npm.
+	registry *registry
+	log      *slog.Logger
+	grace    time.Duration
 
 	mu sync.Mutex
 	// running has the keys of the attempts that have a workspace.
@@ -78,6 +80,9 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	}
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.TrustedBranches == nil {
 		cfg.TrustedBranches = []string{"main", "master"}
@@ -106,7 +111,8 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	})
 	e.store = tools.New(filepath.Join(e.cache, "tools"), e.base["PATH"], given["HOME"], cfg.Log)
 	e.tools.Bash = findBash(e.base["PATH"]) != ""
-	addRegistry(ctx, e.base)
+	e.registry = newRegistry(e.base, cfg.Log)
+	e.registry.ask(ctx)
 	return e, nil
 }
 
@@ -206,10 +212,11 @@ func (e *Executor) exit(key string) {
 var errTwice = errors.New("the attempt has a workspace already")
 
 // Prepare creates the attempt's directories.
-func (e *Executor) Prepare(_ context.Context, j runtime.Job) (runtime.Workspace, error) {
+func (e *Executor) Prepare(ctx context.Context, j runtime.Job) (runtime.Workspace, error) {
 	if !e.enter(j.Key()) {
 		return nil, fmt.Errorf("make the workspace: %w", errTwice)
 	}
+	e.registry.ask(ctx)
 	dir, err := e.makeDir()
 	if err != nil {
 		e.exit(j.Key())
