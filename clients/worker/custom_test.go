@@ -13,7 +13,9 @@ import (
 func customApp(t *testing.T, profile, build string, more ...string) []byte {
 	t.Helper()
 	return workspaceApp(t, `"eas-build-pre-install":"echo said hook"`, append(more,
-		"apps/shop/eas.json", `{"build":{"custom":{"config":"main.yml","env":{"API":"https://api.example.com"}`+profile+`}}}`,
+		"apps/shop/eas.json", `{"build":{"custom":{"config":"main.yml","env":{"API":"https://api.example.com","MANIFEST":"`+
+			`<manifest xmlns:android='http://schemas.android.com/apk/res/android'><application>`+
+			`<meta-data android:name='expo.modules.updates.EXPO_UPDATE_URL' android:value='https://u.expo.dev/1'/></application></manifest>"}`+profile+`}}}`,
 		"apps/shop/.eas/build/main.yml", build)...)
 }
 
@@ -123,12 +125,17 @@ func TestCustomBuildOfAll(t *testing.T) {
 	f := newFarm(t)
 	f.start(f.shell(t.TempDir()), nil)
 	for name, tt := range map[string]struct{ steps, said, result string }{
-		"all":         {"[{run: echo said before}, eas/build, {run: echo said $(cat dist/made)}]", "before; export --platform android --output-dir dist", "result: shop-android.tar.gz"},
-		"no uploads":  {"[eas/checkout, {run: echo said it}]", "it", "result: shop-android.tar.gz"},
+		"all":        {"[{run: echo said before}, eas/build, {run: echo said $(cat dist/made)}]", "before; export --platform android --output-dir dist", "result: shop-android.tar.gz"},
+		"no uploads": {"[eas/checkout, {run: echo said it}]", "it", "result: shop-android.tar.gz"},
+		"a channel": {
+			"[{run: 'mkdir -p android/app/src/main && echo $MANIFEST >android/app/src/main/AndroidManifest.xml'}, eas/configure_eas_update, " +
+				"{run: 'echo said $(grep -o expo-channel-name.*beta android/app/src/main/AndroidManifest.xml)'}]",
+			`expo-channel-name&#34;:&#34;beta`, "set in android/app/src/main/AndroidManifest.xml",
+		},
 		"a directory": {"[{run: mkdir out && echo x >out/x}, {eas/upload_artifact: {inputs: {path: apps/shop/out}}}]", "", "result: shop-android.tar.gz"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			id := f.submitCustom(customApp(t, "", "build: {steps: "+tt.steps+"}\n"))
+			id := f.submitCustom(customApp(t, `,"channel":"beta"`, "build: {steps: "+tt.steps+"}\n"))
 			got := f.finished(id)
 			log := f.logOf(id)
 			if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || !strings.Contains(log, tt.result) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"regexp"
 	goruntime "runtime"
@@ -33,7 +34,8 @@ type Step struct {
 	// Upload is set for a step that delivers files instead of running a command.
 	Upload *Upload
 
-	run func(custom.Rendered) string
+	run  func(custom.Rendered) string
+	edit func(custom.Rendered) Stage
 }
 
 // Upload says what a step delivers.
@@ -47,6 +49,10 @@ type Upload struct {
 // Of returns the stage that runs the step.
 func (s Step) Of(r custom.Rendered) Stage {
 	stage := s.Stage
+	if s.edit != nil {
+		edit := s.edit(r)
+		stage.Run, stage.Edit = edit.Run, edit.Edit
+	}
 	stage.Env = r.Env
 	if s.run != nil {
 		stage.Run = s.run(r)
@@ -144,6 +150,8 @@ func (b *customBuilder) add(s custom.Step) error {
 		b.step(Step{Step: s, Stage: Stage{Name: b.unique(string(build.StagePods)), Run: "pod install", Dir: dir}})
 	case custom.Prebuild:
 		b.prebuild(s)
+	case custom.ConfigureUpdates:
+		b.updates(s)
 	case custom.RunGradle, custom.RunFastlane:
 		b.compile(s)
 	case custom.FindArtifacts:
@@ -201,6 +209,16 @@ func (b *customBuilder) prebuild(s custom.Step) {
 			return run
 		}})
 	}
+}
+
+func (b *customBuilder) updates(s custom.Step) {
+	b.step(Step{Step: s, Stage: Stage{Name: b.unique(stageUpdates)}, edit: func(r custom.Rendered) Stage {
+		channel := cmp.Or(custom.Text(r.Inputs["channel"]), b.of.EAS.Channel)
+		if channel == "" {
+			return Stage{Run: "there is no channel to set", Edit: func(*os.Root) (string, error) { return "", nil }}
+		}
+		return channelStage(b.req.Platform, channel, r.Inputs["throw_if_not_configured"] != false)
+	}})
 }
 
 // compile adds the stage that makes the app out of the native project.

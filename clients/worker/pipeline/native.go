@@ -38,6 +38,7 @@ func isSet(b *bool) bool { return b != nil && *b }
 func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.Android)...)
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	plan.Stages = append(plan.Stages, n.updates(build.Android)...)
 	plan.Stages = append(plan.Stages, Stage{
 		Name: string(build.StageCompile), Run: gradle(n.gradleCommand()),
 	})
@@ -66,6 +67,7 @@ func (n native) ios(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.IOS)...)
 	plan.Stages = append(plan.Stages, Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	plan.Stages = append(plan.Stages, n.updates(build.IOS)...)
 	e := n.profile()
 	scheme, configuration := `"$(basename "$workspace" .xcworkspace)"`, "Release"
 	if e.Scheme != "" {

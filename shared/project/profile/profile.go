@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ type Stage struct {
 	Dir string `json:"-"`
 	// Shell runs it; empty: that of the profile.
 	Shell Shell `json:"-"`
+	// Edit is set for a stage that changes files of the app instead of running a command. Run says what it does.
+	Edit func(app *os.Root) (line string, err error) `json:"-"`
 	// Env has variables of this stage alone. They come before those that the build has set.
 	Env map[string]string `json:"-"`
 }

@@ -38,7 +38,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	}
 	what := plan.Result
 	if plan.Custom != nil {
-		plan.Uploads, what = a.uploads, strings.Join(a.uploads, ", ")
+		plan.Uploads, what = a.uploads, cmp.Or(strings.Join(a.uploads, ", "), "no step has uploaded anything")
 	}
 	err = a.runStage(ctx, string(build.StageUpload), what, func() error {
 		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
@@ -116,7 +116,22 @@ func (e *stageError) Error() string {
 
 func (e *stageError) Unwrap() error { return e.exit }
 
+// runEdit runs a stage that changes files of the app.
+func (a *attempt) runEdit(ctx context.Context, plan pipeline.Plan, s pipeline.Stage) error {
+	app, err := plan.OpenApp()
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	line, err := s.Edit(app)
+	a.logLines(ctx, line)
+	return err
+}
+
 func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
+	if s.Edit != nil {
+		return a.runEdit(ctx, plan, s)
+	}
 	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)
