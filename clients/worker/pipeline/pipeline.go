@@ -28,6 +28,9 @@ type Plan struct {
 	Profile string
 	// Env is that of the profile.
 	Env map[string]string
+	// Environment is that whose variables of the farm are added to Env; empty for none. EnvironmentNamed means that the profile names it.
+	Environment      string
+	EnvironmentNamed bool
 	// Needs are the tools that the project asks for, in the order in which they are made ready.
 	Needs  []Need
 	Stages []Stage
@@ -111,6 +114,7 @@ func Load(dir string, req Request) (Plan, error) {
 	}
 	own := resolved.Own
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
+	plan.Environment, plan.EnvironmentNamed = resolved.Environment()
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
 	plan.Timeout = time.Duration(own.Timeouts.Build)
 	for stage, d := range own.Timeouts.Silence {
