@@ -83,7 +83,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	found := origin.Of(ctx, p.Root, o.io.Getenv("GH_HOST"))
-	modified := found.Dirty || found.Commit != "" && len(p.Differs) > 0
+	modified := p.Modified(found)
 	if o.json {
 		return show.JSON(o.io.Out, Report{
 			Project: p.Name, Root: p.Root, App: p.App, AppPath: p.AppPath, Selection: p.Selection, Bytes: p.Bytes(), Tracked: p.Tracked, New: p.New,

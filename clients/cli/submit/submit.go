@@ -152,8 +152,8 @@ func (o *options) open(ctx context.Context) error {
 	modified, dirty := false, true
 	if !o.noGit {
 		found := origin.Of(ctx, project.Root, o.io.Getenv("GH_HOST"))
-		dirty = found.Dirty || found.Commit == ""
-		modified = found.Dirty || found.Commit != "" && len(project.Differs) > 0
+		dirty = found.Dirty || project.New > 0 || found.Commit == ""
+		modified = project.Modified(found)
 		o.Modified = modified && o.Commit == "" // --commit is the caller's word
 		o.Commit = cmp.Or(o.Commit, found.Commit)
 		o.Branch = cmp.Or(o.Branch, found.Branch)

@@ -17,12 +17,16 @@ type NPM struct {
 }
 
 type npmRule struct {
+	line     string
 	negative bool
 	regexp   *regexp2.Regexp
 }
 
-// matchTimeout bounds one match: the engine backtracks.
-const matchTimeout = time.Second
+// The engine backtracks, so a match may take matchTimeout at most and a rule have maxRule bytes.
+const (
+	matchTimeout = time.Second
+	maxRule      = 2048
+)
 
 // ParseNPM parses an ignore file. It returns an error that names the line if the package would fail.
 func ParseNPM(data []byte) (*NPM, error) {
@@ -34,6 +38,9 @@ func ParseNPM(data []byte) (*NPM, error) {
 		if isNoRule(line) {
 			continue
 		}
+		if len(line) > maxRule {
+			return nil, fmt.Errorf("line %d has %d bytes; a rule may have %d", number, len(line), maxRule)
+		}
 		pattern, negative := strings.CutPrefix(line, "!")
 		if strings.HasPrefix(pattern, `\!`) || strings.HasPrefix(pattern, `\#`) {
 			pattern = pattern[1:]
@@ -42,7 +49,7 @@ func ParseNPM(data []byte) (*NPM, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d (%q): %w", number, line, err)
 		}
-		n.rules = append(n.rules, npmRule{negative, re})
+		n.rules = append(n.rules, npmRule{line, negative, re})
 	}
 	return n, nil
 }
@@ -88,7 +95,7 @@ func (n *NPM) test(name string) (ignored bool, err error) {
 		}
 		match, err := r.regexp.MatchString(name)
 		if err != nil {
-			return false, fmt.Errorf("match %q: %w", name, err)
+			return false, fmt.Errorf("the rule %q is too slow for %.100q; simplify it", r.line, name)
 		}
 		if match {
 			ignored = !r.negative

@@ -99,6 +99,18 @@ func TestWorktree(t *testing.T) {
 	}
 }
 
+// A worktree below the repository is the same project once more.
+func TestWorktreeBelow(t *testing.T) {
+	t.Parallel()
+	dir := repository(t)
+	git(t, dir, "worktree", "add", "--quiet", filepath.Join(dir, "trees/feature"))
+	s := open(t, filepath.Join(dir, "apps/shop"), "")
+	wantPaths(t, s, ".gitignore", "shared.js", "apps/shop/package.json", "apps/shop/index.js")
+	wantWarning(t, s, "trees/feature is another worktree of this repository and is not sent")
+	feature := open(t, filepath.Join(dir, "trees/feature/apps/shop"), "")
+	wantPaths(t, feature, ".gitignore", "shared.js", "apps/shop/package.json", "apps/shop/index.js")
+}
+
 func TestSubmodules(t *testing.T) {
 	t.Parallel()
 	inner, lib, dir := repository(t), repository(t), repository(t)

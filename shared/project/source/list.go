@@ -119,12 +119,38 @@ func (l *lister) submodule(rel string) error {
 	return l.repository(rel)
 }
 
-// below lists a repository that is not a submodule.
+// below lists a repository that is not a submodule. Another worktree of the same one is left out:
+// it is the same project once more.
 func (l *lister) below(rel string) error {
 	if skipped(rel) {
 		return nil
 	}
+	outer, err := commonDir(l.ctx, l.root)
+	if err != nil {
+		return err
+	}
+	inner, err := commonDir(l.ctx, filepath.Join(l.root, filepath.FromSlash(rel)))
+	if err != nil {
+		return err
+	}
+	if inner == outer {
+		l.warn("%s is another worktree of this repository and is not sent", rel)
+		return nil
+	}
 	return l.repository(rel)
+}
+
+// commonDir returns the directory that all worktrees of a repository share.
+func commonDir(ctx context.Context, dir string) (string, error) {
+	out, err := git(ctx, dir, "rev-parse", "--git-common-dir")
+	if err != nil {
+		return "", fmt.Errorf("%w of %s: %w", ErrGit, dir, err)
+	}
+	common := filepath.FromSlash(strings.TrimSuffix(string(out), "\n"))
+	if !filepath.IsAbs(common) {
+		common = filepath.Join(dir, common)
+	}
+	return filepath.EvalSymlinks(common)
 }
 
 // skipped reports whether the path is never sent.

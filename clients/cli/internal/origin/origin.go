@@ -22,7 +22,8 @@ const gitTimeout = 30 * time.Second
 type Found struct {
 	build.Origin
 
-	// Dirty means that the directory has uncommitted changes, in submodules too.
+	// Dirty means that tracked files have uncommitted changes, in submodules too. New files are not
+	// looked at: package source knows which of them are sent.
 	Dirty bool
 }
 
@@ -36,9 +37,9 @@ func Of(ctx context.Context, dir, enterprise string) (f Found) {
 		return f
 	}
 	f.Commit = commit
-	// Only the directory is submitted, not the rest of the repository; untracked files are
-	// submitted too. A submodule may be configured to be ignored.
-	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none", "--", ".")
+	// Only the directory is submitted, not the rest of the repository. A submodule may be configured
+	// to be ignored.
+	changes, err := git(ctx, dir, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=untracked", "--", ".")
 	f.Dirty = err != nil || changes != ""
 	f.Branch, _ = git(ctx, dir, "symbolic-ref", "--quiet", "--short", "HEAD") // none while HEAD is detached
 	if remote, err := git(ctx, dir, "remote", "get-url", "origin"); err == nil {

@@ -58,6 +58,12 @@ func TestOf(t *testing.T) {
 		t.Errorf("detached: %+v", f)
 	}
 	write(t, filepath.Join(app, "new.js"))
+	if f := Of(t.Context(), app, ""); f.Commit != head || f.Dirty {
+		t.Errorf("with a new file: %+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(app, "package.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if f := Of(t.Context(), app, ""); f.Commit != head || !f.Dirty || f.Repository != "acme/shop" {
 		t.Errorf("dirty: %+v", f)
 	}
@@ -70,6 +76,34 @@ func TestOf(t *testing.T) {
 		if got, err := Commit(t.Context(), app, name); err == nil {
 			t.Errorf("Commit(%q) = %s", name, got)
 		}
+	}
+}
+
+func TestOfSubmodule(t *testing.T) {
+	t.Parallel()
+	lib, dir := t.TempDir(), t.TempDir()
+	for _, d := range []string{lib, dir} {
+		run(t, d, "init", "--quiet", "--initial-branch=main")
+		write(t, filepath.Join(d, "a.js"))
+		run(t, d, "add", ".")
+		run(t, d, "commit", "--quiet", "-m", "first")
+	}
+	run(t, dir, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", lib, "lib")
+	run(t, dir, "config", "-f", ".gitmodules", "submodule.lib.ignore", "all")
+	run(t, dir, "add", ".")
+	run(t, dir, "commit", "--quiet", "-m", "lib")
+	if f := Of(t.Context(), dir, ""); f.Dirty {
+		t.Errorf("clean: %+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lib", "a.js"), []byte("2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := Of(t.Context(), dir, ""); !f.Dirty {
+		t.Errorf("a change in a submodule: %+v", f)
+	}
+	run(t, filepath.Join(dir, "lib"), "commit", "--quiet", "-am", "second")
+	if f := Of(t.Context(), dir, ""); !f.Dirty {
+		t.Errorf("another commit of a submodule: %+v", f)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/expo-free-agent/freeagent/clients/cli/internal/origin"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
@@ -125,6 +126,11 @@ func (p Project) LargestFolders() string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Modified reports whether what is sent is not exactly the commit that is checked out.
+func (p Project) Modified(o origin.Found) bool {
+	return o.Commit != "" && (o.Dirty || p.New > 0 || len(p.Differs) > 0)
 }
 
 // Counts says what the files are to git, for people: "git: 1,198 tracked, 6 new".
