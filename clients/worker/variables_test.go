@@ -48,23 +48,14 @@ func profiles(t *testing.T, eas, ownEnv, run string) []byte {
 	return project(t, "freeagent.json", free, "eas.json", eas, "package.json", `{"name":"app"}`)
 }
 
-// TestVariablesOfTheFarm: a build sees those of its project and environment below its own, and its log shows no value that is not plain.
-func TestVariablesOfTheFarm(t *testing.T) {
-	t.Parallel()
-	farmOf := map[string][]*artifactv1.Variable{
-		"shop/production": {
-			variable("API_URL", "https://shop.example.com", plain), variable("DEPLOY_TOKEN", "a-plain-one", plain),
-			variable("GREETING", "good-morning", sensitive), variable("PEM", "-----BEGIN-----\nbody-of-the-key\n-----END-----\n", secret),
-			variable("PIN", "1234", secret), variable("STAGE", "of the farm", plain),
-		},
-		"shop/preview": {variable("API_URL", "https://preview.example.com", plain)},
-		"bank/preview": {variable("API_URL", "https://bank.example.com", plain)},
-	}
-	for name, tt := range map[string]struct {
-		eas, own, run string
-		says          []string
-		hides         []string
-	}{
+type variableCase struct {
+	eas, own, run string
+	says          []string
+	hides         []string
+}
+
+func variableCases() map[string]variableCase {
+	return map[string]variableCase{
 		"values": {
 			`{"build":{"production":{}}}`, `{}`, `echo "$API_URL, $DEPLOY_TOKEN, $GREETING"; echo "$PEM"; printf %s "$GREETING" | base64`,
 			[]string{
@@ -91,11 +82,30 @@ func TestVariablesOfTheFarm(t *testing.T) {
 			`{"build":{"production":{"environment":"staging"}}}`, `{}`, `echo "url $API_URL."`,
 			[]string{"environment staging: the farm has no variables of this project", "url ."}, nil,
 		},
-	} {
+	}
+}
+
+// variablesOfTwo are those of two projects.
+func variablesOfTwo() map[string][]*artifactv1.Variable {
+	return map[string][]*artifactv1.Variable{
+		"shop/production": {
+			variable("API_URL", "https://shop.example.com", plain), variable("DEPLOY_TOKEN", "a-plain-one", plain),
+			variable("GREETING", "good-morning", sensitive), variable("PEM", "-----BEGIN-----\nbody-of-the-key\n-----END-----\n", secret),
+			variable("PIN", "1234", secret), variable("STAGE", "of the farm", plain),
+		},
+		"shop/preview": {variable("API_URL", "https://preview.example.com", plain)},
+		"bank/preview": {variable("API_URL", "https://bank.example.com", plain)},
+	}
+}
+
+// TestVariablesOfTheFarm: a build sees those of its project and environment below its own, and its log shows no value that is not plain.
+func TestVariablesOfTheFarm(t *testing.T) {
+	t.Parallel()
+	for name, tt := range variableCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t)
-			f.variables = farmOf
+			f.variables = variablesOfTwo()
 			f.start(f.shell(t.TempDir()), nil)
 			id := f.submitWith(profiles(t, tt.eas, tt.own, tt.run+"; echo x > out.bin"), func(b *schedulerv1.Build) { b.Project = "shop" })
 			got := f.finished(id)

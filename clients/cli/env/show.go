@@ -1,6 +1,7 @@
 package env
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -129,7 +131,7 @@ func entries(farm []api.Variable, p profile.Profile) []entry {
 	all := map[string]entry{}
 	put := func(e entry) {
 		if before, ok := all[e.Name]; ok {
-			e.Replaces = append(before.Replaces, before.Source)
+			e.Replaces = slices.Concat(before.Replaces, []string{before.Source})
 		}
 		all[e.Name] = e
 	}
@@ -186,12 +188,5 @@ func (o *showOptions) table(s seen) error {
 }
 
 func replaced(e entry) string {
-	if len(e.Replaces) == 0 {
-		return "-"
-	}
-	text := e.Replaces[0]
-	for _, r := range e.Replaces[1:] {
-		text += ", " + r
-	}
-	return text
+	return cmp.Or(strings.Join(e.Replaces, ", "), "-")
 }
