@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
 // Visibility says where the value of a project's variable may show.
@@ -69,7 +68,7 @@ func CheckVariableValue(name, value string) error {
 		return fmt.Errorf("%w: the value of %s has %d bytes, at most %d are possible", ErrTooLarge, name, len(value), MaxVariableBytes)
 	case value == "":
 		return fmt.Errorf("%w: the value of %s is empty", ErrInvalid, name)
-	case !utf8.ValidString(value) || strings.Contains(value, "\x00"):
+	case strings.ContainsAny(value, "\x00\uFFFD"): // what is no UTF-8 counts as U+FFFD, and has become it in JSON
 		return fmt.Errorf("%w: the value of %s is not text (UTF-8 without NUL). Encode it, for instance in base64", ErrInvalid, name)
 	}
 	return nil

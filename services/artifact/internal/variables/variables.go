@@ -52,7 +52,7 @@ func (s *Service) SetVariable(ctx context.Context, req *artifactv1.SetVariableRe
 	}
 	value, err := s.deps.Key.Open(req.GetSealedValue(), sealedbox.AboutSet(req.GetProject(), req.GetName())...)
 	if err != nil {
-		return nil, httpx.Because(build.ErrInvalid, err, "the value is not sealed for this service; the gateways and artifact services of a farm need the same keys")
+		return nil, httpx.Because(build.ErrInvalid, err, "the value was sealed for another service or another variable; all artifact services of a farm need the same master key")
 	}
 	defer clear(value)
 	if err := refusal(build.CheckVariableValue(req.GetName(), string(value))); err != nil {
