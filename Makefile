@@ -37,7 +37,7 @@ CGO_ENABLED ?= 0
 GOFLAGS     ?= -trimpath
 export CGO_ENABLED GOFLAGS
 
-.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci broken-projects race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -112,6 +112,9 @@ failover: ## how long clients are not served when each part dies
 kills: ## kill a standalone server at random moments, RUNS (20) times from SEED (1) on, 45 kills and 200 builds each
 	@FREEAGENT_PG_BIN=$$(scripts/need-postgres.sh) FREEAGENT_KILL_RUNS=$(or $(RUNS),20) FREEAGENT_KILL_SEED=$(or $(SEED),1) \
 		FREEAGENT_KILL_BUILDS=200 FREEAGENT_KILL_KILLS=45 scripts/kills.sh
+
+broken-projects: dist/freeagent ## build each project below PROJECTS and print what its build says, as in docs/errors.md (needs Node, the npm registry)
+	@scripts/broken-projects.sh "$(PROJECTS)"
 
 chaos-selftest: ## show that the checker catches a scheduler that is broken on purpose
 	@scripts/chaos.sh selftest

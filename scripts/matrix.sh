@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Builds projects twice each with a server and a worker of their own, and prints a table: result, size, time and CPU of both builds.
 #   scripts/matrix.sh DIR...   each DIR is an app, or a workspace with one
-# PLATFORMS="android ios"; FREEAGENT_FLAGS has more flags of "freeagent up". Linux only: CPU seconds are read from /proc.
+# PLATFORMS="android ios"; UP_FLAGS has more flags of "freeagent up". Linux only: CPU seconds are read from /proc.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 [ $# -gt 0 ] || die "usage: scripts/matrix.sh DIR..."
 [ "$(uname)" = Linux ] || die "scripts/matrix.sh reads CPU times from /proc, which only Linux has"
 need_node ""
 PLATFORMS=${PLATFORMS:-android ios}
-bin=${FREEAGENT:-$ROOT/dist/freeagent}
+bin=${BIN:-$ROOT/dist/freeagent}
 field() { "$ROOT/.bin/jsonfield" "$1"; }
 [ -x "$bin" ] || die "$bin is missing: make build"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/freeagent-matrix.XXXXXX")
 # shellcheck disable=SC2086 # several flags
-"$bin" up --port 0 --bus-listen 127.0.0.1:0 --data-dir "$work/data" --with-worker --ready-file "$work/ready.json" ${FREEAGENT_FLAGS:-} >"$work/server.log" 2>&1 &
+"$bin" up --port 0 --bus-listen 127.0.0.1:0 --data-dir "$work/data" --with-worker --ready-file "$work/ready.json" ${UP_FLAGS:-} >"$work/server.log" 2>&1 &
 server=$!
 end() {
   kill "$server" 2>/dev/null && wait "$server" 2>/dev/null

@@ -169,3 +169,18 @@ func TestOneWorkerForAStateDirectory(t *testing.T) {
 		t.Errorf("Run = %v, want ErrStateInUse", err)
 	}
 }
+
+// TestSecretAsTheNameOfTheResult: neither the log nor the object has it.
+func TestSecretAsTheNameOfTheResult(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir(), "PASSED_SECRET"), nil)
+	id := f.submit(project(t, "freeagent.json", `{"profiles": {"production": {"result": "out/*.apk", "stages": [
+		{"name": "make", "run": "mkdir out; echo x > \"out/app-$PASSED_SECRET.apk\""}]}}}`))
+	if got := f.finished(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
+		t.Fatalf("finish = %v", got)
+	}
+	if log := f.logOf(id); strings.Contains(log, "sesame-123") || !strings.Contains(log, "result: app-secret.apk") {
+		t.Errorf("the log says\n%s", log)
+	}
+}

@@ -199,6 +199,25 @@ func TestPageOfALongLog(t *testing.T) {
 	b.until(last(n))
 }
 
+// TestPageCitesTheCause: the line of the output that the error names is a link into the log, in the last attempt.
+func TestPageCitesTheCause(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id, _ := f.submit()
+	f.scheduler.set(id, func(b *schedulerv1.Build) {
+		b.State, b.Error = "failed", "make failed with exit code 1: it broke. Mend it. (output line 2)"
+	})
+	f.archive(id, 0, nil, "▸ make: one two", "first", "worker lost", "Build retried", "▸ make: one two", "second", "the cause", "✗ make failed after 1s")
+	b := f.browser()
+	b.login("/builds/" + id)
+	b.until(`document.querySelectorAll("#rows .row").length === 8`)
+	if got := eval[string](b, `document.getElementById("error").textContent`); got != "make failed with exit code 1: it broke. Mend it. (output line 2)" {
+		t.Errorf("the error is %q", got)
+	}
+	b.do(chromedp.Click("#error a"))
+	b.until(`document.querySelector(".marked .text")?.textContent === "the cause"`)
+}
+
 func TestPageOfABuildByItsToken(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -2,6 +2,7 @@ package text
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,4 +79,18 @@ func Shorten(s string, n int) string {
 		return s
 	}
 	return Cut(s, n-len(Ellipsis)) + Ellipsis // longer than n only if n is less than Ellipsis
+}
+
+// Size formats a number of bytes: "18.4 MiB".
+func Size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/unit, 0
+	for f >= unit && i < 3 {
+		f /= unit
+		i++
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGT"[i])
 }

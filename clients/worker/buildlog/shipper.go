@@ -71,38 +71,34 @@ func New(cfg Config) *Shipper {
 }
 
 // Line adds a line. It waits while the buffer is full, until ctx ends; a line that comes after Run's end, or finds no place
-// before ctx ends, is dropped. Beyond the limits only the last lines are kept, which Flush sends. It returns the line's number in the
-// log, from 1; 0 if the line was dropped or is kept for Flush.
-func (s *Shipper) Line(ctx context.Context, level, stage, text string) (number int64) {
+// before ctx ends, is dropped. Beyond the limits only the last lines are kept, which Flush sends.
+func (s *Shipper) Line(ctx context.Context, level, stage, text string) {
 	line := &eventsv1.LogLine{AtMs: time.Now().UnixMilli(), Level: level, Stage: stage, Text: text}
 	for {
-		var full bool
-		var changed <-chan struct{}
-		number, full, changed = s.add(line)
+		full, changed := s.add(line)
 		if !full {
 			break
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0
+			return
 		}
 	}
 	select {
 	case s.added <- struct{}{}:
 	default:
 	}
-	return number
 }
 
-func (s *Shipper) add(line *eventsv1.LogLine) (number int64, full bool, changed <-chan struct{}) {
+func (s *Shipper) add(line *eventsv1.LogLine) (full bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return 0, false, nil
+		return false, nil
 	}
 	if len(s.lines) > 0 && s.bytes+cost(line) > s.cfg.Buffer {
-		return 0, true, s.changed
+		return true, s.changed
 	}
 	send, notice := s.budget.admit(line)
 	if notice != nil {
@@ -110,9 +106,8 @@ func (s *Shipper) add(line *eventsv1.LogLine) (number int64, full bool, changed 
 	}
 	if send {
 		s.push(line)
-		number = s.first + int64(len(s.lines)) - 1
 	}
-	return number, false, nil
+	return false, nil
 }
 
 // push is called with mu held.

@@ -42,6 +42,8 @@ type Building struct {
 	PassEnv   []string      `env:"FREEAGENT_WORKER_PASS_ENV" flag:"pass-env" help:"names of additional environment variables for builds, by comma; logs do not show their values"`
 	WorkDir   string        `env:"FREEAGENT_WORKER_WORK_DIR" flag:"work-dir" help:"directory in which builds run, short and without spaces; the state directory if it is such, else one in the home directory"`
 	PassPlain []string      `env:"FREEAGENT_WORKER_PASS_ENV_PLAIN" flag:"pass-env-plain" help:"names of additional environment variables for builds, by comma, whose values logs may show"`
+	Trusted   []string      `env:"FREEAGENT_WORKER_TRUSTED_BRANCHES" flag:"trusted-branches" help:"patterns of branches, by comma, whose caches all builds of their project read; builds of other branches do not write to them"`
+	CacheGB   int           `env:"FREEAGENT_WORKER_CACHE_GB" flag:"cache-gb" help:"gigabytes of caches that builds keep for later builds; the least recently used go first"`
 	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
 	LogLimit  loglimit.Limit
 }
@@ -50,6 +52,7 @@ type Building struct {
 func DefaultBuilding() Building {
 	return Building{
 		Executor: "shell", Slots: 1, Drain: 10 * time.Minute, Grace: process.DefaultGrace, Telemetry: worker.DefaultTelemetryEvery,
+		Trusted: []string{"main", "master"}, CacheGB: 20,
 		LogLimit: loglimit.Limit{}.OrDefault(),
 	}
 }
@@ -76,6 +79,8 @@ func (b Building) Validate() error {
 	if b.WorkDir != "" {
 		faults = append(faults, shell.CheckWorkDir(b.WorkDir))
 	}
+	need(b.CacheGB > 0, "gigabytes of caches must be positive (got %d)", b.CacheGB)
+	faults = append(faults, shell.CheckPassEnv(b.PassEnv, b.PassPlain))
 	need(b.Grace >= 0, "cancel grace period must not be negative (got %s)", b.Grace)
 	if _, err := fake.Parse(b.Fake); err != nil {
 		faults = append(faults, fmt.Errorf("--fake: %w", err))
@@ -93,7 +98,10 @@ func (b Building) NewExecutor(ctx context.Context, dir string, log *slog.Logger)
 		if work != dir {
 			log.InfoContext(ctx, "builds run outside of the state directory", "work_dir", work, "state_dir", dir)
 		}
-		return shell.New(ctx, shell.Config{Dir: work, StateDir: dir, PassEnv: b.PassEnv, PassEnvPlain: b.PassPlain, CancelGrace: b.Grace, Log: log})
+		return shell.New(ctx, shell.Config{
+			Dir: work, StateDir: dir, PassEnv: b.PassEnv, PassEnvPlain: b.PassPlain, TrustedBranches: b.Trusted, CacheBytes: int64(b.CacheGB) << 30,
+			CancelGrace: b.Grace, Log: log,
+		})
 	}
 	options, err := fake.Parse(b.Fake)
 	if err != nil {

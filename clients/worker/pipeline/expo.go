@@ -21,6 +21,7 @@ func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, err
 		return Plan{}, profile.Problem(err.Error())
 	}
 	plan.Warnings = append(plan.Warnings, in.Warnings...)
+	plan.Install = &in
 	plan.Hooks = p.hooks(in.Manager)
 	var warnings []string
 	plan.Needs, warnings = p.needs(in, of.EAS)

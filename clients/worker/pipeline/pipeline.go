@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
+	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 	"github.com/expo-free-agent/freeagent/shared/project/profile"
+	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
 // Request says what of a source is built.
@@ -31,6 +33,9 @@ type Plan struct {
 	// Environment is that whose variables of the farm are added to Env; empty for none. EnvironmentNamed means that the profile names it.
 	Environment      string
 	EnvironmentNamed bool
+	// Install says how packages are installed; nil if the project has stages of its own.
+	Install *workspace.Install
+	Cache   Cache
 	// Needs are the tools that the project asks for, in the order in which they are made ready.
 	Needs  []Need
 	Stages []Stage
@@ -93,6 +98,21 @@ const (
 	DefaultProfile = profile.DefaultProfile
 )
 
+// Cache is what a profile says of caches.
+type Cache struct {
+	Disabled bool
+	// Key of the paths, which are relative to the app.
+	Key   string
+	Paths []string
+}
+
+func cacheOf(eas *easjson.Profile) (c Cache) {
+	if eas == nil || eas.Cache == nil {
+		return c
+	}
+	return Cache{Disabled: isSet(eas.Cache.Disabled), Key: eas.Cache.Key, Paths: eas.Cache.Paths}
+}
+
 // Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
@@ -116,6 +136,7 @@ func Load(dir string, req Request) (Plan, error) {
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
 	plan.Environment, plan.EnvironmentNamed = resolved.Environment()
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
+	plan.Cache = cacheOf(resolved.EAS)
 	plan.Timeout = time.Duration(own.Timeouts.Build)
 	for stage, d := range own.Timeouts.Silence {
 		if plan.HeartbeatTimeouts == nil {

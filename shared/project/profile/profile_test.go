@@ -40,7 +40,7 @@ func TestResolve(t *testing.T) {
 		{what: "a broken freeagent.json", files: []string{"freeagent.json", `{"profile": {}}`}, refused: `unknown field "profile"`},
 		{what: "a root for the client", files: []string{"eas.json", eas, "freeagent.json", `{"root": ".."}`}, name: "production"},
 		{what: "a root that is no relative path", files: []string{"freeagent.json", `{"root": "/srv"}`}, refused: `root "/srv" is not a path relative to the app`},
-		{what: "a variable of the worker", files: []string{"eas.json", `{"build": {"production": {"env": {"FREEAGENT_X": "1"}}}}`}, refused: "worker's own"},
+		{what: "a variable of the worker", files: []string{"eas.json", `{"build": {"production": {"env": {"FREEAGENT_URL": "1"}}}}`}, refused: "worker's own"},
 	}
 	for _, tt := range tests {
 		p, err := Resolve(app(tt.files...), "apps/shop", "android", tt.asked)

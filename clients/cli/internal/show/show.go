@@ -12,6 +12,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 	"github.com/expo-free-agent/freeagent/shared/api"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // JSON prints v as one line of JSON.
@@ -33,26 +34,15 @@ func Each[T any](w io.Writer, all []T) error {
 }
 
 // Size formats a number of bytes.
-func Size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 3 {
-		f /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGT"[i])
-}
+func Size(n int64) string { return text.Size(n) }
 
 // Count formats a number with a comma between thousands.
 func Count(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
 	}
-	return text
+	return digits
 }
 
 // Duration formats a duration with at most two units.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
 // cancelHookTimeout bounds the hook of a cancelled build, which keeps the slot.
@@ -48,12 +49,46 @@ func (a *attempt) runStages(ctx context.Context, ws runtime.Workspace, plan pipe
 }
 
 func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) error {
+	cacher, _ := ws.(runtime.Cacher)
+	if cacher != nil {
+		a.logLines(ctx, cacher.RestoreCaches(ctx, plan)...)
+	}
 	for _, s := range plan.Stages {
-		if err := a.runStage(ctx, s.Name, s.Run, func() error { return a.runCommand(ctx, ws, plan, s, plan.Env) }); err != nil {
+		run := a.runCommand
+		if cacher != nil && plan.Install != nil && s.Name == string(build.StageInstall) {
+			run = a.runInstall
+		}
+		if err := a.runStage(ctx, s.Name, s.Run, func() error { return run(ctx, ws, plan, s, plan.Env) }); err != nil {
 			return err
 		}
 	}
+	if cacher != nil {
+		a.logLines(ctx, cacher.KeepCaches(ctx, plan)...)
+	}
 	return nil
+}
+
+// runInstall runs the install, unless what it makes is in the cache.
+func (a *attempt) runInstall(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
+	cacher, _ := ws.(runtime.Cacher) // runEach has asked
+	restored, line := cacher.RestoreInstall(ctx, plan, s.Run)
+	a.logLines(ctx, line)
+	if !restored {
+		if err := a.runCommand(ctx, ws, plan, s, env); err != nil {
+			return err
+		}
+		a.logLines(ctx, cacher.KeepInstall(ctx))
+	}
+	a.logLines(ctx, cacher.RestoreBundle(ctx, plan))
+	return ctx.Err()
+}
+
+func (a *attempt) logLines(ctx context.Context, lines ...string) {
+	for _, line := range lines {
+		if line != "" {
+			a.logLine(ctx, "info", line)
+		}
+	}
 }
 
 // hook runs a hook as a stage, if the project has it.

@@ -100,7 +100,8 @@ func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pip
 	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)
-		finder.Line(level, text, a.lines.Line(ctx, level, s.Name, text))
+		finder.Line(level, text)
+		a.lines.Line(ctx, level, s.Name, text)
 	})
 	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.DirOf(s), Env: env, Output: lines})
 	lines.Close()

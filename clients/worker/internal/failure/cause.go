@@ -30,7 +30,8 @@ type Cause struct {
 	Where string
 	// Cure is a sentence that says what to do; may be empty.
 	Cure string
-	// Line is the number in the build's log of the line that names the cause; 0 if unknown.
+	// Line is the number, in the stage's output, of the line that names the cause; 0 if unknown. The number in the whole log is not known here:
+	// lines of the control plane and of earlier attempts come before.
 	Line  int64
 	Blame Blame
 	// Elsewhere means that another machine may succeed with the same input.
@@ -48,7 +49,7 @@ const (
 	maxCure  = 180
 )
 
-// String returns the cause in one or two sentences: "text (where). cure (log line 12)".
+// String returns the cause in one or two sentences: "text (where). cure (output line 12)".
 func (c Cause) String() string {
 	if c.Text == "" {
 		return ""
@@ -71,7 +72,7 @@ func (c Cause) String() string {
 		b.WriteString(" " + text.Shorten(c.Cure, maxCure))
 	}
 	if c.Line > 0 {
-		fmt.Fprintf(&b, " (log line %d)", c.Line)
+		fmt.Fprintf(&b, " (output line %d)", c.Line)
 	}
 	return b.String()
 }

@@ -11,8 +11,9 @@
 // Rules are data, one table for each family of tools. A rule has literals that a line must contain,
 // an expression with named groups, expressions for the lines that follow, and templates for cause,
 // place and cure. If several rules match, the highest rank wins: a compiler's error with its place
-// ranks above the summary of the build tool that ran it. Each rule has a sample in testdata or in
-// the tests; samples name the tool's version, or the address of the public log that they come from.
+// ranks above the summary of the build tool that ran it. Each rule has a sample in testdata: output
+// that a tool of a named version printed, a shortened public log with its address, or, in forms.txt,
+// a message in the form that the tool has. The latter two are marked as not run here.
 //
 // # What is not recognised
 //

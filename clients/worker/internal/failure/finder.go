@@ -15,6 +15,8 @@ type Finder struct {
 	// dirs are the names of the project's directory, which are removed from paths.
 	dirs  []string
 	rules *ruleSet
+	// lines counts the lines so far.
+	lines int64
 	hits  map[*rule]*hit
 	// open are the hits that still read lines.
 	open []*hit
@@ -30,7 +32,7 @@ type Finder struct {
 type hit struct {
 	rule   *rule
 	groups map[string]string
-	// line is the first line's number in the log, seen the order of the last match.
+	// line is the number of the first line that matched, seen that of the last.
 	line, seen int64
 	// left is how many lines may still follow, repeats how many lines had the rule's literal since.
 	left, repeats int
@@ -44,6 +46,10 @@ const (
 	// maxQuoted is how many lines are quoted of an output that is not recognised, keptLines how many are kept for that.
 	maxQuoted = 3
 	keptLines = 32
+	// recent is how many lines before the end an error that tools often survive counts.
+	recent = 500
+	// maxBack is how many lines before a match are looked at.
+	maxBack = 8
 	// window is how many lines after a match are read for details.
 	window = 40
 	// maxRepeats is how many further lines the expression of a rule that has matched is tried on.
@@ -60,9 +66,10 @@ func NewFinder(dir string) *Finder {
 	return f
 }
 
-// Line adds a line. level is that of the log, number the line's number in the log; 0 if it has none.
-func (f *Finder) Line(level, line string, number int64) {
-	plain := strings.TrimRight(buildlog.Plain(line), " \t")
+// Line adds a line. level is that of the log.
+func (f *Finder) Line(level, line string) {
+	f.lines++
+	plain := strings.TrimRight(unwrap(buildlog.Plain(line)), " \t")
 	if plain == "" {
 		f.follow(plain)
 		return
@@ -74,8 +81,23 @@ func (f *Finder) Line(level, line string, number int64) {
 	f.follow(plain)
 	f.found = f.rules.candidates(plain, f.found[:0])
 	for _, r := range f.found {
-		f.match(r, plain, number)
+		f.match(r, plain)
 	}
+}
+
+// unwrap removes what yarn puts before the lines of a script, and the thin spaces of pnpm.
+func unwrap(line string) string {
+	if line == "" || line[0] != "➤"[0] {
+		return line
+	}
+	if strings.HasPrefix(line, "➤") {
+		for _, pipe := range []string{" STDERR ", " STDOUT "} {
+			if _, rest, ok := strings.Cut(line, pipe); ok {
+				return rest
+			}
+		}
+	}
+	return strings.ReplaceAll(line, "\u2009", "")
 }
 
 // follow lets open hits read a line.
@@ -111,12 +133,12 @@ func collect(groups map[string]string, e *regexp.Regexp, line string) {
 	}
 }
 
-func (f *Finder) match(r *rule, line string, number int64) {
+func (f *Finder) match(r *rule, line string) {
 	h := f.hits[r]
 	if h != nil && (slices.Contains(f.open, h) || h.complete()) {
 		// A compiler may repeat itself for ever: after some matches the literal is enough.
-		if h.repeats++; number > 0 && (h.repeats > maxRepeats || r.match.MatchString(line)) {
-			h.seen = number
+		if h.repeats++; h.repeats > maxRepeats || r.match.MatchString(line) {
+			h.seen = f.lines
 		}
 		return
 	}
@@ -124,11 +146,24 @@ func (f *Finder) match(r *rule, line string, number int64) {
 	if m == nil {
 		return
 	}
-	h = &hit{rule: r, groups: map[string]string{}, line: number, seen: number, left: window}
+	h = &hit{rule: r, groups: map[string]string{}, line: f.lines, seen: f.lines, left: window}
 	collect(h.groups, r.match, line)
+	if r.before != nil {
+		f.lookBack(h)
+	}
 	f.hits[r] = h
 	if len(r.more) > 0 {
 		f.open = append(f.open, h)
+	}
+}
+
+// lookBack collects groups from the nearest of the lines before that matches. The last of the ring is the matching line itself.
+func (f *Finder) lookBack(h *hit) {
+	for i := 2; i <= min(len(f.last), maxBack); i++ {
+		if line := f.last[(f.next+len(f.last)-i)%len(f.last)]; h.rule.before.MatchString(line) {
+			collect(h.groups, h.rule.before, line)
+			return
+		}
 	}
 }
 
@@ -173,7 +208,7 @@ func (f *Finder) lastLines() (quoted []string) {
 func (f *Finder) Find(code int, signal string) Cause {
 	var best *hit
 	for _, h := range f.hits {
-		if h.complete() && (best == nil || h.before(best)) {
+		if h.complete() && f.counts(h) && (best == nil || h.before(best)) {
 			best = h
 		}
 	}
@@ -187,6 +222,13 @@ func (f *Finder) Find(code int, signal string) Cause {
 		return Cause{} // the signal says it all
 	}
 	return f.unknown(code)
+}
+
+// counts reports whether a hit may be the cause. Exceptions and the network's errors are often survived: tools catch and repeat. Only those near
+// the end count.
+func (f *Finder) counts(h *hit) bool {
+	survived := h.rule.blame == Network || h.rule.rank <= rankPlain
+	return !survived || f.lines-h.seen < recent
 }
 
 // before orders hits by rank; of equal ones the last to match wins, since it is nearer to the failure.

@@ -12,8 +12,8 @@ import (
 // read gives an output to a new Finder.
 func read(output string) *failure.Finder {
 	f := failure.NewFinder("/builds/x/project")
-	for i, line := range strings.Split(output, "\n") {
-		f.Line(buildlog.Level(line), line, int64(i+1))
+	for _, line := range strings.Split(output, "\n") {
+		f.Line(buildlog.Level(line), line)
 	}
 	return f
 }
@@ -83,14 +83,41 @@ func TestRankBeforeOrder(t *testing.T) {
 	}
 }
 
+// TestSurvivedErrors: an exception or a connection that failed long before the end is not the cause.
+func TestSurvivedErrors(t *testing.T) {
+	t.Parallel()
+	many := strings.Repeat("> Task :x:y UP-TO-DATE\n", 1000)
+	for _, early := range []string{
+		"Error: connect ECONNREFUSED 127.0.0.1:8081", "Error: no cache yet\n    at Object.<anonymous> (/builds/x/project/a.js:1:7)", "getaddrinfo EAI_AGAIN registry.npmjs.org",
+	} {
+		if got := read(early+"\n"+many+"and then it ended").Find(1, ""); got.Known() {
+			t.Errorf("%q long before the end: %s", early, got)
+		}
+		if got := read("so far\n"+early+"\nit ended").Find(1, ""); !got.Known() {
+			t.Errorf("%q near the end: %s", early, got)
+		}
+	}
+}
+
 // TestMemoryIsBounded: a flood of errors keeps one hit.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	f := failure.NewFinder("/w")
 	for i := range 100_000 {
-		f.Line("error", fmt.Sprintf("/w/M%d.swift:1:2: error: cannot find 'x' in scope", i), int64(i+1))
+		f.Line("error", fmt.Sprintf("/w/M%d.swift:1:2: error: cannot find 'x' in scope", i))
 	}
 	if got := f.Find(65, ""); got.Where != "M0.swift:1:2" || got.Line != 1 {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// FuzzFinder: whatever a command prints, the cause is one bounded line.
+func FuzzFinder(f *testing.F) {
+	f.Add("\x1b[31me: file:///a.kt:1:2 x\x1b[0m\n* What went wrong:\n> y\n")
+	f.Add("➤ YN0000: │ x STDERR \nSyntaxError: [a]{b}\n    at node:internal\n")
+	f.Fuzz(func(t *testing.T, output string) {
+		if got := read(output).Find(1, "").String(); len(got) > 700 || strings.ContainsAny(got, "\n\r") {
+			t.Errorf("%d bytes: %q", len(got), got)
+		}
+	})
 }

@@ -16,6 +16,8 @@ type entry struct {
 	has []string
 	// match is the expression of the line that names the cause.
 	match string
+	// before is an expression for the lines before, the nearest first.
+	before string
 	// more are expressions for the lines that follow, up to a line that until matches. The first
 	// match sets a group, each match sets a group whose name begins with "last".
 	more  []string
@@ -44,9 +46,8 @@ const (
 // rule is a compiled entry.
 type rule struct {
 	entry
-	match *regexp.Regexp
-	more  []*regexp.Regexp
-	until *regexp.Regexp
+	match, before, until *regexp.Regexp
+	more                 []*regexp.Regexp
 }
 
 // ruleSet finds the rules that a line may match. Four bytes decide whether a literal could begin at a
@@ -73,6 +74,9 @@ var catalogue = sync.OnceValue(func() *ruleSet { //nolint:gochecknoglobals // a 
 		}
 		if e.until != "" {
 			r.until = regexp.MustCompile(e.until)
+		}
+		if e.before != "" {
+			r.before = regexp.MustCompile(e.before)
 		}
 		s.rules = append(s.rules, r)
 		for _, text := range e.has {

@@ -27,7 +27,7 @@ var nodeRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "node-syntax", has: []string{"SyntaxError: "}, match: `^(?:npm (?:error|ERR!) )?SyntaxError: (?P<why>[^/].*)`, more: []string{`^(?:npm (?:error|ERR!) )?\s+at .*?(?P<n>node:internal)`}, need: "n",
-		cause: "SyntaxError: {why}", rank: rankPlain,
+		before: `^(?P<f>(?:file://)?/\S+:\d+)$`, cause: "SyntaxError: {why}", where: "[{f}]", rank: rankPlain,
 	},
 	{
 		id: "typescript", has: []string{"error TS"}, match: `^(?P<f>\S+?\.[cm]?tsx?)(?:\((?P<l>\d+),(?P<c>\d+)\)|:(?P<l2>\d+):(?P<c2>\d+))(?: -|:) error (?P<code>TS\d+): (?P<why>.+)`,

@@ -13,7 +13,7 @@ var gradleRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "gradle-resolve", has: []string{"Could not resolve ", "Could not find "}, match: `>\s+Could not (?P<v>resolve|find) (?P<d>[\w.-]+:[\w.-]+(?::[^\s]+?)?)\.?$`,
-		more: []string{`>\s+(?P<why>No matching variant .+|.*incompatible.*|Could not find .+)`, `^\s*(?:Required by:|>) (?P<by>project :\S*)`}, until: `^\* Try`,
+		more: []string{`>\s+(?P<why>No matching variant .+|.*incompatible.*)`, `^\s*(?:Required by:|>) (?P<by>project :\S*)`}, until: `^\* Try`,
 		cause: "Could not {v} {d}[ ({why})]", cure: "Check the dependency's version and the repositories in build.gradle.", rank: rankSummary + 4,
 	},
 	{
@@ -42,7 +42,7 @@ var gradleRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "There is no Java: JAVA_HOME is {why}", cure: "Install a JDK on the worker and set JAVA_HOME.", rank: rankCause, blame: Machine,
 	},
 	{
-		id: "gradle-version", has: []string{"Minimum supported Gradle version is"}, match: `Minimum supported Gradle version is (?P<want>[\d.]+)\. Current version is (?P<got>[\d.]+)`,
+		id: "gradle-version", has: []string{"Minimum supported Gradle version is"}, match: `Minimum supported Gradle version is (?P<want>[\d.]+)\. Current version is (?P<got>[\d.]*\d)`,
 		cause: "Gradle {got} is too old: {want} is needed", cure: "Update android/gradle/wrapper/gradle-wrapper.properties.", where: "android/gradle/wrapper/gradle-wrapper.properties", rank: rankCause,
 	},
 	{
@@ -115,7 +115,7 @@ var gradleRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "gradle-bundle", has: []string{"createBundleReleaseJsAndAssets'"}, match: `Execution failed for task '(?P<t>\S+createBundle\w+JsAndAssets)'`,
-		cause: "The JavaScript bundle could not be made ({t})", cure: "Metro's own error is above.", rank: rankSummary - 1,
+		cause: "The JavaScript bundle could not be made ({t})", cure: "Metro's own error is above.", rank: rankSummary + 1,
 	},
 }
 

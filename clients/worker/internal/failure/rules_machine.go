@@ -96,8 +96,12 @@ var networkRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "git-failed", has: []string{"fatal: unable to access", "Failed to connect to", "curl: ("},
-		match: `fatal: unable to access '(?P<url>[^']+)': (?P<why>.+)|Failed to connect to (?P<host>\S+) port|curl: \(\d+\) (?P<why2>.+)`,
+		match: `fatal: unable to access '(?P<url>[^']+)': (?P<why>.+)|Failed to connect to (?P<host>\S+) port|curl: \(\d+\) (?P<why2>(?:Failed|Could|Recv|Connection|Operation timed|SSL|OpenSSL|The requested URL returned error: 5\d\d).*)`,
 		cause: "The network failed[ at {url}][: {why}][: {why2}][: {host}]", cure: cureNetwork, rank: rankNetwork, blame: Network,
+	},
+	{
+		id: "git-ssh", has: []string{"ssh: connect to host"}, match: `ssh: connect to host (?P<host>\S+) port (?P<port>\d+): (?P<why>.+)`,
+		cause: "git could not connect to {host}:{port} ({why})", cure: cureNetwork, rank: rankNetwork + 2, blame: Network,
 	},
 	{
 		id: "gradle-server", has: []string{"Received status code 5", "Received status code 429"},

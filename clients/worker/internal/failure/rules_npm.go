@@ -29,9 +29,12 @@ var npmRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "npm-engine", has: []string{"code EBADENGINE", "notsup Unsupported engine"}, match: `^npm (?:error|ERR!) (?:code EBADENGINE|notsup Unsupported engine)`,
-		more:  []string{`Not compatible with your version of node/npm: (?P<pkg>\S+)`, `notsup Required:\s+(?P<want>.+)`, `notsup Actual:\s+(?P<got>.+)`},
-		cause: "[{pkg} needs another version of Node or npm: it asks for {want}][, and {got} is here]",
-		cure:  "Set the Node version that it needs, or correct engines.", rank: rankCause, where: "package.json", need: "want",
+		more: []string{
+			`Not compatible with your version of node/npm: (?P<pkg>\S+)`, `notsup Required:\s+(?P<want>.+)`,
+			`notsup Actual:.*"node":"v?(?P<got>[^"]+)"`,
+		},
+		cause: "{pkg} does not run with this version of Node or npm: it needs {want}[, and Node is {got}]", cure: "Set the Node version that it needs, or correct engines.",
+		where: "package.json", need: "want", rank: rankCause,
 	},
 	{
 		id: "npm-integrity", has: []string{"EINTEGRITY"}, match: `EINTEGRITY`, more: []string{`(?P<d>sha\d+-\S+ integrity checksum failed)`},
@@ -45,8 +48,8 @@ var npmRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "npm-json", has: []string{"code EJSONPARSE"}, match: `^npm (?:error|ERR!) code EJSONPARSE`,
-		more:  []string{`(?:path|file) (?P<f>\S*package(?:-lock)?\.json)`, `(?:JSON\.parse|JSONParseError:|Failed to parse JSON data\.?|Invalid package\.json:)\s*(?P<why>(?:Failed to parse|Unexpected|Expected|Bad|Unterminated).+)`},
-		cause: "[{f} ]is not valid JSON[: {why}]", cure: "Correct it; npm names the place.", rank: rankCause, where: "{f}", need: "f",
+		more:  []string{`JSONParseError: (?P<why>.+)`, `(?P<why>(?:Unexpected|Expected|Bad|Unterminated) .+JSON.*)`},
+		cause: "package.json is not valid JSON[: {why}]", cure: "Correct it.", where: "package.json", rank: rankCause,
 	},
 	{
 		id: "npm-workspace-protocol", has: []string{"Unsupported URL Type \"workspace:"}, match: `Unsupported URL Type "workspace:": (?P<spec>\S+)`,
@@ -54,7 +57,7 @@ var npmRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "npm-no-package-json", has: []string{"package.json"}, match: `(?:ENOENT|enoent).*no such file or directory, open '(?P<f>[^']*package\.json)'`,
-		cause: "There is no package.json at {f}", cure: "Submit the app's own directory.", rank: rankCause,
+		cause: "There is no package.json", where: "{f}", cure: "Submit the app's own directory.", rank: rankCause,
 	},
 	{
 		id: "npm-missing-script", has: []string{"issing script:"}, match: `[Mm]issing script: "?(?P<s>[^"]+)"?`,
@@ -102,6 +105,10 @@ var yarnRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "The registry answered {code} for {url}", cure: "Check the package's name and version, and that the worker may read that registry.", rank: rankCause,
 	},
 	{
+		id: "yarn1-registry", has: []string{"error Error: http"}, match: `error Error: (?P<url>https?://\S+?): (?P<why>.+)`,
+		cause: "The registry did not give {url} ({why})", cure: "Check the package's name and version, and that the worker may read that registry.", rank: rankCause,
+	},
+	{
 		id: "yarn1-engine", has: []string{"is incompatible with this module"}, match: `error (?P<pkg>\S+): The engine "(?P<e>[^"]+)" is incompatible with this module\. Expected version "(?P<want>[^"]+)"\. Got "(?P<got>[^"]+)"`,
 		cause: "{pkg} needs {e} {want}, and {got} is here", cure: "Set the version that it needs, or correct engines.", where: "package.json", rank: rankCause,
 	},
@@ -118,7 +125,7 @@ var yarnRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "yarn found no command or script named {c}", cure: "Add it to scripts or dependencies.", where: "package.json", rank: rankCause,
 	},
 	{
-		id: "yarn-version", has: []string{"the current global version of Yarn is", "The current global version of Yarn is"}, match: `defines "packageManager": "(?P<want>[^"]+)"\. However the current global version of Yarn is (?P<got>[\w.-]+)`,
+		id: "yarn-version", has: []string{"the current global version of Yarn is", "The current global version of Yarn is"}, match: `defines "packageManager": "(?P<want>[^"]+)"\. However the current global version of Yarn is (?P<got>[\w.-]*\w)`,
 		cause: "package.json asks for {want}, and yarn {got} ran", cure: "Enable corepack on the worker.", where: "package.json", rank: rankCause,
 	},
 	{
@@ -148,7 +155,7 @@ var yarnRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "The registry refused access to {pkg}", cure: "Pass a token that may read it with --pass-env, and name the variable in .yarnrc.yml.", rank: rankCause,
 	},
 	{
-		id: "yarn4-script", has: []string{"couldn't be built successfully"}, match: `YN0009.*?(?P<pkg>\S+) couldn't be built successfully \((?P<why>[^,)]+)`,
+		id: "yarn4-script", has: []string{"couldn't be built successfully"}, match: `YN0009.*?(?P<pkg>(?:@[\w.-]+/)?[\w.-]+)@\S+ couldn't be built successfully \((?P<why>[^,)]+)`,
 		cause: "The install script of {pkg} failed ({why})", cure: "Set enableInlineBuilds: true in .yarnrc.yml to see its output.", rank: rankWrapper + 2,
 	},
 	{
@@ -168,16 +175,12 @@ var pnpmRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "There is no pnpm-lock.yaml that this pnpm can read", cure: "Run pnpm install and commit pnpm-lock.yaml.", rank: rankCause,
 	},
 	{
-		id: "pnpm-lock-version", has: []string{"ERR_PNPM_LOCKFILE_BREAKING_CHANGE", "is not compatible with current pnpm"}, match: `ERR_PNPM_LOCKFILE_BREAKING_CHANGE|Ignoring not compatible lockfile`,
+		id: "pnpm-lock-version", has: []string{"ERR_PNPM_LOCKFILE_BREAKING_CHANGE", "Ignoring not compatible lockfile"}, match: `ERR_PNPM_LOCKFILE_BREAKING_CHANGE|Ignoring not compatible lockfile`,
 		cause: "pnpm-lock.yaml was written by another version of pnpm", cure: "Set packageManager in package.json to the version that wrote it.", rank: rankCause - 1,
 	},
 	{
 		id: "pnpm-404", has: []string{"ERR_PNPM_FETCH_40", "ERR_PNPM_FETCH_41"}, match: `ERR_PNPM_FETCH_(?P<code>4\d\d)\s+GET (?P<url>\S+): (?P<why>.+)`, more: []string{`^(?P<pkg>\S+) is not in the npm registry`},
 		cause: "The registry answered {code} for {url}", cure: "Check the package's name and version, and that the worker may read that registry.", rank: rankCause,
-	},
-	{
-		id: "pnpm-no-version", has: []string{"ERR_PNPM_NO_MATCHING_VERSION"}, match: `ERR_PNPM_NO_MATCHING_VERSION\w*\s+No matching version found for (?P<pkg>\S+?)(?: (?:while fetching|published|inside).*)?$`,
-		cause: "No version of a package matches {pkg}", cure: "Correct the version in package.json.", where: "package.json", rank: rankCause,
 	},
 	{
 		id: "pnpm-engine", has: []string{"ERR_PNPM_UNSUPPORTED_ENGINE"}, match: `ERR_PNPM_UNSUPPORTED_ENGINE`, more: []string{`Expected version: (?P<want>.+)`, `Got: (?P<got>.+)`},
@@ -188,7 +191,11 @@ var pnpmRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "{why}", cure: "Enable corepack on the worker.", where: "package.json", rank: rankCause,
 	},
 	{
-		id: "pnpm-workspace-package", has: []string{"ERR_PNPM_WORKSPACE_PKG_NOT_FOUND"}, match: `ERR_PNPM_WORKSPACE_PKG_NOT_FOUND\s+(?:In .*?: )?(?P<why>"?\S+?"? is in the dependencies but no package named .+?)(?: is present.*)?$`,
+		id: "pnpm-json", has: []string{"while parsing"}, match: `ERROR\s+(?P<why>.+?) while parsing .* in (?P<f>\S+\.json)$`, more: []string{`^\s*>\s*(?P<l>\d+) \|`},
+		cause: "{f} is not valid JSON: {why}", cure: "Correct it.", where: "{f}[:{l}]", rank: rankCause,
+	},
+	{
+		id: "pnpm-workspace-package", has: []string{"ERR_PNPM_WORKSPACE_PKG_NOT_FOUND"}, match: `ERR_PNPM_WORKSPACE_PKG_NOT_FOUND\s+(?:In .*?: )?(?P<why>"?\S+?"? is in the dependencies but no package named \S+ is present in the workspace)`,
 		cause: "{why}", cure: "Submit the workspace's root with all of its packages.", rank: rankCause,
 	},
 	{

@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/shared/archive"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 // result is the file that a build delivers.
@@ -42,7 +43,7 @@ func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, pla
 	}
 	id, err := t.upload(ctx, r)
 	if err == nil {
-		t.Log(ctx, "info", fmt.Sprintf("result: %s, %s, SHA-256 %s", r.name, formatBytes(r.size), r.sha256))
+		t.Log(ctx, "info", fmt.Sprintf("result: %s, %s, SHA-256 %s", r.name, text.Size(r.size), r.sha256))
 	}
 	return id, err
 }

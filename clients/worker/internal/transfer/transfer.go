@@ -20,6 +20,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/backoff"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/outage"
+	"github.com/expo-free-agent/freeagent/shared/text"
 )
 
 const (
@@ -136,7 +137,7 @@ func (t *Transfers) FetchSource(ctx context.Context, ws runtime.Workspace, sourc
 		return fmt.Errorf("source archive: %w", err)
 	}
 	t.Log(ctx, "info", fmt.Sprintf("source: %s, SHA-256 %s, %d files, %s unpacked",
-		formatBytes(size), source.GetSha256(), sum.Files, formatBytes(sum.Bytes)))
+		text.Size(size), source.GetSha256(), sum.Files, text.Size(sum.Bytes)))
 	return nil
 }
 
@@ -186,14 +187,4 @@ func (t *Transfers) uploadOnce(ctx context.Context, r result) (string, error) {
 		return "", fmt.Errorf("%w: stored %d bytes, SHA-256 %s", api.ErrCorrupt, up.Size, up.SHA256)
 	}
 	return g.GetObjectId(), nil
-}
-
-func formatBytes(n int64) string {
-	switch {
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

@@ -136,7 +136,11 @@ func (w *workspace) environment(own map[string]string) ([]string, error) {
 	if env["LANG"] == "" {
 		env["LANG"] = utf8Locale()
 	}
-	maps.Copy(env, w.caches())
+	caches, err := w.caches()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env, caches)
 	maps.Copy(env, own)
 	maps.Copy(env, set)
 	maps.Copy(env, toolDefaults(env))
@@ -163,15 +167,32 @@ func (w *workspace) places() map[string]string {
 	return map[string]string{"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp")}
 }
 
-// caches outlive builds, so that the second build does not fetch the packages of the first. The other variables keep tools from telemetry and
+// caches are directories of package managers that outlive the build, shared by its scope. The other variables keep tools from telemetry and
 // questions.
-func (w *workspace) caches() map[string]string {
-	in := func(name string) string { return filepath.Join(w.executor.cache, name) }
-	return map[string]string{
-		"npm_config_cache": in("npm"), "YARN_CACHE_FOLDER": in("yarn"), "YARN_GLOBAL_FOLDER": in("yarn-berry"),
-		"BUN_INSTALL_CACHE_DIR": in("bun"),
-		"GRADLE_USER_HOME":      in("gradle"), "CP_HOME_DIR": in("cocoapods"),
+func (w *workspace) caches() (map[string]string, error) {
+	vars := map[string]string{
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
-		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1",
+		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
 	}
+	for name, variable := range map[string][]string{
+		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": w.pnpmStore(),
+		"bun": {"BUN_INSTALL_CACHE_DIR"}, "corepack": {"COREPACK_HOME"}, "gradle": {"GRADLE_USER_HOME"}, "cocoapods": {"CP_HOME_DIR"}, "ccache": {"CCACHE_DIR"},
+	} {
+		dir, err := w.executor.caches.LiveDir(w.scope(), name)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range variable {
+			vars[v] = dir
+		}
+	}
+	return vars, nil
+}
+
+// pnpmStore returns the variables that name pnpm's store, in a build with pnpm: npm warns about them.
+func (w *workspace) pnpmStore() []string {
+	if slices.ContainsFunc(w.versions, func(v string) bool { return strings.HasPrefix(v, "pnpm ") }) {
+		return []string{"npm_config_store_dir", "pnpm_config_store_dir"}
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/buildcache"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/tools"
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
@@ -27,12 +28,22 @@ type Config struct {
 	// PassEnv has names of additional variables for builds, see Passed. Logs do not show their values. PassEnvPlain has those of
 	// settings, which logs may show.
 	PassEnv, PassEnvPlain []string
+	// TrustedBranches are patterns of branches whose caches all builds of their project read; nil: main and master.
+	TrustedBranches []string
+	// CacheBytes bounds what builds keep for later builds; 0: 20 GiB.
+	CacheBytes int64
 	// CancelGrace is the time between SIGTERM and SIGKILL for a build that is ended; 0 kills at once.
 	CancelGrace time.Duration
 	// Environ is the worker's environment; nil means os.Environ().
 	Environ []string
 	Log     *slog.Logger
 }
+
+const (
+	defaultCacheBytes = 20 << 30
+	// cacheAge is how long a cache is kept that no build uses.
+	cacheAge = 30 * 24 * time.Hour
+)
 
 // Executor implements runtime.Executor.
 type Executor struct {
@@ -45,6 +56,7 @@ type Executor struct {
 	secrets []string
 	tools   pipeline.Toolchain
 	store   *tools.Store
+	caches  *buildcache.Store
 	log     *slog.Logger
 	grace   time.Duration
 
@@ -67,6 +79,12 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
 	}
+	if cfg.TrustedBranches == nil {
+		cfg.TrustedBranches = []string{"main", "master"}
+	}
+	if cfg.CacheBytes <= 0 {
+		cfg.CacheBytes = defaultCacheBytes
+	}
 	if err := CheckPassEnv(cfg.PassEnv, cfg.PassEnvPlain); err != nil {
 		return nil, err
 	}
@@ -83,6 +101,9 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	e.base, e.secrets = pass(given, cfg.PassEnv, cfg.PassEnvPlain)
 	e.warnUnmasked(ctx, cfg.PassEnv)
 	e.tools = pipeline.Detect(func(k string) string { return e.base[k] })
+	e.caches = buildcache.New(buildcache.Config{
+		Dir: filepath.Join(e.cache, "builds"), Trusted: cfg.TrustedBranches, MaxBytes: cfg.CacheBytes, MaxAge: cacheAge,
+	})
 	e.store = tools.New(filepath.Join(e.cache, "tools"), e.base["PATH"], given["HOME"], cfg.Log)
 	e.tools.Bash = findBash(e.base["PATH"]) != ""
 	addRegistry(ctx, e.base)
@@ -104,10 +125,19 @@ func (e *Executor) Sweep(ctx context.Context) error {
 		}
 		earlier = e.sweep(ctx, filepath.Join(e.earlier, "builds"))
 	}
-	if err := errors.Join(earlier, e.sweep(ctx, e.builds), e.store.Prune()); err != nil {
+	if err := errors.Join(earlier, e.sweep(ctx, e.builds), e.dropOldCaches(), e.store.Prune(), e.caches.Prune(time.Now())); err != nil {
 		return fmt.Errorf("sweep old builds: %w", err)
 	}
 	return nil
+}
+
+// dropOldCaches removes the caches that all builds shared in earlier versions.
+func (e *Executor) dropOldCaches() error {
+	var errs []error
+	for _, name := range []string{"npm", "yarn", "yarn-berry", "bun", "gradle", "cocoapods"} {
+		errs = append(errs, remove(filepath.Join(e.cache, name)))
+	}
+	return errors.Join(errs...)
 }
 
 // adopt locks the work directory, and moves the caches of an earlier version there. If they are on another disk they are left: builds fill
@@ -217,8 +247,11 @@ type workspace struct {
 	job      runtime.Job
 	dir      string
 	// tools are directories of programs for the PATH.
-	tools  []string
-	closed bool
+	tools []string
+	// versions of the tools that the build uses.
+	versions []string
+	kept     kept
+	closed   bool
 }
 
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }

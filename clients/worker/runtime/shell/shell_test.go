@@ -215,8 +215,8 @@ func TestSetEnv(t *testing.T) {
 		return w.Run(t.Context(), runtime.Command{Stage: "x", Run: script, Dir: w.Dir(), Env: map[string]string{"A": "profile", "NODE_OPTIONS": "--trace-warnings"}, Output: &out})
 	}
 	for _, script := range []string{
-		`set-env A "two words"; set-env EAS_BUILD_ID other; set-env FREEAGENT_X 1; set-env HOME /tmp; ln -s /etc/hostname "$(dirname "$(command -v set-env)")/../env/LINK"`,
-		`echo "A=$A"; env | grep -E "^(FREEAGENT_X|LINK|EAS_|NODE_OPTIONS|HOME)" | sort`,
+		`set-env A "two words"; set-env EAS_BUILD_ID other; set-env FREEAGENT_URL 1; set-env HOME /tmp; ln -s /etc/hostname "$(dirname "$(command -v set-env)")/../env/LINK"`,
+		`echo "A=$A"; env | grep -E "^(FREEAGENT_URL|LINK|EAS_|NODE_OPTIONS|HOME)" | sort`,
 	} {
 		if err := command(script); err != nil {
 			t.Fatalf("%s: %v: %s", script, err, out.String())
@@ -230,7 +230,7 @@ func TestSetEnv(t *testing.T) {
 			t.Errorf("the second command lacks %q", want)
 		}
 	}
-	for _, bad := range []string{"FREEAGENT_X", "LINK", "EAS_BUILD_ID=other", "HOME=/tmp\n"} {
+	for _, bad := range []string{"FREEAGENT_URL", "LINK", "EAS_BUILD_ID=other", "HOME=/tmp\n"} {
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("the second command has %s:\n%s", bad, out.String())
 		}

@@ -38,6 +38,7 @@ func (w *workspace) use(t tools.Tool, n pipeline.Need) string {
 	if t.Dir != "" && !slices.Contains(w.tools, t.Dir) {
 		w.tools = append(w.tools, t.Dir)
 	}
+	w.versions = append(w.versions, t.Name+" "+t.Version)
 	asked := ""
 	if n.Range != "" {
 		asked = fmt.Sprintf(" (%s asks for %s)", n.From, n.Range)

@@ -31,7 +31,7 @@ func plans() map[string]plan {
 			"command":    {"."},
 		},
 		"clients/worker": {
-			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},

@@ -62,14 +62,33 @@ function show(b) {
   const took = element("took");
   took.dataset.from = b.started_at || "";
   took.dataset.to = b.finished_at || "";
-  const error = element("error");
-  error.textContent = b.error || "";
-  error.classList.toggle("gone", !b.error);
+  fault(b.error || "");
   element("download").classList.toggle("gone", b.status !== "completed");
   element("cancel")?.classList.toggle("gone", final(b.status));
   card.dataset.final = final(b.status);
   if (b.attempts) attempts(b.attempts);
   tick();
+}
+
+// fault shows why the build failed. A cause ends with the number of a line in its stage's output, which becomes a link into the log.
+function fault(text) {
+  const error = element("error"), cause = /^([\w-]+) (?:failed|was ended)[^]*\((output line (\d+))\)$/.exec(text);
+  error.textContent = text;
+  error.classList.toggle("gone", !text);
+  if (!cause) return;
+  const link = Object.assign(document.createElement("a"), { href: "#log", textContent: cause[2] });
+  link.addEventListener("click", (e) => { e.preventDefault(); cite(cause[1], Number(cause[3])); });
+  error.textContent = text.slice(0, text.lastIndexOf(cause[2]));
+  error.append(link, ")");
+}
+
+// cite marks a line of a stage's output. It is counted from the last line that announces the stage.
+async function cite(stage, number) {
+  try {
+    const begins = await log.search(`▸ ${stage}:`);
+    log.hits = new Set();
+    if (begins.length) log.mark(begins[begins.length - 1] + number);
+  } catch { /* the log is not there; the text says it all */ }
 }
 
 function attempts(list) {
@@ -140,6 +159,7 @@ addEventListener("hashchange", jump);
 setInterval(() => { if (card.dataset.final !== "true") tick(); }, 1000);
 times();
 tick();
+fault(element("error").textContent);
 stream(-500);
 watch();
 jump();

@@ -1,0 +1,21 @@
+package runtime
+
+import (
+	"context"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+)
+
+// Cacher is a Workspace that keeps parts of a build for later ones. What goes wrong with a cache fails no build: the lines, which are for the
+// build's log, say it.
+type Cacher interface {
+	// RestoreCaches brings back what tools and the profile keep.
+	RestoreCaches(ctx context.Context, plan pipeline.Plan) (lines []string)
+	// RestoreInstall brings back what an earlier install made. If it is false, the install must run, and KeepInstall keeps what it makes.
+	RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string)
+	KeepInstall(ctx context.Context) (line string)
+	// RestoreBundle brings back what the bundler knows of the source. It is called after the install.
+	RestoreBundle(ctx context.Context, plan pipeline.Plan) (line string)
+	// KeepCaches keeps what tools and the profile have made, after stages that succeeded.
+	KeepCaches(ctx context.Context, plan pipeline.Plan) (lines []string)
+}

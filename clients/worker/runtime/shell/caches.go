@@ -1,0 +1,327 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/buildcache"
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
+	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	"github.com/expo-free-agent/freeagent/shared/text"
+)
+
+var _ runtime.Cacher = (*workspace)(nil)
+
+// Names of snapshots.
+const (
+	installCache = "install"
+	bundleCache  = "metro"
+	pathsCache   = "paths"
+)
+
+// kept is what an attempt knows of its caches.
+type kept struct {
+	// root is that of the source.
+	root string
+	// key is that of the install.
+	key string
+	// installKey is set when the install can be kept, before is the source before it.
+	installKey string
+	before     buildcache.Tree
+	// bundleKey is set when Metro's cache can be kept, bundle is how it was restored.
+	bundleKey string
+	bundle    buildcache.Tree
+}
+
+// scope is who shares caches with this build. A build of no project shares with nobody.
+func (w *workspace) scope() buildcache.Scope {
+	return buildcache.Scope{Project: w.job.Project, Branch: w.job.Origin.Branch}
+}
+
+// whyNoCache says why nothing is restored and kept; empty: it is.
+func (w *workspace) whyNoCache(plan pipeline.Plan) string {
+	switch {
+	case w.job.Project == "":
+		return "the build names no project"
+	case plan.Cache.Disabled:
+		return "the profile disables it"
+	}
+	return ""
+}
+
+// facts are what installs and bundles depend on beside the source.
+func (w *workspace) facts(plan pipeline.Plan, command string) (buildcache.Facts, error) {
+	env := maps.Clone(plan.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	set, err := w.wasSet()
+	if err != nil {
+		return buildcache.Facts{}, err
+	}
+	maps.Copy(env, set)
+	machine := append([]string{goruntime.GOOS, goruntime.GOARCH, string(w.job.Platform)}, w.versions...)
+	return buildcache.Facts{Machine: machine, Command: command, Env: env}, nil
+}
+
+// RestoreInstall implements runtime.Cacher.
+func (w *workspace) RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string) {
+	if why := w.whyNoCache(plan); why != "" {
+		return false, "install is not cached: " + why
+	}
+	restored, line, err := w.restoreInstall(ctx, plan, command)
+	if err != nil {
+		return false, "install is not cached: " + err.Error()
+	}
+	return restored, line
+}
+
+func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string, err error) {
+	root, err := os.OpenRoot(plan.Root)
+	if err != nil {
+		return false, "", err
+	}
+	defer root.Close()
+	facts, err := w.facts(plan, command)
+	if err != nil {
+		return false, "", err
+	}
+	key, whyNot, err := buildcache.InstallKey(root.FS(), *plan.Install, facts)
+	w.kept.key = key
+	if err != nil || whyNot != "" {
+		return false, "install is not cached: " + whyNot, err
+	}
+	began := time.Now()
+	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), installCache, key, root)
+	if err != nil {
+		return false, "", err
+	}
+	if ok {
+		return true, fmt.Sprintf("install from the cache%s: %d files, %s in %s (nothing that it depends on has changed)",
+			ofWhom(snap), snap.Files, text.Size(snap.Bytes), time.Since(began).Round(time.Millisecond)), nil
+	}
+	w.kept.root, w.kept.installKey = plan.Root, key
+	w.kept.before, err = buildcache.Look(root)
+	return false, "install is not in the cache; it is kept for the next build", err
+}
+
+func ofWhom(s buildcache.Snapshot) string {
+	if s.Trusted {
+		return " of trusted branches"
+	}
+	return ""
+}
+
+// KeepInstall implements runtime.Cacher.
+func (w *workspace) KeepInstall(ctx context.Context) (line string) {
+	if w.kept.installKey == "" {
+		return ""
+	}
+	line, err := w.keepInstall(ctx)
+	if err != nil {
+		return "install is not kept: " + err.Error()
+	}
+	return line
+}
+
+// maxInstall bounds what is kept of an install, in bytes.
+const maxInstall = 8 << 30
+
+func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
+	root, err := os.OpenRoot(w.kept.root)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	began := time.Now()
+	made, removed, err := buildcache.Since(root, w.kept.before)
+	if err != nil {
+		return "", err
+	}
+	if removed {
+		return "install is not kept: it removed files of the source", nil
+	}
+	snap, err := w.executor.caches.Keep(ctx, w.scope(), installCache, w.kept.installKey, root, made, maxInstall)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("install kept: %d files, %s as %s in %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed), time.Since(began).Round(time.Millisecond)), nil
+}
+
+// RestoreCaches implements runtime.Cacher.
+func (w *workspace) RestoreCaches(ctx context.Context, plan pipeline.Plan) (lines []string) {
+	if w.whyNoCache(plan) != "" {
+		return nil
+	}
+	if len(plan.Cache.Paths) > 0 {
+		lines = append(lines, w.restorePaths(ctx, plan))
+	}
+	return lines
+}
+
+// RestoreBundle implements runtime.Cacher. The key of Metro's cache has that of the install.
+func (w *workspace) RestoreBundle(ctx context.Context, plan pipeline.Plan) (line string) {
+	if w.kept.key == "" || w.whyNoCache(plan) != "" {
+		return ""
+	}
+	line, err := w.tryBundle(ctx, plan)
+	if err != nil {
+		return "Metro's cache is not used: " + err.Error()
+	}
+	return line
+}
+
+func (w *workspace) tryBundle(ctx context.Context, plan pipeline.Plan) (line string, err error) {
+	root, err := os.OpenRoot(plan.Root)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	facts, err := w.facts(plan, "")
+	if err != nil {
+		return "", err
+	}
+	app, err := filepath.Rel(plan.Root, plan.App)
+	if err != nil {
+		return "", err
+	}
+	key, whyNot, err := buildcache.BundleKey(root.FS(), filepath.ToSlash(app), w.kept.key, facts)
+	if err != nil {
+		return "", err
+	}
+	if whyNot != "" {
+		return "Metro's cache is not used: " + whyNot, nil
+	}
+	tmp, err := os.OpenRoot(filepath.Join(w.dir, "tmp"))
+	if err != nil {
+		return "", err
+	}
+	defer tmp.Close()
+	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), bundleCache, key, tmp)
+	if err != nil {
+		return "", err
+	}
+	w.kept.bundleKey = key
+	if w.kept.bundle, err = buildcache.Look(tmp); err != nil || !ok {
+		return "", err
+	}
+	return fmt.Sprintf("Metro's cache%s: %d files, %s", ofWhom(snap), snap.Files, text.Size(snap.Bytes)), nil
+}
+
+// KeepCaches implements runtime.Cacher.
+func (w *workspace) KeepCaches(ctx context.Context, plan pipeline.Plan) (lines []string) {
+	if w.whyNoCache(plan) != "" {
+		return nil
+	}
+	if w.kept.bundleKey != "" {
+		if line, err := w.keepBundle(ctx); err != nil {
+			lines = append(lines, "Metro's cache is not kept: "+err.Error())
+		} else if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(plan.Cache.Paths) > 0 {
+		lines = append(lines, w.keepPaths(ctx, plan))
+	}
+	return lines
+}
+
+// maxBundle bounds Metro's cache, in bytes: Metro removes nothing from it. A larger one starts anew.
+const maxBundle = 1 << 30
+
+func (w *workspace) keepBundle(ctx context.Context) (line string, err error) {
+	tmp, err := os.OpenRoot(filepath.Join(w.dir, "tmp"))
+	if err != nil {
+		return "", err
+	}
+	defer tmp.Close()
+	made, removed, err := buildcache.Since(tmp, w.kept.bundle)
+	isMetro := func(name string) bool {
+		return strings.HasPrefix(name, "metro-") || strings.HasPrefix(name, "haste-map-")
+	}
+	changed := slices.ContainsFunc(made, isMetro)
+	if err != nil || !changed && !removed {
+		return "", err
+	}
+	entries, err := fs.ReadDir(tmp.FS(), ".")
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, e := range entries {
+		if isMetro(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	snap, err := w.executor.caches.Keep(ctx, w.scope(), bundleCache, w.kept.bundleKey, tmp, names, maxBundle)
+	if errors.Is(err, buildcache.ErrTooLarge) {
+		return "", w.executor.caches.Drop(w.scope(), bundleCache, w.kept.bundleKey)
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Metro's cache kept: %d files, %s as %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed)), nil
+}
+
+// maxPaths bounds what a profile's paths keep, in bytes.
+const maxPaths = 4 << 30
+
+// pathsOf returns the paths below the source's root that the profile names, and those that are elsewhere.
+func pathsOf(plan pipeline.Plan) (inside, outside []string) {
+	app, err := filepath.Rel(plan.Root, plan.App)
+	if err != nil {
+		return nil, plan.Cache.Paths
+	}
+	for _, p := range plan.Cache.Paths {
+		if at := path.Join(filepath.ToSlash(app), p); !path.IsAbs(p) && !strings.HasPrefix(p, "~") && fs.ValidPath(at) && at != "." {
+			inside = append(inside, at)
+		} else {
+			outside = append(outside, p)
+		}
+	}
+	return inside, outside
+}
+
+func (w *workspace) restorePaths(ctx context.Context, plan pipeline.Plan) (line string) {
+	inside, outside := pathsOf(plan)
+	if len(outside) > 0 {
+		line = fmt.Sprintf("cache.paths outside of the source are not kept: %s; ", strings.Join(outside, ", "))
+	}
+	root, err := os.OpenRoot(plan.Root)
+	if err != nil {
+		return line + "cache.paths are not restored: " + err.Error()
+	}
+	defer root.Close()
+	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), pathsCache, buildcache.PathsKey(plan.Cache.Key, inside), root)
+	switch {
+	case err != nil:
+		return line + "cache.paths are not restored: " + err.Error()
+	case !ok:
+		return line + "cache.paths are not in the cache; they are kept after the build"
+	}
+	return fmt.Sprintf("%scache.paths%s: %d files, %s", line, ofWhom(snap), snap.Files, text.Size(snap.Bytes))
+}
+
+func (w *workspace) keepPaths(ctx context.Context, plan pipeline.Plan) (line string) {
+	inside, _ := pathsOf(plan)
+	root, err := os.OpenRoot(plan.Root)
+	if err != nil {
+		return "cache.paths are not kept: " + err.Error()
+	}
+	defer root.Close()
+	snap, err := w.executor.caches.Keep(ctx, w.scope(), pathsCache, buildcache.PathsKey(plan.Cache.Key, inside), root, inside, maxPaths)
+	if err != nil {
+		return "cache.paths are not kept: " + err.Error()
+	}
+	return fmt.Sprintf("cache.paths kept: %d files, %s as %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed))
+}
