@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
-	a.hideSecrets(ctx, plan.Env, farm)
+	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env), farm)
 	plan.Env = a.addVariables(ctx, plan, farm)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
@@ -37,7 +38,11 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err := a.runStages(ctx, ws, plan); err != nil {
 		return "", err
 	}
-	err = a.runStage(ctx, string(build.StageUpload), plan.Result, func() error {
+	what := plan.Result
+	if plan.Custom != nil {
+		plan.Uploads, what = a.uploads, strings.Join(a.uploads, ", ")
+	}
+	err = a.runStage(ctx, string(build.StageUpload), what, func() error {
 		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
 		return err
 	})
@@ -103,7 +108,9 @@ func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pip
 		finder.Line(level, text)
 		a.lines.Line(ctx, level, s.Name, text)
 	})
-	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.DirOf(s), Env: env, Output: lines})
+	err := ws.Run(ctx, runtime.Command{
+		Stage: s.Name, Run: s.Run, Shell: cmp.Or(s.Shell, plan.Shell), Dir: plan.DirOf(s), Env: env, StageEnv: s.Env, Output: lines,
+	})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {

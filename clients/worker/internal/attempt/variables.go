@@ -50,27 +50,26 @@ func (a *attempt) addVariables(ctx context.Context, plan pipeline.Plan, farm []*
 	return env
 }
 
-// hideSecrets masks the values of the profile's variables whose names speak of secrets, and of the farm's that are not plain. Those that
-// are too short are named in the log.
-func (a *attempt) hideSecrets(ctx context.Context, own map[string]string, farm []*artifactv1.Variable) {
-	hidden := map[string]string{}
+// hideSecrets masks the values of variables whose names speak of secrets, of the profile and of its steps, and of the farm's that are not plain.
+// Those that are too short are named in the log.
+func (a *attempt) hideSecrets(ctx context.Context, own []map[string]string, farm []*artifactv1.Variable) {
 	secrets := slices.Clone(a.runner.Executor.Secrets())
-	for _, v := range farm {
-		if v.GetVisibility() != artifactv1.Visibility_VISIBILITY_PLAIN {
-			hidden[v.GetName()] = v.GetValue()
-			secrets = append(secrets, v.GetValue()) // also if the profile has its own value
-		}
-	}
-	for name, value := range own {
-		delete(hidden, name)
-		if buildlog.SecretName(name) {
-			hidden[name] = value
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(hidden)) {
-		secrets = append(secrets, hidden[name])
-		if n := len(strings.TrimSpace(hidden[name])); n > 0 && n < buildlog.MinSecret {
+	hide := func(name, value string) {
+		secrets = append(secrets, value)
+		if n := len(strings.TrimSpace(value)); n > 0 && n < buildlog.MinSecret {
 			a.logLine(ctx, "warn", fmt.Sprintf("%s is not masked in this log: its value has %d characters, and at least %d are needed.", name, n, buildlog.MinSecret))
+		}
+	}
+	for _, env := range own {
+		for _, name := range slices.Sorted(maps.Keys(env)) {
+			if buildlog.SecretName(name) {
+				hide(name, env[name])
+			}
+		}
+	}
+	for _, v := range farm { // also if the profile has its own value
+		if v.GetVisibility() != artifactv1.Visibility_VISIBILITY_PLAIN {
+			hide(v.GetName(), v.GetValue())
 		}
 	}
 	a.mask = buildlog.NewMask(secrets)
