@@ -30,6 +30,9 @@ type Plan struct {
 	Profile string
 	// Env is that of the profile.
 	Env map[string]string
+	// Environment is that whose variables of the farm are added to Env; empty for none. EnvironmentNamed means that the profile names it.
+	Environment      string
+	EnvironmentNamed bool
 	// Install says how packages are installed; nil if the project has stages of its own.
 	Install *workspace.Install
 	Cache   Cache
@@ -138,6 +141,7 @@ func Load(dir string, req Request) (Plan, error) {
 	}
 	own := resolved.Own
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
+	plan.Environment, plan.EnvironmentNamed = resolved.Environment()
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
 	plan.Cache = cacheOf(resolved.EAS)
 	plan.Timeout = time.Duration(own.Timeouts.Build)

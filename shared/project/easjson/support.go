@@ -104,7 +104,7 @@ func profileKeys() []Key {
 		{AnyProfile, "android", Honoured, "Keys for Android builds, laid over those of the profile."},
 		{AnyProfile, "ios", Honoured, "Keys for iOS builds, laid over those of the profile."},
 		{AnyProfile, "env", Honoured, "Variables of the build, in every stage. The value null unsets an inherited variable."},
-		{AnyProfile, "environment", Planned, "Adds the farm's variables of this project and environment. Those of env win."},
+		{AnyProfile, "environment", Honoured, "Adds the farm's variables of this project and environment, which `freeagent env` sets. Those of env win. Without the key: production for store distribution, else development with developmentClient, else preview."},
 		{AnyProfile, "distribution", Mapped, "On Android, internal makes an APK and store an app bundle, unless buildType or developmentClient says otherwise. On iOS it has no effect: archives are not signed."},
 		{AnyProfile, "developmentClient", Honoured, "Builds the debug variant with expo-dev-client."},
 		{AnyProfile, "channel", Honoured, "Set in the native project before it compiles, if the app has expo-updates and takes its updates from EAS. Free Agent publishes no updates."},

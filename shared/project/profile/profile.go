@@ -149,6 +149,15 @@ func (p *Profile) fromEAS(eas *easjson.File, platform, name string) error {
 	return checkEnv(fmt.Sprintf("%s: profile %q: ", easjson.Name, name), resolved.Env)
 }
 
+// Environment returns the environment whose variables of the farm a build gets, and whether eas.json names it. A profile that only
+// freeagent.json has, and a build without a profile, get production.
+func (p Profile) Environment() (name string, named bool) {
+	if p.EAS == nil {
+		return easjson.EnvironmentProduction, false
+	}
+	return p.EAS.BuildEnvironment(), p.EAS.Environment != ""
+}
+
 func merged(base, over map[string]string) map[string]string {
 	if len(base) == 0 {
 		return over

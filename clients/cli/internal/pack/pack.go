@@ -50,6 +50,9 @@ func Open(ctx context.Context, dir string, opts Options) (Project, error) {
 	return p, p.checkLimits()
 }
 
+// Name returns the project's name of the app in dir without a look at anything else. It is ErrNotProject as in Open.
+func Name(dir, command string) (string, error) { return nameOf(dir, command) }
+
 func nameOf(dir, command string) (string, error) {
 	var pkg struct{ Name string }
 	data, err := os.ReadFile(filepath.Join(dir, "package.json"))

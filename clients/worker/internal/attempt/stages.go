@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +26,12 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
-	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env)...)
+	farm, err := a.variables(ctx, plan)
+	if err != nil {
+		return "", err
+	}
+	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env), farm)
+	plan.Env = a.addVariables(ctx, plan, farm)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
 	}
@@ -45,23 +48,6 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 		return err
 	})
 	return resultID, err
-}
-
-// hideSecrets masks the values of the profile's variables whose names speak of secrets. Those that are too short are named in the log.
-func (a *attempt) hideSecrets(ctx context.Context, envs ...map[string]string) {
-	secrets := slices.Clone(a.runner.Executor.Secrets())
-	for _, env := range envs {
-		for _, name := range slices.Sorted(maps.Keys(env)) {
-			if !buildlog.SecretName(name) {
-				continue
-			}
-			secrets = append(secrets, env[name])
-			if n := len(strings.TrimSpace(env[name])); n > 0 && n < buildlog.MinSecret {
-				a.logLine(ctx, "warn", fmt.Sprintf("%s is not masked in this log: its value has %d characters, and at least %d are needed.", name, n, buildlog.MinSecret))
-			}
-		}
-	}
-	a.mask = buildlog.NewMask(secrets)
 }
 
 // runStage runs f as a stage: heartbeats carry it, the scheduler and the log are told of it.
