@@ -45,11 +45,11 @@ build:
     - run:
         name: Show the greeting
         working_directory: lib
-        env: {LOUD: 'very ${{ env.API }}', SET: here}
+        env: {LOUD: very loud, SET: here, APP_TOKEN: tok-abcdef-123}
         inputs: {text: '${ steps.hello.text }'}
         command: |
           set-env SET there
-          echo said $(basename "$PWD"), '${ inputs.text }', $LOUD, $SET
+          echo said $(basename "$PWD"), '${ inputs.text }', $LOUD, $SET, $APP_TOKEN
     - run: {shell: node, command: "console.log('said', 'node', process.env.SET)"}
     - run: {if: '${{ steps.hello.outputs.text == "" }}', command: echo said never}
     - run: npx expo export && mkdir out && echo app >out/app.bin
@@ -67,7 +67,7 @@ functions:
 	if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
 		t.Fatalf("finish = %v; log:\n%s", got, log)
 	}
-	want := `https://api.example.com in shop; lib, Hi Jo "J" O, very https://api.example.com, here; node there; always`
+	want := `https://api.example.com in shop; lib, Hi Jo "J" O, very loud, here, [secret]; node there; always`
 	if said := hooksSaid(log); said != want {
 		t.Errorf("said %q, want %q; log:\n%s", said, want, log)
 	}
@@ -145,5 +145,32 @@ func TestCustomBuildOfAll(t *testing.T) {
 				t.Errorf("said %q, want %q; log:\n%s", said, tt.said, log)
 			}
 		})
+	}
+}
+
+// TestCustomBuildsShareInstalls: an install is taken from the cache, unless a command before it may have changed what it depends on.
+func TestCustomBuildsShareInstalls(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	app := func(first string) []byte {
+		return customApp(t, "", "build: {steps: ["+first+", eas/install_node_modules, {run: test -e ../../node_modules/expo}]}\n")
+	}
+	plain := app("eas/use_npm_token")
+	for i, tt := range []struct {
+		source []byte
+		want   string
+	}{
+		{plain, "install kept"}, {plain, "install from the cache"},
+		{app("{run: echo > ../../new}"), "install is not cached: steps ran before it"},
+	} {
+		id := f.submitWith(tt.source, func(b *schedulerv1.Build) {
+			b.Profile, b.Project, b.Settings = "custom", "shop", &schedulerv1.BuildSettings{AppPath: "apps/shop"}
+			b.Origin = &schedulerv1.Origin{Branch: "main"}
+		})
+		got := f.finished(id)
+		if log := f.logOf(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || !strings.Contains(log, tt.want) {
+			t.Fatalf("build %d: finish = %v, want %q; log:\n%s", i, got, tt.want, log)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"regexp"
@@ -53,7 +52,7 @@ func (s Step) Of(r custom.Rendered) Stage {
 		edit := s.edit(r)
 		stage.Run, stage.Edit = edit.Run, edit.Edit
 	}
-	stage.Env = r.Env
+	stage.Env = s.Env
 	if s.run != nil {
 		stage.Run = s.run(r)
 	}
@@ -302,15 +301,13 @@ func scriptOf(s custom.Step) (Shell, func(custom.Rendered) string) {
 	}
 }
 
-// SecretsOf returns the variables of all steps whose values are written in the file. A name that several steps have is there once for each value.
-func (c *Custom) SecretsOf() (all []map[string]string) {
+// Secrets returns the variables of each step, some of which may be secret.
+func (c *Custom) Secrets() (all []map[string]string) {
 	if c == nil {
 		return nil
 	}
 	for _, s := range c.Steps {
-		env := maps.Clone(s.Env)
-		maps.DeleteFunc(env, func(_, v string) bool { return strings.Contains(v, "${") })
-		all = append(all, env)
+		all = append(all, s.Env)
 	}
 	return all
 }

@@ -75,7 +75,7 @@ build:
   steps:
     - run: echo ${HOME} "${ eas.env.A }" ${{ env.A + '!' }} $(date) ${undefined}
     - twice: {id: t1, inputs: {n: 4}}
-    - twice: {id: t2, env: {HOW: 'lo${{ "ud" }}'}, inputs: {n: 5, how: '${ eas.env.HOW }'}}
+    - twice: {id: t2, env: {HOW: loud}, inputs: {n: 5, how: '${ eas.env.HOW }'}}
     - run:
         name: Show
         inputs: {first: '${ steps.t1.result }', data: {a: [1, '${{ steps.t2.outputs.result }}']}}
@@ -106,6 +106,18 @@ functions:
 	}
 	if b.Steps[1].Name != "twice" || b.Steps[0].ID != "step-001" {
 		t.Errorf("steps: %+v", b.Steps[:2])
+	}
+}
+
+// What a step refers to must be there when it runs, as on EAS.
+func TestMissingValues(t *testing.T) {
+	t.Parallel()
+	b := mustLoad(t, "main.yml", "build: {steps: [{run: 'echo ${ eas.env.NONE }'}, {run: 'echo \"${{ env.NONE }}\"'}]}")
+	if _, err := b.Steps[0].Render(custom.Context{}); err == nil || !strings.Contains(err.Error(), "eas.env.NONE has no value") {
+		t.Errorf("got %v", err)
+	}
+	if r, err := b.Steps[1].Render(custom.Context{}); err != nil || r.Command != `echo ""` {
+		t.Errorf("got %q, %v", r.Command, err)
 	}
 }
 

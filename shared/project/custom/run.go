@@ -2,7 +2,7 @@ package custom
 
 import (
 	"fmt"
-	"strings"
+	"maps"
 )
 
 // The systems that steps run on, as EAS names them.
@@ -28,7 +28,6 @@ type Context struct {
 // Rendered is a step with all expressions evaluated.
 type Rendered struct {
 	Command string
-	Env     map[string]string
 	Inputs  map[string]any
 }
 
@@ -64,7 +63,7 @@ func (s Step) ShouldRun(c Context) (bool, error) {
 	return truthy(v), nil
 }
 
-// Render evaluates the step's variables, inputs and command.
+// Render evaluates the step's inputs and command.
 func (s Step) Render(c Context) (Rendered, error) {
 	env, inputs, err := s.evaluateInputs(c)
 	if err != nil {
@@ -74,29 +73,13 @@ func (s Step) Render(c Context) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, s.problem("command: %v", err)
 	}
-	own := map[string]string{}
-	for name := range s.Env {
-		own[name] = env[name]
-	}
-	return Rendered{Command: Text(command), Env: own, Inputs: inputs}, nil
+	return Rendered{Command: Text(command), Inputs: inputs}, nil
 }
 
 func (s Step) evaluateInputs(c Context) (env map[string]string, inputs map[string]any, err error) {
 	env = map[string]string{}
-	for name, value := range c.Env {
-		env[name] = value
-	}
-	before := c.scope(c.Env, nil)
-	for name, value := range s.Env {
-		v, err := before.fill(value)
-		if err != nil {
-			return nil, nil, s.problem("env: %s: %v", name, err)
-		}
-		env[name] = Text(v)
-		if strings.Contains(env[name], "\x00") {
-			return nil, nil, s.problem("env: %s has a NUL", name)
-		}
-	}
+	maps.Copy(env, c.Env)
+	maps.Copy(env, s.Env)
 	inputs = map[string]any{}
 	for _, in := range s.Inputs {
 		if !in.Set {

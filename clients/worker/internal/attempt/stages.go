@@ -30,7 +30,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
-	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env), farm)
+	a.hideSecrets(ctx, append(plan.Custom.Secrets(), plan.Env), farm)
 	plan.Env = a.addVariables(ctx, plan, farm)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
