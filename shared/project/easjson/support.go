@@ -123,11 +123,11 @@ func profileKeys() []Key {
 		{AnyProfile, "resourceClass", Planned, "Asks for a worker that has the class as a label. If no worker has it, the client warns and any worker builds."},
 		{AnyProfile, "credentialsSource", Warned, "Builds are not signed: the result must be signed afterwards."},
 		{AnyProfile, "withoutCredentials", Honoured, "Builds without signing, as all builds do. The result cannot be installed on an iOS device."},
-		{AnyProfile, "cache", Planned, "See the keys of cache."},
-		{InCache, "disabled", Planned, "Restores and saves no cache."},
-		{InCache, "key", Planned, "A change of the key starts with empty caches of paths."},
-		{InCache, "paths", Planned, "Directories that are saved after a build and restored before the next one of the same key."},
-		{InCache, "customPaths", Planned, "The old name of paths."},
+		{AnyProfile, "cache", Honoured, "See the keys of cache."},
+		{InCache, "disabled", Honoured, "Restores and keeps no cache."},
+		{InCache, "key", Honoured, "A change of the key starts with empty caches of paths."},
+		{InCache, "paths", Honoured, "Paths below the source that are kept after a build and restored before the next one of the same key. Others are named in the log."},
+		{InCache, "customPaths", Mapped, "The old name of paths."},
 		{InCache, "cacheDefaultPaths", Warned, "Deprecated. What Free Agent caches without being asked depends on the worker."},
 	}
 }
