@@ -33,11 +33,11 @@ type Rendered struct {
 
 // scope returns the values for a step.
 func (c Context) scope(env map[string]string, inputs map[string]any) scope {
-	steps := map[string]any{}
+	steps, left := map[string]any{}, maxText
 	for id, outputs := range c.Outputs {
 		steps[id] = map[string]any{"outputs": outputs}
 	}
-	return scope{failed: c.Failed, values: map[string]any{
+	return scope{failed: c.Failed, left: &left, values: map[string]any{
 		"inputs": inputs, "steps": steps, "env": env,
 		"eas": map[string]any{"env": env, "job": c.Job, "runtimePlatform": c.System},
 	}}
@@ -81,11 +81,12 @@ func (s Step) evaluateInputs(c Context) (env map[string]string, inputs map[strin
 	maps.Copy(env, c.Env)
 	maps.Copy(env, s.Env)
 	inputs = map[string]any{}
+	values := c.scope(env, nil)
 	for _, in := range s.Inputs {
 		if !in.Set {
 			continue
 		}
-		v, err := c.scope(env, nil).fillAll(in.Value)
+		v, err := values.fillAll(in.Value)
 		if err != nil {
 			return nil, nil, s.problem("the input %q: %v", in.Name, err)
 		}

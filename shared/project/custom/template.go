@@ -76,13 +76,20 @@ func (s scope) fill(text string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.WriteString(Text(v))
+		value := Text(v)
+		if err := s.spend(len(value)); err != nil {
+			return nil, err
+		}
+		b.WriteString(value)
 	}
 	return b.String(), nil
 }
 
 func (s scope) part(p part) (any, error) {
 	v, err := s.evaluate(*p.expr)
+	if text, ok := v.(string); ok && err == nil {
+		err = s.spend(len(text))
+	}
 	if err == nil && v == nil && p.path != "" {
 		err = fmt.Errorf("%s has no value", p.path)
 	}
