@@ -94,7 +94,6 @@ func (s scope) call(e expr) (any, error) {
 			return nil, err
 		}
 	}
-	text := func(i int) string { return Text(args[i]) }
 	switch e.text {
 	case "always":
 		return true, nil
@@ -104,26 +103,34 @@ func (s scope) call(e expr) (any, error) {
 		return !s.failed, nil
 	case "failure":
 		return s.failed, nil
-	case "contains":
-		return strings.Contains(text(0), text(1)), nil
-	case "startsWith":
-		return strings.HasPrefix(text(0), text(1)), nil
-	case "endsWith":
-		return strings.HasSuffix(text(0), text(1)), nil
-	case "replaceAll":
-		count := min(strings.Count(text(0), text(1)), maxText)
-		if err := s.spend(len(text(0)) + count*min(len(text(2)), maxText)); err != nil {
-			return nil, err
-		}
-		return strings.ReplaceAll(text(0), text(1), text(2)), nil
-	case "substring":
-		return substring(text(0), args[1:]), nil
 	case "toJSON":
 		data, err := json.Marshal(args[0])
 		if err == nil {
 			err = s.spend(len(data))
 		}
 		return string(data), err
+	}
+	return s.callText(e.text, args)
+}
+
+// callText calls a function of texts.
+func (s scope) callText(name string, args []any) (any, error) {
+	text := func(i int) string { return Text(args[i]) }
+	switch name {
+	case "contains":
+		return strings.Contains(text(0), text(1)), nil
+	case "startsWith":
+		return strings.HasPrefix(text(0), text(1)), nil
+	case "endsWith":
+		return strings.HasSuffix(text(0), text(1)), nil
+	case "substring":
+		return substring(text(0), args[1:]), nil
+	case "replaceAll":
+		count := min(strings.Count(text(0), text(1)), maxText)
+		if err := s.spend(len(text(0)) + count*min(len(text(2)), maxText)); err != nil {
+			return nil, err
+		}
+		return strings.ReplaceAll(text(0), text(1), text(2)), nil
 	case "fromJSON":
 		var v any
 		if err := s.spend(len(text(0))); err != nil {
@@ -134,7 +141,7 @@ func (s scope) call(e expr) (any, error) {
 		}
 		return v, nil
 	}
-	return nil, fmt.Errorf("the function %s is not supported", e.text)
+	return nil, fmt.Errorf("the function %s is not supported", name)
 }
 
 // substring is that of JavaScript, by characters.
