@@ -23,6 +23,7 @@ func plans() map[string]plan {
 			"transition": {"store"},
 			"handout":    {"store", "transition"},
 			"faults":     {"store", "transition"},
+			"numbers":    {"store"},
 			"retention":  {"store"},
 			"rules":      {"order", "store", "transition", "view"},
 			"registry":   {"handout", "retention", "store", "transition", "view"},
