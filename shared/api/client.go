@@ -36,6 +36,7 @@ type Client struct {
 	Webhooks  *WebhooksService
 	Retention *RetentionService
 	Rules     *RulesService
+	Numbers   *NumbersService
 
 	conn *conn
 }
@@ -66,7 +67,7 @@ func New(cfg Config) (*Client, error) {
 	objects := &ObjectsService{c}
 	return &Client{
 		Builds: &BuildsService{c, objects}, Objects: objects, Workers: &WorkersService{c}, Webhooks: &WebhooksService{c},
-		Retention: &RetentionService{c}, Rules: &RulesService{c}, conn: c,
+		Retention: &RetentionService{c}, Rules: &RulesService{c}, Numbers: &NumbersService{c}, conn: c,
 	}, nil
 }
 
