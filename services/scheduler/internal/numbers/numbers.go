@@ -93,7 +93,7 @@ func (n *Numbers) SetBuildNumber(ctx context.Context, r *schedulerv1.SetBuildNum
 			return err
 		}
 		if was = old.Last; was != "" && !r.GetForce() && build.NumberBelow(c.Last, was) {
-			return fmt.Errorf("%w: the last build number of %q for %s is %s, and stores refuse a lower one. Lower it with force, if you must",
+			return fmt.Errorf("%w: the last build number of %q for %s is %s, and stores refuse numbers below one that they have",
 				build.ErrInvalid, c.Project, platform, was)
 		}
 		return counters.Put(ctx, c)
