@@ -22,6 +22,17 @@ type native struct {
 	manager workspace.Manager
 	// eas is the profile of eas.json; nil without one.
 	eas *easjson.Profile
+	// number is the build number for the app; empty: its own.
+	number string
+}
+
+// setNumber adds the stage that puts a build number into the native project, as the last one before the native build.
+func (p *Plan) setNumber(key, number string) {
+	if number == "" {
+		return
+	}
+	p.BuildNumber = number
+	p.Stages = append(p.Stages, Stage{Name: NumberStage, Run: key + " " + number})
 }
 
 // profile returns that of eas.json, or an empty one.
@@ -38,6 +49,7 @@ func isSet(b *bool) bool { return b != nil && *b }
 func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.Android)...)
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	plan.setNumber("versionCode", n.number)
 	plan.Stages = append(plan.Stages, Stage{
 		Name: string(build.StageCompile), Run: "cd android && chmod +x gradlew && ./gradlew --no-daemon " + n.gradleCommand(),
 	})
@@ -62,6 +74,7 @@ func (n native) ios(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.IOS)...)
 	plan.Stages = append(plan.Stages, Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
+	plan.setNumber("buildNumber", n.number)
 	e := n.profile()
 	scheme, configuration := `"$(basename "$workspace" .xcworkspace)"`, "Release"
 	if e.Scheme != "" {

@@ -19,7 +19,9 @@ type Request struct {
 	Profile string
 	// AppPath is the directory of the app below the root of the source, as a slash path; empty if it is the root.
 	AppPath string
-	Tools   Toolchain
+	// BuildNumber is the versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's own files.
+	BuildNumber string
+	Tools       Toolchain
 }
 
 // Plan says how a project is built.
@@ -37,6 +39,8 @@ type Plan struct {
 	Needs  []Need
 	Stages []Stage
 	Hooks  Hooks
+	// BuildNumber goes into the native project in the stage NumberStage; empty if the app keeps its own.
+	BuildNumber string
 	// Shell runs the stages.
 	Shell Shell
 	// Result is a slash path or glob ("**" for any depth) below App: a directory is packed, a file delivered as it is.
@@ -78,6 +82,9 @@ func (p Plan) OpenApp() (*os.Root, error) {
 
 // Stage is that of package profile.
 type Stage = profile.Stage
+
+// NumberStage is the stage of the worker's own that puts Plan.BuildNumber into the native project. Its Run is for people.
+const NumberStage = "build-number"
 
 // Shell is that of package profile.
 type Shell = profile.Shell
