@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 // server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS
 // (BUILD may be NEWEST), warn TEXT, limit BYTES, name BUILD NAME, refuse PATH STATUS CODE DETAIL, cut PATH BYTES
 // TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one made last),
-// answers STATUS, token; serve PATH FILE: what GET of a path below /api/v2 gives.
+// answers STATUS, token; values PROJECT, of variables; serve PATH FILE: what GET of a path below /api/v2 gives.
 func server(ts *testscript.TestScript, _ bool, args []string) {
 	s, ok := ts.Value(serverKey{}).(*apitest.Server)
 	if !ok || len(args) == 0 {
@@ -107,6 +107,10 @@ func server(ts *testscript.TestScript, _ bool, args []string) {
 	case "token":
 		if token := s.LastToken(); token != nil {
 			fmt.Fprintln(ts.Stdout(), *token)
+		}
+	case "values":
+		for name, value := range s.Values(args[0]) {
+			fmt.Fprintf(ts.Stdout(), "%s=%q\n", name, value)
 		}
 	default:
 		ts.Fatalf("server %s: no such verb", verb)

@@ -15,6 +15,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/cancel"
 	"github.com/expo-free-agent/freeagent/clients/cli/config"
 	"github.com/expo-free-agent/freeagent/clients/cli/download"
+	"github.com/expo-free-agent/freeagent/clients/cli/env"
 	"github.com/expo-free-agent/freeagent/clients/cli/inspect"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
@@ -56,7 +57,7 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled
 		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(submit.New(s), inspect.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), rules.New(s), webhooks.New(s),
-		retention.New(s), pin.New(s), pin.NewUnpin(s), config.New(s),
+		retention.New(s), pin.New(s), pin.NewUnpin(s), config.New(s), env.New(s),
 		shadow.New(s), version.New(s))
 	root.AddCommand(more...)
 	return root

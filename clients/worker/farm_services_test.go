@@ -142,6 +142,9 @@ func (f *farm) grant(_ context.Context, worker string, r *artifactv1.WorkerGrant
 	if err != nil {
 		return nil, err
 	}
+	if r.GetKind() == artifactv1.Kind_KIND_VARIABLES {
+		return f.sealVariables(b.spec.GetProject(), r)
+	}
 	id, method := b.spec.GetSource().GetObjectId(), http.MethodGet
 	if r.GetKind() == artifactv1.Kind_KIND_RESULT {
 		id, method = build.NewID()+"."+r.GetName(), http.MethodPut

@@ -56,8 +56,10 @@ type farm struct {
 	workers map[string]string // id to secret
 	builds  map[string]*farmBuild
 	objects map[string][]byte
-	changed chan struct{}
-	refused atomic.Int32 // publishes and subscriptions that the bus denied
+	// variables are by project and environment, joined by a slash.
+	variables map[string][]*artifactv1.Variable
+	changed   chan struct{}
+	refused   atomic.Int32 // publishes and subscriptions that the bus denied
 
 	// Hooks; nil for none. They run without the lock.
 	onClaim  func(worker string, r *schedulerv1.ClaimRequest) error

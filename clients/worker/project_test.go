@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,16 +15,16 @@ import (
 )
 
 // workspaceApp is a workspace of npm with an app, whose package expo is one of its own, so that no registry is asked. hooks are scripts of
-// the app.
-func workspaceApp(t *testing.T, hooks string) []byte {
+// the app, more are further files: name, content.
+func workspaceApp(t *testing.T, hooks string, more ...string) []byte {
 	t.Helper()
-	files := []string{
+	files := slices.Concat(more, []string{
 		"package.json", `{"name":"root","private":true,"workspaces":["apps/*","packages/*"]}`,
 		"apps/shop/package.json", `{"name":"shop","version":"1.0.0","dependencies":{"expo":"1.0.0"},"scripts":{` + hooks + `}}`,
 		"packages/expo/package.json", `{"name":"expo","version":"1.0.0","bin":{"expo":"cli.js"}}`,
 		"packages/expo/cli.js", "#!/usr/bin/env node\nconst fs=require('fs');fs.mkdirSync('dist');fs.writeFileSync('dist/made',process.argv.slice(2).join(' '));" +
 			"if(fs.existsSync('fail'))process.exit(7)\n",
-	}
+	})
 	dir := t.TempDir()
 	for i := 0; i < len(files); i += 2 {
 		name := filepath.Join(dir, files[i])

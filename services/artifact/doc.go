@@ -1,6 +1,6 @@
 // Package artifact is the service that owns stored bytes: sources, certs, results and the logs of
 // builds that have ended. No other service writes objects (place, size, SHA-256, expiry, encryption
-// key) or has the object store's credentials.
+// key) or has the object store's credentials. It also owns the variables of projects.
 //
 // # Overview
 //
@@ -11,7 +11,8 @@
 //	transfer   bytes over HTTP            logs      archives of build logs
 //	grant      tickets                    janitor   expiry
 //	catalog    rows and bytes of objects  legacy    import of the legacy controller
-//	store      SQL                        seal      encryption of certs
+//	store      SQL                        seal      encryption of certs and variables
+//	variables  variables of projects
 //
 // # States of an object
 //

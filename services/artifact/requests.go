@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/janitor"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/problem"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/variables"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 	"github.com/expo-free-agent/freeagent/shared/version"
 )
@@ -24,6 +25,7 @@ type requests struct {
 	catalog.Requests
 	*logs.Archivist
 	*janitor.Janitor
+	*variables.Service
 }
 
 // legacyServer is a Service that is built with legacy.go.

@@ -20,11 +20,13 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/transfer"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/variables"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 	"github.com/expo-free-agent/freeagent/shared/database"
 	"github.com/expo-free-agent/freeagent/shared/objects"
 	"github.com/expo-free-agent/freeagent/shared/observe"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
+	"github.com/expo-free-agent/freeagent/shared/sealedbox"
 )
 
 // Deps are what the service works with. All but FreeSpace are required. The caller closes them.
@@ -46,6 +48,7 @@ type Service struct {
 	catalog   *catalog.Catalog
 	tickets   *ticket.Signer
 	transfers *transfer.Transfers
+	variables *variables.Service
 	logs      logs.Config
 
 	ready     chan struct{}
@@ -74,6 +77,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.catalog = catalog.New(cfg.catalog(), catalog.Deps{
 		Rows: s.store.Objects, Objects: deps.Store, Box: box, FreeSpace: deps.FreeSpace, Meter: counters, Log: deps.Log,
 	})
+	key, err := sealedbox.Derive(cfg.MasterKey, "values of variables")
+	if err != nil {
+		return nil, err
+	}
+	s.variables = variables.New(variables.Deps{Rows: store.NewVariables(deps.DB), Box: box, Key: key, Log: deps.Log})
 	s.transfers = transfer.New(transfer.Config{
 		StallTimeout: cfg.StallTimeout, StaleUploadAge: cfg.StaleUploadAge, MaxUploads: cfg.MaxUploads,
 	}, s.catalog, tickets)
@@ -118,7 +126,8 @@ func (s *Service) Run(ctx context.Context) error {
 		Interval: s.cfg.JanitorInterval, StaleUploadAge: s.cfg.StaleUploadAge, ExpiredMark: s.cfg.ExpiredMark,
 	}, janitor.Deps{Catalog: s.catalog, Logs: s.store.Logs, Scheduler: scheduler, PurgeLines: archivist.Purge})
 	requests, err := s.serveRequests(requests{
-		Grants: grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler), Requests: catalog.Requests{Catalog: s.catalog}, Archivist: archivist, Janitor: sweeper,
+		Grants: grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler, s.variables), Requests: catalog.Requests{Catalog: s.catalog},
+		Archivist: archivist, Janitor: sweeper, Service: s.variables,
 	})
 	if err != nil {
 		return err

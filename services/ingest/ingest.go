@@ -18,6 +18,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	v1 "github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
 	v2 "github.com/expo-free-agent/freeagent/services/ingest/internal/v2"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/variables"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/webhook"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	logstream "github.com/expo-free-agent/freeagent/shared/buildlog/stream"
@@ -126,9 +127,9 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	var more []v2.Operation
+	more := variables.API{Responder: responder, Farm: g.farm}.Operations()
 	if l, ok := any(g).(legacyGateway); ok {
-		more = l.addLegacy(guard, transfers)
+		more = append(more, l.addLegacy(guard, transfers)...)
 	}
 	g.v2, err = v2.New(v2.Config{
 		MaxUploadBytes: g.cfg.MaxUploadBytes, MaxFollowers: g.cfg.MaxFollowers, FollowHeartbeat: g.cfg.FollowHeartbeat, SessionTTL: g.cfg.SessionTTL,

@@ -51,7 +51,7 @@ func run(o *options) error {
 	if o.platform != easjson.IOS && o.platform != easjson.Android {
 		return session.Usage("--platform must be ios or android (got %q)", o.platform)
 	}
-	resolved, err := o.resolve()
+	resolved, custom, err := o.resolve()
 	switch {
 	case errors.Is(err, profile.ErrUnknown):
 		return session.Usage("%w", err)
@@ -59,7 +59,7 @@ func run(o *options) error {
 		return err
 	}
 	if !o.json {
-		return o.table(resolved)
+		return errors.Join(o.table(resolved), custom)
 	}
 	for _, w := range resolved.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", w)
@@ -80,11 +80,16 @@ func run(o *options) error {
 	return nil
 }
 
-func (o *options) resolve() (profile.Profile, error) {
+// resolve returns the profile, and what is wrong with its custom build. EAS does not look at that here.
+func (o *options) resolve() (resolved profile.Profile, custom, err error) {
 	root, err := os.OpenRoot(o.dir)
 	if err != nil {
-		return profile.Profile{}, fmt.Errorf("open the app's directory: %w", err)
+		return profile.Profile{}, nil, fmt.Errorf("open the app's directory: %w", err)
 	}
 	defer root.Close()
-	return profile.Resolve(root.FS(), ".", o.platform, o.profile)
+	if resolved, err = profile.Resolve(root.FS(), ".", o.platform, o.profile); err != nil {
+		return profile.Profile{}, nil, err
+	}
+	custom = resolved.LoadCustom(root.FS(), ".", o.platform)
+	return resolved, custom, nil
 }

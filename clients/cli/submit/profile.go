@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
@@ -27,16 +28,36 @@ func (o *options) checkProfile() error {
 	if err != nil {
 		return err
 	}
+	if err := resolved.LoadCustom(root.FS(), ".", o.Platform); err != nil {
+		return err
+	}
 	o.cli = resolved.Cli
 	if resolved.EAS != nil {
 		if err := o.checkKeys(resolved); err != nil {
 			return err
 		}
 	}
+	if err := o.checkCustom(resolved); err != nil {
+		return err
+	}
 	if len(resolved.Own.Stages) > 0 {
 		return nil
 	}
 	return o.checkApp()
+}
+
+// checkCustom refuses a custom build whose files are not sent.
+func (o *options) checkCustom(resolved profile.Profile) error {
+	if resolved.Custom == nil {
+		return nil
+	}
+	sent := o.sent()
+	for _, name := range resolved.Custom.Files {
+		if full := path.Join(o.project.AppPath, name); !sent(full) {
+			return session.Usage("profile %q has a custom build, and %s is not sent, since it is ignored", resolved.Name, full)
+		}
+	}
+	return nil
 }
 
 // checkKeys refuses and warns about keys of eas.json that builds do not treat as EAS does.

@@ -51,9 +51,13 @@ func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
 	plan.setNumber("versionCode", n.number)
 	plan.Stages = append(plan.Stages, Stage{
-		Name: string(build.StageCompile), Run: "cd android && chmod +x gradlew && ./gradlew --no-daemon " + n.gradleCommand(),
+		Name: string(build.StageCompile), Run: gradle(n.gradleCommand()),
 	})
 	return cmp.Or(n.profile().ApplicationArchivePath, "android/app/build/outputs/**/*.{apk,aab}")
+}
+
+func gradle(tasks string) string {
+	return "cd android && chmod +x gradlew && ./gradlew --no-daemon " + tasks
 }
 
 func (n native) gradleCommand() string {

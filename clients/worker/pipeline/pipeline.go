@@ -32,6 +32,9 @@ type Plan struct {
 	Profile string
 	// Env is that of the profile.
 	Env map[string]string
+	// Environment is that whose variables of the farm are added to Env; empty for none. EnvironmentNamed means that the profile names it.
+	Environment      string
+	EnvironmentNamed bool
 	// Install says how packages are installed; nil if the project has stages of its own.
 	Install *workspace.Install
 	Cache   Cache
@@ -45,6 +48,10 @@ type Plan struct {
 	Shell Shell
 	// Result is a slash path or glob ("**" for any depth) below App: a directory is packed, a file delivered as it is.
 	Result string
+	// Custom is a custom build, which has steps in place of stages, hooks and a result; nil for any other.
+	Custom *Custom
+	// Uploads are slash paths below Root that the steps of a custom build deliver, known when they have run.
+	Uploads []string
 	// Name is the result's file name without an extension.
 	Name string
 	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.
@@ -136,8 +143,12 @@ func Load(dir string, req Request) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	if err := resolved.LoadCustom(p.tree, p.app, string(req.Platform)); err != nil {
+		return Plan{}, err
+	}
 	own := resolved.Own
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
+	plan.Environment, plan.EnvironmentNamed = resolved.Environment()
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
 	plan.Cache = cacheOf(resolved.EAS)
 	plan.Timeout = time.Duration(own.Timeouts.Build)
@@ -153,6 +164,9 @@ func Load(dir string, req Request) (Plan, error) {
 		plan.Needs, warnings = p.explicitNeeds(resolved.EAS)
 		plan.Warnings = append(plan.Warnings, warnings...)
 		return plan, nil
+	}
+	if resolved.Custom != nil {
+		return p.custom(plan, req, resolved)
 	}
 	return p.builtIn(plan, req, resolved)
 }

@@ -64,8 +64,10 @@ type Command struct {
 	Shell pipeline.Shell
 	// Dir below the workspace.
 	Dir string
-	// Env is added to what the executor sets.
+	// Env is added to what the executor sets. The build may have changed these variables since.
 	Env map[string]string
+	// StageEnv has variables of this command alone, which the build cannot change.
+	StageEnv map[string]string
 	// Output gets stdout and stderr as they come. Its Write may wait.
 	Output io.Writer
 }

@@ -62,6 +62,9 @@ type state struct {
 	// submitted are builds by the upload that they were made of.
 	submitted map[string]string
 
+	// variables are by project.
+	variables map[string][]api.Variable
+
 	webhooks []*hook
 	// tokens are those that webhooks were created with.
 	tokens []*string
@@ -81,6 +84,8 @@ type (
 	builds   struct{ *state }
 	objects  struct{ *state }
 	webhooks struct{ *state }
+
+	variables struct{ *state }
 )
 
 // New starts a server that ends with the test.
@@ -97,6 +102,7 @@ func NewServer() *Server {
 		builds: map[string]*record{}, retries: map[string]string{},
 		numbers: map[[2]string]api.BuildNumber{},
 		objects: map[string][]byte{}, uploads: map[string]*incoming{}, submitted: map[string]string{},
+		variables: map[string][]api.Variable{},
 	}}
 	s.http = httptest.NewServer(s.withFaults(s.routes()))
 	s.URL = s.http.URL
@@ -117,6 +123,7 @@ func (s *Server) routes() http.Handler {
 	numbers{s.state}.routes(mux)
 	objects{s.state}.routes(mux)
 	webhooks{s.state}.routes(mux)
+	variables{s.state}.routes(mux)
 	for _, route := range []string{
 		"GET /retention", "PUT /retention", "DELETE /retention", "GET /retention/plan", "POST /retention/plan",
 		"GET /workers", "GET /workers/{rest...}", "GET /stats", "GET /rules",

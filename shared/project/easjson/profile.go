@@ -15,6 +15,13 @@ const (
 	BuildTypeAppBundle   = "app-bundle"
 )
 
+// Environments that every project has on EAS.
+const (
+	EnvironmentDevelopment = "development"
+	EnvironmentPreview     = "preview"
+	EnvironmentProduction  = "production"
+)
+
 // Profile is a build profile resolved for one platform. Keys of the other platform are empty. Text
 // in eas.json is never empty, so "" means that the profile does not have the key. Its JSON is what
 // `eas config --json` prints as buildProfile, keys sorted.
@@ -57,6 +64,20 @@ type Profile struct {
 	// Keys are the keys that the file sets, sorted; those of cache as "cache.paths". Defaults are not
 	// among them.
 	Keys []string `json:"-"`
+}
+
+// BuildEnvironment returns the environment whose variables a build of the profile gets: the key environment or, without it, what eas-cli
+// chooses: production for store distribution, else development with developmentClient, else preview.
+func (p Profile) BuildEnvironment() string {
+	switch {
+	case p.Environment != "":
+		return p.Environment
+	case p.Distribution == DistributionStore:
+		return EnvironmentProduction
+	case p.DevelopmentClient != nil && *p.DevelopmentClient:
+		return EnvironmentDevelopment
+	}
+	return EnvironmentPreview
 }
 
 // Cache is the block "cache" of a profile.

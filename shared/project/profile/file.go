@@ -162,6 +162,9 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 // reserved are the names of the worker's own stages.
 var reserved = []string{string(build.StagePrepare), string(build.StageUpload), "pack", "fetch-tools"} //nolint:gochecknoglobals // a constant
 
+// IsReserved reports whether a stage's name is the worker's own.
+func IsReserved(stage string) bool { return slices.Contains(reserved, stage) }
+
 func (p Own) check(name string) error {
 	where := fmt.Sprintf("%s: profile %q: ", FileName, name)
 	seen := map[string]bool{}
@@ -169,7 +172,7 @@ func (p Own) check(name string) error {
 		switch {
 		case !build.ValidID(s.Name):
 			return problem{fmt.Sprintf("%sstage %d: name %q (letters, digits, - and _, at most %d)", where, i+1, s.Name, build.MaxIDLength)}
-		case slices.Contains(reserved, s.Name):
+		case IsReserved(s.Name):
 			return problem{fmt.Sprintf("%sthe stage name %q is the worker's own", where, s.Name)}
 		case seen[s.Name]:
 			return problem{fmt.Sprintf("%stwo stages are named %q", where, s.Name)}
@@ -192,7 +195,7 @@ func (p Own) check(name string) error {
 	if err := checkEnv(where, p.Env); err != nil {
 		return err
 	}
-	return checkResult(where, p.Result)
+	return CheckResult(where+"result", p.Result)
 }
 
 func checkEnv(where string, env map[string]string) error {
@@ -207,18 +210,19 @@ func checkEnv(where string, env map[string]string) error {
 	return nil
 }
 
-func checkResult(where, result string) error {
+// CheckResult refuses what is not a path or pattern inside the project, as a result must be. what is named in the message.
+func CheckResult(what, result string) error {
 	if result == "" {
 		return nil
 	}
 	if !filepath.IsLocal(filepath.FromSlash(result)) || strings.Contains(result, "\\") {
-		return problem{fmt.Sprintf("%sresult %q is not a path inside the project", where, result)}
+		return problem{fmt.Sprintf("%s %q is not a path inside the project", what, result)}
 	}
 	if strings.Count(result, "**") > 1 { // each one more multiplies the work of matching
-		return problem{fmt.Sprintf("%sresult %q has more than one **", where, result)}
+		return problem{fmt.Sprintf("%s %q has more than one **", what, result)}
 	}
 	if !doublestar.ValidatePattern(result) {
-		return problem{fmt.Sprintf("%sresult %q is not a pattern", where, result)}
+		return problem{fmt.Sprintf("%s %q is not a pattern", what, result)}
 	}
 	return nil
 }

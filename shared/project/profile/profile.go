@@ -11,6 +11,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"github.com/expo-free-agent/freeagent/shared/project/custom"
 	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 )
 
@@ -27,6 +28,10 @@ type Stage struct {
 	Run string `json:"run"`
 	// Dir is where it runs, as a slash path below the root of the source; empty: in the app.
 	Dir string `json:"-"`
+	// Shell runs it; empty: that of the profile.
+	Shell Shell `json:"-"`
+	// Env has variables of this stage alone. They come before those that the build has set.
+	Env map[string]string `json:"-"`
 }
 
 // Shell is the interpreter of stages and its options.
@@ -52,6 +57,8 @@ type Profile struct {
 	Own Own
 	// Shell of the stages of freeagent.json.
 	Shell Shell
+	// Custom is the build that the key config of eas.json names; nil before LoadCustom, without one, or if freeagent.json has stages.
+	Custom *custom.Build
 	// Env has the variables of eas.json, and those of freeagent.json over them.
 	Env map[string]string
 	// Warnings for people.
@@ -105,6 +112,28 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 	return p, nil
 }
 
+// LoadCustom reads the custom build that the profile names, if any, and refuses what is not supported with ErrProject. Its arguments are those
+// of Resolve.
+func (p *Profile) LoadCustom(tree fs.FS, app, platform string) error {
+	if p.EAS == nil || p.EAS.Config == "" || len(p.Own.Stages) > 0 {
+		return nil
+	}
+	isSet := func(b *bool) bool { return b != nil && *b }
+	b, err := custom.Load(tree, app, p.EAS.Config)
+	if err == nil {
+		var warnings []string
+		warnings, err = b.Check(custom.Options{
+			Platform: platform, Unsigned: isSet(p.EAS.WithoutCredentials), Simulator: platform == easjson.IOS && isSet(p.EAS.Simulator),
+		})
+		p.Warnings = append(p.Warnings, warnings...)
+	}
+	if err != nil {
+		return problem{fmt.Sprintf("profile %q has a custom build that cannot run.\n%v", p.Name, err)}
+	}
+	p.Custom = b
+	return nil
+}
+
 func (p *Profile) fromEAS(eas *easjson.File, platform, name string) error {
 	resolved, warnings, err := eas.BuildProfile(platform, name)
 	if err != nil {
@@ -115,6 +144,15 @@ func (p *Profile) fromEAS(eas *easjson.File, platform, name string) error {
 		p.Warnings = append(p.Warnings, w.String())
 	}
 	return checkEnv(fmt.Sprintf("%s: profile %q: ", easjson.Name, name), resolved.Env)
+}
+
+// Environment returns the environment whose variables of the farm a build gets, and whether eas.json names it. A profile that only
+// freeagent.json has, and a build without a profile, get production.
+func (p Profile) Environment() (name string, named bool) {
+	if p.EAS == nil {
+		return easjson.EnvironmentProduction, false
+	}
+	return p.EAS.BuildEnvironment(), p.EAS.Environment != ""
 }
 
 func merged(base, over map[string]string) map[string]string {

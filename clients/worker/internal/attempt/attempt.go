@@ -44,6 +44,8 @@ type attempt struct {
 	mask      buildlog.Mask
 	// stage is the one that runs; used by the attempt's own goroutine.
 	stage string
+	// uploads are slash paths of the source that steps of a custom build deliver.
+	uploads []string
 }
 
 func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c controls) *attempt {

@@ -49,6 +49,9 @@ func (a *attempt) runStages(ctx context.Context, ws runtime.Workspace, plan pipe
 }
 
 func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) error {
+	if plan.Custom != nil {
+		return a.runSteps(ctx, ws, plan)
+	}
 	cacher, _ := ws.(runtime.Cacher)
 	if cacher != nil {
 		a.logLines(ctx, cacher.RestoreCaches(ctx, plan)...)

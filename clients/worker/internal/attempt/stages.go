@@ -1,11 +1,10 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +26,12 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
-	a.hideSecrets(ctx, plan.Env)
+	farm, err := a.variables(ctx, plan)
+	if err != nil {
+		return "", err
+	}
+	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env), farm)
+	plan.Env = a.addVariables(ctx, plan, farm)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
 	}
@@ -35,26 +39,15 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err := a.runStages(ctx, ws, plan); err != nil {
 		return "", err
 	}
-	err = a.runStage(ctx, string(build.StageUpload), plan.Result, func() error {
+	what := plan.Result
+	if plan.Custom != nil {
+		plan.Uploads, what = a.uploads, strings.Join(a.uploads, ", ")
+	}
+	err = a.runStage(ctx, string(build.StageUpload), what, func() error {
 		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
 		return err
 	})
 	return resultID, err
-}
-
-// hideSecrets masks the values of the profile's variables whose names speak of secrets. Those that are too short are named in the log.
-func (a *attempt) hideSecrets(ctx context.Context, env map[string]string) {
-	secrets := slices.Clone(a.runner.Executor.Secrets())
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !buildlog.SecretName(name) {
-			continue
-		}
-		secrets = append(secrets, env[name])
-		if n := len(strings.TrimSpace(env[name])); n > 0 && n < buildlog.MinSecret {
-			a.logLine(ctx, "warn", fmt.Sprintf("%s is not masked in this log: its value has %d characters, and at least %d are needed.", name, n, buildlog.MinSecret))
-		}
-	}
-	a.mask = buildlog.NewMask(secrets)
 }
 
 // runStage runs f as a stage: heartbeats carry it, the scheduler and the log are told of it.
@@ -116,7 +109,9 @@ func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pip
 		finder.Line(level, text)
 		a.lines.Line(ctx, level, s.Name, text)
 	})
-	err := ws.Run(ctx, runtime.Command{Stage: s.Name, Run: s.Run, Shell: plan.Shell, Dir: plan.DirOf(s), Env: env, Output: lines})
+	err := ws.Run(ctx, runtime.Command{
+		Stage: s.Name, Run: s.Run, Shell: cmp.Or(s.Shell, plan.Shell), Dir: plan.DirOf(s), Env: env, StageEnv: s.Env, Output: lines,
+	})
 	lines.Close()
 	var exit *process.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil {

@@ -27,7 +27,7 @@ func fill(t testing.TB, dir string, files ...string) *os.Root {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		err := errors.New("unset")
+		var err error
 		if target, isLink := strings.CutPrefix(files[i+1], "->"); isLink {
 			err = os.Symlink(target, name)
 		} else {

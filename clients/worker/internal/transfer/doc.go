@@ -1,5 +1,5 @@
 // Package transfer moves an attempt's bytes: it downloads and unpacks the source, finds and packs
-// the result, and uploads it.
+// the result, and uploads it. It also gets the variables of the build's project.
 //
 // # When a transfer fails
 //

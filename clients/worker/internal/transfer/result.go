@@ -50,23 +50,19 @@ func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, pla
 
 // collect finds the result. A single file is delivered as it is; anything else is packed into one archive.
 func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
-	// The app's own view of links: nothing outside is delivered.
-	app, err := plan.OpenApp()
+	if plan.Custom != nil && len(plan.Uploads) == 0 {
+		return nothing(ctx, ws, plan)
+	}
+	// The directory's own view of links: nothing outside is delivered.
+	dir, found, err := find(plan)
 	if err != nil {
 		return result{}, err
 	}
-	defer app.Close()
-	found, err := pipeline.Match(app, plan.Result)
-	if err != nil {
-		return result{}, err
-	}
-	if len(found) == 0 {
-		return result{}, fmt.Errorf("the stages ended well, but the %w %q is not there", ErrResult, plan.Result)
-	}
+	defer dir.Close()
 	if len(found) > 1 {
-		return pack(ctx, ws, plan.App, plan.Name, only(found))
+		return pack(ctx, ws, base(plan), plan.Name, only(found))
 	}
-	f, err := app.Open(found[0])
+	f, err := dir.Open(found[0])
 	if err != nil {
 		return result{}, fmt.Errorf("collect the %w: %w", ErrResult, err)
 	}
@@ -75,7 +71,7 @@ func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (res
 	case err != nil:
 	case info.IsDir():
 		f.Close()
-		return pack(ctx, ws, filepath.Join(plan.App, filepath.FromSlash(found[0])), plan.Name, nil)
+		return pack(ctx, ws, filepath.Join(base(plan), filepath.FromSlash(found[0])), plan.Name, nil)
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		err = fmt.Errorf("the %w %q is empty or no file", ErrResult, found[0])
 	default:
@@ -83,6 +79,54 @@ func collect(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (res
 	}
 	f.Close()
 	return result{}, err
+}
+
+// base is the directory that the paths of the result are relative to.
+func base(plan pipeline.Plan) string {
+	if plan.Custom != nil {
+		return plan.Root
+	}
+	return plan.App
+}
+
+// find returns the slash paths of the result, and opens base.
+func find(plan pipeline.Plan) (dir *os.Root, found []string, err error) {
+	if plan.Custom != nil {
+		if dir, err = os.OpenRoot(plan.Root); err != nil {
+			return nil, nil, fmt.Errorf("open the project: %w", err)
+		}
+		for _, name := range plan.Uploads {
+			if _, err := dir.Stat(filepath.FromSlash(name)); err != nil {
+				dir.Close()
+				return nil, nil, fmt.Errorf("a step after its upload has removed the %w %q", ErrResult, name)
+			}
+		}
+		return dir, plan.Uploads, nil
+	}
+	if dir, err = plan.OpenApp(); err != nil {
+		return nil, nil, err
+	}
+	if found, err = pipeline.Match(dir, plan.Result); err == nil && len(found) == 0 {
+		err = fmt.Errorf("the stages ended well, but the %w %q is not there", ErrResult, plan.Result)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	return dir, found, nil
+}
+
+// nothing is the result of a custom build that uploads nothing: every build has one, EAS's have none then.
+func nothing(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) (result, error) {
+	dir := filepath.Join(ws.Scratch(), "nothing")
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "NOTHING-UPLOADED.txt"), []byte("No step of this custom build uploaded an application archive.\n"), 0o600)
+	}
+	if err != nil {
+		return result{}, fmt.Errorf("write the result: %w", err)
+	}
+	return pack(ctx, ws, dir, plan.Name, nil)
 }
 
 // only returns a filter of the given paths, what is below them, and the directories above.

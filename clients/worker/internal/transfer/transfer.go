@@ -85,15 +85,21 @@ func isMissing(err error) bool {
 
 // grant asks for the right to transfer an object.
 func (t *Transfers) grant(ctx context.Context, req *artifactv1.WorkerGrantRequest) (*artifactv1.Grant, error) {
+	resp, err := t.ask(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the transfer: %w", err)
+	}
+	return resp.GetGrant(), nil
+}
+
+// ask asks the artifact service for something of the attempt.
+func (t *Transfers) ask(ctx context.Context, req *artifactv1.WorkerGrantRequest) (*artifactv1.WorkerGrantResponse, error) {
 	req.WorkerId, req.BuildId, req.Attempt = t.WorkerID, t.Lease.BuildID, t.Lease.Attempt
 	resp, err := t.Farm.Artifact().Grant(ctx, req)
 	if errors.Is(err, build.ErrLeaseLost) {
 		t.LeaseLost()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ask for the transfer: %w", err)
-	}
-	return resp.GetGrant(), nil
+	return resp, err
 }
 
 func httpGrant(g *artifactv1.Grant) api.Grant {

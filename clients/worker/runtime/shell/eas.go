@@ -3,6 +3,7 @@ package shell
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,45 +64,91 @@ fi
 printf %s "$2" >"$(dirname "$0")/../env/$1"
 `
 
-// maxVariable bounds the value of a variable that a build sets, in bytes.
-const maxVariable = 32 << 10
+// setOutput is the program set-output of EAS: "set-output NAME value" sets an output of a step of a custom build.
+const setOutput = `#!/bin/sh
+if [ $# -ne 2 ] || ! printf %s "$1" | grep -Eq '^[A-Za-z0-9_-]{1,64}$'; then
+	echo "usage: set-output NAME value" >&2
+	exit 2
+fi
+printf %s "$2" >"$(dirname "$0")/../output/$1"
+`
 
-// makeSetEnv puts set-env into the attempt's directory bin, which is the first on its PATH.
-func (w *workspace) makeSetEnv() error {
-	for _, dir := range []string{w.bin(), w.set()} {
+const (
+	// maxVariable bounds the value of a variable or output that a build sets, in bytes.
+	maxVariable = 32 << 10
+	// maxSet bounds how many of them there may be.
+	maxSet = 1000
+)
+
+// programs are set-env and set-output, which a build calls, and what they have written. The directory is the attempt's.
+type programs struct{ dir string }
+
+// make puts the programs into bin, which is the first on the PATH of builds.
+func (p programs) make() error {
+	for _, dir := range []string{p.bin(), p.variables(), p.outputs()} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(w.bin(), "set-env"), []byte(setEnv), 0o700) //nolint:gosec // a program
+	for name, script := range map[string]string{"set-env": setEnv, "set-output": setOutput} {
+		if err := os.WriteFile(filepath.Join(p.bin(), name), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+			return err
+		}
+	}
+	return nil
 }
 
-func (w *workspace) bin() string { return filepath.Join(w.dir, "bin") }
-func (w *workspace) set() string { return filepath.Join(w.dir, "env") }
+func (p programs) bin() string       { return filepath.Join(p.dir, "bin") }
+func (p programs) variables() string { return filepath.Join(p.dir, "env") }
+func (p programs) outputs() string   { return filepath.Join(p.dir, "output") }
 
 // wasSet returns the variables that the build has set with set-env.
-func (w *workspace) wasSet() (map[string]string, error) {
-	dir, err := os.OpenRoot(w.set()) // the build may have put links there
+func (p programs) wasSet() (map[string]string, error) {
+	vars, err := valuesIn(p.variables(), false)
 	if err != nil {
 		return nil, fmt.Errorf("variables of set-env: %w", err)
 	}
-	defer dir.Close()
-	entries, err := os.ReadDir(w.set())
+	maps.DeleteFunc(vars, func(name, _ string) bool { return strings.HasPrefix(name, "FREEAGENT_") })
+	return vars, nil
+}
+
+// TakeOutputs implements runtime.Stepper.
+func (p programs) TakeOutputs() (map[string]string, error) {
+	outputs, err := valuesIn(p.outputs(), true)
 	if err != nil {
-		return nil, fmt.Errorf("variables of set-env: %w", err)
+		return nil, fmt.Errorf("outputs of set-output: %w", err)
+	}
+	return outputs, nil
+}
+
+// valuesIn returns the contents of the files in a directory that the build writes: it may have put links, pipes and large files there, which
+// are left out. If take is set, the files are removed.
+func valuesIn(name string, take bool) (map[string]string, error) {
+	dir, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return nil, err
 	}
 	vars := map[string]string{}
 	for _, e := range entries {
 		info, err := dir.Lstat(e.Name())
-		if err != nil || !info.Mode().IsRegular() || info.Size() > maxVariable || strings.HasPrefix(e.Name(), "FREEAGENT_") {
-			continue
+		if err == nil && info.Mode().IsRegular() && info.Size() <= maxVariable && len(vars) < maxSet {
+			value, err := dir.ReadFile(e.Name())
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			if !strings.Contains(string(value), "\x00") {
+				vars[e.Name()] = string(value)
+			}
 		}
-		value, err := dir.ReadFile(e.Name())
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("variables of set-env: %w", err)
-		}
-		if !strings.Contains(string(value), "\x00") {
-			vars[e.Name()] = string(value)
+		if take {
+			if err := dir.RemoveAll(e.Name()); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return vars, nil

@@ -99,8 +99,8 @@ func npmSetting(name string) bool {
 	return !slices.Contains([]string{"userconfig", "globalconfig", "cache", "prefix", "otp", "cert", "key", "username", "email"}, rest)
 }
 
-// environment returns all variables of a build's command.
-func (w *workspace) environment(own map[string]string) ([]string, error) {
+// Variables implements runtime.Stepper.
+func (w *workspace) Variables(own, stage map[string]string) (map[string]string, error) {
 	set, err := w.wasSet()
 	if err != nil {
 		return nil, err
@@ -119,17 +119,23 @@ func (w *workspace) environment(own map[string]string) ([]string, error) {
 	maps.Copy(env, caches)
 	maps.Copy(env, own)
 	maps.Copy(env, set)
+	maps.Copy(env, stage)
 	maps.Copy(env, toolDefaults(env))
 	// Last, since a profile must not redirect them: the next build would find its files there.
 	maps.Copy(env, w.easVariables())
 	maps.Copy(env, w.places())
 	env["PATH"] = w.path(env["PATH"])
+	return env, nil
+}
+
+// pairs returns variables as a process has them.
+func pairs(env map[string]string) []string {
 	out := make([]string, 0, len(env))
 	for k, v := range env {
 		out = append(out, k+"="+v)
 	}
 	slices.Sort(out)
-	return out, nil
+	return out
 }
 
 func utf8Locale() string {

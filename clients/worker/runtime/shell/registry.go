@@ -67,7 +67,7 @@ func (r *registry) ask(ctx context.Context) {
 func npmRegistry(ctx context.Context) (string, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return "", nil //nolint:nilerr // the build will say so
+		return "", nil // the build will say so
 	}
 	ctx, cancel := context.WithTimeout(ctx, registryWait)
 	defer cancel()

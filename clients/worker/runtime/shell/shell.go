@@ -222,7 +222,7 @@ func (e *Executor) Prepare(ctx context.Context, j runtime.Job) (runtime.Workspac
 		e.exit(j.Key())
 		return nil, fmt.Errorf("make the workspace: %w", err)
 	}
-	w := &workspace{executor: e, job: j, dir: dir}
+	w := &workspace{programs: programs{dir}, executor: e, job: j}
 	// Before anything runs: by this file Sweep finds the attempt's processes.
 	err = os.WriteFile(filepath.Join(w.dir, attemptFile), []byte(j.Key()), 0o600)
 	for _, dir := range []string{"project", "home", "tmp", "scratch"} {
@@ -231,7 +231,7 @@ func (e *Executor) Prepare(ctx context.Context, j runtime.Job) (runtime.Workspac
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
-	if err := w.makeSetEnv(); err != nil {
+	if err := w.programs.make(); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}
 	return w, nil
@@ -250,9 +250,10 @@ func (e *Executor) makeDir() (string, error) {
 }
 
 type workspace struct {
+	programs
+
 	executor *Executor
 	job      runtime.Job
-	dir      string
 	// tools are directories of programs for the PATH.
 	tools []string
 	// versions of the tools that the build uses.
@@ -276,12 +277,12 @@ func (w *workspace) Run(ctx context.Context, c runtime.Command) error {
 	if err != nil {
 		return err
 	}
-	env, err := w.environment(c.Env)
+	env, err := w.Variables(c.Env, c.StageEnv)
 	if err != nil {
 		return err
 	}
 	return process.Run(ctx, process.Spec{
-		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: env, Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
+		Argv: append(argv, "-c", c.Run), Dir: c.Dir, Env: pairs(env), Mark: w.job.Key(), Grace: w.executor.grace, Output: c.Output,
 	})
 }
 
@@ -302,7 +303,7 @@ func (e *Executor) interpreter(shell pipeline.Shell) ([]string, error) {
 }
 
 // errNoBash is this machine's fault: another worker may have it.
-var errNoBash = fmt.Errorf("%s asks for bash, which is not on this worker's PATH; install it", pipeline.FileName)
+var errNoBash = errors.New("the project asks for bash, which is not on this worker's PATH; install it")
 
 // findBash looks where a build would; "" if there is none.
 func findBash(path string) string {

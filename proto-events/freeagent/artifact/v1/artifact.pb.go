@@ -35,6 +35,8 @@ const (
 	Kind_KIND_RESULT      Kind = 3
 	// A build's log once it has ended, in the form of package shared/buildlog/archive.
 	Kind_KIND_LOG Kind = 4
+	// The variables of the build's project and an environment. They are no object: the answer to a grant has them, sealed.
+	Kind_KIND_VARIABLES Kind = 5
 )
 
 // Enum value maps for Kind.
@@ -45,6 +47,7 @@ var (
 		2: "KIND_CERTS",
 		3: "KIND_RESULT",
 		4: "KIND_LOG",
+		5: "KIND_VARIABLES",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -52,6 +55,7 @@ var (
 		"KIND_CERTS":       2,
 		"KIND_RESULT":      3,
 		"KIND_LOG":         4,
+		"KIND_VARIABLES":   5,
 	}
 )
 
@@ -531,7 +535,8 @@ func (x *DownloadResponse) GetGrant() *Grant {
 	return nil
 }
 
-// WorkerGrantRequest asks, for the holder of an attempt's lease, to read its source or to write its result.
+// WorkerGrantRequest asks, for the holder of an attempt's lease, to read its source, to write its result, or for the variables of its
+// project.
 type WorkerGrantRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -539,9 +544,12 @@ type WorkerGrantRequest struct {
 	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Kind     Kind                   `protobuf:"varint,4,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
 	// Of the result: file name, size in bytes and SHA-256 of what will be sent.
-	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Size          int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
-	Sha256        string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Name   string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Size   int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Of variables: the environment, and the key that the answer is sealed for (shared/sealedbox).
+	Environment   string `protobuf:"bytes,8,opt,name=environment,proto3" json:"environment,omitempty"`
+	PublicKey     []byte `protobuf:"bytes,9,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -625,11 +633,28 @@ func (x *WorkerGrantRequest) GetSha256() string {
 	return ""
 }
 
+func (x *WorkerGrantRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *WorkerGrantRequest) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 type WorkerGrantResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent for variables.
+	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// A sealed VariableSet.
+	SealedVariables []byte `protobuf:"bytes,2,opt,name=sealed_variables,json=sealedVariables,proto3" json:"sealed_variables,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WorkerGrantResponse) Reset() {
@@ -665,6 +690,13 @@ func (*WorkerGrantResponse) Descriptor() ([]byte, []int) {
 func (x *WorkerGrantResponse) GetGrant() *Grant {
 	if x != nil {
 		return x.Grant
+	}
+	return nil
+}
+
+func (x *WorkerGrantResponse) GetSealedVariables() []byte {
+	if x != nil {
+		return x.SealedVariables
 	}
 	return nil
 }
@@ -1318,7 +1350,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x0fDownloadRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"F\n" +
 	"\x10DownloadResponse\x122\n" +
-	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"\xd7\x01\n" +
+	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"\x98\x02\n" +
 	"\x12WorkerGrantRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
@@ -1326,9 +1358,13 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\x0e2\x1b.freeagent.artifact.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x16\n" +
-	"\x06sha256\x18\a \x01(\tR\x06sha256\"I\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256\x12 \n" +
+	"\venvironment\x18\b \x01(\tR\venvironment\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\t \x01(\fR\tpublicKey\"t\n" +
 	"\x13WorkerGrantResponse\x122\n" +
-	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"*\n" +
+	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\x12)\n" +
+	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\"*\n" +
 	"\vStatRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"\xac\x01\n" +
 	"\fStatResponse\x126\n" +
@@ -1365,14 +1401,15 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"throughSeq\x12$\n" +
 	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
 	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
-	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\\\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*p\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"KIND_CERTS\x10\x02\x12\x0f\n" +
 	"\vKIND_RESULT\x10\x03\x12\f\n" +
-	"\bKIND_LOG\x10\x04BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\bKIND_LOG\x10\x04\x12\x12\n" +
+	"\x0eKIND_VARIABLES\x10\x05BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once

@@ -29,7 +29,7 @@ var File_freeagent_artifact_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto2\xe3\a\n" +
+	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto\x1a%freeagent/artifact/v1/variables.proto2\x87\v\n" +
 	"\x0fArtifactService\x12U\n" +
 	"\x06Upload\x12$.freeagent.artifact.v1.UploadRequest\x1a%.freeagent.artifact.v1.UploadResponse\x12R\n" +
 	"\x05Store\x12#.freeagent.artifact.v1.StoreRequest\x1a$.freeagent.artifact.v1.StoreResponse\x12[\n" +
@@ -41,7 +41,11 @@ const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\x05Adopt\x12#.freeagent.artifact.v1.AdoptRequest\x1a$.freeagent.artifact.v1.AdoptResponse\x12L\n" +
 	"\x03Log\x12!.freeagent.artifact.v1.LogRequest\x1a\".freeagent.artifact.v1.LogResponse\x12g\n" +
 	"\fExpireBuilds\x12*.freeagent.artifact.v1.ExpireBuildsRequest\x1a+.freeagent.artifact.v1.ExpireBuildsResponse\x12j\n" +
-	"\rMeasureBuilds\x12+.freeagent.artifact.v1.MeasureBuildsRequest\x1a,.freeagent.artifact.v1.MeasureBuildsResponse2w\n" +
+	"\rMeasureBuilds\x12+.freeagent.artifact.v1.MeasureBuildsRequest\x1a,.freeagent.artifact.v1.MeasureBuildsResponse\x12d\n" +
+	"\vVariableKey\x12).freeagent.artifact.v1.VariableKeyRequest\x1a*.freeagent.artifact.v1.VariableKeyResponse\x12d\n" +
+	"\vSetVariable\x12).freeagent.artifact.v1.SetVariableRequest\x1a*.freeagent.artifact.v1.SetVariableResponse\x12j\n" +
+	"\rUnsetVariable\x12+.freeagent.artifact.v1.UnsetVariableRequest\x1a,.freeagent.artifact.v1.UnsetVariableResponse\x12j\n" +
+	"\rListVariables\x12+.freeagent.artifact.v1.ListVariablesRequest\x1a,.freeagent.artifact.v1.ListVariablesResponse2w\n" +
 	"\x15ArtifactWorkerService\x12^\n" +
 	"\x05Grant\x12).freeagent.artifact.v1.WorkerGrantRequest\x1a*.freeagent.artifact.v1.WorkerGrantResponseBTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
@@ -57,19 +61,27 @@ var file_freeagent_artifact_v1_service_proto_goTypes = []any{
 	(*LogRequest)(nil),            // 8: freeagent.artifact.v1.LogRequest
 	(*ExpireBuildsRequest)(nil),   // 9: freeagent.artifact.v1.ExpireBuildsRequest
 	(*MeasureBuildsRequest)(nil),  // 10: freeagent.artifact.v1.MeasureBuildsRequest
-	(*WorkerGrantRequest)(nil),    // 11: freeagent.artifact.v1.WorkerGrantRequest
-	(*UploadResponse)(nil),        // 12: freeagent.artifact.v1.UploadResponse
-	(*StoreResponse)(nil),         // 13: freeagent.artifact.v1.StoreResponse
-	(*DownloadResponse)(nil),      // 14: freeagent.artifact.v1.DownloadResponse
-	(*StatResponse)(nil),          // 15: freeagent.artifact.v1.StatResponse
-	(*AssignResponse)(nil),        // 16: freeagent.artifact.v1.AssignResponse
-	(*KeepResponse)(nil),          // 17: freeagent.artifact.v1.KeepResponse
-	(*DiscardResponse)(nil),       // 18: freeagent.artifact.v1.DiscardResponse
-	(*AdoptResponse)(nil),         // 19: freeagent.artifact.v1.AdoptResponse
-	(*LogResponse)(nil),           // 20: freeagent.artifact.v1.LogResponse
-	(*ExpireBuildsResponse)(nil),  // 21: freeagent.artifact.v1.ExpireBuildsResponse
-	(*MeasureBuildsResponse)(nil), // 22: freeagent.artifact.v1.MeasureBuildsResponse
-	(*WorkerGrantResponse)(nil),   // 23: freeagent.artifact.v1.WorkerGrantResponse
+	(*VariableKeyRequest)(nil),    // 11: freeagent.artifact.v1.VariableKeyRequest
+	(*SetVariableRequest)(nil),    // 12: freeagent.artifact.v1.SetVariableRequest
+	(*UnsetVariableRequest)(nil),  // 13: freeagent.artifact.v1.UnsetVariableRequest
+	(*ListVariablesRequest)(nil),  // 14: freeagent.artifact.v1.ListVariablesRequest
+	(*WorkerGrantRequest)(nil),    // 15: freeagent.artifact.v1.WorkerGrantRequest
+	(*UploadResponse)(nil),        // 16: freeagent.artifact.v1.UploadResponse
+	(*StoreResponse)(nil),         // 17: freeagent.artifact.v1.StoreResponse
+	(*DownloadResponse)(nil),      // 18: freeagent.artifact.v1.DownloadResponse
+	(*StatResponse)(nil),          // 19: freeagent.artifact.v1.StatResponse
+	(*AssignResponse)(nil),        // 20: freeagent.artifact.v1.AssignResponse
+	(*KeepResponse)(nil),          // 21: freeagent.artifact.v1.KeepResponse
+	(*DiscardResponse)(nil),       // 22: freeagent.artifact.v1.DiscardResponse
+	(*AdoptResponse)(nil),         // 23: freeagent.artifact.v1.AdoptResponse
+	(*LogResponse)(nil),           // 24: freeagent.artifact.v1.LogResponse
+	(*ExpireBuildsResponse)(nil),  // 25: freeagent.artifact.v1.ExpireBuildsResponse
+	(*MeasureBuildsResponse)(nil), // 26: freeagent.artifact.v1.MeasureBuildsResponse
+	(*VariableKeyResponse)(nil),   // 27: freeagent.artifact.v1.VariableKeyResponse
+	(*SetVariableResponse)(nil),   // 28: freeagent.artifact.v1.SetVariableResponse
+	(*UnsetVariableResponse)(nil), // 29: freeagent.artifact.v1.UnsetVariableResponse
+	(*ListVariablesResponse)(nil), // 30: freeagent.artifact.v1.ListVariablesResponse
+	(*WorkerGrantResponse)(nil),   // 31: freeagent.artifact.v1.WorkerGrantResponse
 }
 var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.artifact.v1.ArtifactService.Upload:input_type -> freeagent.artifact.v1.UploadRequest
@@ -83,21 +95,29 @@ var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	8,  // 8: freeagent.artifact.v1.ArtifactService.Log:input_type -> freeagent.artifact.v1.LogRequest
 	9,  // 9: freeagent.artifact.v1.ArtifactService.ExpireBuilds:input_type -> freeagent.artifact.v1.ExpireBuildsRequest
 	10, // 10: freeagent.artifact.v1.ArtifactService.MeasureBuilds:input_type -> freeagent.artifact.v1.MeasureBuildsRequest
-	11, // 11: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
-	12, // 12: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
-	13, // 13: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
-	14, // 14: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
-	15, // 15: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
-	16, // 16: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
-	17, // 17: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
-	18, // 18: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
-	19, // 19: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
-	20, // 20: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
-	21, // 21: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
-	22, // 22: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
-	23, // 23: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
-	12, // [12:24] is the sub-list for method output_type
-	0,  // [0:12] is the sub-list for method input_type
+	11, // 11: freeagent.artifact.v1.ArtifactService.VariableKey:input_type -> freeagent.artifact.v1.VariableKeyRequest
+	12, // 12: freeagent.artifact.v1.ArtifactService.SetVariable:input_type -> freeagent.artifact.v1.SetVariableRequest
+	13, // 13: freeagent.artifact.v1.ArtifactService.UnsetVariable:input_type -> freeagent.artifact.v1.UnsetVariableRequest
+	14, // 14: freeagent.artifact.v1.ArtifactService.ListVariables:input_type -> freeagent.artifact.v1.ListVariablesRequest
+	15, // 15: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
+	16, // 16: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
+	17, // 17: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
+	18, // 18: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
+	19, // 19: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
+	20, // 20: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
+	21, // 21: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
+	22, // 22: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
+	23, // 23: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
+	24, // 24: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
+	25, // 25: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
+	26, // 26: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
+	27, // 27: freeagent.artifact.v1.ArtifactService.VariableKey:output_type -> freeagent.artifact.v1.VariableKeyResponse
+	28, // 28: freeagent.artifact.v1.ArtifactService.SetVariable:output_type -> freeagent.artifact.v1.SetVariableResponse
+	29, // 29: freeagent.artifact.v1.ArtifactService.UnsetVariable:output_type -> freeagent.artifact.v1.UnsetVariableResponse
+	30, // 30: freeagent.artifact.v1.ArtifactService.ListVariables:output_type -> freeagent.artifact.v1.ListVariablesResponse
+	31, // 31: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
+	16, // [16:32] is the sub-list for method output_type
+	0,  // [0:16] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -110,6 +130,7 @@ func file_freeagent_artifact_v1_service_proto_init() {
 	}
 	file_freeagent_artifact_v1_artifact_proto_init()
 	file_freeagent_artifact_v1_expire_proto_init()
+	file_freeagent_artifact_v1_variables_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

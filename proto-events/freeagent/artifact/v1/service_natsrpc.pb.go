@@ -117,6 +117,42 @@ func (c ArtifactServiceClient) MeasureBuilds(ctx context.Context, req *MeasureBu
 	return resp, nil
 }
 
+// VariableKey returns the public key that values are sealed for.
+func (c ArtifactServiceClient) VariableKey(ctx context.Context, req *VariableKeyRequest) (*VariableKeyResponse, error) {
+	resp := new(VariableKeyResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "variable_key"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// SetVariable sets a variable of a project.
+func (c ArtifactServiceClient) SetVariable(ctx context.Context, req *SetVariableRequest) (*SetVariableResponse, error) {
+	resp := new(SetVariableResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "set_variable"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// UnsetVariable removes a variable of a project.
+func (c ArtifactServiceClient) UnsetVariable(ctx context.Context, req *UnsetVariableRequest) (*UnsetVariableResponse, error) {
+	resp := new(UnsetVariableResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "unset_variable"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// ListVariables returns the variables of a project, with the values of plain ones.
+func (c ArtifactServiceClient) ListVariables(ctx context.Context, req *ListVariablesRequest) (*ListVariablesResponse, error) {
+	resp := new(ListVariablesResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "list_variables"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // ArtifactServiceServer answers the requests of ArtifactService.
 type ArtifactServiceServer interface {
 	// Upload returns a place for an object and the URL to send it to.
@@ -141,6 +177,14 @@ type ArtifactServiceServer interface {
 	ExpireBuilds(ctx context.Context, req *ExpireBuildsRequest) (*ExpireBuildsResponse, error)
 	// MeasureBuilds returns the bytes that are stored of builds.
 	MeasureBuilds(ctx context.Context, req *MeasureBuildsRequest) (*MeasureBuildsResponse, error)
+	// VariableKey returns the public key that values are sealed for.
+	VariableKey(ctx context.Context, req *VariableKeyRequest) (*VariableKeyResponse, error)
+	// SetVariable sets a variable of a project.
+	SetVariable(ctx context.Context, req *SetVariableRequest) (*SetVariableResponse, error)
+	// UnsetVariable removes a variable of a project.
+	UnsetVariable(ctx context.Context, req *UnsetVariableRequest) (*UnsetVariableResponse, error)
+	// ListVariables returns the variables of a project, with the values of plain ones.
+	ListVariables(ctx context.Context, req *ListVariablesRequest) (*ListVariablesResponse, error)
 }
 
 // RegisterArtifactServiceServer adds a handler for each method of s.
@@ -223,6 +267,34 @@ func RegisterArtifactServiceServer(r natsrpc.Registrar, s ArtifactServiceServer)
 			}
 			return s.MeasureBuilds(ctx, req)
 		}),
+		r.Handle(natsrpc.Method{Service: "artifact", Name: "variable_key"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(VariableKeyRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.VariableKey(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "artifact", Name: "set_variable"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(SetVariableRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.SetVariable(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "artifact", Name: "unset_variable"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(UnsetVariableRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.UnsetVariable(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "artifact", Name: "list_variables"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(ListVariablesRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.ListVariables(ctx, req)
+		}),
 	)
 }
 
@@ -234,7 +306,7 @@ func NewArtifactWorkerServiceClient(caller natsrpc.Caller) ArtifactWorkerService
 	return ArtifactWorkerServiceClient{caller}
 }
 
-// Grant returns URLs for the files of an attempt that the worker holds.
+// Grant returns URLs for the files of an attempt that the worker holds, or the variables of its project.
 func (c ArtifactWorkerServiceClient) Grant(ctx context.Context, req *WorkerGrantRequest) (*WorkerGrantResponse, error) {
 	resp := new(WorkerGrantResponse)
 	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "grant", ByWorker: true}, req, resp); err != nil {
@@ -245,7 +317,7 @@ func (c ArtifactWorkerServiceClient) Grant(ctx context.Context, req *WorkerGrant
 
 // ArtifactWorkerServiceServer answers the requests of ArtifactWorkerService.
 type ArtifactWorkerServiceServer interface {
-	// Grant returns URLs for the files of an attempt that the worker holds.
+	// Grant returns URLs for the files of an attempt that the worker holds, or the variables of its project.
 	Grant(ctx context.Context, workerID string, req *WorkerGrantRequest) (*WorkerGrantResponse, error)
 }
 

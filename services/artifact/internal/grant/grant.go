@@ -12,6 +12,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/variables"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/httpx"
@@ -23,11 +24,14 @@ type Grants struct {
 	tickets   *ticket.Signer
 	ttl       time.Duration
 	scheduler schedulerv1.SchedulerServiceClient
+	variables *variables.Service
 }
 
 // New returns grants whose transfers must begin within ttl.
-func New(c *catalog.Catalog, tickets *ticket.Signer, ttl time.Duration, scheduler schedulerv1.SchedulerServiceClient) *Grants {
-	return &Grants{catalog: c, tickets: tickets, ttl: ttl, scheduler: scheduler}
+func New(
+	c *catalog.Catalog, tickets *ticket.Signer, ttl time.Duration, scheduler schedulerv1.SchedulerServiceClient, v *variables.Service,
+) *Grants {
+	return &Grants{catalog: c, tickets: tickets, ttl: ttl, scheduler: scheduler, variables: v}
 }
 
 // Upload stages an object and returns the grant to send it. A repeat stages another one; the one that gets no bytes expires.
@@ -106,21 +110,26 @@ func (g *Grants) Grant(
 	if err != nil {
 		return nil, err
 	}
-	var out *artifactv1.Grant
-	if req.GetKind() == artifactv1.Kind_KIND_SOURCE {
-		out, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
-	} else {
-		out, err = g.grantResult(ctx, b, req)
+	resp := &artifactv1.WorkerGrantResponse{}
+	switch req.GetKind() {
+	case artifactv1.Kind_KIND_SOURCE:
+		resp.Grant, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
+	case artifactv1.Kind_KIND_VARIABLES:
+		resp.SealedVariables, err = g.variables.For(ctx, b.GetProject(), req)
+	default:
+		resp.Grant, err = g.grantResult(ctx, b, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &artifactv1.WorkerGrantResponse{Grant: out}, nil
+	return resp, nil
 }
 
 func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) error {
-	if err := catalog.ValidTarget(req.GetBuildId(), req.GetKind()); err != nil {
-		return err
+	if req.GetKind() != artifactv1.Kind_KIND_VARIABLES || !build.ValidID(req.GetBuildId()) {
+		if err := catalog.ValidTarget(req.GetBuildId(), req.GetKind()); err != nil {
+			return err
+		}
 	}
 	switch {
 	case req.GetWorkerId() != "" && req.GetWorkerId() != worker:
@@ -129,7 +138,7 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 		return httpx.Refuse(build.ErrInvalid, "workers cannot read certs yet")
 	case req.GetKind() == artifactv1.Kind_KIND_LOG:
 		return httpx.Refuse(build.ErrInvalid, "workers send logs over the bus")
-	case req.GetKind() == artifactv1.Kind_KIND_SOURCE:
+	case req.GetKind() == artifactv1.Kind_KIND_SOURCE, req.GetKind() == artifactv1.Kind_KIND_VARIABLES:
 		return nil
 	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):
 		return httpx.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")

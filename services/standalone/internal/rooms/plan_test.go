@@ -14,7 +14,7 @@ func plans() map[string]plan {
 			"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
 			"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
 			"v2":      {"auth", "farm", "httpapi", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
-			"command": {"."},
+			"command": {"."}, "variables": {"farm", "httpapi", "openapi", "v2"},
 		},
 		"services/scheduler": {
 			"store": {}, "view": {"store"},
@@ -42,11 +42,11 @@ func plans() map[string]plan {
 		},
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
-			"meter": {}, "seal": {}, "store": {}, "ticket": {},
+			"meter": {}, "seal": {}, "store": {}, "ticket": {}, "variables": {"seal", "store"},
 			"problem":  {"store", "ticket"},
 			"catalog":  {"meter", "seal", "store"},
 			"transfer": {"catalog", "problem", "seal", "store", "ticket"},
-			"grant":    {"catalog", "store", "ticket"},
+			"grant":    {"catalog", "store", "ticket", "variables"},
 			"logs":     {"catalog", "store"},
 			"janitor":  {"catalog", "store"},
 			"legacy":   {"catalog", "grant", "logs", "store", "ticket"},
