@@ -26,13 +26,13 @@ type native struct {
 	number string
 }
 
-// setNumber adds the stage that puts a build number into the native project, as the last one before the native build.
-func (p *Plan) setNumber(key, number string) {
-	if number == "" {
-		return
+// setNumber returns the stage that puts the build number into the native project, or none if the app keeps its own. It is the last one
+// before the native build.
+func (n native) setNumber(key string) []Stage {
+	if n.number == "" {
+		return nil
 	}
-	p.BuildNumber = number
-	p.Stages = append(p.Stages, Stage{Name: NumberStage, Run: key + " " + number})
+	return []Stage{{Name: "build-number", Run: key + " " + n.number, BuildNumber: n.number}}
 }
 
 // profile returns that of eas.json, or an empty one.
@@ -49,7 +49,7 @@ func isSet(b *bool) bool { return b != nil && *b }
 func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.Android)...)
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
-	plan.setNumber("versionCode", n.number)
+	plan.Stages = append(plan.Stages, n.setNumber("versionCode")...)
 	plan.Stages = append(plan.Stages, Stage{
 		Name: string(build.StageCompile), Run: gradle(n.gradleCommand()),
 	})
@@ -78,7 +78,7 @@ func (n native) ios(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.IOS)...)
 	plan.Stages = append(plan.Stages, Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
-	plan.setNumber("buildNumber", n.number)
+	plan.Stages = append(plan.Stages, n.setNumber("buildNumber")...)
 	e := n.profile()
 	scheme, configuration := `"$(basename "$workspace" .xcworkspace)"`, "Release"
 	if e.Scheme != "" {

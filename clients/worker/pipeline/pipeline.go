@@ -42,8 +42,6 @@ type Plan struct {
 	Needs  []Need
 	Stages []Stage
 	Hooks  Hooks
-	// BuildNumber goes into the native project in the stage NumberStage; empty if the app keeps its own.
-	BuildNumber string
 	// Shell runs the stages.
 	Shell Shell
 	// Result is a slash path or glob ("**" for any depth) below App: a directory is packed, a file delivered as it is.
@@ -89,9 +87,6 @@ func (p Plan) OpenApp() (*os.Root, error) {
 
 // Stage is that of package profile.
 type Stage = profile.Stage
-
-// NumberStage is the stage of the worker's own that puts Plan.BuildNumber into the native project. Its Run is for people.
-const NumberStage = "build-number"
 
 // Shell is that of package profile.
 type Shell = profile.Shell

@@ -9,13 +9,13 @@ import (
 )
 
 // setNumber puts the build number into the native project, and logs what it changed.
-func (a *attempt) setNumber(ctx context.Context, _ runtime.Workspace, plan pipeline.Plan, _ pipeline.Stage, _ map[string]string) error {
+func (a *attempt) setNumber(ctx context.Context, _ runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, _ map[string]string) error {
 	app, err := plan.OpenApp()
 	if err != nil {
 		return err
 	}
 	defer app.Close()
-	report, err := appversion.Set(app, a.job.Platform, plan.BuildNumber)
+	report, err := appversion.Set(app, a.job.Platform, s.BuildNumber)
 	if err != nil {
 		return err
 	}
