@@ -89,7 +89,7 @@ func server(ts *testscript.TestScript, _ bool, args []string) {
 		for _, sub := range s.Submissions() {
 			fmt.Fprintln(ts.Stdout(), sub.Fields["platform"], sub.Fields["project"], sub.Source.Name)
 			fmt.Fprintln(ts.Stdout(), strings.Join(sub.Entries, "\n"))
-			for _, name := range []string{"repository", "branch", "commit", "app_path", "modified"} {
+			for _, name := range []string{"repository", "branch", "commit", "app_path", "modified", "build_number"} {
 				if v := sub.Fields[name]; v != "" {
 					fmt.Fprintln(ts.Stdout(), name, v)
 				}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -30,11 +29,11 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/cli/stats"
 	"github.com/expo-free-agent/freeagent/clients/cli/status"
 	"github.com/expo-free-agent/freeagent/clients/cli/submit"
+	"github.com/expo-free-agent/freeagent/clients/cli/version"
 	"github.com/expo-free-agent/freeagent/clients/cli/webhooks"
 	"github.com/expo-free-agent/freeagent/clients/cli/workers"
 	"github.com/expo-free-agent/freeagent/shared/api"
 	"github.com/expo-free-agent/freeagent/shared/build"
-	"github.com/expo-free-agent/freeagent/shared/version"
 )
 
 // NewRoot returns the command with the client's subcommands and more, those of the binary that
@@ -59,7 +58,7 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled
 	})
 	root.AddCommand(submit.New(s), inspect.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), rules.New(s), webhooks.New(s),
 		retention.New(s), pin.New(s), pin.NewUnpin(s), config.New(s), env.New(s),
-		shadow.New(s), newVersion(s))
+		shadow.New(s), version.New(s))
 	root.AddCommand(more...)
 	return root
 }
@@ -72,7 +71,10 @@ type Connection = session.Flags
 
 // NewStreams detects which streams are terminals.
 func NewStreams(out, errs io.Writer, getenv func(string) string) Streams {
-	return Streams{Out: out, Err: errs, OutTTY: isTerminal(out), ErrTTY: isTerminal(errs), Getenv: getenv, Now: time.Now}
+	return Streams{
+		In: os.Stdin, Out: out, Err: errs, InTTY: term.IsTerminal(int(os.Stdin.Fd())), OutTTY: isTerminal(out), ErrTTY: isTerminal(errs),
+		Getenv: getenv, Now: time.Now,
+	}
 }
 
 // Usage is a mistake in how a command was called.
@@ -81,22 +83,6 @@ func Usage(format string, args ...any) error { return session.Usage(format, args
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func newVersion(s session.IO) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return show.JSON(s.Out, map[string]string{"version": version.Version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
-			}
-			fmt.Fprintf(s.Out, "freeagent %s (%s, %s/%s)\n", version.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
 }
 
 // Execute runs the command, prints its error and returns the exit code.

@@ -8,6 +8,7 @@ import (
 	"github.com/expo-free-agent/freeagent/proto-events/natsrpc"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/registry"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
@@ -21,6 +22,7 @@ type requests struct {
 	*dispatch.Dispatcher
 	*registry.Registry
 	*rules.Rules
+	*numbers.Numbers
 	retentionRequests
 }
 
@@ -28,7 +30,7 @@ type requests struct {
 type retentionRequests struct{ *retention.Service }
 
 func (s *Scheduler) requests() requests {
-	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, retentionRequests{s.retention}}
+	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), retentionRequests{s.retention}}
 }
 
 // legacyServer is a Scheduler that is built with legacy.go.

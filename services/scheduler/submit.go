@@ -8,6 +8,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/view"
@@ -29,7 +30,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if b = a.build; errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
 	}
-	if errors.Is(err, build.ErrQueueFull) { // a repeat needs no room in the queue
+	if errors.Is(err, build.ErrQueueFull) || errors.Is(err, build.ErrInvalid) { // a repeat needs neither room in the queue nor another number
 		return s.refuseSubmit(ctx, b, err)
 	}
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	}
 	origin := originOf(r.GetOrigin())
 	settings := settingsOf(r.GetSettings())
-	if err := errors.Join(origin.Check(), settings.Check()); err != nil {
+	if err := errors.Join(origin.Check(), settings.Check(), checkNumber(platform, r.GetProject(), settings.BuildNumber)); err != nil {
 		return store.Build{}, err
 	}
 	return store.Build{
@@ -95,6 +96,17 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 		Priority: r.GetPriority(), Profile: r.GetProfile(), Source: r.GetSource(), Certs: r.GetCerts(),
 		RetryOf: r.GetRetryOf(), SubmittedAt: s.now(), Origin: origin, Settings: settings,
 	}, nil
+}
+
+// checkNumber checks a build number; one of a counter needs a project.
+func checkNumber(p build.Platform, project, n string) error {
+	switch {
+	case n == "", build.CountedNumber(n) && project != "":
+		return nil
+	case build.CountedNumber(n):
+		return fmt.Errorf("%w: build number %s needs a project: each has its own counter", build.ErrInvalid, n)
+	}
+	return build.CheckNumber(p, n)
 }
 
 func originOf(o *schedulerv1.Origin) build.Origin {
@@ -111,11 +123,16 @@ func (s *Scheduler) insert(ctx context.Context, a *submission) error {
 		return err
 	}
 	a.warnings = slices.Concat(warnings, a.notes)
+	submitted := a.build
 	return s.store.Update(ctx, func(tx *store.Tx) (err error) {
-		if a.build.Seq, err = tx.InsertBuild(ctx, a.build); err != nil {
+		b := submitted // this function may run again
+		if b.Settings.BuildNumber, err = numbers.Take(ctx, tx, b); err != nil {
 			return err
 		}
-		b := a.build
+		if b.Seq, err = tx.InsertBuild(ctx, b); err != nil {
+			return err
+		}
+		a.build = b
 		c := transition.NewChange(b, b.SubmittedAt)
 		if err := announce(ctx, c, b, a.warnings); err != nil {
 			return err
@@ -140,6 +157,9 @@ func announce(ctx context.Context, c *transition.Change, b store.Build, warnings
 	first := "Build submitted"
 	if b.RetryOf != "" {
 		first = "Build submitted (retry of " + b.RetryOf + ")"
+	}
+	if n := b.Settings.BuildNumber; n != "" {
+		first += ", build number " + n
 	}
 	if err := c.Log(ctx, "info", first); err != nil {
 		return err

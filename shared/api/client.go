@@ -36,6 +36,7 @@ type Client struct {
 	Webhooks  *WebhooksService
 	Retention *RetentionService
 	Rules     *RulesService
+	Numbers   *NumbersService
 	Variables *VariablesService
 
 	conn *conn
@@ -67,7 +68,7 @@ func New(cfg Config) (*Client, error) {
 	objects := &ObjectsService{c}
 	return &Client{
 		Builds: &BuildsService{c, objects}, Objects: objects, Workers: &WorkersService{c}, Webhooks: &WebhooksService{c},
-		Retention: &RetentionService{c}, Rules: &RulesService{c}, Variables: &VariablesService{c}, conn: c,
+		Retention: &RetentionService{c}, Rules: &RulesService{c}, Numbers: &NumbersService{c}, Variables: &VariablesService{c}, conn: c,
 	}, nil
 }
 

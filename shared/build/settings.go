@@ -15,7 +15,8 @@ type Settings struct {
 	Modified bool `json:"modified,omitempty"`
 	// Username is the person who submits.
 	Username string `json:"username,omitempty"`
-	// BuildNumber is the versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration.
+	// BuildNumber is the versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. A submit may
+	// have NextNumber or LastNumber, the build then has the number.
 	BuildNumber string `json:"build_number,omitempty"`
 }
 
@@ -25,8 +26,6 @@ const MaxAppPath = 1024
 var (
 	// usernameRule: printable, in one line.
 	usernameRule = regexp.MustCompile(`^[^\pC]{1,100}$`)
-	// buildNumberRule is Apple's CFBundleVersion: one to three numbers with dots between. Android's versionCode is one number.
-	buildNumberRule = regexp.MustCompile(`^[0-9]{1,10}(\.[0-9]{1,10}){0,2}$`)
 )
 
 // Check returns an ErrInvalid for settings that cannot be.
@@ -36,8 +35,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("%w: app path %.120q (want a path below the root of the source, such as apps/mobile)", ErrInvalid, s.AppPath)
 	case s.Username != "" && !usernameRule.MatchString(s.Username):
 		return fmt.Errorf("%w: username %.120q (want at most 100 printable characters)", ErrInvalid, s.Username)
-	case s.BuildNumber != "" && !buildNumberRule.MatchString(s.BuildNumber):
-		return fmt.Errorf("%w: build number %.40q (want a number such as 42 or, on iOS, 1.2.3)", ErrInvalid, s.BuildNumber)
+	case s.BuildNumber != "" && !CountedNumber(s.BuildNumber) && !buildNumberRule.MatchString(s.BuildNumber):
+		return fmt.Errorf("%w: build number %.40q (want a number such as 42 or, on iOS, 1.2.3; or %s or %s)", ErrInvalid, s.BuildNumber, NextNumber, LastNumber)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/session"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/show"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 	"github.com/expo-free-agent/freeagent/shared/project/profile"
 )
@@ -78,6 +79,13 @@ func (o *options) checkKeys(resolved profile.Profile) error {
 	}
 	if len(planned) > 0 {
 		resolved.Warnings = append(resolved.Warnings, fmt.Sprintf("%s: builds do not apply these keys yet: %s", easjson.Name, strings.Join(planned, ", ")))
+	}
+	n, warning, err := numberingOf(build.Platform(o.Platform), resolved)
+	if err != nil {
+		return err
+	}
+	if o.numbering = n; warning != "" {
+		resolved.Warnings = append(resolved.Warnings, warning)
 	}
 	for _, w := range resolved.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))

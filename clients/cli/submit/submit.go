@@ -34,7 +34,8 @@ type options struct {
 	// project is what is packed; nil if an archive is submitted.
 	project *pack.Project
 	// cli is the block cli of eas.json; nil without one.
-	cli *easjson.Cli
+	cli       *easjson.Cli
+	numbering numbering
 }
 
 // New returns the command.
@@ -97,6 +98,9 @@ func run(ctx context.Context, o *options) error {
 	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
+		return err
+	}
+	if err := o.askNumber(ctx, client); err != nil {
 		return err
 	}
 	sub, err := o.send(ctx, client)
@@ -253,6 +257,9 @@ func (o *options) printSubmitted(sub api.Submitted) error {
 		return show.JSON(o.io.Out, sub)
 	}
 	fmt.Fprintf(o.io.Out, "Submitted build %s.\n", sub.ID)
+	if sub.BuildNumber != "" {
+		fmt.Fprintf(o.io.Out, "Build number %s.\n", show.Safe(sub.BuildNumber))
+	}
 	for _, w := range sub.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
 	}

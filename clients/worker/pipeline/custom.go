@@ -153,6 +153,10 @@ func (b *customBuilder) add(s custom.Step) error {
 		b.updates(s)
 	case custom.RunGradle, custom.RunFastlane:
 		b.compile(s)
+	case custom.AndroidVersion:
+		b.setNumber(s, "versionCode")
+	case custom.IOSVersion:
+		b.setNumber(s, "buildNumber")
 	case custom.FindArtifacts:
 		n, scratch := b.native(), Plan{}
 		pattern := ""
@@ -169,6 +173,13 @@ func (b *customBuilder) add(s custom.Step) error {
 	return nil
 }
 
+func (b *customBuilder) setNumber(s custom.Step, key string) {
+	for _, stage := range b.native().setNumber(key) {
+		stage.Name = b.unique(stage.Name)
+		b.step(Step{Step: s, Stage: stage})
+	}
+}
+
 func (b *customBuilder) step(s Step) { b.plan.Custom.Steps = append(b.plan.Custom.Steps, s) }
 
 func (b *customBuilder) upload(s custom.Step, name string, u Upload) {
@@ -179,7 +190,7 @@ func (b *customBuilder) upload(s custom.Step, name string, u Upload) {
 func (b *customBuilder) native() native {
 	plain := *b.project
 	plain.pkg.Scripts = nil
-	return native{project: &plain, manager: b.install.Manager, eas: b.of.EAS}
+	return native{project: &plain, manager: b.install.Manager, eas: b.of.EAS, number: b.req.BuildNumber}
 }
 
 // all adds the stages of a build that is not custom, and the delivery of its result.

@@ -27,7 +27,7 @@ func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, err
 	plan.Needs, warnings = p.needs(in, of.EAS)
 	plan.Warnings = append(plan.Warnings, warnings...)
 	plan.Stages = append(p.hookStage("pre-install", "npm"), Stage{Name: string(build.StageInstall), Run: in.Command(p.tree), Dir: in.Dir})
-	b := native{project: p, manager: in.Manager, eas: of.EAS}
+	b := native{project: p, manager: in.Manager, eas: of.EAS, number: req.BuildNumber}
 	switch {
 	case req.Platform == build.Android && req.Tools.AndroidSDK:
 		plan.Result = b.android(&plan)

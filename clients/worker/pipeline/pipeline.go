@@ -19,7 +19,9 @@ type Request struct {
 	Profile string
 	// AppPath is the directory of the app below the root of the source, as a slash path; empty if it is the root.
 	AppPath string
-	Tools   Toolchain
+	// BuildNumber is the versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's own files.
+	BuildNumber string
+	Tools       Toolchain
 }
 
 // Plan says how a project is built.

@@ -51,6 +51,9 @@ type state struct {
 	// retries are builds by idempotency key.
 	retries map[string]string
 
+	// numbers are counters by project and platform.
+	numbers map[[2]string]api.BuildNumber
+
 	// objects are by ticket, uploads by id.
 	objects map[string][]byte
 	uploads map[string]*incoming
@@ -97,6 +100,7 @@ func NewServer() *Server {
 	s := &Server{state: &state{
 		changed: make(chan struct{}), closing: make(chan struct{}), pages: map[string][]byte{},
 		builds: map[string]*record{}, retries: map[string]string{},
+		numbers: map[[2]string]api.BuildNumber{},
 		objects: map[string][]byte{}, uploads: map[string]*incoming{}, submitted: map[string]string{},
 		variables: map[string][]api.Variable{},
 	}}
@@ -116,6 +120,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ready\n")) })
 	builds{s.state}.routes(mux)
+	numbers{s.state}.routes(mux)
 	objects{s.state}.routes(mux)
 	webhooks{s.state}.routes(mux)
 	variables{s.state}.routes(mux)

@@ -59,6 +59,7 @@ func (s builds) submit(w http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		b.ID = build.NewID()
 		s.change(func() {
+			b.BuildNumber = numbers(s).take(b.Project, b.Platform, b.BuildNumber)
 			s.submissions = append(s.submissions, sub)
 			if upload != "" {
 				s.submitted[upload] = b.ID

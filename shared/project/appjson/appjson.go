@@ -85,13 +85,11 @@ func read(tree fs.FS, dir string) (name string, data []byte, err error) {
 	return "", nil, nil
 }
 
-func isDynamic(tree fs.FS, dir string) bool {
-	for _, extension := range []string{"ts", "mts", "cts", "js", "mjs", "cjs"} {
-		if _, err := fs.Stat(tree, path.Join(dir, "app.config."+extension)); err == nil {
-			return true
-		}
-	}
-	return false
+func isDynamic(tree fs.FS, dir string) bool { return Dynamic(tree, dir) != "" }
+
+// dynamicNames are those of dynamic configs, in the order in which Expo looks for them.
+func dynamicNames() []string {
+	return []string{"app.config.ts", "app.config.mts", "app.config.cts", "app.config.js", "app.config.mjs", "app.config.cjs"}
 }
 
 func isDir(tree fs.FS, name string) bool {

@@ -52,6 +52,8 @@ const (
 	RunFastlane      = "eas/run_fastlane"
 	FindArtifacts    = "eas/find_and_upload_build_artifacts"
 	UploadArtifact   = "eas/upload_artifact"
+	IOSVersion       = "eas/configure_ios_version"
+	AndroidVersion   = "eas/configure_android_version"
 )
 
 // Types of artifacts.
@@ -88,8 +90,8 @@ func Functions() []Function {
 		{"eas/inject_android_credentials", Signing, noCredentials, "android", []Input{optional("credentials", typeJSON)}},
 		{"eas/configure_ios_credentials", Signing, noCredentials, "ios",
 			[]Input{optional("credentials", typeJSON), optional("build_configuration", typeString)}},
-		{"eas/configure_android_version", Refused, "Builds do not set the version natively yet. Set it in the app config.", "android", nil},
-		{"eas/configure_ios_version", Refused, "Builds do not set the version natively yet. Set it in the app config.", "ios", nil},
+		{AndroidVersion, Runs, "Puts the farm's versionCode into the native project, if the profile uses the farm's counter. It has no inputs here.", "android", nil},
+		{IOSVersion, Runs, "Puts the farm's buildNumber into the native project, if the profile uses the farm's counter. It has no inputs here.", "ios", nil},
 		{RunGradle, Runs, "Runs Gradle with `command`, or with the task that the profile implies.", "android",
 			[]Input{optional("command", typeString), optional("resolved_eas_update_runtime_version", typeString)}},
 		{"eas/generate_gymfile_from_template", Unsigned, "Does nothing: builds do not use fastlane. Own templates are refused.", "ios",

@@ -27,6 +27,9 @@ type File struct {
 	raw, value jsonfile.Value
 }
 
+// VersionsRemote is the value of cli.appVersionSource that has the server count build numbers.
+const VersionsRemote = "remote"
+
 // Cli is the block "cli".
 type Cli struct {
 	AppVersionSource                   string `json:"appVersionSource,omitempty"`

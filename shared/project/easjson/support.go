@@ -86,12 +86,12 @@ func KeyOf(platform, name string) (Key, bool) {
 func fileKeys() []Key {
 	return []Key{
 		{Top, "$schema", Ignored, "For editors."},
-		{Top, "cli", Planned, "See the keys of cli."},
+		{Top, "cli", Honoured, "See the keys of cli."},
 		{Top, "build", Honoured, "Its keys are the names of the build profiles. Without `--profile` the one named production is meant."},
 		{Top, "submit", Ignored, "Its keys are the names of the submit profiles. They are checked as Expo does; Free Agent sends nothing to a store."},
 		{InCli, "version", Ignored, "The range is for versions of eas-cli. Free Agent never refuses a build because of it."},
 		{InCli, "requireCommit", Honoured, "Refuses to submit a working tree with changes that are not committed."},
-		{InCli, "appVersionSource", Planned, "With remote, the version code and build number come from the farm's counter of the project and platform; with local, from the app's own files."},
+		{InCli, "appVersionSource", Honoured, "With remote, the version code or build number comes from the farm's counter of the project and platform; with local, from the app's own files. Without the key it is local."},
 		{InCli, "promptToConfigurePushNotifications", Ignored, "The client asks nothing about push notifications."},
 		{InCli, "updateAssetHostOverride", Ignored, "For EAS Update, which Free Agent does not have."},
 		{InCli, "updateManifestHostOverride", Ignored, "For EAS Update, which Free Agent does not have."},
@@ -116,7 +116,7 @@ func profileKeys() []Key {
 		{AnyProfile, "bun", Honoured, "Version of Bun that the build uses."},
 		{AnyProfile, "expoCli", Warned, "The global Expo CLI is gone; the expo package of the project brings its own. EAS ignores the key as well."},
 		{AnyProfile, "prebuildCommand", Honoured, "Arguments of the Expo CLI to run instead of its prebuild command."},
-		{AnyProfile, "autoIncrement", Planned, "Increments the version code or build number: the farm's counter if cli.appVersionSource is remote, else the number in the app's files of this build."},
+		{AnyProfile, "autoIncrement", Mapped, "With cli.appVersionSource remote, each submit takes the next number of the farm's counter. With local, your files are not changed, and the client warns."},
 		{AnyProfile, "buildArtifactPaths", Planned, "Files that are kept besides the app, also if the build fails."},
 		{AnyProfile, "uploadSourceMaps", Warned, "EAS sends source maps to its own service. Keep them with buildArtifactPaths."},
 		{AnyProfile, "config", Honoured, "A custom build in .eas/build. What is not supported is refused before the upload, by name: see Custom builds."},

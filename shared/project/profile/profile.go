@@ -35,6 +35,8 @@ type Stage struct {
 	Edit func(app *os.Root) (line string, err error) `json:"-"`
 	// Env has variables of this stage alone. They come before those that the build has set.
 	Env map[string]string `json:"-"`
+	// BuildNumber, if set, is what the worker itself puts into the native project in this stage. Run is for people.
+	BuildNumber string `json:"-"`
 }
 
 // Shell is the interpreter of stages and its options.

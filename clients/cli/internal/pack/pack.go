@@ -38,7 +38,7 @@ type Options struct {
 // Open reads the project in dir and lists what is sent. It returns ErrNotProject if dir is no app,
 // and names those below it.
 func Open(ctx context.Context, dir string, opts Options) (Project, error) {
-	name, err := nameOf(dir, opts.Command)
+	name, err := Name(dir, opts.Command)
 	if err != nil {
 		return Project{}, err
 	}
@@ -50,10 +50,9 @@ func Open(ctx context.Context, dir string, opts Options) (Project, error) {
 	return p, p.checkLimits()
 }
 
-// Name returns the project's name of the app in dir without a look at anything else. It is ErrNotProject as in Open.
-func Name(dir, command string) (string, error) { return nameOf(dir, command) }
-
-func nameOf(dir, command string) (string, error) {
+// Name returns the name of the project in dir: the slug in app.json, else the name in package.json. It returns ErrNotProject if dir is no
+// app. command is as in Options.
+func Name(dir, command string) (string, error) {
 	var pkg struct{ Name string }
 	data, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	if errors.Is(err, os.ErrNotExist) {

@@ -20,11 +20,13 @@ import (
 
 // IO is the environment of a command.
 type IO struct {
+	// In is for answers to questions, which are asked only if InTTY and ErrTTY are set.
+	In       io.Reader
 	Out, Err io.Writer
-	// OutTTY and ErrTTY mean that the stream is a terminal.
-	OutTTY, ErrTTY bool
-	Getenv         func(string) string
-	Now            func() time.Time
+	// InTTY, OutTTY and ErrTTY mean that the stream is a terminal.
+	InTTY, OutTTY, ErrTTY bool
+	Getenv                func(string) string
+	Now                   func() time.Time
 }
 
 // Exit codes of the command.
@@ -61,6 +63,25 @@ func Usage(format string, args ...any) error {
 // Flags are the connection flags of every command.
 type Flags struct {
 	Server, KeyFile string
+}
+
+// Args returns the flags that were set, with a space before each, for a command that is shown to people.
+func (f *Flags) Args() string {
+	args := ""
+	for _, flag := range [][2]string{{"--server", f.Server}, {"--key-file", f.KeyFile}} {
+		if flag[1] != "" {
+			args += " " + flag[0] + " " + Quote(flag[1])
+		}
+	}
+	return args
+}
+
+// Quote returns a word for a shell, in quotes if it needs them.
+func Quote(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // DefaultServer is the URL of a standalone server on this machine.

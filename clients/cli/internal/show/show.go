@@ -140,6 +140,7 @@ func Build(s session.IO, b api.Build) error {
 	row("Project", b.Project)
 	row("Platform", b.Platform)
 	row("Profile", b.Profile)
+	row("Build number", b.BuildNumber)
 	row("Repository", b.Repository)
 	row("Branch", b.Branch)
 	row("Commit", b.Commit)

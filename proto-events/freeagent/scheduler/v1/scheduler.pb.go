@@ -158,7 +158,8 @@ type BuildSettings struct {
 	Modified bool `protobuf:"varint,2,opt,name=modified,proto3" json:"modified,omitempty"`
 	// Name of the person who submits.
 	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
-	// versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's configuration.
+	// versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's configuration. In a submit, "next" or "last" asks
+	// for that of the counter of the project and platform.
 	BuildNumber   string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

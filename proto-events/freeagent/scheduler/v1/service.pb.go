@@ -29,7 +29,7 @@ var File_freeagent_scheduler_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a&freeagent/scheduler/v1/retention.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xab\x10\n" +
+	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a$freeagent/scheduler/v1/numbers.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\x90\x12\n" +
 	"\x10SchedulerService\x12W\n" +
 	"\x06Submit\x12%.freeagent.scheduler.v1.SubmitRequest\x1a&.freeagent.scheduler.v1.SubmitResponse\x12N\n" +
 	"\x03Get\x12\".freeagent.scheduler.v1.GetRequest\x1a#.freeagent.scheduler.v1.GetResponse\x12Q\n" +
@@ -52,7 +52,9 @@ const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\fGetRetention\x12+.freeagent.scheduler.v1.GetRetentionRequest\x1a,.freeagent.scheduler.v1.GetRetentionResponse\x12i\n" +
 	"\fSetRetention\x12+.freeagent.scheduler.v1.SetRetentionRequest\x1a,.freeagent.scheduler.v1.SetRetentionResponse\x12l\n" +
 	"\rPlanRetention\x12,.freeagent.scheduler.v1.PlanRetentionRequest\x1a-.freeagent.scheduler.v1.PlanRetentionResponse\x12]\n" +
-	"\bPinBuild\x12'.freeagent.scheduler.v1.PinBuildRequest\x1a(.freeagent.scheduler.v1.PinBuildResponse2\xf0\x02\n" +
+	"\bPinBuild\x12'.freeagent.scheduler.v1.PinBuildRequest\x1a(.freeagent.scheduler.v1.PinBuildResponse\x12r\n" +
+	"\x0fGetBuildNumbers\x12..freeagent.scheduler.v1.GetBuildNumbersRequest\x1a/.freeagent.scheduler.v1.GetBuildNumbersResponse\x12o\n" +
+	"\x0eSetBuildNumber\x12-.freeagent.scheduler.v1.SetBuildNumberRequest\x1a..freeagent.scheduler.v1.SetBuildNumberResponse2\xf0\x02\n" +
 	"\x16SchedulerWorkerService\x12Q\n" +
 	"\x04Sync\x12#.freeagent.scheduler.v1.SyncRequest\x1a$.freeagent.scheduler.v1.SyncResponse\x12T\n" +
 	"\x05Claim\x12$.freeagent.scheduler.v1.ClaimRequest\x1a%.freeagent.scheduler.v1.ClaimResponse\x12T\n" +
@@ -60,56 +62,60 @@ const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\x06Finish\x12%.freeagent.scheduler.v1.FinishRequest\x1a&.freeagent.scheduler.v1.FinishResponseBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var file_freeagent_scheduler_v1_service_proto_goTypes = []any{
-	(*SubmitRequest)(nil),          // 0: freeagent.scheduler.v1.SubmitRequest
-	(*GetRequest)(nil),             // 1: freeagent.scheduler.v1.GetRequest
-	(*ListRequest)(nil),            // 2: freeagent.scheduler.v1.ListRequest
-	(*SummaryRequest)(nil),         // 3: freeagent.scheduler.v1.SummaryRequest
-	(*CancelRequest)(nil),          // 4: freeagent.scheduler.v1.CancelRequest
-	(*CheckLeaseRequest)(nil),      // 5: freeagent.scheduler.v1.CheckLeaseRequest
-	(*RegisterWorkerRequest)(nil),  // 6: freeagent.scheduler.v1.RegisterWorkerRequest
-	(*WithdrawWorkerRequest)(nil),  // 7: freeagent.scheduler.v1.WithdrawWorkerRequest
-	(*GetWorkerRequest)(nil),       // 8: freeagent.scheduler.v1.GetWorkerRequest
-	(*ListWorkersRequest)(nil),     // 9: freeagent.scheduler.v1.ListWorkersRequest
-	(*StatsRequest)(nil),           // 10: freeagent.scheduler.v1.StatsRequest
-	(*PollRequest)(nil),            // 11: freeagent.scheduler.v1.PollRequest
-	(*SetTimeoutsRequest)(nil),     // 12: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*GetTimeoutsRequest)(nil),     // 13: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*SetProjectRuleRequest)(nil),  // 14: freeagent.scheduler.v1.SetProjectRuleRequest
-	(*SetPoolRuleRequest)(nil),     // 15: freeagent.scheduler.v1.SetPoolRuleRequest
-	(*ListRulesRequest)(nil),       // 16: freeagent.scheduler.v1.ListRulesRequest
-	(*GetRetentionRequest)(nil),    // 17: freeagent.scheduler.v1.GetRetentionRequest
-	(*SetRetentionRequest)(nil),    // 18: freeagent.scheduler.v1.SetRetentionRequest
-	(*PlanRetentionRequest)(nil),   // 19: freeagent.scheduler.v1.PlanRetentionRequest
-	(*PinBuildRequest)(nil),        // 20: freeagent.scheduler.v1.PinBuildRequest
-	(*SyncRequest)(nil),            // 21: freeagent.scheduler.v1.SyncRequest
-	(*ClaimRequest)(nil),           // 22: freeagent.scheduler.v1.ClaimRequest
-	(*StageRequest)(nil),           // 23: freeagent.scheduler.v1.StageRequest
-	(*FinishRequest)(nil),          // 24: freeagent.scheduler.v1.FinishRequest
-	(*SubmitResponse)(nil),         // 25: freeagent.scheduler.v1.SubmitResponse
-	(*GetResponse)(nil),            // 26: freeagent.scheduler.v1.GetResponse
-	(*ListResponse)(nil),           // 27: freeagent.scheduler.v1.ListResponse
-	(*SummaryResponse)(nil),        // 28: freeagent.scheduler.v1.SummaryResponse
-	(*CancelResponse)(nil),         // 29: freeagent.scheduler.v1.CancelResponse
-	(*CheckLeaseResponse)(nil),     // 30: freeagent.scheduler.v1.CheckLeaseResponse
-	(*RegisterWorkerResponse)(nil), // 31: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerResponse)(nil), // 32: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*GetWorkerResponse)(nil),      // 33: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersResponse)(nil),    // 34: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsResponse)(nil),          // 35: freeagent.scheduler.v1.StatsResponse
-	(*PollResponse)(nil),           // 36: freeagent.scheduler.v1.PollResponse
-	(*SetTimeoutsResponse)(nil),    // 37: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsResponse)(nil),    // 38: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*SetProjectRuleResponse)(nil), // 39: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleResponse)(nil),    // 40: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesResponse)(nil),      // 41: freeagent.scheduler.v1.ListRulesResponse
-	(*GetRetentionResponse)(nil),   // 42: freeagent.scheduler.v1.GetRetentionResponse
-	(*SetRetentionResponse)(nil),   // 43: freeagent.scheduler.v1.SetRetentionResponse
-	(*PlanRetentionResponse)(nil),  // 44: freeagent.scheduler.v1.PlanRetentionResponse
-	(*PinBuildResponse)(nil),       // 45: freeagent.scheduler.v1.PinBuildResponse
-	(*SyncResponse)(nil),           // 46: freeagent.scheduler.v1.SyncResponse
-	(*ClaimResponse)(nil),          // 47: freeagent.scheduler.v1.ClaimResponse
-	(*StageResponse)(nil),          // 48: freeagent.scheduler.v1.StageResponse
-	(*FinishResponse)(nil),         // 49: freeagent.scheduler.v1.FinishResponse
+	(*SubmitRequest)(nil),           // 0: freeagent.scheduler.v1.SubmitRequest
+	(*GetRequest)(nil),              // 1: freeagent.scheduler.v1.GetRequest
+	(*ListRequest)(nil),             // 2: freeagent.scheduler.v1.ListRequest
+	(*SummaryRequest)(nil),          // 3: freeagent.scheduler.v1.SummaryRequest
+	(*CancelRequest)(nil),           // 4: freeagent.scheduler.v1.CancelRequest
+	(*CheckLeaseRequest)(nil),       // 5: freeagent.scheduler.v1.CheckLeaseRequest
+	(*RegisterWorkerRequest)(nil),   // 6: freeagent.scheduler.v1.RegisterWorkerRequest
+	(*WithdrawWorkerRequest)(nil),   // 7: freeagent.scheduler.v1.WithdrawWorkerRequest
+	(*GetWorkerRequest)(nil),        // 8: freeagent.scheduler.v1.GetWorkerRequest
+	(*ListWorkersRequest)(nil),      // 9: freeagent.scheduler.v1.ListWorkersRequest
+	(*StatsRequest)(nil),            // 10: freeagent.scheduler.v1.StatsRequest
+	(*PollRequest)(nil),             // 11: freeagent.scheduler.v1.PollRequest
+	(*SetTimeoutsRequest)(nil),      // 12: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*GetTimeoutsRequest)(nil),      // 13: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*SetProjectRuleRequest)(nil),   // 14: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetPoolRuleRequest)(nil),      // 15: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*ListRulesRequest)(nil),        // 16: freeagent.scheduler.v1.ListRulesRequest
+	(*GetRetentionRequest)(nil),     // 17: freeagent.scheduler.v1.GetRetentionRequest
+	(*SetRetentionRequest)(nil),     // 18: freeagent.scheduler.v1.SetRetentionRequest
+	(*PlanRetentionRequest)(nil),    // 19: freeagent.scheduler.v1.PlanRetentionRequest
+	(*PinBuildRequest)(nil),         // 20: freeagent.scheduler.v1.PinBuildRequest
+	(*GetBuildNumbersRequest)(nil),  // 21: freeagent.scheduler.v1.GetBuildNumbersRequest
+	(*SetBuildNumberRequest)(nil),   // 22: freeagent.scheduler.v1.SetBuildNumberRequest
+	(*SyncRequest)(nil),             // 23: freeagent.scheduler.v1.SyncRequest
+	(*ClaimRequest)(nil),            // 24: freeagent.scheduler.v1.ClaimRequest
+	(*StageRequest)(nil),            // 25: freeagent.scheduler.v1.StageRequest
+	(*FinishRequest)(nil),           // 26: freeagent.scheduler.v1.FinishRequest
+	(*SubmitResponse)(nil),          // 27: freeagent.scheduler.v1.SubmitResponse
+	(*GetResponse)(nil),             // 28: freeagent.scheduler.v1.GetResponse
+	(*ListResponse)(nil),            // 29: freeagent.scheduler.v1.ListResponse
+	(*SummaryResponse)(nil),         // 30: freeagent.scheduler.v1.SummaryResponse
+	(*CancelResponse)(nil),          // 31: freeagent.scheduler.v1.CancelResponse
+	(*CheckLeaseResponse)(nil),      // 32: freeagent.scheduler.v1.CheckLeaseResponse
+	(*RegisterWorkerResponse)(nil),  // 33: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerResponse)(nil),  // 34: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*GetWorkerResponse)(nil),       // 35: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersResponse)(nil),     // 36: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsResponse)(nil),           // 37: freeagent.scheduler.v1.StatsResponse
+	(*PollResponse)(nil),            // 38: freeagent.scheduler.v1.PollResponse
+	(*SetTimeoutsResponse)(nil),     // 39: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsResponse)(nil),     // 40: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*SetProjectRuleResponse)(nil),  // 41: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleResponse)(nil),     // 42: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesResponse)(nil),       // 43: freeagent.scheduler.v1.ListRulesResponse
+	(*GetRetentionResponse)(nil),    // 44: freeagent.scheduler.v1.GetRetentionResponse
+	(*SetRetentionResponse)(nil),    // 45: freeagent.scheduler.v1.SetRetentionResponse
+	(*PlanRetentionResponse)(nil),   // 46: freeagent.scheduler.v1.PlanRetentionResponse
+	(*PinBuildResponse)(nil),        // 47: freeagent.scheduler.v1.PinBuildResponse
+	(*GetBuildNumbersResponse)(nil), // 48: freeagent.scheduler.v1.GetBuildNumbersResponse
+	(*SetBuildNumberResponse)(nil),  // 49: freeagent.scheduler.v1.SetBuildNumberResponse
+	(*SyncResponse)(nil),            // 50: freeagent.scheduler.v1.SyncResponse
+	(*ClaimResponse)(nil),           // 51: freeagent.scheduler.v1.ClaimResponse
+	(*StageResponse)(nil),           // 52: freeagent.scheduler.v1.StageResponse
+	(*FinishResponse)(nil),          // 53: freeagent.scheduler.v1.FinishResponse
 }
 var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.SchedulerService.Submit:input_type -> freeagent.scheduler.v1.SubmitRequest
@@ -133,37 +139,41 @@ var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	18, // 18: freeagent.scheduler.v1.SchedulerService.SetRetention:input_type -> freeagent.scheduler.v1.SetRetentionRequest
 	19, // 19: freeagent.scheduler.v1.SchedulerService.PlanRetention:input_type -> freeagent.scheduler.v1.PlanRetentionRequest
 	20, // 20: freeagent.scheduler.v1.SchedulerService.PinBuild:input_type -> freeagent.scheduler.v1.PinBuildRequest
-	21, // 21: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
-	22, // 22: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
-	23, // 23: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
-	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
-	25, // 25: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
-	26, // 26: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
-	27, // 27: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
-	28, // 28: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
-	29, // 29: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
-	30, // 30: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
-	31, // 31: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
-	32, // 32: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
-	33, // 33: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
-	34, // 34: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
-	35, // 35: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
-	36, // 36: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
-	37, // 37: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
-	38, // 38: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
-	39, // 39: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
-	40, // 40: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
-	41, // 41: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
-	42, // 42: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
-	43, // 43: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
-	44, // 44: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
-	45, // 45: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
-	46, // 46: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
-	47, // 47: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
-	48, // 48: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
-	49, // 49: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
-	25, // [25:50] is the sub-list for method output_type
-	0,  // [0:25] is the sub-list for method input_type
+	21, // 21: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:input_type -> freeagent.scheduler.v1.GetBuildNumbersRequest
+	22, // 22: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:input_type -> freeagent.scheduler.v1.SetBuildNumberRequest
+	23, // 23: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
+	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
+	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
+	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
+	27, // 27: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
+	28, // 28: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
+	29, // 29: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
+	30, // 30: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
+	31, // 31: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
+	32, // 32: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
+	33, // 33: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
+	34, // 34: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
+	35, // 35: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
+	36, // 36: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
+	37, // 37: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
+	38, // 38: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
+	39, // 39: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
+	40, // 40: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
+	41, // 41: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
+	42, // 42: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
+	43, // 43: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
+	44, // 44: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
+	45, // 45: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
+	46, // 46: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
+	47, // 47: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
+	48, // 48: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:output_type -> freeagent.scheduler.v1.GetBuildNumbersResponse
+	49, // 49: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:output_type -> freeagent.scheduler.v1.SetBuildNumberResponse
+	50, // 50: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
+	51, // 51: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
+	52, // 52: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
+	53, // 53: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
+	27, // [27:54] is the sub-list for method output_type
+	0,  // [0:27] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -174,6 +184,7 @@ func file_freeagent_scheduler_v1_service_proto_init() {
 	if File_freeagent_scheduler_v1_service_proto != nil {
 		return
 	}
+	file_freeagent_scheduler_v1_numbers_proto_init()
 	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_init()
 	type x struct{}

@@ -207,6 +207,24 @@ func (c SchedulerServiceClient) PinBuild(ctx context.Context, req *PinBuildReque
 	return resp, nil
 }
 
+// GetBuildNumbers returns the last build numbers that a project used.
+func (c SchedulerServiceClient) GetBuildNumbers(ctx context.Context, req *GetBuildNumbersRequest) (*GetBuildNumbersResponse, error) {
+	resp := new(GetBuildNumbersResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "get_build_numbers"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// SetBuildNumber sets the last build number that a project used on a platform.
+func (c SchedulerServiceClient) SetBuildNumber(ctx context.Context, req *SetBuildNumberRequest) (*SetBuildNumberResponse, error) {
+	resp := new(SetBuildNumberResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "set_build_number"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // SchedulerServiceServer answers the requests of SchedulerService.
 type SchedulerServiceServer interface {
 	// Submit stores a build and queues it.
@@ -251,6 +269,10 @@ type SchedulerServiceServer interface {
 	PlanRetention(ctx context.Context, req *PlanRetentionRequest) (*PlanRetentionResponse, error)
 	// PinBuild pins or unpins a build.
 	PinBuild(ctx context.Context, req *PinBuildRequest) (*PinBuildResponse, error)
+	// GetBuildNumbers returns the last build numbers that a project used.
+	GetBuildNumbers(ctx context.Context, req *GetBuildNumbersRequest) (*GetBuildNumbersResponse, error)
+	// SetBuildNumber sets the last build number that a project used on a platform.
+	SetBuildNumber(ctx context.Context, req *SetBuildNumberRequest) (*SetBuildNumberResponse, error)
 }
 
 // RegisterSchedulerServiceServer adds a handler for each method of s.
@@ -402,6 +424,20 @@ func RegisterSchedulerServiceServer(r natsrpc.Registrar, s SchedulerServiceServe
 				return nil, err
 			}
 			return s.PinBuild(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "scheduler", Name: "get_build_numbers"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(GetBuildNumbersRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.GetBuildNumbers(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "scheduler", Name: "set_build_number"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(SetBuildNumberRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.SetBuildNumber(ctx, req)
 		}),
 	)
 }

@@ -102,7 +102,7 @@ type (
 		AppPath    string `formData:"app_path" maxLength:"1024" description:"Directory of the app below the root of the source, such as apps/mobile; empty if it is the root."`
 		Modified   bool   `formData:"modified" default:"false" description:"The source is not exactly that of the commit."`
 		Username   string `formData:"username" maxLength:"100" description:"Who submits; the build sees it as EAS_BUILD_USERNAME."`
-		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration."`
+		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. next takes the next number of the project's counter, last is the one used last; see getBuildNumbers."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {
@@ -123,7 +123,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations returns all operations of API v2.
 func (h *API) operations() []operation {
-	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
+	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), numbers{h}.operations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
 		h.moreOperations())
 }
 

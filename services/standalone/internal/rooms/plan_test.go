@@ -23,6 +23,7 @@ func plans() map[string]plan {
 			"transition": {"store"},
 			"handout":    {"store", "transition"},
 			"faults":     {"store", "transition"},
+			"numbers":    {"store"},
 			"retention":  {"store"},
 			"rules":      {"order", "store", "transition", "view"},
 			"registry":   {"handout", "retention", "store", "transition", "view"},
@@ -31,13 +32,13 @@ func plans() map[string]plan {
 			"command":    {"."},
 		},
 		"clients/worker": {
-			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {}, "appversion": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},
 			"telemetry": {"farm"},
 			"transfer":  {"farm"},
-			"attempt":   {"failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
+			"attempt":   {"appversion", "failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
 		},
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
