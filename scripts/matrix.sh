@@ -34,7 +34,7 @@ cpu() { sed 's/.*) //' "/proc/$server/stat" | awk '{ print $12 + $13 + $14 + $15
 # app DIR: the directory to submit: the one of a workspace that depends on expo or react-native.
 app() {
   local p
-  for p in "$1" "$1"/apps/* "$1"/packages/*; do
+  for p in "$1" "$1"/app "$1"/apps/* "$1"/packages/*; do
     if grep -qs '"\(expo\|react-native\)": *"' "$p/package.json"; then echo "$p"; return; fi
   done
   echo "$1"

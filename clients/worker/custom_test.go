@@ -13,7 +13,9 @@ import (
 func customApp(t *testing.T, profile, build string, more ...string) []byte {
 	t.Helper()
 	return workspaceApp(t, `"eas-build-pre-install":"echo said hook"`, append(more,
-		"apps/shop/eas.json", `{"build":{"custom":{"config":"main.yml","env":{"API":"https://api.example.com"}`+profile+`}}}`,
+		"apps/shop/eas.json", `{"build":{"custom":{"config":"main.yml","env":{"API":"https://api.example.com","MANIFEST":"`+
+			`<manifest xmlns:android='http://schemas.android.com/apk/res/android'><application>`+
+			`<meta-data android:name='expo.modules.updates.EXPO_UPDATE_URL' android:value='https://u.expo.dev/1'/></application></manifest>"}`+profile+`}}}`,
 		"apps/shop/.eas/build/main.yml", build)...)
 }
 
@@ -43,11 +45,11 @@ build:
     - run:
         name: Show the greeting
         working_directory: lib
-        env: {LOUD: 'very ${{ env.API }}', SET: here}
+        env: {LOUD: very loud, SET: here, APP_TOKEN: tok-abcdef-123}
         inputs: {text: '${ steps.hello.text }'}
         command: |
           set-env SET there
-          echo said $(basename "$PWD"), '${ inputs.text }', $LOUD, $SET
+          echo said $(basename "$PWD"), '${ inputs.text }', $LOUD, $SET, $APP_TOKEN
     - run: {shell: node, command: "console.log('said', 'node', process.env.SET)"}
     - run: {if: '${{ steps.hello.outputs.text == "" }}', command: echo said never}
     - run: npx expo export && mkdir out && echo app >out/app.bin
@@ -65,7 +67,7 @@ functions:
 	if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED {
 		t.Fatalf("finish = %v; log:\n%s", got, log)
 	}
-	want := `https://api.example.com in shop; lib, Hi Jo "J" O, very https://api.example.com, here; node there; always`
+	want := `https://api.example.com in shop; lib, Hi Jo "J" O, very loud, here, [secret]; node there; always`
 	if said := hooksSaid(log); said != want {
 		t.Errorf("said %q, want %q; log:\n%s", said, want, log)
 	}
@@ -123,12 +125,17 @@ func TestCustomBuildOfAll(t *testing.T) {
 	f := newFarm(t)
 	f.start(f.shell(t.TempDir()), nil)
 	for name, tt := range map[string]struct{ steps, said, result string }{
-		"all":         {"[{run: echo said before}, eas/build, {run: echo said $(cat dist/made)}]", "before; export --platform android --output-dir dist", "result: shop-android.tar.gz"},
-		"no uploads":  {"[eas/checkout, {run: echo said it}]", "it", "result: shop-android.tar.gz"},
+		"all":        {"[{run: echo said before}, eas/build, {run: echo said $(cat dist/made)}]", "before; export --platform android --output-dir dist", "result: shop-android.tar.gz"},
+		"no uploads": {"[eas/checkout, {run: echo said it}]", "it", "result: shop-android.tar.gz"},
+		"a channel": {
+			"[{run: 'mkdir -p android/app/src/main && echo $MANIFEST >android/app/src/main/AndroidManifest.xml'}, eas/configure_eas_update, " +
+				"{run: 'echo said $(grep -o expo-channel-name.*beta android/app/src/main/AndroidManifest.xml)'}]",
+			`expo-channel-name&#34;:&#34;beta`, "set in android/app/src/main/AndroidManifest.xml",
+		},
 		"a directory": {"[{run: mkdir out && echo x >out/x}, {eas/upload_artifact: {inputs: {path: apps/shop/out}}}]", "", "result: shop-android.tar.gz"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			id := f.submitCustom(customApp(t, "", "build: {steps: "+tt.steps+"}\n"))
+			id := f.submitCustom(customApp(t, `,"channel":"beta"`, "build: {steps: "+tt.steps+"}\n"))
 			got := f.finished(id)
 			log := f.logOf(id)
 			if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || !strings.Contains(log, tt.result) {
@@ -138,5 +145,32 @@ func TestCustomBuildOfAll(t *testing.T) {
 				t.Errorf("said %q, want %q; log:\n%s", said, tt.said, log)
 			}
 		})
+	}
+}
+
+// TestCustomBuildsShareInstalls: an install is taken from the cache, unless a command before it may have changed what it depends on.
+func TestCustomBuildsShareInstalls(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	app := func(first string) []byte {
+		return customApp(t, "", "build: {steps: ["+first+", eas/install_node_modules, {run: test -e ../../node_modules/expo}]}\n")
+	}
+	plain := app("eas/use_npm_token")
+	for i, tt := range []struct {
+		source []byte
+		want   string
+	}{
+		{plain, "install kept"}, {plain, "install from the cache"},
+		{app("{run: echo > ../../new}"), "install is not cached: steps ran before it"},
+	} {
+		id := f.submitWith(tt.source, func(b *schedulerv1.Build) {
+			b.Profile, b.Project, b.Settings = "custom", "shop", &schedulerv1.BuildSettings{AppPath: "apps/shop"}
+			b.Origin = &schedulerv1.Origin{Branch: "main"}
+		})
+		got := f.finished(id)
+		if log := f.logOf(id); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || !strings.Contains(log, tt.want) {
+			t.Fatalf("build %d: finish = %v, want %q; log:\n%s", i, got, tt.want, log)
+		}
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
-	"maps"
+	"os"
 	"path"
 	"regexp"
 	goruntime "runtime"
@@ -33,7 +33,8 @@ type Step struct {
 	// Upload is set for a step that delivers files instead of running a command.
 	Upload *Upload
 
-	run func(custom.Rendered) string
+	run  func(custom.Rendered) string
+	edit func(custom.Rendered) Stage
 }
 
 // Upload says what a step delivers.
@@ -47,7 +48,11 @@ type Upload struct {
 // Of returns the stage that runs the step.
 func (s Step) Of(r custom.Rendered) Stage {
 	stage := s.Stage
-	stage.Env = r.Env
+	if s.edit != nil {
+		edit := s.edit(r)
+		stage.Run, stage.Edit = edit.Run, edit.Edit
+	}
+	stage.Env = s.Env
 	if s.run != nil {
 		stage.Run = s.run(r)
 	}
@@ -144,12 +149,12 @@ func (b *customBuilder) add(s custom.Step) error {
 		b.step(Step{Step: s, Stage: Stage{Name: b.unique(string(build.StagePods)), Run: "pod install", Dir: dir}})
 	case custom.Prebuild:
 		b.prebuild(s)
+	case custom.ConfigureUpdates:
+		b.updates(s)
 	case custom.RunGradle, custom.RunFastlane:
 		b.compile(s)
-	case custom.AndroidVersion:
-		b.setNumber(s, "versionCode")
-	case custom.IOSVersion:
-		b.setNumber(s, "buildNumber")
+	case custom.AndroidVersion, custom.IOSVersion:
+		b.setNumber(s)
 	case custom.FindArtifacts:
 		n, scratch := b.native(), Plan{}
 		pattern := ""
@@ -164,13 +169,6 @@ func (b *customBuilder) add(s custom.Step) error {
 	default: // nothing to do
 	}
 	return nil
-}
-
-func (b *customBuilder) setNumber(s custom.Step, key string) {
-	for _, stage := range b.native().setNumber(key) {
-		stage.Name = b.unique(stage.Name)
-		b.step(Step{Step: s, Stage: stage})
-	}
 }
 
 func (b *customBuilder) step(s Step) { b.plan.Custom.Steps = append(b.plan.Custom.Steps, s) }
@@ -212,6 +210,16 @@ func (b *customBuilder) prebuild(s custom.Step) {
 			return run
 		}})
 	}
+}
+
+func (b *customBuilder) updates(s custom.Step) {
+	b.step(Step{Step: s, Stage: Stage{Name: b.unique(stageUpdates)}, edit: func(r custom.Rendered) Stage {
+		channel := cmp.Or(custom.Text(r.Inputs["channel"]), b.of.EAS.Channel)
+		if channel == "" {
+			return Stage{Run: "there is no channel to set", Edit: func(*os.Root) (string, error) { return "", nil }}
+		}
+		return channelStage(b.req.Platform, channel, r.Inputs["throw_if_not_configured"] != false)
+	}})
 }
 
 // compile adds the stage that makes the app out of the native project.
@@ -295,15 +303,13 @@ func scriptOf(s custom.Step) (Shell, func(custom.Rendered) string) {
 	}
 }
 
-// SecretsOf returns the variables of all steps whose values are written in the file. A name that several steps have is there once for each value.
-func (c *Custom) SecretsOf() (all []map[string]string) {
+// Secrets returns the variables of each step, some of which may be secret.
+func (c *Custom) Secrets() (all []map[string]string) {
 	if c == nil {
 		return nil
 	}
 	for _, s := range c.Steps {
-		env := maps.Clone(s.Env)
-		maps.DeleteFunc(env, func(_, v string) bool { return strings.Contains(v, "${") })
-		all = append(all, env)
+		all = append(all, s.Env)
 	}
 	return all
 }

@@ -56,13 +56,7 @@ func (c checker) step(s Step) error {
 			return s.problem("if: %v", err)
 		}
 	}
-	noInputs := checker{before: c.before}
-	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		if err := noInputs.template(s.Env[name]); err != nil {
-			return s.problem("env: %s: %v", name, err)
-		}
-	}
-	noInputs.declared = true
+	noInputs := checker{before: c.before, declared: true}
 	for _, in := range s.Inputs {
 		if err := noInputs.value(in.Value); err != nil {
 			return s.problem("the input %q: %v", in.Name, err)

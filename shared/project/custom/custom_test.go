@@ -75,7 +75,7 @@ build:
   steps:
     - run: echo ${HOME} "${ eas.env.A }" ${{ env.A + '!' }} $(date) ${undefined}
     - twice: {id: t1, inputs: {n: 4}}
-    - twice: {id: t2, env: {HOW: 'lo${{ "ud" }}'}, inputs: {n: 5, how: '${ eas.env.HOW }'}}
+    - twice: {id: t2, env: {HOW: loud}, inputs: {n: 5, how: '${ eas.env.HOW }'}}
     - run:
         name: Show
         inputs: {first: '${ steps.t1.result }', data: {a: [1, '${{ steps.t2.outputs.result }}']}}
@@ -106,6 +106,18 @@ functions:
 	}
 	if b.Steps[1].Name != "twice" || b.Steps[0].ID != "step-001" {
 		t.Errorf("steps: %+v", b.Steps[:2])
+	}
+}
+
+// What a step refers to must be there when it runs, as on EAS.
+func TestMissingValues(t *testing.T) {
+	t.Parallel()
+	b := mustLoad(t, "main.yml", "build: {steps: [{run: 'echo ${ eas.env.NONE }'}, {run: 'echo \"${{ env.NONE }}\"'}]}")
+	if _, err := b.Steps[0].Render(custom.Context{}); err == nil || !strings.Contains(err.Error(), "eas.env.NONE has no value") {
+		t.Errorf("got %v", err)
+	}
+	if r, err := b.Steps[1].Render(custom.Context{}); err != nil || r.Command != `echo ""` {
+		t.Errorf("got %q, %v", r.Command, err)
 	}
 }
 
@@ -198,4 +210,46 @@ build:
 	if _, err := b.Check(custom.Options{Platform: "ios", Unsigned: true}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestExpressionsAreBounded: a build cannot make the worker fill its memory.
+func TestExpressionsAreBounded(t *testing.T) {
+	t.Parallel()
+	const big = "${{ replaceAll(env.A, 'a', env.A) }}"
+	for name, text := range map[string]string{
+		"replaceAll": "build: {steps: [{run: \"" + big + "\"}]}",
+		"template":   "build: {steps: [{run: '" + strings.Repeat("${ eas.env.A }", 1000) + "'}]}",
+		"plus":       "build: {steps: [{run: '${{ " + strings.Repeat("env.A + ", 300) + "1 }}'}]}",
+	} {
+		b, err := load(t, "main.yml", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Steps[0].Render(custom.Context{Env: map[string]string{"A": strings.Repeat("a", 32<<10)}})
+		if err == nil || !strings.Contains(err.Error(), "more than 8 MiB") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("build: {steps: [{run: {id: a, outputs: [v], command: a}}, {run: {if: \"${{ steps.a.outputs.v == 'x' && !failure() }}\", command: 'b ${ steps.a.v }'}}]}")
+	f.Add("functions: {f: {inputs: [{name: n, type: json, default_value: {a: &x [1]}}], command: '${ inputs.n } ${{ toJSON(inputs.n[0]) }}'}}\nbuild: {steps: [f, eas/build]}")
+	f.Add("import: [main.yml]\nbuild: {name: x, steps: [run: &a b, run: *a]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := load(t, "main.yml", text)
+		if err != nil {
+			if !errors.Is(err, custom.ErrInvalid) {
+				t.Errorf("%v is not ErrInvalid", err)
+			}
+			return
+		}
+		_, _ = b.Check(custom.Options{Platform: "android"})
+		c := custom.Context{Env: map[string]string{"A": "b"}, Outputs: map[string]map[string]string{}}
+		for _, s := range b.Steps {
+			_, _ = s.ShouldRun(c)
+			_, _ = s.Render(c)
+			c.Outputs[s.ID] = map[string]string{"v": "x"}
+		}
+	})
 }

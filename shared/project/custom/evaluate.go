@@ -13,6 +13,19 @@ type scope struct {
 	// values by root: inputs, steps, eas, env.
 	values map[string]any
 	failed bool
+	// left is how many bytes of text the evaluation of a step may still make.
+	left *int
+}
+
+// maxText bounds the text that the expressions of a step make, in bytes.
+const maxText = 8 << 20
+
+// spend notes that n bytes are about to be made.
+func (s scope) spend(n int) error {
+	if *s.left -= n; *s.left < 0 {
+		return fmt.Errorf("the expressions make more than %d MiB of text", maxText>>20)
+	}
+	return nil
 }
 
 func (s scope) evaluate(e expr) (any, error) {
@@ -81,7 +94,6 @@ func (s scope) call(e expr) (any, error) {
 			return nil, err
 		}
 	}
-	text := func(i int) string { return Text(args[i]) }
 	switch e.text {
 	case "always":
 		return true, nil
@@ -91,27 +103,45 @@ func (s scope) call(e expr) (any, error) {
 		return !s.failed, nil
 	case "failure":
 		return s.failed, nil
+	case "toJSON":
+		data, err := json.Marshal(args[0])
+		if err == nil {
+			err = s.spend(len(data))
+		}
+		return string(data), err
+	}
+	return s.callText(e.text, args)
+}
+
+// callText calls a function of texts.
+func (s scope) callText(name string, args []any) (any, error) {
+	text := func(i int) string { return Text(args[i]) }
+	switch name {
 	case "contains":
 		return strings.Contains(text(0), text(1)), nil
 	case "startsWith":
 		return strings.HasPrefix(text(0), text(1)), nil
 	case "endsWith":
 		return strings.HasSuffix(text(0), text(1)), nil
-	case "replaceAll":
-		return strings.ReplaceAll(text(0), text(1), text(2)), nil
 	case "substring":
 		return substring(text(0), args[1:]), nil
-	case "toJSON":
-		data, err := json.Marshal(args[0])
-		return string(data), err
+	case "replaceAll":
+		count := min(strings.Count(text(0), text(1)), maxText)
+		if err := s.spend(len(text(0)) + count*min(len(text(2)), maxText)); err != nil {
+			return nil, err
+		}
+		return strings.ReplaceAll(text(0), text(1), text(2)), nil
 	case "fromJSON":
 		var v any
+		if err := s.spend(len(text(0))); err != nil {
+			return nil, err
+		}
 		if err := json.Unmarshal([]byte(text(0)), &v); err != nil {
 			return nil, fmt.Errorf("fromJSON(%.80q): not JSON", text(0))
 		}
 		return v, nil
 	}
-	return nil, fmt.Errorf("the function %s is not supported", e.text)
+	return nil, fmt.Errorf("the function %s is not supported", name)
 }
 
 // substring is that of JavaScript, by characters.
@@ -170,7 +200,11 @@ func (s scope) binary(e expr) (any, error) {
 		if isNumeric(left) && isNumeric(right) {
 			return number(left) + number(right), nil
 		}
-		return Text(left) + Text(right), nil
+		a, b := Text(left), Text(right)
+		if err := s.spend(len(a) + len(b)); err != nil {
+			return nil, err
+		}
+		return a + b, nil
 	}
 	return compare(e.text, left, right), nil
 }

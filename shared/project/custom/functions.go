@@ -46,12 +46,14 @@ const (
 	UseNPMToken    = "eas/use_npm_token"
 	Prebuild       = "eas/prebuild"
 	InstallPods    = "eas/install_pods"
-	RunGradle      = "eas/run_gradle"
-	IOSVersion     = "eas/configure_ios_version"
-	AndroidVersion = "eas/configure_android_version"
-	RunFastlane    = "eas/run_fastlane"
-	FindArtifacts  = "eas/find_and_upload_build_artifacts"
-	UploadArtifact = "eas/upload_artifact"
+	// ConfigureUpdates sets the channel of expo-updates.
+	ConfigureUpdates = "eas/configure_eas_update"
+	IOSVersion       = "eas/configure_ios_version"
+	AndroidVersion   = "eas/configure_android_version"
+	RunGradle        = "eas/run_gradle"
+	RunFastlane      = "eas/run_fastlane"
+	FindArtifacts    = "eas/find_and_upload_build_artifacts"
+	UploadArtifact   = "eas/upload_artifact"
 )
 
 // Types of artifacts.
@@ -83,7 +85,8 @@ func Functions() []Function {
 		{Prebuild, Runs, "Runs `expo prebuild`, unless the source has the native project. `apple_team_id` has no effect.", "",
 			[]Input{optional("clean", typeBoolean), optional("apple_team_id", typeString), optional("platform", typeString)}},
 		{InstallPods, Runs, "Runs `pod install` in the working directory.", "ios", nil},
-		{"eas/configure_eas_update", Refused, "Builds do not set the update channel or runtime version yet.", "", nil},
+		{ConfigureUpdates, Runs, "Sets `channel`, or the profile's, natively. The runtime version is that of the app config.", "",
+			[]Input{optional("channel", typeString), optional("throw_if_not_configured", typeBoolean), optional("resolved_eas_update_runtime_version", typeString)}},
 		{"eas/inject_android_credentials", Signing, noCredentials, "android", []Input{optional("credentials", typeJSON)}},
 		{"eas/configure_ios_credentials", Signing, noCredentials, "ios",
 			[]Input{optional("credentials", typeJSON), optional("build_configuration", typeString)}},

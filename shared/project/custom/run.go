@@ -2,7 +2,7 @@ package custom
 
 import (
 	"fmt"
-	"strings"
+	"maps"
 )
 
 // The systems that steps run on, as EAS names them.
@@ -28,17 +28,16 @@ type Context struct {
 // Rendered is a step with all expressions evaluated.
 type Rendered struct {
 	Command string
-	Env     map[string]string
 	Inputs  map[string]any
 }
 
 // scope returns the values for a step.
 func (c Context) scope(env map[string]string, inputs map[string]any) scope {
-	steps := map[string]any{}
+	steps, left := map[string]any{}, maxText
 	for id, outputs := range c.Outputs {
 		steps[id] = map[string]any{"outputs": outputs}
 	}
-	return scope{failed: c.Failed, values: map[string]any{
+	return scope{failed: c.Failed, left: &left, values: map[string]any{
 		"inputs": inputs, "steps": steps, "env": env,
 		"eas": map[string]any{"env": env, "job": c.Job, "runtimePlatform": c.System},
 	}}
@@ -64,7 +63,7 @@ func (s Step) ShouldRun(c Context) (bool, error) {
 	return truthy(v), nil
 }
 
-// Render evaluates the step's variables, inputs and command.
+// Render evaluates the step's inputs and command.
 func (s Step) Render(c Context) (Rendered, error) {
 	env, inputs, err := s.evaluateInputs(c)
 	if err != nil {
@@ -74,35 +73,20 @@ func (s Step) Render(c Context) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, s.problem("command: %v", err)
 	}
-	own := map[string]string{}
-	for name := range s.Env {
-		own[name] = env[name]
-	}
-	return Rendered{Command: Text(command), Env: own, Inputs: inputs}, nil
+	return Rendered{Command: Text(command), Inputs: inputs}, nil
 }
 
 func (s Step) evaluateInputs(c Context) (env map[string]string, inputs map[string]any, err error) {
 	env = map[string]string{}
-	for name, value := range c.Env {
-		env[name] = value
-	}
-	before := c.scope(c.Env, nil)
-	for name, value := range s.Env {
-		v, err := before.fill(value)
-		if err != nil {
-			return nil, nil, s.problem("env: %s: %v", name, err)
-		}
-		env[name] = Text(v)
-		if strings.Contains(env[name], "\x00") {
-			return nil, nil, s.problem("env: %s has a NUL", name)
-		}
-	}
+	maps.Copy(env, c.Env)
+	maps.Copy(env, s.Env)
 	inputs = map[string]any{}
+	values := c.scope(env, nil)
 	for _, in := range s.Inputs {
 		if !in.Set {
 			continue
 		}
-		v, err := c.scope(env, nil).fillAll(in.Value)
+		v, err := values.fillAll(in.Value)
 		if err != nil {
 			return nil, nil, s.problem("the input %q: %v", in.Name, err)
 		}

@@ -32,7 +32,8 @@ type Step struct {
 	// Dir is the working directory, relative to the app; an absolute one is relative to the source's root.
 	Dir string
 	// If is a condition; empty: the step runs if all before it succeeded.
-	If      string
+	If string
+	// Env has variables for the command. As on EAS, they have no expressions.
 	Env     map[string]string
 	Inputs  []Input
 	Outputs []Output

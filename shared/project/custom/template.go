@@ -1,6 +1,7 @@
 package custom
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -13,6 +14,8 @@ var reference = regexp.MustCompile(`\$\{\{(.+?)\}\}|\$\{\s*((?:inputs|steps|eas)
 type part struct {
 	text string
 	expr *expr
+	// path is the text of a path of eas, whose value must be there.
+	path string
 }
 
 // parseTemplate cuts a text into parts.
@@ -24,15 +27,16 @@ func parseTemplate(text string) (parts []part, err error) {
 		}
 		at = m[1]
 		var e expr
+		path := ""
 		if m[2] >= 0 {
 			e, err = parseExpression(text[m[2]:m[3]])
-		} else {
-			e = pathOf(text[m[4]:m[5]])
+		} else if e = pathOf(text[m[4]:m[5]]); strings.HasPrefix(text[m[4]:], "eas.") {
+			path = text[m[4]:m[5]]
 		}
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part{expr: &e})
+		parts = append(parts, part{expr: &e, path: path})
 	}
 	if at < len(text) {
 		parts = append(parts, part{text: text[at:]})
@@ -60,7 +64,7 @@ func (s scope) fill(text string) (any, error) {
 		return nil, err
 	}
 	if len(parts) == 1 && parts[0].expr != nil {
-		return s.evaluate(*parts[0].expr)
+		return s.part(parts[0])
 	}
 	var b strings.Builder
 	for _, p := range parts {
@@ -68,13 +72,28 @@ func (s scope) fill(text string) (any, error) {
 			b.WriteString(p.text)
 			continue
 		}
-		v, err := s.evaluate(*p.expr)
+		v, err := s.part(p)
 		if err != nil {
 			return nil, err
 		}
-		b.WriteString(Text(v))
+		value := Text(v)
+		if err := s.spend(len(value)); err != nil {
+			return nil, err
+		}
+		b.WriteString(value)
 	}
 	return b.String(), nil
+}
+
+func (s scope) part(p part) (any, error) {
+	v, err := s.evaluate(*p.expr)
+	if text, ok := v.(string); ok && err == nil {
+		err = s.spend(len(text))
+	}
+	if err == nil && v == nil && p.path != "" {
+		err = fmt.Errorf("%s has no value", p.path)
+	}
+	return v, err
 }
 
 // fillAll evaluates the templates in a value of any type.

@@ -107,7 +107,7 @@ func profileKeys() []Key {
 		{AnyProfile, "environment", Honoured, "Adds the farm's variables of this project and environment, which `freeagent env` sets. Those of env win. Without the key: production for store distribution, else development with developmentClient, else preview."},
 		{AnyProfile, "distribution", Mapped, "On Android, internal makes an APK and store an app bundle, unless buildType or developmentClient says otherwise. On iOS it has no effect: archives are not signed."},
 		{AnyProfile, "developmentClient", Honoured, "Builds the debug variant with expo-dev-client."},
-		{AnyProfile, "channel", Planned, "Set as EAS_BUILD_CHANNEL and as the update channel of the app's native configuration. Free Agent publishes no updates."},
+		{AnyProfile, "channel", Honoured, "Set in the native project before it compiles, if the app has expo-updates and takes its updates from EAS. Free Agent publishes no updates."},
 		{AnyProfile, "releaseChannel", Warned, "For Classic Updates, which Expo has shut down. Use channel."},
 		{AnyProfile, "node", Honoured, "Version of Node.js that the build uses."},
 		{AnyProfile, "corepack", Mapped, "With and without this key, packageManager in package.json decides which package manager is used, and in which version."},

@@ -30,7 +30,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	if err != nil {
 		return "", err
 	}
-	a.hideSecrets(ctx, append(plan.Custom.SecretsOf(), plan.Env), farm)
+	a.hideSecrets(ctx, append(plan.Custom.Secrets(), plan.Env), farm)
 	plan.Env = a.addVariables(ctx, plan, farm)
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
@@ -41,7 +41,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	}
 	what := plan.Result
 	if plan.Custom != nil {
-		plan.Uploads, what = a.uploads, strings.Join(a.uploads, ", ")
+		plan.Uploads, what = a.uploads, cmp.Or(strings.Join(a.uploads, ", "), "no step has uploaded anything")
 	}
 	err = a.runStage(ctx, string(build.StageUpload), what, func() error {
 		resultID, err = a.transfers.DeliverResult(ctx, ws, plan)
@@ -102,7 +102,24 @@ func (e *stageError) Error() string {
 
 func (e *stageError) Unwrap() error { return e.exit }
 
+// runEdit runs a stage that changes files of the app.
+func (a *attempt) runEdit(ctx context.Context, plan pipeline.Plan, s pipeline.Stage) error {
+	app, err := plan.OpenApp()
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	lines, err := s.Edit(app)
+	for line := range strings.Lines(lines) {
+		a.logLine(ctx, buildlog.Level(line), line)
+	}
+	return err
+}
+
 func (a *attempt) runCommand(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
+	if s.Edit != nil {
+		return a.runEdit(ctx, plan, s)
+	}
 	finder := failure.NewFinder(plan.Root)
 	lines := buildlog.NewLines(a.mask, func(text string) {
 		level := buildlog.Level(text)

@@ -32,7 +32,7 @@ type steps struct {
 	state runtime.Stepper
 	plan  pipeline.Plan
 	now   custom.Context
-	// ran is set when a step has run a command.
+	// ran is set when a step has run a command that an install may depend on.
 	ran bool
 }
 
@@ -118,10 +118,7 @@ func (r *steps) command(ctx context.Context, s pipeline.Step, stage pipeline.Sta
 			r.logLine(ctx, "info", "install is not cached: steps ran before it")
 		}
 	}
-	if stage.BuildNumber != "" {
-		run = r.setNumber
-	}
-	r.ran = true
+	r.ran = r.ran || s.Function != custom.UseNPMToken // the key has .npmrc
 	limited := ctx
 	if s.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -193,7 +190,7 @@ func (r *steps) upload(ctx context.Context, s pipeline.Step, inputs map[string]a
 		r.uploads = append(r.uploads, matches...)
 	}
 	if found == 0 && inputs["ignore_error"] != true {
-		return profile.Problem(fmt.Sprintf("step %q: there is nothing to upload at %s", s.Name, strings.Join(patterns, ", ")))
+		return profile.Problem(fmt.Sprintf("step %q: there is nothing to upload at %s (paths are relative to the root of the source)", s.Name, strings.Join(patterns, ", ")))
 	}
 	slices.Sort(r.uploads)
 	r.uploads = slices.Compact(r.uploads)

@@ -179,10 +179,11 @@ func installed(prefix, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("tools: %s was not installed: %w", name, err)
 	}
-	if _, err := semver.StrictNewVersion(pkg.Version); err != nil {
+	version := strings.TrimPrefix(pkg.Version, "v") // npm accepts it, and some packages of Node.js have it
+	if _, err := semver.StrictNewVersion(version); err != nil {
 		return "", fmt.Errorf("tools: %s has the version %.40q: %w", name, pkg.Version, err)
 	}
-	return pkg.Version, nil
+	return version, nil
 }
 
 // quote makes a word of a shell.

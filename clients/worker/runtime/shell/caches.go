@@ -70,7 +70,8 @@ func (w *workspace) facts(plan pipeline.Plan, command string) (buildcache.Facts,
 		return buildcache.Facts{}, err
 	}
 	maps.Copy(env, set)
-	machine := append([]string{goruntime.GOOS, goruntime.GOARCH, string(w.job.Platform)}, w.versions...)
+	// In the first build a tool may have been fetched, and so be the last.
+	machine := append([]string{goruntime.GOOS, goruntime.GOARCH, string(w.job.Platform)}, slices.Sorted(slices.Values(w.versions))...)
 	return buildcache.Facts{Machine: machine, Command: command, Env: env}, nil
 }
 
