@@ -153,10 +153,8 @@ func (b *customBuilder) add(s custom.Step) error {
 		b.updates(s)
 	case custom.RunGradle, custom.RunFastlane:
 		b.compile(s)
-	case custom.AndroidVersion:
-		b.setNumber(s, "versionCode")
-	case custom.IOSVersion:
-		b.setNumber(s, "buildNumber")
+	case custom.AndroidVersion, custom.IOSVersion:
+		b.setNumber(s)
 	case custom.FindArtifacts:
 		n, scratch := b.native(), Plan{}
 		pattern := ""
@@ -171,13 +169,6 @@ func (b *customBuilder) add(s custom.Step) error {
 	default: // nothing to do
 	}
 	return nil
-}
-
-func (b *customBuilder) setNumber(s custom.Step, key string) {
-	for _, stage := range b.native().setNumber(key) {
-		stage.Name = b.unique(stage.Name)
-		b.step(Step{Step: s, Stage: stage})
-	}
 }
 
 func (b *customBuilder) step(s Step) { b.plan.Custom.Steps = append(b.plan.Custom.Steps, s) }

@@ -26,15 +26,6 @@ type native struct {
 	number string
 }
 
-// setNumber returns the stage that puts the build number into the native project, or none if the app keeps its own. It is the last one
-// before the native build.
-func (n native) setNumber(key string) []Stage {
-	if n.number == "" {
-		return nil
-	}
-	return []Stage{{Name: "build-number", Run: key + " " + n.number, BuildNumber: n.number}}
-}
-
 // profile returns that of eas.json, or an empty one.
 func (n native) profile() easjson.Profile {
 	if n.eas == nil {
@@ -50,7 +41,7 @@ func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, n.prebuild(build.Android)...)
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
 	plan.Stages = append(plan.Stages, n.updates(build.Android)...)
-	plan.Stages = append(plan.Stages, n.setNumber("versionCode")...)
+	plan.Stages = append(plan.Stages, n.setNumber(build.Android)...)
 	plan.Stages = append(plan.Stages, Stage{
 		Name: string(build.StageCompile), Run: gradle(n.gradleCommand()),
 	})
@@ -80,7 +71,7 @@ func (n native) ios(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, Stage{Name: string(build.StagePods), Run: "cd ios && pod install"})
 	plan.Stages = append(plan.Stages, n.hookStage("post-install", n.manager)...)
 	plan.Stages = append(plan.Stages, n.updates(build.IOS)...)
-	plan.Stages = append(plan.Stages, n.setNumber("buildNumber")...)
+	plan.Stages = append(plan.Stages, n.setNumber(build.IOS)...)
 	e := n.profile()
 	scheme, configuration := `"$(basename "$workspace" .xcworkspace)"`, "Release"
 	if e.Scheme != "" {

@@ -25,12 +25,12 @@ func TestBuildNumberIsSetBeforeTheNativeBuild(t *testing.T) {
 		more         []string
 		before, run  string // the stage that follows, and what the log says
 	}{
-		{"android", "42", build.Android, both, nil, "compile", "versionCode 42"},
-		{"ios", "1.2.3", build.IOS, both, nil, "archive", "buildNumber 1.2.3"},
+		{"android", "42", build.Android, both, nil, "compile", "set the versionCode 42"},
+		{"ios", "1.2.3", build.IOS, both, nil, "archive", "set the buildNumber 1.2.3"},
 		{"the app's own number", "", build.Android, both, nil, "", ""},
 		{"a bundle", "42", build.Android, pipeline.Toolchain{}, nil, "", ""},
-		{"custom", "42", build.Android, both, custom, "compile", "versionCode 42"},
-		{"custom by functions", "42", build.Android, both, calls, "compile", "versionCode 42"},
+		{"custom", "42", build.Android, both, custom, "compile", "set the versionCode 42"},
+		{"custom by functions", "42", build.Android, both, calls, "compile", "set the versionCode 42"},
 		{"custom by functions, the app's own number", "", build.Android, both, calls, "", ""},
 	} {
 		dir := project(t, append([]string{"package.json", hooks, "package-lock.json", "{}"}, tt.more...)...)
@@ -45,14 +45,14 @@ func TestBuildNumberIsSetBeforeTheNativeBuild(t *testing.T) {
 				stages = append(stages, s.Stage)
 			}
 		}
-		at := slices.IndexFunc(stages, func(s pipeline.Stage) bool { return s.BuildNumber != "" })
+		at := slices.IndexFunc(stages, func(s pipeline.Stage) bool { return s.Name == "build-number" })
 		if tt.before == "" {
 			if at >= 0 {
 				t.Errorf("%s: stages %+v, want none that sets the number", tt.name, stages)
 			}
 			continue
 		}
-		if at < 0 || stages[at].BuildNumber != tt.number || stages[at].Run != tt.run || stages[at+1].Name != tt.before {
+		if at < 0 || stages[at].Edit == nil || stages[at].Run != tt.run || stages[at+1].Name != tt.before {
 			t.Errorf("%s: stages %+v, want %q right before %s", tt.name, stages, tt.run, tt.before)
 		}
 	}

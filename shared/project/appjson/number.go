@@ -36,10 +36,11 @@ func Number(tree fs.FS, dir string, p build.Platform) (string, error) {
 	}
 	platform, _ := appOf(config).Get(string(p))
 	value, _ := platform.Get(NumberKey(p))
-	if build.CheckNumber(p, value.Text) != nil {
-		return "", nil
+	n := value.Text
+	if build.CheckNumber(p, n) != nil {
+		n = ""
 	}
-	return value.Text, nil
+	return n, nil
 }
 
 // Dynamic returns the dynamic config of the app in dir, such as "app.config.js", which decides over the static one; "" if it has none.
@@ -92,7 +93,7 @@ func SetNumber(tree fs.FS, dir string, p build.Platform, n string) (Edited, erro
 	case found && platform.Kind == jsonfile.Object:
 		edited = addMember(plain, platform, key, literal)
 	case !found:
-		edited = addMember(plain, app, string(p), fmt.Sprintf(`{ "%s": %s }`, key, literal))
+		edited = addMember(plain, app, string(p), fmt.Sprintf("{ %q: %s }", key, literal))
 	}
 	if edited == nil {
 		return Edited{}, fmt.Errorf("%s: cannot edit %s.%s", name, p, key)

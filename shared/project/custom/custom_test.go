@@ -165,6 +165,7 @@ func TestFaultyBuildsAreRefused(t *testing.T) {
 		steps("{run: {id: a, command: a}}\n    - run: {command: b, inputs: {x: '${ steps.a.y }'}}"):        `does not declare the output "y"`,
 		steps("{f: {inputs: {n: x}}}") + "functions: {f: {command: a, inputs: [{name: n, type: number}]}}": "must be of type number",
 		steps("f") + "functions: {f: {command: a, inputs: [n]}}":                                           `the input "n" is required`,
+		steps("{eas/configure_android_version: {inputs: {version_code: '3'}}}"):                            `has no input "version_code"`,
 		steps("{f: {inputs: {m: x}}}") + "functions: {f: {command: a}}":                                    `f has no input "m"`,
 		steps("f") + "functions: {f: {path: ./js}}":                                                        `"f" is a JavaScript module`,
 		steps("f") + "functions: {f: {command: a, path: ./js}}":                                            "either a command or a path",

@@ -48,12 +48,12 @@ const (
 	InstallPods    = "eas/install_pods"
 	// ConfigureUpdates sets the channel of expo-updates.
 	ConfigureUpdates = "eas/configure_eas_update"
+	IOSVersion       = "eas/configure_ios_version"
+	AndroidVersion   = "eas/configure_android_version"
 	RunGradle        = "eas/run_gradle"
 	RunFastlane      = "eas/run_fastlane"
 	FindArtifacts    = "eas/find_and_upload_build_artifacts"
 	UploadArtifact   = "eas/upload_artifact"
-	IOSVersion       = "eas/configure_ios_version"
-	AndroidVersion   = "eas/configure_android_version"
 )
 
 // Types of artifacts.

@@ -31,12 +31,11 @@ type Stage struct {
 	Dir string `json:"-"`
 	// Shell runs it; empty: that of the profile.
 	Shell Shell `json:"-"`
-	// Edit is set for a stage that changes files of the app instead of running a command. Run says what it does.
-	Edit func(app *os.Root) (line string, err error) `json:"-"`
+	// Edit is set for a stage that changes files of the app instead of running a command. Run says what it does. It returns lines for the
+	// log; those of warnings begin with "warning:".
+	Edit func(app *os.Root) (lines string, err error) `json:"-"`
 	// Env has variables of this stage alone. They come before those that the build has set.
 	Env map[string]string `json:"-"`
-	// BuildNumber, if set, is what the worker itself puts into the native project in this stage. Run is for people.
-	BuildNumber string `json:"-"`
 }
 
 // Shell is the interpreter of stages and its options.

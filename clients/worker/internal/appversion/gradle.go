@@ -140,9 +140,10 @@ func tokenEnd(data []byte, i int) int {
 		return until(string(rest[:3]), i+3)
 	case rest[0] == '"' || rest[0] == '\'':
 		for j := i + 1; j < len(data) && data[j] != '\n'; j++ {
-			if data[j] == '\\' {
+			switch data[j] {
+			case '\\':
 				j++
-			} else if data[j] == rest[0] {
+			case rest[0]:
 				return j + 1
 			}
 		}

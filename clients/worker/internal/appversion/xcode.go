@@ -93,7 +93,7 @@ func setBundleVersion(data []byte, number string) []byte {
 		return bundleVersion.ReplaceAll(data, []byte("${1}<string>"+number+"</string>"))
 	}
 	at := firstDict.FindIndex(data)
-	if at == nil || !bytes.Contains(data[:at[0]], []byte("<plist")) {
+	if len(at) == 0 || !bytes.Contains(data[:at[0]], []byte("<plist")) {
 		return nil
 	}
 	return slices.Concat(data[:at[1]], []byte("\t<key>CFBundleVersion</key>\n\t<string>"+number+"</string>\n"), data[at[1]:])

@@ -61,9 +61,6 @@ func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeli
 		if cacher != nil && plan.Install != nil && s.Name == string(build.StageInstall) {
 			run = a.runInstall
 		}
-		if s.BuildNumber != "" {
-			run = a.setNumber
-		}
 		if err := a.runStage(ctx, s.Name, s.Run, func() error { return run(ctx, ws, plan, s, plan.Env) }); err != nil {
 			return err
 		}

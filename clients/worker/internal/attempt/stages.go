@@ -109,8 +109,10 @@ func (a *attempt) runEdit(ctx context.Context, plan pipeline.Plan, s pipeline.St
 		return err
 	}
 	defer app.Close()
-	line, err := s.Edit(app)
-	a.logLines(ctx, line)
+	lines, err := s.Edit(app)
+	for line := range strings.Lines(lines) {
+		a.logLine(ctx, buildlog.Level(line), line)
+	}
 	return err
 }
 

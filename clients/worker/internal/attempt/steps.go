@@ -118,9 +118,6 @@ func (r *steps) command(ctx context.Context, s pipeline.Step, stage pipeline.Sta
 			r.logLine(ctx, "info", "install is not cached: steps ran before it")
 		}
 	}
-	if stage.BuildNumber != "" {
-		run = r.setNumber
-	}
 	r.ran = r.ran || s.Function != custom.UseNPMToken // the key has .npmrc
 	limited := ctx
 	if s.Timeout > 0 {

@@ -38,7 +38,7 @@ func plans() map[string]plan {
 			"report":    {"farm"},
 			"telemetry": {"farm"},
 			"transfer":  {"farm"},
-			"attempt":   {"appversion", "failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
+			"attempt":   {"failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
 		},
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
