@@ -53,7 +53,7 @@ bring() {
 prepare() {
   need_go
   # The C compiler is for the race detector, the browser for the tests of the pages.
-  bring git git && bring make make && bring "$(go env CC)" "gcc libc6-dev" && scripts/need-postgres.sh && bring chromium chromium && go version
+  bring git git && bring make make && bring "$(go env CC)" "gcc libc6-dev" && bring npm "nodejs npm" && scripts/need-postgres.sh && bring chromium chromium && go version
 }
 
 tests() { make --no-print-directory tests-ci; }

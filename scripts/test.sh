@@ -28,6 +28,7 @@ for arg in "$@"; do
 done
 
 need_go
+need_node ""
 FREEAGENT_PG_BIN=$("$ROOT/scripts/need-postgres.sh")
 export FREEAGENT_PG_BIN GOWORK=off
 rm -rf "$OUT"
