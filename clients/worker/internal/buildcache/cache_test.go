@@ -176,7 +176,7 @@ func TestTrust(t *testing.T) {
 // TestPrune: bounds of size and age, least recently used first, and what is being packed stays.
 func TestPrune(t *testing.T) {
 	t.Parallel()
-	s := New(Config{Dir: t.TempDir(), Trusted: []string{"main"}, MaxBytes: 2500, MaxAge: time.Hour})
+	s := New(Config{Dir: t.TempDir(), Trusted: []string{"main"}, MaxBytes: 2500, MaxAge: 100 * time.Hour})
 	noise := make([]byte, 1000)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise) // it never fails
 	r := fill(t, t.TempDir(), "a", string(noise))
@@ -187,9 +187,9 @@ func TestPrune(t *testing.T) {
 		if _, err := s.Keep(t.Context(), scope, "install", key, r, []string{"a"}, 1<<20); err != nil {
 			t.Fatal(err)
 		}
-		at := now.Add(time.Duration(i-3) * 10 * time.Minute)
+		at := now.Add(time.Duration(i-3) * 10 * time.Hour)
 		if key == "old" {
-			at = now.Add(-2 * time.Hour)
+			at = now.Add(-200 * time.Hour)
 		}
 		if err := os.Chtimes(file(own, "install", key), at, at); err != nil {
 			t.Fatal(err)
@@ -278,10 +278,14 @@ func TestInstallKey(t *testing.T) {
 			t.Errorf("%q does not change the key", other)
 		}
 	}
-	for _, f := range []Facts{{facts.Machine, "npm install", facts.Env}, {[]string{"linux", "node 22"}, "npm ci", facts.Env}, {facts.Machine, "npm ci", nil}} {
+	for _, f := range []Facts{{facts.Machine, "npm install", nil, facts.Env}, {[]string{"linux", "node 22"}, "npm ci", nil, facts.Env}, {facts.Machine, "npm ci", nil, nil}} {
 		if key(f) == first {
 			t.Errorf("%+v does not change the key", f)
 		}
+	}
+	generates := `{"name":"shop","scripts":{"postinstall":"node gen.js"}}`
+	if key(facts, "apps/shop/package.json", generates) == key(Facts{facts.Machine, "npm ci", []string{"commit"}, facts.Env}, "apps/shop/package.json", generates) {
+		t.Error("the commit, which a script may read, does not change the key")
 	}
 	for _, script := range []string{`{"name":"shop","scripts":{"postinstall":"node gen.js"}}`, `{"name":"shop","dependencies":{"x":"file:../x"}}`} {
 		if key(facts, "apps/shop/package.json", script) == key(facts, "apps/shop/package.json", script, "apps/shop/App.js", "2") {

@@ -98,9 +98,11 @@ func (k *keyer) sum() (string, error) { return hex.EncodeToString(k.h.Sum(nil))[
 
 // Facts are what an install depends on beside the source.
 type Facts struct {
-	// Machine has the platform, the tools and their versions; Command is what installs.
+	// Machine has the platform, the tools and their versions, and the profile; Command is what installs.
 	Machine []string
 	Command string
+	// Build has the commit, the build number and the like, which scripts of the project may read.
+	Build []string
 	// Env are the variables of the profile.
 	Env map[string]string
 }
@@ -151,6 +153,7 @@ func InstallKey(tree fs.FS, in workspace.Install, facts Facts) (key, whyNot stri
 	}
 	if whole {
 		k.all(".")
+		k.text(facts.Build...)
 	}
 	key, err = k.sum()
 	return key, "", err

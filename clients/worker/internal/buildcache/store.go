@@ -164,7 +164,10 @@ type entry struct {
 // pruneEvery is the time between two rounds of Prune: each walks through all files.
 const pruneEvery = time.Hour
 
-// Prune removes what exceeds the bounds, the least recently used first, at most once an hour.
+// inUse is how long after its last use a cache may still be read or written by a build: longer than one command of a build takes.
+const inUse = 4 * time.Hour
+
+// Prune removes what exceeds the bounds, the least recently used first, at most once an hour. What a build may use now stays.
 func (s *Store) Prune(now time.Time) error {
 	s.mu.Lock()
 	if now.Sub(s.pruned) < pruneEvery {
@@ -181,7 +184,8 @@ func (s *Store) Prune(now time.Time) error {
 	var total int64
 	var errs []error
 	for _, e := range all {
-		if total += e.size; total > s.cfg.MaxBytes || now.Sub(e.used) > s.cfg.MaxAge {
+		total += e.size
+		if age := now.Sub(e.used); age > inUse && (total > s.cfg.MaxBytes || age > s.cfg.MaxAge) {
 			errs = append(errs, os.RemoveAll(e.path))
 			total -= e.size
 		}

@@ -72,7 +72,9 @@ func (w *workspace) facts(plan pipeline.Plan, command string) (buildcache.Facts,
 	maps.Copy(env, set)
 	// In the first build a tool may have been fetched, and so be the last.
 	machine := append([]string{goruntime.GOOS, goruntime.GOARCH, string(w.job.Platform)}, slices.Sorted(slices.Values(w.versions))...)
-	return buildcache.Facts{Machine: machine, Command: command, Env: env}, nil
+	machine = append(machine, plan.Profile)
+	build := []string{w.job.Origin.Commit, w.job.Settings.BuildNumber, w.job.Settings.Username}
+	return buildcache.Facts{Machine: machine, Command: command, Build: build, Env: env}, nil
 }
 
 // RestoreInstall implements runtime.Cacher.

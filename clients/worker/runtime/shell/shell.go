@@ -217,6 +217,9 @@ func (e *Executor) Prepare(ctx context.Context, j runtime.Job) (runtime.Workspac
 		return nil, fmt.Errorf("make the workspace: %w", errTwice)
 	}
 	e.registry.ask(ctx)
+	if err := e.caches.Prune(time.Now()); err != nil {
+		e.log.WarnContext(ctx, "prune caches failed", "err", err)
+	}
 	dir, err := e.makeDir()
 	if err != nil {
 		e.exit(j.Key())
