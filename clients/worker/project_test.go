@@ -159,3 +159,19 @@ func TestSecondBuild(t *testing.T) {
 		}
 	}
 }
+
+// TestToolThatCannotBeFetched: a version that the project demands fails the build, engines of package.json are advice, as for npm.
+func TestToolThatCannotBeFetched(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	advice := f.submitApp(workspaceApp(t, `"a":"b"},"engines":{"node":">=99"},"x":{"a":"b"`), "apps/shop")
+	if got, log := f.finished(advice), f.logOf(advice); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED ||
+		!strings.Contains(log, "asks for node >=99, which could not be fetched") {
+		t.Errorf("engines: finish = %v; log:\n%s", got, log)
+	}
+	demand := f.submit(project(t, "package.json", `{"name":"shop","packageManager":"npm@99.0.0","dependencies":{"expo":"1"}}`, "package-lock.json", "{}"))
+	if got := f.finished(demand); got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_FAILED || !strings.Contains(got.GetError(), "fetch-tools failed") {
+		t.Errorf("packageManager: finish = %v; log:\n%s", got, f.logOf(demand))
+	}
+}

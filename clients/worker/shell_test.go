@@ -23,7 +23,7 @@ func (f *farm) shell(dir string, pass ...string) runtime.Executor {
 	f.t.Helper()
 	e, err := shell.New(f.t.Context(), shell.Config{
 		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: pass, PassEnvPlain: []string{"NOTES"},
-		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=http://127.0.0.1:9/", "NOTES=" + dir, "PASSED_SECRET=sesame-123", "PASSED_PHRASE=phrase-7531"},
+		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=http://127.0.0.1:9/", "npm_config_fetch_retries=0", "NOTES=" + dir, "PASSED_SECRET=sesame-123", "PASSED_PHRASE=phrase-7531"},
 	})
 	must(f.t, err)
 	return e

@@ -19,6 +19,8 @@ type Need struct {
 	Range string
 	// From says what asks for it: "eas.json".
 	From string
+	// Advice means that a build without it may succeed: package managers only warn about engines.
+	Advice bool
 }
 
 // needs returns the versions of Node.js and of the package manager that the project asks for. The order is that of EAS: the profile of eas.json,
@@ -49,7 +51,7 @@ func (p *project) explicitNeeds(eas *easjson.Profile) (needs []Need, warnings []
 
 func (p *project) nodeNeed(root string, eas *easjson.Profile) (n Need, warning string) {
 	if eas != nil && eas.Node != "" {
-		return Need{"node", eas.Node, easjson.Name}, ""
+		return Need{Name: "node", Range: eas.Node, From: easjson.Name}, ""
 	}
 	for _, dir := range []string{p.app, root} {
 		for _, name := range []string{".nvmrc", ".node-version"} {
@@ -61,17 +63,20 @@ func (p *project) nodeNeed(root string, eas *easjson.Profile) (n Need, warning s
 			if !ok {
 				warning = fmt.Sprintf("%s asks for Node.js %.40q, which is not a version that Free Agent knows; it is ignored", name, strings.TrimSpace(string(data)))
 			}
-			return Need{"node", versions, name}, warning
+			return Need{Name: "node", Range: versions, From: name}, warning
 		}
 	}
 	if versions := p.pkg.Engines["node"]; versions != "" {
-		return Need{"node", versions, "engines of package.json"}, ""
+		return Need{Name: "node", Range: versions, From: engines, Advice: true}, ""
 	}
 	if pkg, err := workspace.ReadPackage(p.tree, root); err == nil && pkg.Engines["node"] != "" {
-		return Need{"node", pkg.Engines["node"], "engines of package.json"}, ""
+		return Need{Name: "node", Range: pkg.Engines["node"], From: engines, Advice: true}, ""
 	}
 	return Need{Name: "node"}, ""
 }
+
+// engines is where package.json says which Node.js a package is for.
+const engines = "engines of package.json"
 
 // ltsMajors are the names of Node.js's lines (https://github.com/nodejs/Release).
 var ltsMajors = map[string]string{ //nolint:gochecknoglobals // a table
@@ -103,12 +108,12 @@ func (p *project) managerNeed(in workspace.Install, eas *easjson.Profile) Need {
 			versions string
 		}{{workspace.Yarn, eas.Yarn}, {workspace.PNPM, eas.Pnpm}, {workspace.Bun, eas.Bun}} {
 			if v.manager == in.Manager && v.versions != "" {
-				return Need{n.Name, v.versions, easjson.Name}
+				return Need{Name: n.Name, Range: v.versions, From: easjson.Name}
 			}
 		}
 	}
 	if in.Version != "" {
-		return Need{n.Name, in.Version, "packageManager of package.json"}
+		return Need{Name: n.Name, Range: in.Version, From: "packageManager of package.json"}
 	}
 	n.Range, n.From = in.Versions(p.tree), path.Base(in.LockFile)
 	return n

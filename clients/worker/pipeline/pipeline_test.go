@@ -249,17 +249,17 @@ func TestNeeds(t *testing.T) {
 		want    []pipeline.Need
 	}{
 		"nothing":       {[]string{"package-lock.json", "{}"}, "", []pipeline.Need{{Name: "node"}, {Name: "npm", From: "package-lock.json"}}},
-		"eas.json":      {[]string{"eas.json", eas, ".nvmrc", "18", "pnpm-lock.yaml", ""}, "", []pipeline.Need{{"node", "20.18.0", "eas.json"}, {"pnpm", "9.1.0", "eas.json"}}},
-		".nvmrc":        {[]string{"eas.json", eas, ".nvmrc", "v18.20\n", "pnpm-lock.yaml", "lockfileVersion: '6.0'"}, "preview", []pipeline.Need{{"node", "18.20", ".nvmrc"}, {"pnpm", "8", "pnpm-lock.yaml"}}},
-		"a line's name": {[]string{".nvmrc", "lts/iron", "yarn.lock", ""}, "", []pipeline.Need{{"node", "20", ".nvmrc"}, {"yarn", "1", "yarn.lock"}}},
-		"the newest":    {[]string{".node-version", "lts/*", "yarn.lock", "__metadata:"}, "", []pipeline.Need{{"node", "", ".node-version"}, {"yarn", ">=2", "yarn.lock"}}},
+		"eas.json":      {[]string{"eas.json", eas, ".nvmrc", "18", "pnpm-lock.yaml", ""}, "", []pipeline.Need{{Name: "node", Range: "20.18.0", From: "eas.json"}, {Name: "pnpm", Range: "9.1.0", From: "eas.json"}}},
+		".nvmrc":        {[]string{"eas.json", eas, ".nvmrc", "v18.20\n", "pnpm-lock.yaml", "lockfileVersion: '6.0'"}, "preview", []pipeline.Need{{Name: "node", Range: "18.20", From: ".nvmrc"}, {Name: "pnpm", Range: "8", From: "pnpm-lock.yaml"}}},
+		"a line's name": {[]string{".nvmrc", "lts/iron", "yarn.lock", ""}, "", []pipeline.Need{{Name: "node", Range: "20", From: ".nvmrc"}, {Name: "yarn", Range: "1", From: "yarn.lock"}}},
+		"the newest":    {[]string{".node-version", "lts/*", "yarn.lock", "__metadata:"}, "", []pipeline.Need{{Name: "node", Range: "", From: ".node-version"}, {Name: "yarn", Range: ">=2", From: "yarn.lock"}}},
 		"engines": {
 			[]string{"package.json", `{"dependencies":{"expo":"57"},"engines":{"node":">=20 <23"},"packageManager":"yarn@4.1.0"}`, "yarn.lock", "__metadata:"}, "",
-			[]pipeline.Need{{"node", ">=20 <23", "engines of package.json"}, {"yarn", "4.1.0", "packageManager of package.json"}},
+			[]pipeline.Need{{Name: "node", Range: ">=20 <23", From: "engines of package.json", Advice: true}, {Name: "yarn", Range: "4.1.0", From: "packageManager of package.json"}},
 		},
 		"stages of its own": {
 			[]string{"freeagent.json", `{"profiles":{"production":{"result":"r","stages":[{"name":"x","run":"y"}]}}}`, ".nvmrc", "18", "yarn.lock", ""}, "",
-			[]pipeline.Need{{"node", "18", ".nvmrc"}},
+			[]pipeline.Need{{Name: "node", Range: "18", From: ".nvmrc"}},
 		},
 	} {
 		plan, err := load(project(t, append([]string{"package.json", expoPackage}, tt.files...)...), build.Android, tt.profile, pipeline.Toolchain{})

@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
@@ -29,10 +30,14 @@ func (a *attempt) provide(ctx context.Context, ws runtime.Workspace, plan pipeli
 			line, err := ws.Fetch(ctx, n, func(ctx context.Context, script string) error {
 				return a.runCommand(ctx, ws, plan, pipeline.Stage{Name: stageTools, Run: script, Dir: "."}, plan.Env)
 			})
-			if err != nil {
+			switch {
+			case err != nil && n.Advice && ctx.Err() == nil:
+				a.logLine(ctx, "warn", fmt.Sprintf("%s asks for %s %s, which could not be fetched; the build continues with that of this machine", n.From, n.Name, n.Range))
+			case err != nil:
 				return err
+			default:
+				a.logLine(ctx, "info", line)
 			}
-			a.logLine(ctx, "info", line)
 		}
 		return nil
 	})

@@ -14,7 +14,7 @@ import (
 // Missing implements runtime.Workspace.
 func (w *workspace) Missing(ctx context.Context, needs []pipeline.Need) (missing []pipeline.Need, lines []string) {
 	for _, n := range needs {
-		t, ok := w.executor.store.Find(ctx, tools.Need(n))
+		t, ok := w.executor.store.Find(ctx, needOf(n))
 		if !ok {
 			missing = append(missing, n)
 			continue
@@ -26,7 +26,7 @@ func (w *workspace) Missing(ctx context.Context, needs []pipeline.Need) (missing
 
 // Fetch implements runtime.Workspace.
 func (w *workspace) Fetch(ctx context.Context, n pipeline.Need, run func(ctx context.Context, script string) error) (line string, err error) {
-	t, err := w.executor.store.Fetch(ctx, tools.Need(n), run)
+	t, err := w.executor.store.Fetch(ctx, needOf(n), run)
 	if err != nil {
 		return "", err
 	}
@@ -49,4 +49,8 @@ func (w *workspace) use(t tools.Tool, n pipeline.Need) string {
 // path returns the PATH of commands: the programs of the attempt and the tools that were found come first.
 func (w *workspace) path(base string) string {
 	return strings.Join(append(append([]string{w.bin()}, w.tools...), base), string(filepath.ListSeparator))
+}
+
+func needOf(n pipeline.Need) tools.Need {
+	return tools.Need{Name: n.Name, Range: n.Range, From: n.From}
 }
