@@ -37,7 +37,7 @@ CGO_ENABLED ?= 0
 GOFLAGS     ?= -trimpath
 export CGO_ENABLED GOFLAGS
 
-.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci broken-projects race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci broken-projects matrix race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -115,6 +115,9 @@ kills: ## kill a standalone server at random moments, RUNS (20) times from SEED 
 
 broken-projects: dist/freeagent ## build each project below PROJECTS and print what its build says, as in docs/errors.md (needs Node, the npm registry)
 	@scripts/broken-projects.sh "$(PROJECTS)"
+
+matrix: dist/freeagent $(HELPERS) ## build each project below PROJECTS twice and print results, sizes, times and CPU (Linux; needs Node, the npm registry)
+	@scripts/matrix.sh $(wildcard $(PROJECTS)/*/)
 
 chaos-selftest: ## show that the checker catches a scheduler that is broken on purpose
 	@scripts/chaos.sh selftest
