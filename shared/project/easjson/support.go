@@ -137,7 +137,7 @@ func platformKeys() []Key {
 		{AnyPlatform, "image", Planned, "Asks for a worker that has the image as a label. If no worker has it, the client warns and any worker builds."},
 		{AnyPlatform, "applicationArchivePath", Honoured, "Path or glob of the app to deliver, relative to the app's directory."},
 		{AnyPlatform, "artifactPath", Planned, "The old name of applicationArchivePath."},
-		{OnlyAndroid, "buildType", Honoured, "apk or app-bundle. It decides over distribution and developmentClient."},
+		{OnlyAndroid, "buildType", Honoured, "apk or app-bundle. It decides over distribution; gradleCommand and developmentClient decide over it."},
 		{OnlyAndroid, "gradleCommand", Honoured, "Gradle task to run instead of the one that buildType implies."},
 		{OnlyAndroid, "ndk", Warned, "The worker's Android SDK decides; set ndkVersion in the project's Gradle files instead."},
 		{OnlyAndroid, "keystoreName", Warned, "The farm stores no keystores. Pass one with `--certs`."},
