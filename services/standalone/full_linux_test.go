@@ -262,7 +262,7 @@ func TestFullDiskIsSaid(t *testing.T) {
 	disk := smallDisk(t, 700)
 	f := &farm{t: t, dir: filepath.Join(disk, "data"), port: freePort(t)}
 	f.up()
-	id := f.submit()
+	f.submit()
 	space := filler{t, filepath.Join(disk, "filler")}
 	weight := 0
 	for what, change := range map[string]func() error{
@@ -275,8 +275,11 @@ func TestFullDiskIsSaid(t *testing.T) {
 			_, err := f.client().Rules.SetProject(t.Context(), fmt.Sprintf("shop%d", weight), api.ProjectRule{Weight: 2})
 			return err
 		},
-		"pin": func() error {
-			_, err := f.client().Builds.Pin(t.Context(), id, strings.Repeat("note", 50))
+		"variable": func() error { // each adds rows; a change of a row may find room in files that are there for ever
+			weight++
+			_, err := f.client().Variables.Set(t.Context(), fmt.Sprintf("shop%d", weight), api.NewVariable{
+				Name: "NOTE", Environments: []string{"production"}, Value: strings.Repeat("note", 2000),
+			})
 			return err
 		},
 	} {
