@@ -22,7 +22,7 @@ import (
 func (f *farm) shell(dir string, pass ...string) runtime.Executor {
 	f.t.Helper()
 	e, err := shell.New(f.t.Context(), shell.Config{
-		Dir: dir, Log: slog.New(slog.DiscardHandler), PassEnv: pass, PassEnvPlain: []string{"NOTES"},
+		Dir: dir, Log: slog.New(slog.DiscardHandler), TrustedBranches: []string{"main"}, PassEnv: pass, PassEnvPlain: []string{"NOTES"},
 		Environ: []string{"PATH=" + os.Getenv("PATH"), "npm_config_registry=http://127.0.0.1:9/", "npm_config_fetch_retries=0", "NOTES=" + dir, "PASSED_SECRET=sesame-123", "PASSED_PHRASE=phrase-7531"},
 	})
 	must(f.t, err)

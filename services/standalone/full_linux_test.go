@@ -255,8 +255,7 @@ func TestNoInodesIsAFullDisk(t *testing.T) {
 	f.stop()
 }
 
-// TestFullDiskIsSaid: whoever changes something while the disk is full is told the cause at once, instead of waiting for a
-// service that would come back by itself.
+// TestFullDiskIsSaid: a change on a full disk is refused at once with the cause.
 func TestFullDiskIsSaid(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 700)

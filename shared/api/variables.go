@@ -62,7 +62,7 @@ func (s *VariablesService) Unset(ctx context.Context, project, name string, envi
 	return u, err
 }
 
-// variablesPath returns the path with a query; pairs are keys and values, of which empty ones are left out.
+// variablesPath returns the path with a query; pairs are keys and values, and empty values are left out.
 func variablesPath(project string, pairs ...string) string {
 	query := url.Values{"project": {project}}
 	for i := 0; i < len(pairs); i += 2 {

@@ -171,7 +171,7 @@ func (w *Watcher) Problems() []string {
 type answer struct {
 	stream, leader, why string
 	silent              []string
-	// unsure are the nodes of which the leader has not heard yet: it was elected a moment ago.
+	// unsure are the nodes that the leader has not heard from yet, since it was elected a moment ago.
 	unsure []string
 }
 

@@ -303,7 +303,7 @@ func scriptOf(s custom.Step) (Shell, func(custom.Rendered) string) {
 	}
 }
 
-// Secrets returns the variables of each step, some of which may be secret.
+// Secrets returns the variables of each step. Some may be secret.
 func (c *Custom) Secrets() (all []map[string]string) {
 	if c == nil {
 		return nil

@@ -11,8 +11,9 @@ import (
 type Cacher interface {
 	// RestoreCaches brings back what tools and the profile keep.
 	RestoreCaches(ctx context.Context, plan pipeline.Plan) (lines []string)
-	// RestoreInstall brings back what an earlier install made. If it is false, the install must run, and KeepInstall keeps what it makes.
-	RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string)
+	// RestoreInstall brings back what an earlier install made. If it is false, the install must run, and KeepInstall keeps what it makes. An
+	// error means that the workspace has parts of an install, and that this attempt cannot be trusted; it is the machine's.
+	RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string, err error)
 	KeepInstall(ctx context.Context) (line string)
 	// RestoreBundle brings back what the bundler knows of the source. It is called after the install.
 	RestoreBundle(ctx context.Context, plan pipeline.Plan) (line string)

@@ -126,7 +126,7 @@ func invalid(reports []report) *Error {
 	return e
 }
 
-// isImage reports whether a path is that of an image, of which Expo speaks instead of all else.
+// isImage reports whether a path is that of an image. Expo reports a wrong image alone, without the other problems.
 func isImage(path []segment) bool {
 	return len(path) == 4 && path[0].key == "build" && (path[2].key == "android" || path[2].key == "ios") && path[3].key == "image"
 }

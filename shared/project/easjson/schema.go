@@ -24,7 +24,7 @@ type schema struct {
 	fields []field
 	// others is the schema of all other keys of an object. The empty key is never allowed.
 	others *schema
-	// either are two keys of an object of which one may be there.
+	// either are two keys of an object that exclude each other.
 	either [2]string
 	// rename moves the value of the first key of an object to the second.
 	rename [2]string

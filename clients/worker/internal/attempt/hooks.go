@@ -74,8 +74,11 @@ func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeli
 // runInstall runs the install, unless what it makes is in the cache.
 func (a *attempt) runInstall(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan, s pipeline.Stage, env map[string]string) error {
 	cacher, _ := ws.(runtime.Cacher) // runEach has asked
-	restored, line := cacher.RestoreInstall(ctx, plan, s.Run)
+	restored, line, err := cacher.RestoreInstall(ctx, plan, s.Run)
 	a.logLines(ctx, line)
+	if err != nil {
+		return err
+	}
 	if !restored {
 		if err := a.runCommand(ctx, ws, plan, s, env); err != nil {
 			return err

@@ -3,6 +3,7 @@ package buildcache
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -170,6 +171,36 @@ func TestTrust(t *testing.T) {
 	b, errB := s.LiveDir(Scope{"shop", "fix/pr-1"}, "npm")
 	if errA != nil || errB != nil || a == b {
 		t.Errorf("live directories %s and %s, %v, %v", a, b, errA, errB)
+	}
+}
+
+// TestBrokenSnapshot: one that cannot be read is an error and is removed; a restore that is cancelled removes nothing.
+func TestBrokenSnapshot(t *testing.T) {
+	t.Parallel()
+	s, scope := testStore(t), Scope{"shop", "main"}
+	r := fill(t, t.TempDir(), "a", strings.Repeat("1", 1000))
+	if _, err := s.Keep(t.Context(), scope, "install", "k", r, []string{"a"}, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok, err := s.Restore(cancelled, scope, "install", "k", r); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled Restore = %v, %v", ok, err)
+	}
+	own, _ := s.own(scope)
+	name := file(own, "install", "k")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data[:len(data)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.Restore(t.Context(), scope, "install", "k", r); ok || err == nil {
+		t.Errorf("Restore of half a snapshot = %v, %v", ok, err)
+	}
+	if _, ok, err := s.Restore(t.Context(), scope, "install", "k", r); ok || err != nil {
+		t.Errorf("the broken snapshot is still there: %v, %v", ok, err)
 	}
 }
 

@@ -108,8 +108,10 @@ func (s *Store) Restore(ctx context.Context, c Scope, name, key string, into *os
 		snap, err = unpack(ctx, f, into)
 		f.Close()
 		if err != nil {
-			// It would fail the next time as well.
-			return Snapshot{}, false, errors.Join(fmt.Errorf("build cache: %w", err), os.Remove(f.Name()))
+			if ctx.Err() == nil { // it would fail the next time as well
+				err = errors.Join(err, os.Remove(f.Name()))
+			}
+			return Snapshot{}, false, fmt.Errorf("build cache: %w", err)
 		}
 		touch(f.Name())
 		touch(dir)

@@ -78,16 +78,19 @@ func (w *workspace) facts(plan pipeline.Plan, command string) (buildcache.Facts,
 }
 
 // RestoreInstall implements runtime.Cacher.
-func (w *workspace) RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string) {
+func (w *workspace) RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string, err error) {
 	if why := w.whyNoCache(plan); why != "" {
-		return false, "install is not cached: " + why
+		return false, "install is not cached: " + why, nil
 	}
-	restored, line, err := w.restoreInstall(ctx, plan, command)
-	if err != nil {
-		return false, "install is not cached: " + err.Error()
+	restored, line, err = w.restoreInstall(ctx, plan, command)
+	if err == nil || errors.Is(err, errPartly) {
+		return restored, line, err
 	}
-	return restored, line
+	return false, "install is not cached: " + err.Error(), nil
 }
+
+// errPartly means that a part of a snapshot was restored: package managers would take it for a whole install.
+var errPartly = errors.New("install from the cache failed")
 
 func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string, err error) {
 	root, err := os.OpenRoot(plan.Root)
@@ -107,7 +110,7 @@ func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, comm
 	began := time.Now()
 	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), installCache, key, root)
 	if err != nil {
-		return false, "", err
+		return false, "", fmt.Errorf("%w: %w", errPartly, err)
 	}
 	if ok {
 		return true, fmt.Sprintf("install from the cache%s: %d files, %s in %s (nothing that it depends on has changed)",

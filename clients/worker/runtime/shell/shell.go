@@ -28,7 +28,7 @@ type Config struct {
 	// PassEnv has names of additional variables for builds, see Passed. Logs do not show their values. PassEnvPlain has those of
 	// settings, which logs may show.
 	PassEnv, PassEnvPlain []string
-	// TrustedBranches are patterns of branches whose caches all builds of their project read; nil: main and master.
+	// TrustedBranches are patterns of branches whose caches all builds of their project read.
 	TrustedBranches []string
 	// CacheBytes bounds what builds keep for later builds; 0: 20 GiB.
 	CacheBytes int64
@@ -83,9 +83,6 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.TrustedBranches == nil {
-		cfg.TrustedBranches = []string{"main", "master"}
 	}
 	if cfg.CacheBytes <= 0 {
 		cfg.CacheBytes = defaultCacheBytes
