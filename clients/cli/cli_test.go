@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 }
 
 // server arranges the far end: add BUILD STATUS [RESULT], log BUILD TEXT, finish BUILD STATUS
-// (BUILD may be NEWEST), warn TEXT, limit BYTES, name BUILD NAME, refuse PATH STATUS CODE DETAIL, cut PATH BYTES
+// (BUILD may be NEWEST), keep BUILD TEXT, warn TEXT, limit BYTES, name BUILD NAME, refuse PATH STATUS CODE DETAIL, cut PATH BYTES
 // TIMES, damage PATH, received; of webhooks: deliver ID EVENT STATE [NOTE] (to the one made last),
 // answers STATUS, token; values PROJECT, of variables; serve PATH FILE: what GET of a path below /api/v2 gives.
 func server(ts *testscript.TestScript, _ bool, args []string) {
@@ -73,6 +73,8 @@ func server(ts *testscript.TestScript, _ bool, args []string) {
 		s.Log(args[0], strings.NewReplacer(`\e`, "\x1b", `\a`, "\a").Replace(args[1]))
 	case "finish":
 		s.Finish(args[0], args[1], []byte("the app"))
+	case "keep":
+		s.Keep(args[0], []byte(strings.Join(args[1:], " ")))
 	case "limit":
 		s.MaxSource(int64(number(args[0])))
 	case "warn":

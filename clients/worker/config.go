@@ -38,6 +38,9 @@ type Config struct {
 	LogBuffer int
 	// LogLimits bound the log of one attempt (default 2,000,000 lines and 200 MB, and the last 1,000 lines in addition).
 	LogLimits buildlog.Limits
+	// ArtifactBytes and ArtifactFiles bound the files that a build keeps besides its result; 0 means 2 GiB and 10,000.
+	ArtifactBytes int64
+	ArtifactFiles int
 	// TelemetryEvery is the interval of telemetry samples; 0 means none.
 	TelemetryEvery time.Duration
 }
@@ -73,6 +76,9 @@ func (c Config) Validate() error {
 	}
 	if c.LogLimits.Lines < 0 || c.LogLimits.Bytes < 0 || c.LogLimits.Last < 0 {
 		fault("log limits must not be negative (got %d lines, %d bytes, the last %d)", c.LogLimits.Lines, c.LogLimits.Bytes, c.LogLimits.Last)
+	}
+	if c.ArtifactBytes < 0 || c.ArtifactFiles < 0 {
+		fault("limits of build artifacts must not be negative (got %d bytes, %d files)", c.ArtifactBytes, c.ArtifactFiles)
 	}
 	if c.TelemetryEvery != 0 && c.TelemetryEvery < 100*time.Millisecond {
 		fault("telemetry interval must be 0 or at least 100ms (got %s)", c.TelemetryEvery)

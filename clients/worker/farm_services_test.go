@@ -146,7 +146,7 @@ func (f *farm) grant(_ context.Context, worker string, r *artifactv1.WorkerGrant
 		return f.sealVariables(b.spec.GetProject(), r)
 	}
 	id, method := b.spec.GetSource().GetObjectId(), http.MethodGet
-	if r.GetKind() == artifactv1.Kind_KIND_RESULT {
+	if r.GetKind() == artifactv1.Kind_KIND_RESULT || r.GetKind() == artifactv1.Kind_KIND_ARTIFACTS {
 		id, method = build.NewID()+"."+r.GetName(), http.MethodPut
 	}
 	return &artifactv1.WorkerGrantResponse{Grant: &artifactv1.Grant{

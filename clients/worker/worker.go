@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/artifacts"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/attempt"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/heartbeat"
@@ -61,7 +62,8 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	w.presence = &heartbeat.Presence{Sender: heartbeats, Pace: &w.pace, Missed: w.requestSync}
 	w.builds = attempt.NewRunner(attempt.Config{
 		Gateway: deps.Gateway, Executor: deps.Executor, Farm: w.farm, Heartbeats: heartbeats, WatchPauses: w.pauses.watch,
-		LogBuffer: cfg.LogBuffer, LogLimits: cfg.LogLimits, TelemetryInterval: cfg.TelemetryEvery, Log: w.log,
+		LogBuffer: cfg.LogBuffer, LogLimits: cfg.LogLimits,
+		ArtifactLimits: artifacts.Limits{Bytes: cfg.ArtifactBytes, Files: cfg.ArtifactFiles}.OrDefault(), TelemetryInterval: cfg.TelemetryEvery, Log: w.log,
 	})
 	return w, nil
 }

@@ -27,9 +27,10 @@ import (
 )
 
 const (
-	source = artifactv1.Kind_KIND_SOURCE
-	certs  = artifactv1.Kind_KIND_CERTS
-	result = artifactv1.Kind_KIND_RESULT
+	source    = artifactv1.Kind_KIND_SOURCE
+	certs     = artifactv1.Kind_KIND_CERTS
+	result    = artifactv1.Kind_KIND_RESULT
+	artifacts = artifactv1.Kind_KIND_ARTIFACTS
 )
 
 func (l *logBuffer) String() string {

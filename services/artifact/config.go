@@ -58,6 +58,8 @@ type Config struct {
 	MaxSourceBytes int64 `env:"FREEAGENT_MAX_SOURCE_MB" unit:"MB" help:"size limit of a source in MB"`
 	MaxCertsBytes  int64 `env:"FREEAGENT_MAX_CERTS_MB" unit:"MB" help:"size limit of signing certificates in MB, at most 64"`
 	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_MB" unit:"MB" help:"size limit of a result in MB"`
+	// MaxArtifactsBytes is the largest archive of the files that a build keeps besides its result; default 2 GiB.
+	MaxArtifactsBytes int64 `env:"FREEAGENT_MAX_ARTIFACTS_MB" unit:"MB" help:"size limit of a build's artifacts (buildArtifactPaths), packed, in MB"`
 	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
 	MaxUploads int
 	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0: none.
@@ -88,7 +90,7 @@ func DefaultConfig() Config {
 	return Config{
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
 		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second, WatchStore: 5 * time.Second,
-		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30,
+		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30, MaxArtifactsBytes: 2 << 30,
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
 		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
 		LogParallel: 2, ExpiredMark: 24 * time.Hour, Unpack: archive.SourceLimits(),
@@ -121,6 +123,7 @@ func (c Config) Validate() error {
 		value int64
 	}{
 		{"max source bytes", c.MaxSourceBytes}, {"max certificate bytes", c.MaxCertsBytes}, {"max result bytes", c.MaxResultBytes},
+		{"max artifacts bytes", c.MaxArtifactsBytes},
 		{"max uploads", int64(c.MaxUploads)}, {"max log bytes", c.MaxLogBytes}, {"log archive concurrency", int64(c.LogParallel)},
 	} {
 		fault(n.value <= 0, "%s must be positive (got %d)", n.name, n.value)
@@ -142,7 +145,7 @@ const logRetry = 5 * time.Second
 func (c Config) catalog() catalog.Config {
 	return catalog.Config{
 		StagedTTL: c.StagedTTL, ReserveBytes: c.ReserveBytes, Unpack: c.Unpack,
-		Limits: catalog.Limits{Source: c.MaxSourceBytes, Certs: c.MaxCertsBytes, Result: c.MaxResultBytes, Log: c.MaxLogBytes},
+		Limits: catalog.Limits{Source: c.MaxSourceBytes, Certs: c.MaxCertsBytes, Result: c.MaxResultBytes, Log: c.MaxLogBytes, Artifacts: c.MaxArtifactsBytes},
 	}
 }
 

@@ -51,6 +51,7 @@ func TestExpireLeavesNothing(t *testing.T) {
 	f.stored("b1", certs, []byte("certificates"))
 	f.stored("b1", result, large())
 	f.stored("b1", result, []byte("small"))
+	f.stored("b1", artifacts, large())
 	f.grantUpload("b1", result) // asked for, and nothing sent
 	f.sayWhole("b1")
 	f.ends("b1", 0)

@@ -99,22 +99,37 @@ func TestWorkerGrants(t *testing.T) {
 	if st.GetBuildId() != "b1" || st.GetAttempt() != 2 || st.GetKind() != result || st.GetObject().GetName() != "a.tar.gz" {
 		t.Errorf("stat = %v", st)
 	}
+	if g, err = f.grantWorker("w1", ask(func(r *artifactv1.WorkerGrantRequest) { r.Kind = artifacts })); err != nil {
+		t.Fatal(err)
+	}
+	if a := f.put(g, noise(999)); a.status != http.StatusBadRequest {
+		t.Errorf("PUT of other artifacts = %d %s", a.status, a.body)
+	}
+	if g, err = f.grantWorker("w1", ask(func(r *artifactv1.WorkerGrantRequest) { r.Kind = artifacts })); err != nil {
+		t.Fatal(err)
+	}
+	if a := f.put(g, data); a.status != http.StatusOK || f.stat(g.GetObjectId()).GetKind() != artifacts {
+		t.Errorf("PUT = %d %s, stat %v", a.status, a.body, f.stat(g.GetObjectId()))
+	}
 	for name, c := range map[string]struct {
 		worker string
 		change func(*artifactv1.WorkerGrantRequest)
 		want   error
 	}{
-		"another worker":     {"w2", func(r *artifactv1.WorkerGrantRequest) { r.WorkerId = "w2" }, build.ErrLeaseLost},
-		"in another's name":  {"w2", nil, build.ErrInvalid},
-		"past attempt":       {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Attempt = 1 }, build.ErrLeaseLost},
-		"unknown build":      {"w1", func(r *artifactv1.WorkerGrantRequest) { r.BuildId = "b2" }, build.ErrNotFound},
-		"bad build id":       {"w1", func(r *artifactv1.WorkerGrantRequest) { r.BuildId = "../b" }, build.ErrInvalid},
-		"certs":              {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Kind = certs }, build.ErrInvalid},
-		"no kind":            {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Kind = 0 }, build.ErrInvalid},
-		"no size":            {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Size = 0 }, build.ErrInvalid},
-		"no sum":             {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Sha256 = "" }, build.ErrInvalid},
-		"sum in upper case":  {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Sha256 = strings.ToUpper(r.GetSha256()) }, build.ErrInvalid},
-		"too large a result": {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Size = 1<<30 + 1 }, build.ErrTooLarge},
+		"another worker":              {"w2", func(r *artifactv1.WorkerGrantRequest) { r.WorkerId = "w2" }, build.ErrLeaseLost},
+		"in another's name":           {"w2", nil, build.ErrInvalid},
+		"past attempt":                {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Attempt = 1 }, build.ErrLeaseLost},
+		"unknown build":               {"w1", func(r *artifactv1.WorkerGrantRequest) { r.BuildId = "b2" }, build.ErrNotFound},
+		"bad build id":                {"w1", func(r *artifactv1.WorkerGrantRequest) { r.BuildId = "../b" }, build.ErrInvalid},
+		"certs":                       {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Kind = certs }, build.ErrInvalid},
+		"no kind":                     {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Kind = 0 }, build.ErrInvalid},
+		"no size":                     {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Size = 0 }, build.ErrInvalid},
+		"no sum":                      {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Sha256 = "" }, build.ErrInvalid},
+		"sum in upper case":           {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Sha256 = strings.ToUpper(r.GetSha256()) }, build.ErrInvalid},
+		"too large a result":          {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Size = 1<<30 + 1 }, build.ErrTooLarge},
+		"too large artifacts":         {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Kind, r.Size = artifacts, 2<<30+1 }, build.ErrTooLarge},
+		"another's artifacts":         {"w2", func(r *artifactv1.WorkerGrantRequest) { r.WorkerId, r.Kind = "w2", artifacts }, build.ErrLeaseLost},
+		"artifacts of a past attempt": {"w1", func(r *artifactv1.WorkerGrantRequest) { r.Attempt, r.Kind = 1, artifacts }, build.ErrLeaseLost},
 	} {
 		_, err := f.grantWorker(c.worker, ask(c.change))
 		t.Run(name, func(t *testing.T) { wantIs(t, err, c.want) })

@@ -72,7 +72,10 @@ func TestJanitorRemovesWhatNobodyKept(t *testing.T) {
 	f := setup(t)
 	f.uploaded("b1", result, []byte("x")) // its build is unknown
 	f.uploaded("b2", result, []byte("y")) // its build names another
-	f.scheduler.set(&schedulerv1.Build{Id: "b2", Result: &eventsv1.ObjectRef{ObjectId: "other"}}, "")
+	f.uploaded("b2", artifacts, large())  // a lost attempt's
+	f.scheduler.set(&schedulerv1.Build{
+		Id: "b2", Result: &eventsv1.ObjectRef{ObjectId: "other"}, Artifacts: &schedulerv1.BuildArtifacts{Object: &eventsv1.ObjectRef{ObjectId: "others"}},
+	}, "")
 	f.grantUpload("b3", source) // never got bytes
 	f.expire()
 	f.nothingLeft()
@@ -84,17 +87,19 @@ func TestJanitorKeepsWhatABuildNames(t *testing.T) {
 	src := f.uploaded("b1", source, zipOf(t, "a", nil))
 	crt := f.uploaded("b1", certs, large())
 	res := f.uploaded("b1", result, large())
+	art := f.uploaded("b1", artifacts, large())
 	f.scheduler.set(&schedulerv1.Build{
 		Id: "b1", Source: &eventsv1.ObjectRef{ObjectId: src}, Certs: &eventsv1.ObjectRef{ObjectId: crt}, Result: &eventsv1.ObjectRef{ObjectId: res},
+		Artifacts: &schedulerv1.BuildArtifacts{Object: &eventsv1.ObjectRef{ObjectId: art}},
 	}, "")
 	f.expire()
-	f.eventually("all three are kept", func() bool {
+	f.eventually("all four are kept", func() bool {
 		var n int
 		err := f.db.Read().QueryRowContext(t.Context(), "SELECT count(*) FROM objects WHERE state = 'kept'").Scan(&n)
-		return err == nil && n == 3
+		return err == nil && n == 4
 	})
-	if got := len(f.keys()); got != 2 || f.small() != 1 {
-		t.Errorf("%d keys and %d small ones, want 2 and 1", got, f.small())
+	if got := len(f.keys()); got != 3 || f.small() != 1 {
+		t.Errorf("%d keys and %d small ones, want 3 and 1", got, f.small())
 	}
 }
 

@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -204,20 +203,6 @@ func TestATokenIsEnoughForOneBuild(t *testing.T) {
 func TestAPageSaysWhatABuildIsOf(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	v := f.visitor()
-	v.login(key("/"))
-	read := func(id string) string {
-		resp, err := v.client.Do(f.request("GET", "/builds/"+id, nil, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("page of %s: %d, %v", id, resp.StatusCode, err)
-		}
-		return string(body)
-	}
 	sha := strings.Repeat("0a", 20)
 	var of api.Submitted
 	form := []part{source(), platform("ios"), {"repository", "", "acme/shop"}, {"commit", "", sha}, {"branch", "", "a<b>"}}
@@ -225,12 +210,12 @@ func TestAPageSaysWhatABuildIsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"acme/shop", `title="` + sha + `"`, "a&lt;b&gt;"} {
-		if page := read(of.ID); !strings.Contains(page, want) {
+		if page := f.page(of.ID); !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q: %s", want, page)
 		}
 	}
 	plain, _ := f.submit()
-	if page := read(plain); strings.Contains(page, "Commit") || strings.Contains(page, "Repository") {
+	if page := f.page(plain); strings.Contains(page, "Commit") || strings.Contains(page, "Repository") {
 		t.Errorf("the page of a build of nothing known: %s", page)
 	}
 }

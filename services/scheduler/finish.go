@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
@@ -19,26 +20,36 @@ import (
 // holder gets build.ErrLeaseLost and changes nothing.
 func (s *Scheduler) Finish(ctx context.Context, workerID string, r *schedulerv1.FinishRequest) (*schedulerv1.FinishResponse, error) {
 	var result *eventsv1.ObjectRef
+	artifacts, err := storedArtifacts(ctx, s.artifact, r)
+	if err != nil {
+		return nil, err
+	}
 	if r.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_COMPLETED {
-		var err error
 		if result, err = s.storedResult(ctx, r); err != nil {
 			return nil, err
 		}
 	}
-	b, err := s.machine.Update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (store.Build, error) {
+	b, err := s.machine.Update(ctx, r.GetBuildId(), func(tx *store.Tx, b store.Build) (_ store.Build, err error) {
 		if repeated(b, workerID, r) {
 			return b, nil
 		}
 		if !b.HeldBy(workerID, r.GetAttempt()) {
 			return b, transition.LeaseLost(b, r.GetAttempt())
 		}
-		return s.end(ctx, tx, b, r, result)
+		if b, err = s.end(ctx, tx, b, r, result); err == nil && artifacts != nil {
+			b.Artifacts = artifacts
+			err = store.SaveArtifacts(ctx, tx, b.ID, artifacts)
+		}
+		return b, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if result != nil {
 		s.retained.MarkRetained(b.Result.GetObjectId())
+	}
+	if id := b.Artifacts.GetObject().GetObjectId(); id != "" {
+		s.retained.MarkRetained(id)
 	}
 	s.machine.Flush(ctx, "finish", b.ID)
 	return &schedulerv1.FinishResponse{Build: view.Build(b)}, nil
@@ -70,6 +81,38 @@ func (s *Scheduler) storedResult(ctx context.Context, r *schedulerv1.FinishReque
 			build.ErrInvalid, r.GetResultObjectId(), r.GetAttempt(), r.GetBuildId())
 	}
 	return stat.GetObject(), nil
+}
+
+// maxProblem bounds what is stored of the reason why artifacts were not kept, in bytes: lists have it of each build.
+const maxProblem = 500
+
+// storedArtifacts returns the artifacts of a finish as they are stored, nil if there are none. Artifacts that are not those of the attempt
+// become a problem that the build shows: they never change how it ends. Only an attempt that ends its build has artifacts.
+func storedArtifacts(
+	ctx context.Context, artifact artifactv1.ArtifactServiceClient, r *schedulerv1.FinishRequest,
+) (*schedulerv1.BuildArtifacts, error) {
+	a := r.GetArtifacts()
+	ends := r.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_COMPLETED || r.GetOutcome() == schedulerv1.FinishRequest_OUTCOME_FAILED
+	id := a.GetObject().GetObjectId()
+	if !ends || id == "" && a.GetProblem() == "" {
+		return nil, nil //nolint:nilnil // most builds have none
+	}
+	found := &schedulerv1.BuildArtifacts{Files: a.GetFiles(), Problem: text.Shorten(a.GetProblem(), maxProblem)}
+	if id == "" {
+		return found, nil
+	}
+	stat, err := artifact.Stat(ctx, &artifactv1.StatRequest{ObjectId: id})
+	switch {
+	case errors.Is(err, build.ErrObjectNotFound):
+		found.Files, found.Problem = 0, "Build artifacts were uploaded and are not stored."
+	case err != nil:
+		return nil, fmt.Errorf("look up the artifacts of %s: %w", r.GetBuildId(), err)
+	case stat.GetBuildId() != r.GetBuildId() || stat.GetAttempt() != r.GetAttempt() || stat.GetKind() != artifactv1.Kind_KIND_ARTIFACTS:
+		found.Files, found.Problem = 0, "Build artifacts were reported that belong to another attempt."
+	default:
+		found.Object = stat.GetObject()
+	}
+	return found, nil
 }
 
 func (s *Scheduler) end(

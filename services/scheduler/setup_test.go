@@ -123,12 +123,16 @@ func (a *artifacts) keep(_ context.Context, r *artifactv1.KeepRequest) (*artifac
 
 // store makes a result of this attempt durable and gives its id.
 func (a *artifacts) store(buildID string, attempt int32) string {
+	return a.storeKind(buildID, attempt, artifactv1.Kind_KIND_RESULT)
+}
+
+func (a *artifacts) storeKind(buildID string, attempt int32, kind artifactv1.Kind) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id := build.NewID()
 	a.results[id] = &artifactv1.StatResponse{
 		Object:  &eventsv1.ObjectRef{ObjectId: id, Size: 3, Sha256: "abc", Name: "app.tar.gz"},
-		BuildId: buildID, Attempt: attempt, Kind: artifactv1.Kind_KIND_RESULT,
+		BuildId: buildID, Attempt: attempt, Kind: kind,
 	}
 	return id
 }

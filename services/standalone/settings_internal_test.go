@@ -139,7 +139,7 @@ func examples() map[string]example {
 		"DEBUG_LISTEN": {"127.0.0.1:6060", "0.0.0.0:6060"}, "HEARTBEAT_GRACE_PERIOD": {"1s", "-1s"}, "HEARTBEAT_TIMEOUTS": {"install=7m", "install=1ms"},
 		"INGEST_LISTEN": {"127.0.0.1:3333", ""}, "LOG_ARCHIVE_CONCURRENCY": {"7", "0"}, "LOG_ARCHIVE_DELAY": {"7m", "0s"}, "LOG_FORMAT": {"json", "xml"},
 		"LOG_LEVEL": {"debug", "nonsense"}, "LOG_LIMIT_LINES": {"7", "-1"}, "LOG_LIMIT_MB": {"7", "-1"}, "LOG_RETENTION": {"7m", "-1s"},
-		"MAX_ATTEMPTS": {"7", "0"}, "MAX_BUILD_TIMEOUT": {"3h", "1h"}, "MAX_CERTS_MB": {"7", "65"}, "MAX_CONCURRENT_CERTS": {"7", "0"},
+		"MAX_ATTEMPTS": {"7", "0"}, "MAX_ARTIFACTS_MB": {"7", "0"}, "MAX_BUILD_TIMEOUT": {"3h", "1h"}, "MAX_CERTS_MB": {"7", "65"}, "MAX_CONCURRENT_CERTS": {"7", "0"},
 		"MAX_FOLLOWERS": {"7", "0"}, "MAX_HEARTBEAT_TIMEOUT": {"7m", "2h"}, "MAX_PRIORITY": {"7", "101"}, "MAX_RESULT_MB": {"7", "0"},
 		"MAX_RESULT_UPLOAD_MB": {"7", "0"}, "MAX_SOURCE_MB": {"7", "9000000000000"}, "MAX_UPLOAD_MB": {"7", "-1"}, "MAX_WAITING_BUILDS": {"7", "0"},
 		"OBJECT_SWEEP_INTERVAL": {"7m", "0s"}, "PRIORITY_AGING_INTERVAL": {"7m", "-1s"}, "PUBLIC_URL": {"https://farm.example", "farm"},

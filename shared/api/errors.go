@@ -24,6 +24,8 @@ var (
 	ErrStalled = errors.New("the transfer stalled: no byte moved for too long")
 	// ErrNoResult means that the build has no result, or none yet.
 	ErrNoResult = errors.New("no result")
+	// ErrNoArtifacts means that the build kept no files besides its result.
+	ErrNoArtifacts = errors.New("no build artifacts")
 
 	errNoAnswer = fmt.Errorf("no answer within %s", requestTimeout)
 )

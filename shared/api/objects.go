@@ -36,9 +36,22 @@ func (s *BuildsService) DownloadResult(ctx context.Context, b Build, w io.Writer
 	if b.Result == nil {
 		return fmt.Errorf("build %s: %w", b.ID, ErrNoResult)
 	}
+	return s.download(ctx, buildPath(b.ID, "/result"), *b.Result, w, offset, seen, progress)
+}
+
+// DownloadArtifacts is DownloadResult for the archive of files that the build kept besides. A build that kept none is ErrNoArtifacts.
+func (s *BuildsService) DownloadArtifacts(ctx context.Context, b Build, w io.Writer, offset int64, seen hash.Hash, progress func(n int)) error {
+	o := b.Artifacts.Object()
+	if o == nil {
+		return fmt.Errorf("build %s: %w", b.ID, ErrNoArtifacts)
+	}
+	return s.download(ctx, buildPath(b.ID, "/artifacts"), *o, w, offset, seen, progress)
+}
+
+func (s *BuildsService) download(ctx context.Context, url string, o Object, w io.Writer, offset int64, seen hash.Hash, progress func(n int)) error {
 	if seen == nil {
 		seen = sha256.New()
 	}
-	d := &download{conn: s.conn, w: w, hash: seen, done: offset, progress: progress, size: b.Result.Size}
-	return d.run(ctx, buildPath(b.ID, "/result"), b.Result.SHA256)
+	d := &download{conn: s.conn, w: w, hash: seen, done: offset, progress: progress, size: o.Size}
+	return d.run(ctx, url, o.SHA256)
 }

@@ -68,6 +68,8 @@ type Build struct {
 	FinishedAt  string  `json:"finished_at,omitempty"`
 	Source      *Object `json:"source,omitempty"`
 	Result      *Object `json:"result,omitempty"`
+	// Artifacts are the files that the build kept besides its result, as one archive, also if it failed.
+	Artifacts *Artifacts `json:"artifacts,omitempty"`
 	// Pin keeps it from expiring. Like Attempts and Log, it is filled when one build is asked for, not in lists.
 	Pin *Pin `json:"pin,omitempty"`
 	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
@@ -97,6 +99,26 @@ type Object struct {
 	Size int64 `json:"size"`
 	// SHA256 in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
+}
+
+// Artifacts is the archive of files that a build kept besides its result, and why some were not kept.
+type Artifacts struct {
+	// Name, Size in bytes and SHA256 are those of the archive; absent if nothing was kept.
+	Name   string `json:"name,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Files is the number of files in the archive.
+	Files int `json:"files,omitempty"`
+	// Problem says why files that were asked for were not kept.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Object returns the archive, nil if nothing was kept.
+func (a *Artifacts) Object() *Object {
+	if a == nil || a.SHA256 == "" {
+		return nil
+	}
+	return &Object{Name: a.Name, Size: a.Size, SHA256: a.SHA256}
 }
 
 // Attempt is one hand-out of a build to a worker.

@@ -286,6 +286,9 @@ func (o *options) followToEnd(ctx context.Context, client *api.Client, id string
 	} else {
 		fmt.Fprintf(o.io.Out, "Build %s %s after %s.\n", b.ID, show.Status(o.io, b.Status), show.Took(b, o.io.Now()))
 	}
+	if archive := b.Artifacts.Object(); archive != nil && !o.json {
+		fmt.Fprintf(o.io.Out, "Artifacts: %d files, %s. Download them: freeagent download %s --artifacts\n", b.Artifacts.Files, show.Size(archive.Size), b.ID)
+	}
 	if err := errors.Join(err, show.Outcome(b)); err != nil {
 		return err
 	}

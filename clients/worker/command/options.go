@@ -44,15 +44,18 @@ type Building struct {
 	PassPlain []string      `env:"FREEAGENT_WORKER_PASS_ENV_PLAIN" flag:"pass-env-plain" help:"names of additional environment variables for builds, by comma, whose values logs may show"`
 	Trusted   []string      `env:"FREEAGENT_WORKER_TRUSTED_BRANCHES" flag:"trusted-branches" help:"patterns of branches, by comma, whose caches all builds of their project read; builds of other branches do not write to them"`
 	CacheGB   int           `env:"FREEAGENT_WORKER_CACHE_GB" flag:"cache-gb" help:"gigabytes of caches that builds keep for later builds; the least recently used go first"`
-	Telemetry time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
-	LogLimit  loglimit.Limit
+	// Artifacts of a build, in all and their number.
+	ArtifactsMB   int           `env:"FREEAGENT_WORKER_ARTIFACTS_MB" flag:"artifacts-mb" help:"megabytes of files that a build keeps besides its result (buildArtifactPaths)"`
+	ArtifactFiles int           `env:"FREEAGENT_WORKER_ARTIFACT_FILES" flag:"artifact-files" help:"number of files that a build keeps besides its result"`
+	Telemetry     time.Duration `env:"FREEAGENT_TELEMETRY_INTERVAL" help:"interval of CPU, memory and disk samples of a build; none if 0"`
+	LogLimit      loglimit.Limit
 }
 
 // DefaultBuilding returns the defaults of a worker of its own.
 func DefaultBuilding() Building {
 	return Building{
 		Executor: "shell", Slots: 1, Drain: 10 * time.Minute, Grace: process.DefaultGrace, Telemetry: worker.DefaultTelemetryEvery,
-		Trusted: []string{"main", "master"}, CacheGB: 20,
+		Trusted: []string{"main", "master"}, CacheGB: 20, ArtifactsMB: 2048, ArtifactFiles: 10_000,
 		LogLimit: loglimit.Limit{}.OrDefault(),
 	}
 }
@@ -61,6 +64,7 @@ func DefaultBuilding() Building {
 func (b Building) Config() worker.Config {
 	return worker.Config{
 		Slots: b.Slots, DrainTimeout: b.Drain, TelemetryEvery: b.Telemetry,
+		ArtifactBytes: int64(b.ArtifactsMB) << 20, ArtifactFiles: b.ArtifactFiles,
 		LogLimits: buildlog.Limits{Lines: b.LogLimit.Lines, Bytes: b.LogLimit.Bytes},
 	}
 }
@@ -80,6 +84,8 @@ func (b Building) Validate() error {
 		faults = append(faults, shell.CheckWorkDir(b.WorkDir))
 	}
 	need(b.CacheGB > 0, "gigabytes of caches must be positive (got %d)", b.CacheGB)
+	need(b.ArtifactsMB > 0, "megabytes of build artifacts must be positive (got %d)", b.ArtifactsMB)
+	need(b.ArtifactFiles > 0, "number of build artifacts must be positive (got %d)", b.ArtifactFiles)
 	faults = append(faults, shell.CheckPassEnv(b.PassEnv, b.PassPlain))
 	need(b.Grace >= 0, "cancel grace period must not be negative (got %s)", b.Grace)
 	if _, err := fake.Parse(b.Fake); err != nil {

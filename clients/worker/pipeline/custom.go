@@ -108,7 +108,7 @@ func (p *project) custom(plan Plan, req Request, of profile.Profile) (Plan, erro
 func jobValues(req Request, of profile.Profile) map[string]any {
 	job := map[string]any{"platform": string(req.Platform), "buildProfile": of.Name}
 	for name, value := range map[string]string{
-		"applicationArchivePath": of.EAS.ApplicationArchivePath, "buildConfiguration": of.EAS.BuildConfiguration, "buildType": of.EAS.BuildType,
+		"applicationArchivePath": of.EAS.Archive(), "buildConfiguration": of.EAS.BuildConfiguration, "buildType": of.EAS.BuildType,
 		"gradleCommand": of.EAS.GradleCommand, "scheme": of.EAS.Scheme,
 	} {
 		if value != "" {

@@ -45,7 +45,7 @@ func (n native) android(plan *Plan) (result string) {
 	plan.Stages = append(plan.Stages, Stage{
 		Name: string(build.StageCompile), Run: gradle(n.gradleCommand()),
 	})
-	return cmp.Or(n.profile().ApplicationArchivePath, "android/app/build/outputs/**/*.{apk,aab}")
+	return cmp.Or(n.profile().Archive(), "android/app/build/outputs/**/*.{apk,aab}")
 }
 
 func gradle(tasks string) string {
@@ -87,7 +87,7 @@ func (n native) ios(plan *Plan) (result string) {
 		what, result = "-destination 'generic/platform=iOS Simulator' -derivedDataPath ios/build build", "ios/build/Build/Products/*-iphonesimulator/*.app"
 	}
 	plan.Stages = append(plan.Stages, Stage{Name: string(build.StageArchive), Run: run + " \\\n  " + what})
-	return cmp.Or(e.ApplicationArchivePath, result)
+	return cmp.Or(e.Archive(), result)
 }
 
 // prebuild makes the native project, unless the source has it: then it is kept as it is, as EAS does.

@@ -50,6 +50,8 @@ type Plan struct {
 	Custom *Custom
 	// Uploads are slash paths below Root that the steps of a custom build deliver, known when they have run.
 	Uploads []string
+	// Artifacts are globs of files below Root that are kept besides the result, also if the build fails.
+	Artifacts []string
 	// Name is the result's file name without an extension.
 	Name string
 	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.
@@ -145,7 +147,7 @@ func Load(dir string, req Request) (Plan, error) {
 	plan.Profile, plan.Env, plan.Stages, plan.Result = resolved.Name, resolved.Env, own.Stages, own.Result
 	plan.Environment, plan.EnvironmentNamed = resolved.Environment()
 	plan.Shell, plan.Warnings = resolved.Shell, resolved.Warnings
-	plan.Cache = cacheOf(resolved.EAS)
+	plan.Cache, plan.Artifacts = cacheOf(resolved.EAS), resolved.Artifacts
 	plan.Timeout = time.Duration(own.Timeouts.Build)
 	for stage, d := range own.Timeouts.Silence {
 		if plan.HeartbeatTimeouts == nil {

@@ -18,6 +18,7 @@ func (s builds) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+one, keyOrToken(s.one(s.get)))
 	mux.HandleFunc("GET "+one+"/logs", keyOrToken(s.one(s.logs)))
 	mux.HandleFunc("GET "+one+"/result", keyOrToken(s.one(s.download)))
+	mux.HandleFunc("GET "+one+"/artifacts", keyOrToken(s.one(s.downloadArtifacts)))
 	mux.HandleFunc("POST "+one+"/cancel", key(s.one(s.cancel)))
 	mux.HandleFunc("POST "+one+"/retry", keyOrToken(s.one(s.retry)))
 	mux.HandleFunc("PUT "+one+"/pin", key(s.one(s.pin)))

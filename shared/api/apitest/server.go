@@ -75,8 +75,9 @@ type state struct {
 type record struct {
 	api.Build
 
-	result []byte
-	lines  []api.LogLine
+	result    []byte
+	artifacts []byte
+	lines     []api.LogLine
 }
 
 // Handlers by what they are about.
@@ -176,6 +177,14 @@ func (s *state) Add(b api.Build, result []byte, lines ...string) {
 	for _, l := range lines {
 		s.Log(b.ID, l)
 	}
+}
+
+// Keep gives a build an archive of files that it kept besides its result.
+func (s *state) Keep(id string, data []byte) {
+	s.change(func() {
+		r, o := s.builds[id], Object("build-artifacts.tar.gz", data)
+		r.artifacts, r.Artifacts = data, &api.Artifacts{Name: o.Name, Size: o.Size, SHA256: o.SHA256, Files: 1}
+	})
 }
 
 // Object describes data.

@@ -143,6 +143,17 @@ func (s builds) download(w http.ResponseWriter, r *http.Request, b *record) {
 	serve(w, r, result, object.SHA256)
 }
 
+func (s builds) downloadArtifacts(w http.ResponseWriter, r *http.Request, b *record) {
+	s.mu.Lock()
+	data, object := b.artifacts, b.Artifacts.Object()
+	s.mu.Unlock()
+	if object == nil {
+		Refuse(w, http.StatusNotFound, "object_not_found", "The build kept no files besides its result")
+		return
+	}
+	serve(w, r, data, object.SHA256)
+}
+
 func serve(w http.ResponseWriter, r *http.Request, data []byte, sum string) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Checksum-Sha256", sum)

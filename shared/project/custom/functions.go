@@ -101,7 +101,7 @@ func Functions() []Function {
 		{RunFastlane, Unsigned, "Runs `xcodebuild` as a build without `config` does.", "ios",
 			[]Input{optional("resolved_eas_update_runtime_version", typeString)}},
 		{FindArtifacts, Runs, "Delivers the app: `applicationArchivePath`, or the usual places.", "", nil},
-		{UploadArtifact, Runs, "Delivers the files that `path` names, relative to the source's root. Those of type `build-artifact` are not kept yet: the client warns.",
+		{UploadArtifact, Runs, "Delivers the files that `path` names, relative to the source's root. Those of type `build-artifact` are kept besides the app, also if the build fails.",
 			"", []Input{
 				uploadType, paths, optional("key", typeString), optional("name", typeString), optional("ignore_error", typeBoolean), optional("metadata", typeJSON),
 			}},
@@ -204,18 +204,6 @@ func (s Step) supported(o Options) (reason, warning string) {
 		return fn.Does + ` Set "withoutCredentials": true in the profile to build without.`, ""
 	case fn.Support == Unsigned && !o.Unsigned && !o.Simulator:
 		return noCredentials + ` Set "withoutCredentials": true or "simulator": true in the profile.`, ""
-	case fn.Name == UploadArtifact && s.uploadsExtras():
-		return "", "has no effect: files of type build-artifact are not kept yet"
 	}
 	return "", ""
-}
-
-// uploadsExtras reports whether a call of UploadArtifact is certainly of files besides the app.
-func (s Step) uploadsExtras() bool {
-	for _, in := range s.Inputs {
-		if in.Name == "type" {
-			return in.Value == BuildArtifact || in.Value == "BUILD_ARTIFACTS"
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package easjson
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 )
@@ -117,3 +118,6 @@ func (a *AutoIncrement) UnmarshalJSON(data []byte) error {
 	}
 	return nil
 }
+
+// Archive returns the path or glob of the app to deliver, under its present or its old name; "" if the profile has neither.
+func (p Profile) Archive() string { return cmp.Or(p.ApplicationArchivePath, p.ArtifactPath) }

@@ -117,7 +117,7 @@ func profileKeys() []Key {
 		{AnyProfile, "expoCli", Warned, "The global Expo CLI is gone; the expo package of the project brings its own. EAS ignores the key as well."},
 		{AnyProfile, "prebuildCommand", Honoured, "Arguments of the Expo CLI to run instead of its prebuild command."},
 		{AnyProfile, "autoIncrement", Mapped, "With cli.appVersionSource remote, each submit takes the next number of the farm's counter. With local, your files are not changed, and the client warns."},
-		{AnyProfile, "buildArtifactPaths", Planned, "Files that are kept besides the app, also if the build fails."},
+		{AnyProfile, "buildArtifactPaths", Honoured, "Files that are kept besides the app, also if the build fails, as one archive. Paths and globs are relative to the app's directory. See Build artifacts."},
 		{AnyProfile, "uploadSourceMaps", Warned, "EAS sends source maps to its own service. Keep them with buildArtifactPaths."},
 		{AnyProfile, "config", Honoured, "A custom build in .eas/build. What is not supported is refused before the upload, by name: see Custom builds."},
 		{AnyProfile, "resourceClass", Planned, "Asks for a worker that has the class as a label. If no worker has it, the client warns and any worker builds."},
@@ -136,7 +136,7 @@ func platformKeys() []Key {
 	return []Key{
 		{AnyPlatform, "image", Planned, "Asks for a worker that has the image as a label. If no worker has it, the client warns and any worker builds."},
 		{AnyPlatform, "applicationArchivePath", Honoured, "Path or glob of the app to deliver, relative to the app's directory."},
-		{AnyPlatform, "artifactPath", Planned, "The old name of applicationArchivePath."},
+		{AnyPlatform, "artifactPath", Mapped, "The old name of applicationArchivePath."},
 		{OnlyAndroid, "buildType", Honoured, "apk or app-bundle. It decides over distribution; gradleCommand and developmentClient decide over it."},
 		{OnlyAndroid, "gradleCommand", Honoured, "Gradle task to run instead of the one that buildType implies."},
 		{OnlyAndroid, "ndk", Warned, "The worker's Android SDK decides; set ndkVersion in the project's Gradle files instead."},

@@ -37,6 +37,8 @@ type Own struct {
 	Env     map[string]string `json:"env"`
 	Result  string            `json:"result"`
 	Stages  []Stage           `json:"stages"`
+	// Artifacts are globs of files that are kept besides the result. nil leaves those of eas.json.
+	Artifacts []string `json:"artifacts"`
 	// Timeouts are requests: the farm has limits.
 	Timeouts Timeouts `json:"timeouts"`
 }
@@ -146,6 +148,9 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 	}
 	if p.Result == "" {
 		p.Result = base.Result
+	}
+	if p.Artifacts == nil {
+		p.Artifacts = base.Artifacts
 	}
 	if p.Timeouts.Build == 0 {
 		p.Timeouts.Build = base.Timeouts.Build

@@ -65,6 +65,8 @@ type Profile struct {
 	Custom *custom.Build
 	// Env has the variables of eas.json, and those of freeagent.json over them.
 	Env map[string]string
+	// Artifacts are globs of files that are kept besides the result: slash paths below the root of the source.
+	Artifacts []string
 	// Warnings for people.
 	Warnings []string
 }
@@ -113,7 +115,8 @@ func Resolve(tree fs.FS, app, platform, name string) (Profile, error) {
 		}
 	}
 	p.Env = merged(p.Env, p.Own.Env)
-	return p, nil
+	err = p.findArtifacts(app)
+	return p, err
 }
 
 // LoadCustom reads the custom build that the profile names, if any, and refuses what is not supported with ErrProject. Its arguments are those

@@ -162,6 +162,12 @@ func Build(s session.IO, b api.Build) error {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)
 	}
+	if o := b.Artifacts.Object(); o != nil {
+		row("Artifacts", fmt.Sprintf("%d files, %s, SHA-256 %s", b.Artifacts.Files, Size(o.Size), o.SHA256))
+	}
+	if b.Artifacts != nil {
+		row("Artifacts", b.Artifacts.Problem)
+	}
 	for _, a := range b.Attempts {
 		if len(b.Attempts) > 1 {
 			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))

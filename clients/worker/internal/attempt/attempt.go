@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/report"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/telemetry"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/transfer"
+	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
@@ -46,6 +47,9 @@ type attempt struct {
 	stage string
 	// uploads are slash paths of the source that steps of a custom build deliver.
 	uploads []string
+	// plan is that of the source, once it is known. artifacts are slash paths of the source that steps of a custom build keep besides.
+	plan      pipeline.Plan
+	artifacts []string
 }
 
 func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c controls) *attempt {
@@ -112,14 +116,13 @@ func (a *attempt) work(ctx context.Context) *schedulerv1.FinishRequest {
 	defer cancel(nil)
 	a.timer = time.AfterFunc(a.timeout, func() { cancel(errTimedOut) })
 	defer a.timer.Stop()
-	id, err := a.buildInWorkspace(ctx)
-	return a.outcome(ctx, id, err)
+	return a.buildInWorkspace(ctx)
 }
 
-func (a *attempt) buildInWorkspace(ctx context.Context) (resultID string, err error) {
+func (a *attempt) buildInWorkspace(ctx context.Context) *schedulerv1.FinishRequest {
 	ws, err := a.runner.Executor.Prepare(ctx, a.job)
 	if err != nil {
-		return "", err
+		return a.outcome(ctx, "", err)
 	}
 	defer func() {
 		if err := ws.Close(); err != nil {
@@ -138,7 +141,10 @@ func (a *attempt) buildInWorkspace(ctx context.Context) (resultID string, err er
 			})
 		})
 	}
-	return a.build(ctx, ws)
+	id, err := a.build(ctx, ws)
+	outcome := a.outcome(ctx, id, err)
+	a.keepArtifacts(ctx, ws, outcome)
+	return outcome
 }
 
 const (

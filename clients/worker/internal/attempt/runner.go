@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/artifacts"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/farm"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/heartbeat"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
@@ -37,6 +38,8 @@ type Config struct {
 	// LogBuffer and LogLimits are those of buildlog.Config.
 	LogBuffer int
 	LogLimits buildlog.Limits
+	// ArtifactLimits bound the files that a build keeps besides its result.
+	ArtifactLimits artifacts.Limits
 	// TelemetryInterval is the time between samples; 0 means none.
 	TelemetryInterval time.Duration
 	Log               *slog.Logger

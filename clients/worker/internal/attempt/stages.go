@@ -35,6 +35,7 @@ func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID str
 	for _, warning := range plan.Warnings {
 		a.logLine(ctx, "warn", warning)
 	}
+	a.plan = plan
 	a.applyTimeouts(ctx, plan)
 	if err := a.runStages(ctx, ws, plan); err != nil {
 		return "", err

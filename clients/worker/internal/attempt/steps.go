@@ -157,9 +157,9 @@ func (r *steps) checkDir(s pipeline.Step, stage pipeline.Stage) error {
 
 // upload notes the files that the build delivers.
 func (r *steps) upload(ctx context.Context, s pipeline.Step, inputs map[string]any) error {
+	to := &r.uploads
 	if kind := custom.Text(inputs["type"]); kind == custom.BuildArtifact || kind == "BUILD_ARTIFACTS" {
-		r.logLine(ctx, "warn", "nothing is uploaded: files of type build-artifact are not kept yet")
-		return nil
+		to = &r.artifacts
 	}
 	patterns := []string{s.Upload.Pattern}
 	if s.Upload.Pattern == "" {
@@ -187,12 +187,12 @@ func (r *steps) upload(ctx context.Context, s pipeline.Step, inputs map[string]a
 		}
 		r.logLine(ctx, "info", fmt.Sprintf("%d found: %s", len(matches), pattern))
 		found += len(matches)
-		r.uploads = append(r.uploads, matches...)
+		*to = append(*to, matches...)
 	}
 	if found == 0 && inputs["ignore_error"] != true {
 		return profile.Problem(fmt.Sprintf("step %q: there is nothing to upload at %s (paths are relative to the root of the source)", s.Name, strings.Join(patterns, ", ")))
 	}
-	slices.Sort(r.uploads)
-	r.uploads = slices.Compact(r.uploads)
+	slices.Sort(*to)
+	*to = slices.Compact(*to)
 	return nil
 }

@@ -61,7 +61,7 @@ func afterRefusal(refused *schedulerv1.FinishRequest, err error) *schedulerv1.Fi
 		what = "result" // another attempt must make it again
 	}
 	instead := proto.CloneOf(refused)
-	instead.Outcome, instead.ResultObjectId = schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, ""
+	instead.Outcome, instead.ResultObjectId, instead.Artifacts = schedulerv1.FinishRequest_OUTCOME_INFRASTRUCTURE, "", nil
 	instead.Error = text.Shorten((&farm.RefusedError{What: what, Err: err}).Error(), maxError)
 	return instead
 }

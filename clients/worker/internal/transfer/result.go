@@ -15,6 +15,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker/pipeline"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
+	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	"github.com/expo-free-agent/freeagent/shared/archive"
 	"github.com/expo-free-agent/freeagent/shared/text"
 )
@@ -41,7 +42,7 @@ func (t *Transfers) DeliverResult(ctx context.Context, ws runtime.Workspace, pla
 	if masked := t.Mask(r.name); masked != r.name {
 		r.name = strings.NewReplacer("[", "", "]", "").Replace(masked)
 	}
-	id, err := t.upload(ctx, r)
+	id, err := t.upload(ctx, artifactv1.Kind_KIND_RESULT, r)
 	if err == nil {
 		t.Log(ctx, "info", fmt.Sprintf("result: %s, %s, SHA-256 %s", r.name, text.Size(r.size), r.sha256))
 	}

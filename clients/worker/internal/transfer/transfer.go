@@ -160,18 +160,22 @@ func (t *Transfers) download(ctx context.Context, f *os.File, source *eventsv1.O
 	return want.GetSize(), t.Gateway.Objects.Download(ctx, httpGrant(g), f, want.GetSize(), want.GetSha256())
 }
 
-// upload uploads a packed result and returns its object id.
-func (t *Transfers) upload(ctx context.Context, r result) (id string, err error) {
-	err = t.retry(ctx, "upload the result", func() error {
-		id, err = t.uploadOnce(ctx, r)
+// upload uploads a file of the attempt and returns its object id.
+func (t *Transfers) upload(ctx context.Context, kind artifactv1.Kind, r result) (id string, err error) {
+	what := "upload the result"
+	if kind == artifactv1.Kind_KIND_ARTIFACTS {
+		what = "upload the build artifacts"
+	}
+	err = t.retry(ctx, what, func() error {
+		id, err = t.uploadOnce(ctx, kind, r)
 		return err
 	})
 	return id, err
 }
 
-func (t *Transfers) uploadOnce(ctx context.Context, r result) (string, error) {
+func (t *Transfers) uploadOnce(ctx context.Context, kind artifactv1.Kind, r result) (string, error) {
 	g, err := t.grant(ctx, &artifactv1.WorkerGrantRequest{
-		Kind: artifactv1.Kind_KIND_RESULT, Name: r.name, Size: r.size, Sha256: r.sha256,
+		Kind: kind, Name: r.name, Size: r.size, Sha256: r.sha256,
 	})
 	if err != nil {
 		return "", err

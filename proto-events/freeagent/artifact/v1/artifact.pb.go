@@ -37,17 +37,20 @@ const (
 	Kind_KIND_LOG Kind = 4
 	// The variables of the build's project and an environment. They are no object: the answer to a grant has them, sealed.
 	Kind_KIND_VARIABLES Kind = 5
+	// The files that a build keeps besides its result, as one archive.
+	Kind_KIND_ARTIFACTS Kind = 16
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_SOURCE",
-		2: "KIND_CERTS",
-		3: "KIND_RESULT",
-		4: "KIND_LOG",
-		5: "KIND_VARIABLES",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_SOURCE",
+		2:  "KIND_CERTS",
+		3:  "KIND_RESULT",
+		4:  "KIND_LOG",
+		5:  "KIND_VARIABLES",
+		16: "KIND_ARTIFACTS",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -56,6 +59,7 @@ var (
 		"KIND_RESULT":      3,
 		"KIND_LOG":         4,
 		"KIND_VARIABLES":   5,
+		"KIND_ARTIFACTS":   16,
 	}
 )
 
@@ -535,15 +539,15 @@ func (x *DownloadResponse) GetGrant() *Grant {
 	return nil
 }
 
-// WorkerGrantRequest asks, for the holder of an attempt's lease, to read its source, to write its result, or for the variables of its
-// project.
+// WorkerGrantRequest asks, for the holder of an attempt's lease, to read its source, to write its result or its artifacts, or for the
+// variables of its project.
 type WorkerGrantRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	BuildId  string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Kind     Kind                   `protobuf:"varint,4,opt,name=kind,proto3,enum=freeagent.artifact.v1.Kind" json:"kind,omitempty"`
-	// Of the result: file name, size in bytes and SHA-256 of what will be sent.
+	// Of the result or the artifacts: file name, size in bytes and SHA-256 of what will be sent.
 	Name   string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Size   int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
 	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
@@ -1401,7 +1405,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"throughSeq\x12$\n" +
 	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
 	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
-	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*p\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\x84\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
@@ -1409,7 +1413,8 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"KIND_CERTS\x10\x02\x12\x0f\n" +
 	"\vKIND_RESULT\x10\x03\x12\f\n" +
 	"\bKIND_LOG\x10\x04\x12\x12\n" +
-	"\x0eKIND_VARIABLES\x10\x05BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\x0eKIND_VARIABLES\x10\x05\x12\x12\n" +
+	"\x0eKIND_ARTIFACTS\x10\x10BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once

@@ -83,7 +83,7 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // Origin names the commit of a build; each field may be empty.
@@ -264,7 +264,9 @@ type Build struct {
 	// As the submitter reported; absent without a report.
 	Origin *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Absent if all are unset, and in lists.
-	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Absent if the build kept no files besides its result.
+	Artifacts     *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,6 +504,77 @@ func (x *Build) GetSettings() *BuildSettings {
 	return nil
 }
 
+func (x *Build) GetArtifacts() *BuildArtifacts {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+// BuildArtifacts are the files that a build keeps besides its result, also if it fails. In a finish the object has an id only.
+type BuildArtifacts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their archive; absent if nothing was kept.
+	Object *v1.ObjectRef `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// How many files it has.
+	Files int32 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
+	// Why files that were asked for were not kept, for people; empty if all were.
+	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildArtifacts) Reset() {
+	*x = BuildArtifacts{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildArtifacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildArtifacts) ProtoMessage() {}
+
+func (x *BuildArtifacts) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildArtifacts.ProtoReflect.Descriptor instead.
+func (*BuildArtifacts) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BuildArtifacts) GetObject() *v1.ObjectRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *BuildArtifacts) GetFiles() int32 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *BuildArtifacts) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, so that a repeated request is the same build.
@@ -527,7 +600,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +612,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[3]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +625,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{3}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubmitRequest) GetBuildId() string {
@@ -661,7 +734,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +746,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[4]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +759,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{4}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubmitResponse) GetBuild() *Build {
@@ -730,7 +803,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +815,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[5]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +828,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{5}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetRequest) GetBuildId() string {
@@ -794,7 +867,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +879,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[6]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +892,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{6}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetResponse) GetBuild() *Build {
@@ -868,7 +941,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +953,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[7]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +966,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -972,7 +1045,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1057,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[8]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1070,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRequest) GetLimit() int32 {
@@ -1061,7 +1134,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1146,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[9]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1159,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListResponse) GetBuilds() []*Build {
@@ -1113,7 +1186,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1198,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[10]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1211,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelRequest) GetBuildId() string {
@@ -1164,7 +1237,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1249,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[11]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1262,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelResponse) GetBuild() *Build {
@@ -1208,7 +1281,7 @@ type SummaryRequest struct {
 
 func (x *SummaryRequest) Reset() {
 	*x = SummaryRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1293,7 @@ func (x *SummaryRequest) String() string {
 func (*SummaryRequest) ProtoMessage() {}
 
 func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[12]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1306,7 @@ func (x *SummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryRequest.ProtoReflect.Descriptor instead.
 func (*SummaryRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
 type SummaryResponse struct {
@@ -1251,7 +1324,7 @@ type SummaryResponse struct {
 
 func (x *SummaryResponse) Reset() {
 	*x = SummaryResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1336,7 @@ func (x *SummaryResponse) String() string {
 func (*SummaryResponse) ProtoMessage() {}
 
 func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[13]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1349,7 @@ func (x *SummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummaryResponse.ProtoReflect.Descriptor instead.
 func (*SummaryResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SummaryResponse) GetPending() int64 {
@@ -1334,7 +1407,7 @@ type RegisterWorkerRequest struct {
 
 func (x *RegisterWorkerRequest) Reset() {
 	*x = RegisterWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1419,7 @@ func (x *RegisterWorkerRequest) String() string {
 func (*RegisterWorkerRequest) ProtoMessage() {}
 
 func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[14]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1432,7 @@ func (x *RegisterWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerRequest.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RegisterWorkerRequest) GetWorkerId() string {
@@ -1426,7 +1499,7 @@ type RegisterWorkerResponse struct {
 
 func (x *RegisterWorkerResponse) Reset() {
 	*x = RegisterWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1511,7 @@ func (x *RegisterWorkerResponse) String() string {
 func (*RegisterWorkerResponse) ProtoMessage() {}
 
 func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[15]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1524,7 @@ func (x *RegisterWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterWorkerResponse.ProtoReflect.Descriptor instead.
 func (*RegisterWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
 }
 
 // WithdrawWorkerRequest removes a worker that unregisters: its builds return to the queue at once, and no attempt counts as lost.
@@ -1464,7 +1537,7 @@ type WithdrawWorkerRequest struct {
 
 func (x *WithdrawWorkerRequest) Reset() {
 	*x = WithdrawWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1549,7 @@ func (x *WithdrawWorkerRequest) String() string {
 func (*WithdrawWorkerRequest) ProtoMessage() {}
 
 func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[16]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1562,7 @@ func (x *WithdrawWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WithdrawWorkerRequest) GetWorkerId() string {
@@ -1507,7 +1580,7 @@ type WithdrawWorkerResponse struct {
 
 func (x *WithdrawWorkerResponse) Reset() {
 	*x = WithdrawWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1592,7 @@ func (x *WithdrawWorkerResponse) String() string {
 func (*WithdrawWorkerResponse) ProtoMessage() {}
 
 func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[17]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1605,7 @@ func (x *WithdrawWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawWorkerResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
 }
 
 // PollRequest claims a build for a worker that polls.
@@ -1545,7 +1618,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1630,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[18]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1643,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -1594,7 +1667,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1679,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[19]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1692,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PollResponse) GetBuild() *Build {
@@ -1666,7 +1739,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1751,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[20]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1764,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Worker) GetId() string {
@@ -1794,7 +1867,7 @@ type GetWorkerRequest struct {
 
 func (x *GetWorkerRequest) Reset() {
 	*x = GetWorkerRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1879,7 @@ func (x *GetWorkerRequest) String() string {
 func (*GetWorkerRequest) ProtoMessage() {}
 
 func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[21]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1892,7 @@ func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{21}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetWorkerRequest) GetWorkerId() string {
@@ -1841,7 +1914,7 @@ type GetWorkerResponse struct {
 
 func (x *GetWorkerResponse) Reset() {
 	*x = GetWorkerResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1926,7 @@ func (x *GetWorkerResponse) String() string {
 func (*GetWorkerResponse) ProtoMessage() {}
 
 func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[22]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1939,7 @@ func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetWorkerResponse) GetWorker() *Worker {
@@ -1902,7 +1975,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +1987,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[23]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +2000,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListWorkersRequest) GetLimit() int32 {
@@ -1946,7 +2019,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2031,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[24]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2044,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -1992,7 +2065,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2077,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[25]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2090,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatsRequest) GetWithoutToday() bool {
@@ -2044,7 +2117,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2129,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[26]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2142,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{26}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatsResponse) GetWorkersOnline() int64 {
@@ -2135,7 +2208,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2220,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[27]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2233,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{27}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SyncRequest) GetWorkerId() string {
@@ -2216,7 +2289,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2301,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2314,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -2274,7 +2347,7 @@ type Pace struct {
 
 func (x *Pace) Reset() {
 	*x = Pace{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2359,7 @@ func (x *Pace) String() string {
 func (*Pace) ProtoMessage() {}
 
 func (x *Pace) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2372,7 @@ func (x *Pace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pace.ProtoReflect.Descriptor instead.
 func (*Pace) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Pace) GetBeatSeconds() int32 {
@@ -2340,7 +2413,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2425,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2438,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -2393,7 +2466,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2478,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2491,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -2458,7 +2531,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2543,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2556,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -2538,7 +2611,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2623,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2636,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -2616,7 +2689,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2701,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2714,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 type FinishRequest struct {
@@ -2653,13 +2726,15 @@ type FinishRequest struct {
 	Error    string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	// Object id of the uploaded result, for OUTCOME_COMPLETED.
 	ResultObjectId string `protobuf:"bytes,6,opt,name=result_object_id,json=resultObjectId,proto3" json:"result_object_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// For OUTCOME_COMPLETED and OUTCOME_FAILED.
+	Artifacts     *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2746,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2759,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -2729,6 +2804,13 @@ func (x *FinishRequest) GetResultObjectId() string {
 	return ""
 }
 
+func (x *FinishRequest) GetArtifacts() *BuildArtifacts {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
 type FinishResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Build         *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
@@ -2738,7 +2820,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2832,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2845,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -2785,7 +2867,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2879,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2892,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -2843,7 +2925,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +2937,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +2950,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -2891,7 +2973,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +2985,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +2998,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -2963,7 +3045,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2975,7 +3057,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,7 +3070,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Timeouts) GetProject() string {
@@ -3029,7 +3111,7 @@ type SetTimeoutsRequest struct {
 
 func (x *SetTimeoutsRequest) Reset() {
 	*x = SetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3123,7 @@ func (x *SetTimeoutsRequest) String() string {
 func (*SetTimeoutsRequest) ProtoMessage() {}
 
 func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3136,7 @@ func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
@@ -3073,7 +3155,7 @@ type SetTimeoutsResponse struct {
 
 func (x *SetTimeoutsResponse) Reset() {
 	*x = SetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3167,7 @@ func (x *SetTimeoutsResponse) String() string {
 func (*SetTimeoutsResponse) ProtoMessage() {}
 
 func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3180,7 @@ func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
@@ -3117,7 +3199,7 @@ type GetTimeoutsRequest struct {
 
 func (x *GetTimeoutsRequest) Reset() {
 	*x = GetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3211,7 @@ func (x *GetTimeoutsRequest) String() string {
 func (*GetTimeoutsRequest) ProtoMessage() {}
 
 func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3224,7 @@ func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetTimeoutsRequest) GetProject() string {
@@ -3167,7 +3249,7 @@ type GetTimeoutsResponse struct {
 
 func (x *GetTimeoutsResponse) Reset() {
 	*x = GetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3261,7 @@ func (x *GetTimeoutsResponse) String() string {
 func (*GetTimeoutsResponse) ProtoMessage() {}
 
 func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3274,7 @@ func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
@@ -3241,7 +3323,7 @@ type ProjectRule struct {
 
 func (x *ProjectRule) Reset() {
 	*x = ProjectRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3335,7 @@ func (x *ProjectRule) String() string {
 func (*ProjectRule) ProtoMessage() {}
 
 func (x *ProjectRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3348,7 @@ func (x *ProjectRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectRule.ProtoReflect.Descriptor instead.
 func (*ProjectRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProjectRule) GetProject() string {
@@ -3316,7 +3398,7 @@ type PoolRule struct {
 
 func (x *PoolRule) Reset() {
 	*x = PoolRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3410,7 @@ func (x *PoolRule) String() string {
 func (*PoolRule) ProtoMessage() {}
 
 func (x *PoolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3423,7 @@ func (x *PoolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolRule.ProtoReflect.Descriptor instead.
 func (*PoolRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PoolRule) GetPool() string {
@@ -3368,7 +3450,7 @@ type SetProjectRuleRequest struct {
 
 func (x *SetProjectRuleRequest) Reset() {
 	*x = SetProjectRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3462,7 @@ func (x *SetProjectRuleRequest) String() string {
 func (*SetProjectRuleRequest) ProtoMessage() {}
 
 func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3475,7 @@ func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetProjectRuleRequest) GetRule() *ProjectRule {
@@ -3412,7 +3494,7 @@ type SetProjectRuleResponse struct {
 
 func (x *SetProjectRuleResponse) Reset() {
 	*x = SetProjectRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3506,7 @@ func (x *SetProjectRuleResponse) String() string {
 func (*SetProjectRuleResponse) ProtoMessage() {}
 
 func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3519,7 @@ func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetProjectRuleResponse) GetRule() *ProjectRule {
@@ -3457,7 +3539,7 @@ type SetPoolRuleRequest struct {
 
 func (x *SetPoolRuleRequest) Reset() {
 	*x = SetPoolRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3551,7 @@ func (x *SetPoolRuleRequest) String() string {
 func (*SetPoolRuleRequest) ProtoMessage() {}
 
 func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3564,7 @@ func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetPoolRuleRequest) GetRule() *PoolRule {
@@ -3501,7 +3583,7 @@ type SetPoolRuleResponse struct {
 
 func (x *SetPoolRuleResponse) Reset() {
 	*x = SetPoolRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3595,7 @@ func (x *SetPoolRuleResponse) String() string {
 func (*SetPoolRuleResponse) ProtoMessage() {}
 
 func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +3608,7 @@ func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetPoolRuleResponse) GetRule() *PoolRule {
@@ -3544,7 +3626,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3638,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3651,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
 }
 
 type ListRulesResponse struct {
@@ -3586,7 +3668,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +3680,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +3693,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListRulesResponse) GetProjects() []*ProjectRule {
@@ -3664,7 +3746,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
-	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xf2\a\n" +
+	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xb8\b\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3698,7 +3780,12 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x11expected_start_ms\x18\x1a \x01(\x03R\x0fexpectedStartMs\x12*\n" +
 	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
-	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\xe2\x03\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12D\n" +
+	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\"x\n" +
+	"\x0eBuildArtifacts\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x14\n" +
+	"\x05files\x18\x02 \x01(\x05R\x05files\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xe2\x03\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3869,14 +3956,15 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0ftimeout_seconds\x18\x14 \x01(\x03R\x0etimeoutSeconds\x12\x1f\n" +
 	"\vttl_seconds\x18\x15 \x01(\x05R\n" +
 	"ttlSeconds\"\x0f\n" +
-	"\rStageResponse\"\xef\x02\n" +
+	"\rStageResponse\"\xb5\x03\n" +
 	"\rFinishRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12G\n" +
 	"\aoutcome\x18\x04 \x01(\x0e2-.freeagent.scheduler.v1.FinishRequest.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12(\n" +
-	"\x10result_object_id\x18\x06 \x01(\tR\x0eresultObjectId\"\x82\x01\n" +
+	"\x10result_object_id\x18\x06 \x01(\tR\x0eresultObjectId\x12D\n" +
+	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\"\x82\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n" +
@@ -3958,118 +4046,122 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
 	(*BuildSettings)(nil),          // 2: freeagent.scheduler.v1.BuildSettings
 	(*Build)(nil),                  // 3: freeagent.scheduler.v1.Build
-	(*SubmitRequest)(nil),          // 4: freeagent.scheduler.v1.SubmitRequest
-	(*SubmitResponse)(nil),         // 5: freeagent.scheduler.v1.SubmitResponse
-	(*GetRequest)(nil),             // 6: freeagent.scheduler.v1.GetRequest
-	(*GetResponse)(nil),            // 7: freeagent.scheduler.v1.GetResponse
-	(*Attempt)(nil),                // 8: freeagent.scheduler.v1.Attempt
-	(*ListRequest)(nil),            // 9: freeagent.scheduler.v1.ListRequest
-	(*ListResponse)(nil),           // 10: freeagent.scheduler.v1.ListResponse
-	(*CancelRequest)(nil),          // 11: freeagent.scheduler.v1.CancelRequest
-	(*CancelResponse)(nil),         // 12: freeagent.scheduler.v1.CancelResponse
-	(*SummaryRequest)(nil),         // 13: freeagent.scheduler.v1.SummaryRequest
-	(*SummaryResponse)(nil),        // 14: freeagent.scheduler.v1.SummaryResponse
-	(*RegisterWorkerRequest)(nil),  // 15: freeagent.scheduler.v1.RegisterWorkerRequest
-	(*RegisterWorkerResponse)(nil), // 16: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerRequest)(nil),  // 17: freeagent.scheduler.v1.WithdrawWorkerRequest
-	(*WithdrawWorkerResponse)(nil), // 18: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*PollRequest)(nil),            // 19: freeagent.scheduler.v1.PollRequest
-	(*PollResponse)(nil),           // 20: freeagent.scheduler.v1.PollResponse
-	(*Worker)(nil),                 // 21: freeagent.scheduler.v1.Worker
-	(*GetWorkerRequest)(nil),       // 22: freeagent.scheduler.v1.GetWorkerRequest
-	(*GetWorkerResponse)(nil),      // 23: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersRequest)(nil),     // 24: freeagent.scheduler.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),    // 25: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsRequest)(nil),           // 26: freeagent.scheduler.v1.StatsRequest
-	(*StatsResponse)(nil),          // 27: freeagent.scheduler.v1.StatsResponse
-	(*SyncRequest)(nil),            // 28: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 29: freeagent.scheduler.v1.SyncResponse
-	(*Pace)(nil),                   // 30: freeagent.scheduler.v1.Pace
-	(*Lease)(nil),                  // 31: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 32: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 33: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 34: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 35: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 36: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 37: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 38: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 39: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 40: freeagent.scheduler.v1.HandOut
-	(*Timeouts)(nil),               // 41: freeagent.scheduler.v1.Timeouts
-	(*SetTimeoutsRequest)(nil),     // 42: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*SetTimeoutsResponse)(nil),    // 43: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsRequest)(nil),     // 44: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*GetTimeoutsResponse)(nil),    // 45: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*ProjectRule)(nil),            // 46: freeagent.scheduler.v1.ProjectRule
-	(*PoolRule)(nil),               // 47: freeagent.scheduler.v1.PoolRule
-	(*SetProjectRuleRequest)(nil),  // 48: freeagent.scheduler.v1.SetProjectRuleRequest
-	(*SetProjectRuleResponse)(nil), // 49: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleRequest)(nil),     // 50: freeagent.scheduler.v1.SetPoolRuleRequest
-	(*SetPoolRuleResponse)(nil),    // 51: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesRequest)(nil),       // 52: freeagent.scheduler.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),      // 53: freeagent.scheduler.v1.ListRulesResponse
-	nil,                            // 54: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 55: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 56: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 57: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 58: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 59: freeagent.events.v1.ObjectRef
-	(*ExpiredBuild)(nil),           // 60: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 61: freeagent.scheduler.v1.Pin
+	(*BuildArtifacts)(nil),         // 4: freeagent.scheduler.v1.BuildArtifacts
+	(*SubmitRequest)(nil),          // 5: freeagent.scheduler.v1.SubmitRequest
+	(*SubmitResponse)(nil),         // 6: freeagent.scheduler.v1.SubmitResponse
+	(*GetRequest)(nil),             // 7: freeagent.scheduler.v1.GetRequest
+	(*GetResponse)(nil),            // 8: freeagent.scheduler.v1.GetResponse
+	(*Attempt)(nil),                // 9: freeagent.scheduler.v1.Attempt
+	(*ListRequest)(nil),            // 10: freeagent.scheduler.v1.ListRequest
+	(*ListResponse)(nil),           // 11: freeagent.scheduler.v1.ListResponse
+	(*CancelRequest)(nil),          // 12: freeagent.scheduler.v1.CancelRequest
+	(*CancelResponse)(nil),         // 13: freeagent.scheduler.v1.CancelResponse
+	(*SummaryRequest)(nil),         // 14: freeagent.scheduler.v1.SummaryRequest
+	(*SummaryResponse)(nil),        // 15: freeagent.scheduler.v1.SummaryResponse
+	(*RegisterWorkerRequest)(nil),  // 16: freeagent.scheduler.v1.RegisterWorkerRequest
+	(*RegisterWorkerResponse)(nil), // 17: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerRequest)(nil),  // 18: freeagent.scheduler.v1.WithdrawWorkerRequest
+	(*WithdrawWorkerResponse)(nil), // 19: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*PollRequest)(nil),            // 20: freeagent.scheduler.v1.PollRequest
+	(*PollResponse)(nil),           // 21: freeagent.scheduler.v1.PollResponse
+	(*Worker)(nil),                 // 22: freeagent.scheduler.v1.Worker
+	(*GetWorkerRequest)(nil),       // 23: freeagent.scheduler.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),      // 24: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersRequest)(nil),     // 25: freeagent.scheduler.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),    // 26: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsRequest)(nil),           // 27: freeagent.scheduler.v1.StatsRequest
+	(*StatsResponse)(nil),          // 28: freeagent.scheduler.v1.StatsResponse
+	(*SyncRequest)(nil),            // 29: freeagent.scheduler.v1.SyncRequest
+	(*SyncResponse)(nil),           // 30: freeagent.scheduler.v1.SyncResponse
+	(*Pace)(nil),                   // 31: freeagent.scheduler.v1.Pace
+	(*Lease)(nil),                  // 32: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 33: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 34: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 35: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 36: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 37: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 38: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 39: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 40: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 41: freeagent.scheduler.v1.HandOut
+	(*Timeouts)(nil),               // 42: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 43: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 44: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 45: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 46: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*ProjectRule)(nil),            // 47: freeagent.scheduler.v1.ProjectRule
+	(*PoolRule)(nil),               // 48: freeagent.scheduler.v1.PoolRule
+	(*SetProjectRuleRequest)(nil),  // 49: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetProjectRuleResponse)(nil), // 50: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleRequest)(nil),     // 51: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*SetPoolRuleResponse)(nil),    // 52: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesRequest)(nil),       // 53: freeagent.scheduler.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),      // 54: freeagent.scheduler.v1.ListRulesResponse
+	nil,                            // 55: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 56: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 57: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 58: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 59: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 60: freeagent.events.v1.ObjectRef
+	(*ExpiredBuild)(nil),           // 61: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 62: freeagent.scheduler.v1.Pin
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	59, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	59, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	59, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	60, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	60, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	60, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	59, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	59, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
-	1,  // 7: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
-	2,  // 8: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	3,  // 9: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 10: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
-	8,  // 11: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	60, // 12: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	61, // 13: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
-	3,  // 14: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	3,  // 15: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	54, // 16: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	3,  // 17: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	55, // 18: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	56, // 19: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	21, // 20: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	21, // 21: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	31, // 22: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	31, // 23: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	30, // 24: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	3,  // 25: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	57, // 26: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 27: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	3,  // 28: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 29: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	58, // 30: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	41, // 31: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 32: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 33: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 34: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	46, // 35: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 36: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 37: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	47, // 38: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // 39: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 40: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	4,  // 5: freeagent.scheduler.v1.Build.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
+	60, // 6: freeagent.scheduler.v1.BuildArtifacts.object:type_name -> freeagent.events.v1.ObjectRef
+	60, // 7: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	60, // 8: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	1,  // 9: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
+	2,  // 10: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
+	3,  // 11: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 12: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
+	9,  // 13: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
+	61, // 14: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	62, // 15: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	3,  // 16: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	3,  // 17: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	55, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	3,  // 19: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	56, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	57, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	22, // 22: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	22, // 23: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	32, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	32, // 25: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	31, // 26: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 27: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	58, // 28: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 29: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	4,  // 30: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
+	3,  // 31: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 32: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	59, // 33: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	42, // 34: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 35: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 36: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 37: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	47, // 38: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 39: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 40: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	48, // 41: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	47, // 42: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 43: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4078,14 +4170,14 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
-	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45].OneofWrappers = []any{}
+	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -115,7 +115,11 @@ func (c *Catalog) NoteStored(ctx context.Context, o store.Object) {
 
 // TooLarge is the refusal of an object above its limit.
 func TooLarge(k artifactv1.Kind, limit int64) error {
-	return httpx.Refuse(build.ErrTooLarge, "the %s is larger than the limit of %s", KindName(k), megabytes(limit))
+	what := KindName(k)
+	if k == artifactv1.Kind_KIND_ARTIFACTS {
+		what = "archive of build artifacts"
+	}
+	return httpx.Refuse(build.ErrTooLarge, "the %s is larger than the limit of %s", what, megabytes(limit))
 }
 
 // IsMissing reports whether an error says that there is no such row.

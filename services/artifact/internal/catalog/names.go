@@ -24,12 +24,14 @@ func KindName(k artifactv1.Kind) string {
 		return "result"
 	case artifactv1.Kind_KIND_LOG:
 		return "log"
+	case artifactv1.Kind_KIND_ARTIFACTS:
+		return "artifacts"
 	}
 	return ""
 }
 
 // Limits are the largest objects of each kind, in bytes.
-type Limits struct{ Source, Certs, Result, Log int64 }
+type Limits struct{ Source, Certs, Result, Log, Artifacts int64 }
 
 // Of returns the limit of a kind.
 func (l Limits) Of(k artifactv1.Kind) int64 {
@@ -40,6 +42,8 @@ func (l Limits) Of(k artifactv1.Kind) int64 {
 		return l.Certs
 	case artifactv1.Kind_KIND_LOG:
 		return l.Log
+	case artifactv1.Kind_KIND_ARTIFACTS:
+		return l.Artifacts
 	default:
 		return l.Result
 	}

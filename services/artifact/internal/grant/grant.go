@@ -142,8 +142,8 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 		return nil
 	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):
 		return httpx.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")
-	case req.GetSize() > g.catalog.Limits.Result:
-		return catalog.TooLarge(artifactv1.Kind_KIND_RESULT, g.catalog.Limits.Result)
+	case req.GetSize() > g.catalog.Limits.Of(req.GetKind()):
+		return catalog.TooLarge(req.GetKind(), g.catalog.Limits.Of(req.GetKind()))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
@@ -130,7 +131,12 @@ func (j *Janitor) isNamed(ctx context.Context, o store.Object) (bool, error) {
 	if b.GetId() != o.BuildID {
 		return false, fmt.Errorf("ask about build %s: the answer is about %q", o.BuildID, b.GetId())
 	}
-	return o.ID == b.GetSource().GetObjectId() || o.ID == b.GetCerts().GetObjectId() || o.ID == b.GetResult().GetObjectId(), nil
+	for _, named := range []*eventsv1.ObjectRef{b.GetSource(), b.GetCerts(), b.GetResult(), b.GetArtifacts().GetObject()} {
+		if o.ID == named.GetObjectId() {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // isLog reports whether an object is the log of its build.

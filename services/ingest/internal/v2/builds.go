@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
@@ -27,7 +28,7 @@ func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 			AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
 			BuildNumber: b.GetSettings().GetBuildNumber(),
 		},
-		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()),
+		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()), Artifacts: viewArtifacts(b.GetArtifacts()),
 	}
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, api.Attempt{
@@ -43,6 +44,14 @@ func viewObject(o *eventsv1.ObjectRef) *api.Object {
 		return nil
 	}
 	return &api.Object{Name: o.GetName(), Size: o.GetSize(), SHA256: o.GetSha256()}
+}
+
+func viewArtifacts(a *schedulerv1.BuildArtifacts) *api.Artifacts {
+	if a == nil {
+		return nil
+	}
+	o := a.GetObject()
+	return &api.Artifacts{Name: o.GetName(), Size: o.GetSize(), SHA256: o.GetSha256(), Files: int(a.GetFiles()), Problem: a.GetProblem()}
 }
 
 func (h builds) submit(w http.ResponseWriter, r *http.Request) {
@@ -123,4 +132,24 @@ func (h builds) result(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Objects.Download(w, r, httpapi.V2, b.GetResult().GetObjectId(), b.GetResult().GetName())
+}
+
+// artifacts sends the files that a build kept besides its result, also of one that failed.
+func (h builds) artifacts(w http.ResponseWriter, r *http.Request) {
+	resp, err := h.Farm.BuildWithAttempts(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.Fail(w, r, httpapi.V2, err)
+		return
+	}
+	b := resp.GetBuild()
+	if o := b.GetArtifacts().GetObject(); o.GetObjectId() != "" {
+		h.Objects.Download(w, r, httpapi.V2, o.GetObjectId(), o.GetName())
+		return
+	}
+	if !build.State(b.GetState()).Final() {
+		h.Fail(w, r, httpapi.V2, httpx.Refuse(httpapi.ErrConflict, "The build is %s and has no artifacts yet", b.GetState()))
+		return
+	}
+	why := "The build kept no files besides its result. Name them in buildArtifactPaths of eas.json or artifacts of freeagent.json."
+	h.Fail(w, r, httpapi.V2, httpx.Refuse(build.ErrObjectNotFound, "%s", cmp.Or(b.GetArtifacts().GetProblem(), why)))
 }

@@ -171,6 +171,11 @@ func (h *API) buildOperations() []operation {
 			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{404, 409, 410, 416},
 		},
 		{
+			method: "GET", path: "/builds/{id}/artifacts", guard: readOrToken, handle: builds{h}.artifacts, id: "downloadArtifacts", summary: "Download the files that a build kept besides its result",
+			description: "One archive (tar.gz) of the files that buildArtifactPaths in eas.json or artifacts in freeagent.json name, also of a build that failed. Supports Range and If-None-Match as the result does. A build that kept none returns 404, one that has not ended 409.",
+			requires:    anyKeyOf + "read" + keyOrToken, request: oneBuild{}, status: http.StatusOK, contentType: "application/octet-stream", errors: []int{404, 409, 410, 416},
+		},
+		{
 			method: "POST", path: "/builds/{id}/cancel", guard: submit, handle: builds{h}.cancel, id: "cancelBuild", summary: "Cancel a build",
 			description: "The worker kills the build's processes within a second. Cancelling a cancelled build succeeds.",
 			requires:    anyKeyOf + "submit", request: oneBuild{}, response: api.Build{}, status: http.StatusOK, errors: []int{400, 404, 410},

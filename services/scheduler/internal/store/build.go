@@ -20,8 +20,8 @@ const (
 	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
 	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
 	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch, vstart, vfinish, offered_at, offers`
-	buildColumns = columnsHead + `source, certs, result, settings` + columnsTail
-	briefColumns = columnsHead + `'', '', '', ''` + columnsTail
+	buildColumns = columnsHead + `source, certs, result, settings, artifacts` + columnsTail
+	briefColumns = columnsHead + `'', '', '', '', ''` + columnsTail
 )
 
 // scanner is a row or rows.
@@ -29,11 +29,11 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scanBuild(row scanner, more ...any) (Build, error) {
 	var b Build
-	var source, certs, result, settings string
+	var source, certs, result, settings, artifacts string
 	var at [8]int64
 	var timeout, ttl int64
 	err := row.Scan(append([]any{&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
-		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &settings, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
+		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &settings, &artifacts, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
 		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch, &b.VStart, &b.VFinish, &at[7], &b.Offers}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
@@ -52,6 +52,9 @@ func scanBuild(row scanner, more ...any) (Build, error) {
 		return Build{}, err
 	}
 	if b.Result, err = refOf(result); err != nil {
+		return Build{}, err
+	}
+	if b.Artifacts, err = artifactsOf(artifacts); err != nil {
 		return Build{}, err
 	}
 	b.Settings, err = settingsOf(settings)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
@@ -34,9 +35,11 @@ type Build struct {
 	Source     *eventsv1.ObjectRef
 	Certs      *eventsv1.ObjectRef
 	Result     *eventsv1.ObjectRef
-	RetryOf    string
-	Origin     build.Origin
-	Settings   build.Settings
+	// Artifacts are nil if the build kept no files besides its result.
+	Artifacts *schedulerv1.BuildArtifacts
+	RetryOf   string
+	Origin    build.Origin
+	Settings  build.Settings
 
 	SubmittedAt, QueuedAt, AssignedAt, StartedAt, FinishedAt time.Time
 	// NotBefore delays the next hand-out after a lost attempt.

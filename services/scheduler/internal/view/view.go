@@ -15,7 +15,7 @@ func Build(b store.Build) *schedulerv1.Build {
 	v := &schedulerv1.Build{
 		Id: b.ID, Project: b.Project, Platform: string(b.Platform), Pool: b.Pool, State: string(b.State), Attempt: b.Attempt,
 		WorkerId: b.WorkerID, Stage: b.Stage, Priority: b.Priority, Error: b.Error, Profile: b.Profile,
-		Source: b.Source, Certs: b.Certs, Result: b.Result, RetryOf: b.RetryOf,
+		Source: b.Source, Certs: b.Certs, Result: b.Result, Artifacts: b.Artifacts, RetryOf: b.RetryOf,
 		SubmittedAtMs: store.Millis(b.SubmittedAt), QueuedAtMs: store.Millis(b.QueuedAt), AssignedAtMs: store.Millis(b.AssignedAt),
 		StartedAtMs: store.Millis(b.StartedAt), FinishedAtMs: store.Millis(b.FinishedAt), NotBeforeMs: store.Millis(b.NotBefore), Seq: b.Seq,
 	}

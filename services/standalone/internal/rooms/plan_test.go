@@ -32,13 +32,13 @@ func plans() map[string]plan {
 			"command":    {"."},
 		},
 		"clients/worker": {
-			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {}, "appversion": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {}, "appversion": {}, "artifacts": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},
 			"telemetry": {"farm"},
 			"transfer":  {"farm"},
-			"attempt":   {"failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
+			"attempt":   {"artifacts", "failure", "farm", "heartbeat", "report", "telemetry", "transfer"},
 		},
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {

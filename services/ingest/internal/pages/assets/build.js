@@ -64,6 +64,7 @@ function show(b) {
   took.dataset.to = b.finished_at || "";
   fault(b.error || "");
   element("download").classList.toggle("gone", b.status !== "completed");
+  element("artifacts").classList.toggle("gone", !b.artifacts?.sha256);
   element("cancel")?.classList.toggle("gone", final(b.status));
   card.dataset.final = final(b.status);
   if (b.attempts) attempts(b.attempts);
