@@ -16,10 +16,6 @@ import (
 	"time"
 )
 
-// A parked tree is what a snapshot holds, as files instead of an archive: the files of a build that has ended, moved out of its directory. The
-// next build moves them into its own, which costs nothing, however many they are. Marks show that no build has written to them. A tree has one
-// user at a time; builds that run beside it unpack the snapshot.
-
 // Marks tell whether somebody has written to the files of a tree since they were read: a mark has the time of the last change of the inode, which
 // no program can set.
 type Marks map[string]mark
