@@ -204,6 +204,7 @@ func TestProfileOfEAS(t *testing.T) {
 			"preview": {"extends": "base", "distribution": "internal", "env": {"API": "preview"}, "android": {"env": {"API": "android"}}},
 			"production": {"extends": "base", "prebuildCommand": "prebuild --clean"},
 			"development": {"developmentClient": true, "distribution": "internal", "ios": {"simulator": true}},
+			"old": {"android": {"artifactPath": "out/*.aab"}},
 			"own": {"android": {"gradleCommand": ":app:assembleStaging", "applicationArchivePath": "out/*.apk"}, "ios": {"scheme": "It's", "buildConfiguration": "Staging"}},
 		},
 	}`
@@ -220,6 +221,7 @@ func TestProfileOfEAS(t *testing.T) {
 		{build.Android, "", ":app:bundleRelease", "android/app/build/outputs/**/*.{apk,aab}", "base 1", "npx expo prebuild --clean --platform android"},
 		{build.Android, "development", ":app:assembleDebug", "android/app/build/outputs/**/*.{apk,aab}", " ", "npx expo prebuild --no-install --platform android"},
 		{build.Android, "own", ":app:assembleStaging", "out/*.apk", " ", "npx expo prebuild --no-install --platform android"},
+		{build.Android, "old", ":app:bundleRelease", "out/*.aab", " ", "npx expo prebuild --no-install --platform android"},
 		{build.IOS, "preview", "-archivePath build/app.xcarchive", "build/app.xcarchive", "preview own", "npx expo prebuild --no-install --platform ios"},
 		{build.IOS, "development", "-configuration 'Debug'", "ios/build/Build/Products/*-iphonesimulator/*.app", " ", "npx expo prebuild --no-install --platform ios"},
 		{build.IOS, "own", `-scheme 'It'\''s' -configuration 'Staging'`, "build/app.xcarchive", " ", "npx expo prebuild --no-install --platform ios"},
@@ -234,7 +236,7 @@ func TestProfileOfEAS(t *testing.T) {
 			t.Errorf("%s %s: env %q, result %q, stages %+v", tt.platform, tt.profile, env, plan.Result, plan.Stages)
 		}
 	}
-	if _, err := load(dir, build.Android, "previw", both); err == nil || !strings.Contains(err.Error(), `Did you mean "preview"? There are: base, preview, production, development, own.`) {
+	if _, err := load(dir, build.Android, "previw", both); err == nil || !strings.Contains(err.Error(), `Did you mean "preview"? There are: base, preview, production, development, old, own.`) {
 		t.Errorf("an unknown profile: %v", err)
 	}
 }
