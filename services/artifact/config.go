@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/cache"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/seal"
@@ -60,6 +61,11 @@ type Config struct {
 	MaxResultBytes int64 `env:"FREEAGENT_MAX_RESULT_MB" unit:"MB" help:"size limit of a result in MB"`
 	// MaxArtifactsBytes is the largest archive of the files that a build keeps besides its result; default 2 GiB.
 	MaxArtifactsBytes int64 `env:"FREEAGENT_MAX_ARTIFACTS_MB" unit:"MB" help:"size limit of a build's artifacts (buildArtifactPaths), packed, in MB"`
+	// CacheBytes bounds the shared cache of builds; default 0: there is none. MaxCacheEntryBytes bounds one entry; default 2 GiB.
+	CacheBytes         int64 `env:"FREEAGENT_SHARED_CACHE_MB" unit:"MB" help:"size limit of the caches of builds that workers share through the object store in MB; none are shared if 0"`
+	MaxCacheEntryBytes int64 `env:"FREEAGENT_SHARED_CACHE_ENTRY_MB" unit:"MB" help:"size limit of one entry of the shared cache in MB"`
+	// CacheTrusted are patterns of branches whose entries all builds of their project read; default main and master.
+	CacheTrusted []string `env:"FREEAGENT_SHARED_CACHE_TRUSTED_BRANCHES" help:"patterns of branches, by comma, whose entries of the shared cache all builds of their project read; builds of other branches do not write to them"`
 	// MaxUploads bounds the uploads at once, 8 MiB of memory each; more wait up to StallTimeout. Default 64.
 	MaxUploads int
 	// ReserveBytes of the store's disk stay free, where Deps.FreeSpace is known; default 512 MiB, 0: none.
@@ -91,6 +97,7 @@ func DefaultConfig() Config {
 		TicketTTL: 15 * time.Minute, StagedTTL: time.Hour, StallTimeout: time.Minute, StaleUploadAge: 6 * time.Hour,
 		JanitorInterval: time.Minute, DrainTimeout: 30 * time.Second, WatchStore: 5 * time.Second,
 		MaxSourceBytes: 500 << 20, MaxCertsBytes: 10 << 20, MaxResultBytes: 1 << 30, MaxArtifactsBytes: 2 << 30,
+		MaxCacheEntryBytes: 2 << 30, CacheTrusted: []string{"main", "master"},
 		MaxUploads: 64, ReserveBytes: 512 << 20, MaxLogBytes: 1 << 30,
 		LogSettle: 30 * time.Second, LogGrace: logstream.Grace, LogRetention: 365 * 24 * time.Hour, LogSweep: 10 * time.Minute, LogLease: time.Minute,
 		LogParallel: 2, ExpiredMark: 24 * time.Hour, Unpack: archive.SourceLimits(),
@@ -123,12 +130,13 @@ func (c Config) Validate() error {
 		value int64
 	}{
 		{"max source bytes", c.MaxSourceBytes}, {"max certificate bytes", c.MaxCertsBytes}, {"max result bytes", c.MaxResultBytes},
-		{"max artifacts bytes", c.MaxArtifactsBytes},
+		{"max artifacts bytes", c.MaxArtifactsBytes}, {"max cache entry bytes", c.MaxCacheEntryBytes},
 		{"max uploads", int64(c.MaxUploads)}, {"max log bytes", c.MaxLogBytes}, {"log archive concurrency", int64(c.LogParallel)},
 	} {
 		fault(n.value <= 0, "%s must be positive (got %d)", n.name, n.value)
 	}
 	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "max certificate bytes must be at most %d, which fit in memory (got %d)", catalog.MaxCertsBytes, c.MaxCertsBytes)
+	fault(c.CacheBytes < 0, "bytes of the shared cache must not be negative (got %d)", c.CacheBytes)
 	fault(c.ReserveBytes < 0, "reserved bytes must not be negative (got %d)", c.ReserveBytes)
 	fault(c.WatchStore < 0, "interval of store checks must not be negative (got %s)", c.WatchStore)
 	fault(c.LogRetention < 0, "log retention must not be negative (got %s)", c.LogRetention)
@@ -154,4 +162,8 @@ func (c Config) logs() logs.Config {
 		Settle: c.LogSettle, Grace: c.LogGrace, Retention: c.LogRetention, Sweep: c.LogSweep, Lease: c.LogLease,
 		Retry: logRetry, Turn: min(time.Second, c.JanitorInterval), Parallel: c.LogParallel,
 	}
+}
+
+func (c Config) cache() cache.Config {
+	return cache.Config{MaxBytes: c.CacheBytes, MaxEntry: c.MaxCacheEntryBytes, Trusted: c.CacheTrusted}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/cache"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/grant"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/janitor"
@@ -122,11 +123,12 @@ func (s *Service) Run(ctx context.Context) error {
 	archivist := logs.New(s.logs, logs.Deps{
 		Catalog: s.catalog, Logs: s.store.Logs, JetStream: js, Scheduler: scheduler, Log: s.deps.Log,
 	})
+	shared := cache.New(s.cfg.cache(), store.NewCache(s.deps.DB), s.catalog)
 	sweeper := janitor.New(janitor.Config{
 		Interval: s.cfg.JanitorInterval, StaleUploadAge: s.cfg.StaleUploadAge, ExpiredMark: s.cfg.ExpiredMark,
-	}, janitor.Deps{Catalog: s.catalog, Logs: s.store.Logs, Scheduler: scheduler, PurgeLines: archivist.Purge})
+	}, janitor.Deps{Catalog: s.catalog, Logs: s.store.Logs, Scheduler: scheduler, PurgeLines: archivist.Purge, Cache: shared})
 	requests, err := s.serveRequests(requests{
-		Grants: grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler, s.variables), Requests: catalog.Requests{Catalog: s.catalog},
+		Grants: grant.New(s.catalog, s.tickets, s.cfg.TicketTTL, scheduler, s.variables, shared), Requests: catalog.Requests{Catalog: s.catalog},
 		Archivist: archivist, Janitor: sweeper, Service: s.variables,
 	})
 	if err != nil {

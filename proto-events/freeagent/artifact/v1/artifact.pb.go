@@ -39,6 +39,8 @@ const (
 	Kind_KIND_VARIABLES Kind = 5
 	// The files that a build keeps besides its result, as one archive.
 	Kind_KIND_ARTIFACTS Kind = 16
+	// An entry of the farm's cache of builds.
+	Kind_KIND_CACHE Kind = 17
 )
 
 // Enum value maps for Kind.
@@ -51,6 +53,7 @@ var (
 		4:  "KIND_LOG",
 		5:  "KIND_VARIABLES",
 		16: "KIND_ARTIFACTS",
+		17: "KIND_CACHE",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -60,6 +63,7 @@ var (
 		"KIND_LOG":         4,
 		"KIND_VARIABLES":   5,
 		"KIND_ARTIFACTS":   16,
+		"KIND_CACHE":       17,
 	}
 )
 
@@ -552,8 +556,13 @@ type WorkerGrantRequest struct {
 	Size   int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
 	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Of variables: the environment, and the key that the answer is sealed for (shared/sealedbox).
-	Environment   string `protobuf:"bytes,8,opt,name=environment,proto3" json:"environment,omitempty"`
-	PublicKey     []byte `protobuf:"bytes,9,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Environment string `protobuf:"bytes,8,opt,name=environment,proto3" json:"environment,omitempty"`
+	PublicKey   []byte `protobuf:"bytes,9,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// Of an entry of the cache: what it is, such as "install", and the key of its content. To read one needs no size. To write one without a
+	// size asks whether there is one.
+	CacheName     string `protobuf:"bytes,20,opt,name=cache_name,json=cacheName,proto3" json:"cache_name,omitempty"`
+	CacheKey      string `protobuf:"bytes,21,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
+	CacheWrite    bool   `protobuf:"varint,22,opt,name=cache_write,json=cacheWrite,proto3" json:"cache_write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -651,14 +660,37 @@ func (x *WorkerGrantRequest) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *WorkerGrantRequest) GetCacheName() string {
+	if x != nil {
+		return x.CacheName
+	}
+	return ""
+}
+
+func (x *WorkerGrantRequest) GetCacheKey() string {
+	if x != nil {
+		return x.CacheKey
+	}
+	return ""
+}
+
+func (x *WorkerGrantRequest) GetCacheWrite() bool {
+	if x != nil {
+		return x.CacheWrite
+	}
+	return false
+}
+
 type WorkerGrantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent for variables.
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// A sealed VariableSet.
 	SealedVariables []byte `protobuf:"bytes,2,opt,name=sealed_variables,json=sealedVariables,proto3" json:"sealed_variables,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// For an entry of the cache.
+	Cache         *CacheAnswer `protobuf:"bytes,20,opt,name=cache,proto3" json:"cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkerGrantResponse) Reset() {
@@ -705,6 +737,77 @@ func (x *WorkerGrantResponse) GetSealedVariables() []byte {
 	return nil
 }
 
+func (x *WorkerGrantResponse) GetCache() *CacheAnswer {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+// CacheAnswer is about an entry of the farm's cache. Which entries an attempt may read and write follows from its project and branch.
+type CacheAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The farm has a cache, and the build may use it.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// The entry is there.
+	Present bool `protobuf:"varint,2,opt,name=present,proto3" json:"present,omitempty"`
+	// It is one of the trusted branches, not of the build's own branch.
+	Trusted       bool `protobuf:"varint,3,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheAnswer) Reset() {
+	*x = CacheAnswer{}
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheAnswer) ProtoMessage() {}
+
+func (x *CacheAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheAnswer.ProtoReflect.Descriptor instead.
+func (*CacheAnswer) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CacheAnswer) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *CacheAnswer) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
+}
+
+func (x *CacheAnswer) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
 // StatRequest asks what is stored.
 type StatRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -715,7 +818,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +830,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[9]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +843,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StatRequest) GetObjectId() string {
@@ -763,7 +866,7 @@ type StatResponse struct {
 
 func (x *StatResponse) Reset() {
 	*x = StatResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +878,7 @@ func (x *StatResponse) String() string {
 func (*StatResponse) ProtoMessage() {}
 
 func (x *StatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[10]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +891,7 @@ func (x *StatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
 func (*StatResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{10}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatResponse) GetObject() *v1.ObjectRef {
@@ -832,7 +935,7 @@ type AssignRequest struct {
 
 func (x *AssignRequest) Reset() {
 	*x = AssignRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +947,7 @@ func (x *AssignRequest) String() string {
 func (*AssignRequest) ProtoMessage() {}
 
 func (x *AssignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[11]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +960,7 @@ func (x *AssignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignRequest.ProtoReflect.Descriptor instead.
 func (*AssignRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{11}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssignRequest) GetObjectId() string {
@@ -889,7 +992,7 @@ type AssignResponse struct {
 
 func (x *AssignResponse) Reset() {
 	*x = AssignResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1004,7 @@ func (x *AssignResponse) String() string {
 func (*AssignResponse) ProtoMessage() {}
 
 func (x *AssignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[12]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1017,7 @@ func (x *AssignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignResponse.ProtoReflect.Descriptor instead.
 func (*AssignResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
 }
 
 // KeepRequest marks uploads as in use; others are swept.
@@ -927,7 +1030,7 @@ type KeepRequest struct {
 
 func (x *KeepRequest) Reset() {
 	*x = KeepRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1042,7 @@ func (x *KeepRequest) String() string {
 func (*KeepRequest) ProtoMessage() {}
 
 func (x *KeepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[13]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1055,7 @@ func (x *KeepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepRequest.ProtoReflect.Descriptor instead.
 func (*KeepRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{13}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *KeepRequest) GetObjectIds() []string {
@@ -970,7 +1073,7 @@ type KeepResponse struct {
 
 func (x *KeepResponse) Reset() {
 	*x = KeepResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1085,7 @@ func (x *KeepResponse) String() string {
 func (*KeepResponse) ProtoMessage() {}
 
 func (x *KeepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[14]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1098,7 @@ func (x *KeepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepResponse.ProtoReflect.Descriptor instead.
 func (*KeepResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{14}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{15}
 }
 
 // DiscardRequest removes objects; unknown ones are no error.
@@ -1008,7 +1111,7 @@ type DiscardRequest struct {
 
 func (x *DiscardRequest) Reset() {
 	*x = DiscardRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1123,7 @@ func (x *DiscardRequest) String() string {
 func (*DiscardRequest) ProtoMessage() {}
 
 func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[15]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1136,7 @@ func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardRequest.ProtoReflect.Descriptor instead.
 func (*DiscardRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{15}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DiscardRequest) GetObjectIds() []string {
@@ -1051,7 +1154,7 @@ type DiscardResponse struct {
 
 func (x *DiscardResponse) Reset() {
 	*x = DiscardResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1166,7 @@ func (x *DiscardResponse) String() string {
 func (*DiscardResponse) ProtoMessage() {}
 
 func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[16]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1179,7 @@ func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardResponse.ProtoReflect.Descriptor instead.
 func (*DiscardResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{16}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{17}
 }
 
 // AdoptRequest copies what one build was submitted with to another (retry).
@@ -1090,7 +1193,7 @@ type AdoptRequest struct {
 
 func (x *AdoptRequest) Reset() {
 	*x = AdoptRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1205,7 @@ func (x *AdoptRequest) String() string {
 func (*AdoptRequest) ProtoMessage() {}
 
 func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[17]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1218,7 @@ func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptRequest.ProtoReflect.Descriptor instead.
 func (*AdoptRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{17}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AdoptRequest) GetFromBuildId() string {
@@ -1142,7 +1245,7 @@ type AdoptResponse struct {
 
 func (x *AdoptResponse) Reset() {
 	*x = AdoptResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1257,7 @@ func (x *AdoptResponse) String() string {
 func (*AdoptResponse) ProtoMessage() {}
 
 func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[18]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1270,7 @@ func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptResponse.ProtoReflect.Descriptor instead.
 func (*AdoptResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{18}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AdoptResponse) GetSource() *v1.ObjectRef {
@@ -1194,7 +1297,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1309,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[19]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1322,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{19}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogRequest) GetBuildId() string {
@@ -1247,7 +1350,7 @@ type LogResponse struct {
 
 func (x *LogResponse) Reset() {
 	*x = LogResponse{}
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1362,7 @@ func (x *LogResponse) String() string {
 func (*LogResponse) ProtoMessage() {}
 
 func (x *LogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[20]
+	mi := &file_freeagent_artifact_v1_artifact_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1375,7 @@ func (x *LogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
 func (*LogResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{20}
+	return file_freeagent_artifact_v1_artifact_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogResponse) GetObject() *v1.ObjectRef {
@@ -1354,7 +1457,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x0fDownloadRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"F\n" +
 	"\x10DownloadResponse\x122\n" +
-	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"\x98\x02\n" +
+	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\"\xf5\x02\n" +
 	"\x12WorkerGrantRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
@@ -1365,10 +1468,20 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x06sha256\x18\a \x01(\tR\x06sha256\x12 \n" +
 	"\venvironment\x18\b \x01(\tR\venvironment\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\t \x01(\fR\tpublicKey\"t\n" +
+	"public_key\x18\t \x01(\fR\tpublicKey\x12\x1d\n" +
+	"\n" +
+	"cache_name\x18\x14 \x01(\tR\tcacheName\x12\x1b\n" +
+	"\tcache_key\x18\x15 \x01(\tR\bcacheKey\x12\x1f\n" +
+	"\vcache_write\x18\x16 \x01(\bR\n" +
+	"cacheWrite\"\xae\x01\n" +
 	"\x13WorkerGrantResponse\x122\n" +
 	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\x12)\n" +
-	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\"*\n" +
+	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\x128\n" +
+	"\x05cache\x18\x14 \x01(\v2\".freeagent.artifact.v1.CacheAnswerR\x05cache\"[\n" +
+	"\vCacheAnswer\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x18\n" +
+	"\apresent\x18\x02 \x01(\bR\apresent\x12\x18\n" +
+	"\atrusted\x18\x03 \x01(\bR\atrusted\"*\n" +
 	"\vStatRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"\xac\x01\n" +
 	"\fStatResponse\x126\n" +
@@ -1405,7 +1518,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"throughSeq\x12$\n" +
 	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
 	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
-	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\x84\x01\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\x94\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
@@ -1414,7 +1527,9 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\vKIND_RESULT\x10\x03\x12\f\n" +
 	"\bKIND_LOG\x10\x04\x12\x12\n" +
 	"\x0eKIND_VARIABLES\x10\x05\x12\x12\n" +
-	"\x0eKIND_ARTIFACTS\x10\x10BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"\x0eKIND_ARTIFACTS\x10\x10\x12\x0e\n" +
+	"\n" +
+	"KIND_CACHE\x10\x11BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once
@@ -1429,7 +1544,7 @@ func file_freeagent_artifact_v1_artifact_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_artifact_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_freeagent_artifact_v1_artifact_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(Kind)(0),                   // 0: freeagent.artifact.v1.Kind
 	(*Grant)(nil),               // 1: freeagent.artifact.v1.Grant
@@ -1441,41 +1556,43 @@ var file_freeagent_artifact_v1_artifact_proto_goTypes = []any{
 	(*DownloadResponse)(nil),    // 7: freeagent.artifact.v1.DownloadResponse
 	(*WorkerGrantRequest)(nil),  // 8: freeagent.artifact.v1.WorkerGrantRequest
 	(*WorkerGrantResponse)(nil), // 9: freeagent.artifact.v1.WorkerGrantResponse
-	(*StatRequest)(nil),         // 10: freeagent.artifact.v1.StatRequest
-	(*StatResponse)(nil),        // 11: freeagent.artifact.v1.StatResponse
-	(*AssignRequest)(nil),       // 12: freeagent.artifact.v1.AssignRequest
-	(*AssignResponse)(nil),      // 13: freeagent.artifact.v1.AssignResponse
-	(*KeepRequest)(nil),         // 14: freeagent.artifact.v1.KeepRequest
-	(*KeepResponse)(nil),        // 15: freeagent.artifact.v1.KeepResponse
-	(*DiscardRequest)(nil),      // 16: freeagent.artifact.v1.DiscardRequest
-	(*DiscardResponse)(nil),     // 17: freeagent.artifact.v1.DiscardResponse
-	(*AdoptRequest)(nil),        // 18: freeagent.artifact.v1.AdoptRequest
-	(*AdoptResponse)(nil),       // 19: freeagent.artifact.v1.AdoptResponse
-	(*LogRequest)(nil),          // 20: freeagent.artifact.v1.LogRequest
-	(*LogResponse)(nil),         // 21: freeagent.artifact.v1.LogResponse
-	nil,                         // 22: freeagent.artifact.v1.Grant.HeadersEntry
-	(*v1.ObjectRef)(nil),        // 23: freeagent.events.v1.ObjectRef
+	(*CacheAnswer)(nil),         // 10: freeagent.artifact.v1.CacheAnswer
+	(*StatRequest)(nil),         // 11: freeagent.artifact.v1.StatRequest
+	(*StatResponse)(nil),        // 12: freeagent.artifact.v1.StatResponse
+	(*AssignRequest)(nil),       // 13: freeagent.artifact.v1.AssignRequest
+	(*AssignResponse)(nil),      // 14: freeagent.artifact.v1.AssignResponse
+	(*KeepRequest)(nil),         // 15: freeagent.artifact.v1.KeepRequest
+	(*KeepResponse)(nil),        // 16: freeagent.artifact.v1.KeepResponse
+	(*DiscardRequest)(nil),      // 17: freeagent.artifact.v1.DiscardRequest
+	(*DiscardResponse)(nil),     // 18: freeagent.artifact.v1.DiscardResponse
+	(*AdoptRequest)(nil),        // 19: freeagent.artifact.v1.AdoptRequest
+	(*AdoptResponse)(nil),       // 20: freeagent.artifact.v1.AdoptResponse
+	(*LogRequest)(nil),          // 21: freeagent.artifact.v1.LogRequest
+	(*LogResponse)(nil),         // 22: freeagent.artifact.v1.LogResponse
+	nil,                         // 23: freeagent.artifact.v1.Grant.HeadersEntry
+	(*v1.ObjectRef)(nil),        // 24: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_artifact_v1_artifact_proto_depIdxs = []int32{
-	22, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
-	23, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
+	23, // 0: freeagent.artifact.v1.Grant.headers:type_name -> freeagent.artifact.v1.Grant.HeadersEntry
+	24, // 1: freeagent.artifact.v1.Grant.object:type_name -> freeagent.events.v1.ObjectRef
 	0,  // 2: freeagent.artifact.v1.UploadRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 3: freeagent.artifact.v1.UploadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 4: freeagent.artifact.v1.StoreRequest.kind:type_name -> freeagent.artifact.v1.Kind
-	23, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	24, // 5: freeagent.artifact.v1.StoreResponse.object:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 6: freeagent.artifact.v1.DownloadResponse.grant:type_name -> freeagent.artifact.v1.Grant
 	0,  // 7: freeagent.artifact.v1.WorkerGrantRequest.kind:type_name -> freeagent.artifact.v1.Kind
 	1,  // 8: freeagent.artifact.v1.WorkerGrantResponse.grant:type_name -> freeagent.artifact.v1.Grant
-	23, // 9: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
-	0,  // 10: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
-	23, // 11: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
-	23, // 12: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
-	23, // 13: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	10, // 9: freeagent.artifact.v1.WorkerGrantResponse.cache:type_name -> freeagent.artifact.v1.CacheAnswer
+	24, // 10: freeagent.artifact.v1.StatResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	0,  // 11: freeagent.artifact.v1.StatResponse.kind:type_name -> freeagent.artifact.v1.Kind
+	24, // 12: freeagent.artifact.v1.AdoptResponse.source:type_name -> freeagent.events.v1.ObjectRef
+	24, // 13: freeagent.artifact.v1.AdoptResponse.certs:type_name -> freeagent.events.v1.ObjectRef
+	24, // 14: freeagent.artifact.v1.LogResponse.object:type_name -> freeagent.events.v1.ObjectRef
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_artifact_v1_artifact_proto_init() }
@@ -1489,7 +1606,7 @@ func file_freeagent_artifact_v1_artifact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_artifact_proto_rawDesc), len(file_freeagent_artifact_v1_artifact_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -116,8 +116,11 @@ func (c *Catalog) NoteStored(ctx context.Context, o store.Object) {
 // TooLarge is the refusal of an object above its limit.
 func TooLarge(k artifactv1.Kind, limit int64) error {
 	what := KindName(k)
-	if k == artifactv1.Kind_KIND_ARTIFACTS {
+	switch k {
+	case artifactv1.Kind_KIND_ARTIFACTS:
 		what = "archive of build artifacts"
+	case artifactv1.Kind_KIND_CACHE:
+		what = "cache entry"
 	}
 	return httpx.Refuse(build.ErrTooLarge, "the %s is larger than the limit of %s", what, megabytes(limit))
 }

@@ -26,6 +26,8 @@ func KindName(k artifactv1.Kind) string {
 		return "log"
 	case artifactv1.Kind_KIND_ARTIFACTS:
 		return "artifacts"
+	case artifactv1.Kind_KIND_CACHE:
+		return "cache"
 	}
 	return ""
 }

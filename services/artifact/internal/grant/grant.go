@@ -9,6 +9,7 @@ import (
 
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/cache"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/ticket"
@@ -25,13 +26,15 @@ type Grants struct {
 	ttl       time.Duration
 	scheduler schedulerv1.SchedulerServiceClient
 	variables *variables.Service
+	cache     *cache.Cache
 }
 
 // New returns grants whose transfers must begin within ttl.
 func New(
 	c *catalog.Catalog, tickets *ticket.Signer, ttl time.Duration, scheduler schedulerv1.SchedulerServiceClient, v *variables.Service,
+	shared *cache.Cache,
 ) *Grants {
-	return &Grants{catalog: c, tickets: tickets, ttl: ttl, scheduler: scheduler, variables: v}
+	return &Grants{catalog: c, tickets: tickets, ttl: ttl, scheduler: scheduler, variables: v, cache: shared}
 }
 
 // Upload stages an object and returns the grant to send it. A repeat stages another one; the one that gets no bytes expires.
@@ -116,6 +119,8 @@ func (g *Grants) Grant(
 		resp.Grant, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
 	case artifactv1.Kind_KIND_VARIABLES:
 		resp.SealedVariables, err = g.variables.For(ctx, b.GetProject(), req)
+	case artifactv1.Kind_KIND_CACHE:
+		resp.Grant, resp.Cache, err = g.cacheGrant(ctx, b, req)
 	default:
 		resp.Grant, err = g.grantResult(ctx, b, req)
 	}
@@ -138,6 +143,8 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 		return httpx.Refuse(build.ErrInvalid, "workers cannot read certs yet")
 	case req.GetKind() == artifactv1.Kind_KIND_LOG:
 		return httpx.Refuse(build.ErrInvalid, "workers send logs over the bus")
+	case req.GetKind() == artifactv1.Kind_KIND_CACHE:
+		return validCache(req)
 	case req.GetKind() == artifactv1.Kind_KIND_SOURCE, req.GetKind() == artifactv1.Kind_KIND_VARIABLES:
 		return nil
 	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):

@@ -9,6 +9,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/artifact/internal/cache"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/catalog"
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/store"
 	"github.com/expo-free-agent/freeagent/shared/backoff"
@@ -32,6 +33,8 @@ type Deps struct {
 	Scheduler schedulerv1.SchedulerServiceClient
 	// PurgeLines deletes all lines of a build from the bus.
 	PurgeLines func(ctx context.Context, buildID string) error
+	// Cache is the shared cache of builds.
+	Cache *cache.Cache
 }
 
 // Janitor removes objects that nobody keeps, and what is stored of expired builds.
@@ -41,11 +44,12 @@ type Janitor struct {
 	logs       *store.Logs
 	scheduler  schedulerv1.SchedulerServiceClient
 	purgeLines func(ctx context.Context, buildID string) error
+	cache      *cache.Cache
 }
 
 // New returns a janitor.
 func New(cfg Config, d Deps) *Janitor {
-	return &Janitor{cfg: cfg, catalog: d.Catalog, logs: d.Logs, scheduler: d.Scheduler, purgeLines: d.PurgeLines}
+	return &Janitor{cfg: cfg, catalog: d.Catalog, logs: d.Logs, scheduler: d.Scheduler, purgeLines: d.PurgeLines, cache: d.Cache}
 }
 
 // sweepBatch bounds one sweep.
@@ -65,7 +69,7 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("abort stale uploads: %w", err)
 	}
-	return errors.Join(err, j.sweepExpired(ctx), j.logs.ForgetExpired(ctx, time.Now().Add(-j.cfg.ExpiredMark)))
+	return errors.Join(err, j.sweepExpired(ctx), j.cache.Sweep(ctx), j.logs.ForgetExpired(ctx, time.Now().Add(-j.cfg.ExpiredMark)))
 }
 
 // sweepExpired keeps or removes what has expired. Replicas may do so at once: each row is won by one.
@@ -119,6 +123,9 @@ func (j *Janitor) rescue(ctx context.Context, o store.Object) error {
 func (j *Janitor) isNamed(ctx context.Context, o store.Object) (bool, error) {
 	if catalog.KindOf(o) == artifactv1.Kind_KIND_LOG {
 		return j.isLog(ctx, o)
+	}
+	if catalog.KindOf(o) == artifactv1.Kind_KIND_CACHE {
+		return j.cache.Names(ctx, o)
 	}
 	resp, err := j.scheduler.Get(ctx, &schedulerv1.GetRequest{BuildId: o.BuildID})
 	if errors.Is(err, build.ErrNotFound) {
