@@ -93,6 +93,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	intake, stop := context.WithCancel(ctx)
 	defer stop()
+	var uploads sync.WaitGroup
+	defer uploads.Wait()
+	uploads.Go(func() { w.builds.RunUploads(intake) })
 	connection := make(chan error, 1)
 	go func() { connection <- w.stayConnected(life, intake) }()
 	select {

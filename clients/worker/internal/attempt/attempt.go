@@ -50,6 +50,8 @@ type attempt struct {
 	// plan is that of the source, once it is known. artifacts are slash paths of the source that steps of a custom build keep besides.
 	plan      pipeline.Plan
 	artifacts []string
+	// shared is the farm's cache; nil before the work begins.
+	shared *shared
 }
 
 func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c controls) *attempt {
@@ -97,7 +99,9 @@ func (a *attempt) run(held, working context.Context) string {
 	loops.Go(func() { a.renewer.Run(background) })
 	loops.Go(func() { a.lines.Run(background) })
 	loops.Go(func() { a.stages.Run(background) })
+	a.shared = newShared(background, a.transfers)
 	outcome := a.work(working)
+	a.share(held, held.Err() == nil)
 	if held.Err() != nil {
 		return a.abandoned(held)
 	}
@@ -129,6 +133,9 @@ func (a *attempt) buildInWorkspace(ctx context.Context) *schedulerv1.FinishReque
 			a.log.ErrorContext(ctx, "remove workspace failed", "err", err)
 		}
 	}()
+	if cacher, ok := ws.(runtime.SharedCacher); ok {
+		cacher.UseShared(a.shared)
+	}
 	if source, ok := ws.(runtime.Measurer); ok && a.runner.TelemetryInterval > 0 {
 		measuring, stop := context.WithCancel(ctx)
 		var sampling sync.WaitGroup

@@ -49,6 +49,7 @@ type Config struct {
 type Runner struct {
 	Config
 
+	uploads uploads
 	mu      sync.Mutex
 	running map[farm.Lease]controls
 }
@@ -57,7 +58,9 @@ type Runner struct {
 type controls struct{ stop, abandon context.CancelCauseFunc }
 
 // NewRunner returns a runner without attempts.
-func NewRunner(cfg Config) *Runner { return &Runner{Config: cfg, running: map[farm.Lease]controls{}} }
+func NewRunner(cfg Config) *Runner {
+	return &Runner{Config: cfg, uploads: newUploads(), running: map[farm.Lease]controls{}}
+}
 
 // Run runs a claimed build to its end and reports the outcome. When it returns, no process of the build runs any more.
 func (r *Runner) Run(ctx context.Context, l farm.Lease, claim *schedulerv1.ClaimResponse) {

@@ -110,18 +110,30 @@ func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, comm
 		return false, "install is not cached: " + whyNot, err
 	}
 	w.kept.root = plan.Root
+	fetched := w.fetch(ctx, "install", installCache, key)
 	began := time.Now()
 	snap, how, err := w.installed(ctx, root)
 	if err != nil {
 		return false, "", fmt.Errorf("%w: %w", errPartly, err)
 	}
 	if how != "" {
-		return true, fmt.Sprintf("install from the cache%s: %d files, %s, %s in %s (nothing that it depends on has changed)",
-			ofWhom(snap), snap.Files, text.Size(snap.Bytes), how, time.Since(began).Round(time.Millisecond)), nil
+		return true, after(fetched, fmt.Sprintf("install from the cache%s: %d files, %s, %s in %s (nothing that it depends on has changed)",
+			ofWhom(snap), snap.Files, text.Size(snap.Bytes), how, time.Since(began).Round(time.Millisecond))), nil
 	}
 	w.kept.installKey = key
 	w.kept.before, err = buildcache.Look(root)
-	return false, "install is not in the cache; it is kept for the next build", err
+	return false, after(fetched, "install is not in the cache; it is kept for the next build"), err
+}
+
+// after puts a line after another, if there is one.
+func after(first, line string) string {
+	switch {
+	case first == "":
+		return line
+	case line == "":
+		return first
+	}
+	return first + "\n" + line
 }
 
 func ofWhom(s buildcache.Snapshot) string {
@@ -165,6 +177,7 @@ func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
 		return "", err
 	}
 	w.mark(ctx, root, snap)
+	w.offer(installCache, w.kept.installKey)
 	return fmt.Sprintf("install kept: %d files, %s as %s in %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed), time.Since(began).Round(time.Millisecond)), nil
 }
 
@@ -217,15 +230,17 @@ func (w *workspace) tryBundle(ctx context.Context, plan pipeline.Plan) (line str
 		return "", err
 	}
 	defer tmp.Close()
+	fetched := w.fetch(ctx, "Metro's cache", bundleCache, key)
 	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), bundleCache, key, tmp)
 	if err != nil {
-		return "", err
+		return fetched, err
 	}
 	w.kept.bundleKey = key
 	if w.kept.bundle, err = buildcache.Look(tmp); err != nil || !ok {
-		return "", err
+		return fetched, err
 	}
-	return fmt.Sprintf("Metro's cache%s: %d files, %s", ofWhom(snap), snap.Files, text.Size(snap.Bytes)), nil
+	w.offer(bundleCache, key)
+	return after(fetched, fmt.Sprintf("Metro's cache%s: %d files, %s", ofWhom(snap), snap.Files, text.Size(snap.Bytes))), nil
 }
 
 // KeepCaches implements runtime.Cacher.
@@ -280,6 +295,7 @@ func (w *workspace) keepBundle(ctx context.Context) (line string, err error) {
 	if err != nil {
 		return "", err
 	}
+	w.offer(bundleCache, w.kept.bundleKey)
 	return fmt.Sprintf("Metro's cache kept: %d files, %s as %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed)), nil
 }
 

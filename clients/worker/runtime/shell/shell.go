@@ -259,7 +259,9 @@ type workspace struct {
 	// versions of the tools that the build uses.
 	versions []string
 	kept     kept
-	closed   bool
+	// shared is the farm's cache; nil without one.
+	shared runtime.SharedCache
+	closed bool
 }
 
 func (w *workspace) Dir() string     { return filepath.Join(w.dir, "project") }

@@ -16,6 +16,7 @@ func (w *workspace) installed(ctx context.Context, root *os.Root) (snap buildcac
 	tree, ok, err := caches.Take(ctx, w.scope(), installCache, w.kept.key, root)
 	if ok || err != nil {
 		w.kept.tree = tree
+		w.offer(installCache, w.kept.key)
 		return tree.Snapshot, "moved", err
 	}
 	snap, ok, err = caches.Restore(ctx, w.scope(), installCache, w.kept.key, root)
@@ -23,6 +24,7 @@ func (w *workspace) installed(ctx context.Context, root *os.Root) (snap buildcac
 		return snap, "", err
 	}
 	w.mark(ctx, root, snap)
+	w.offer(installCache, w.kept.key)
 	return snap, "unpacked", nil
 }
 
