@@ -145,6 +145,12 @@ func (f *farm) grant(_ context.Context, worker string, r *artifactv1.WorkerGrant
 	if r.GetKind() == artifactv1.Kind_KIND_VARIABLES {
 		return f.sealVariables(b.spec.GetProject(), r)
 	}
+	if r.GetKind() == artifactv1.Kind_KIND_CACHE {
+		if f.onCache == nil {
+			return &artifactv1.WorkerGrantResponse{Cache: &artifactv1.CacheAnswer{}}, nil
+		}
+		return f.onCache(r), nil
+	}
 	id, method := b.spec.GetSource().GetObjectId(), http.MethodGet
 	if r.GetKind() == artifactv1.Kind_KIND_RESULT || r.GetKind() == artifactv1.Kind_KIND_ARTIFACTS {
 		id, method = build.NewID()+"."+r.GetName(), http.MethodPut

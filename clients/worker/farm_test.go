@@ -66,6 +66,7 @@ type farm struct {
 	onStage  func(r *schedulerv1.StageRequest) error
 	onFinish func(r *schedulerv1.FinishRequest) error
 	onGrant  func(r *artifactv1.WorkerGrantRequest) error
+	onCache  func(r *artifactv1.WorkerGrantRequest) *artifactv1.WorkerGrantResponse
 	onSync   func(r *schedulerv1.SyncRequest) []*schedulerv1.Lease
 	onHTTP   func(w http.ResponseWriter, r *http.Request) bool
 	timeout  time.Duration
