@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,10 +15,11 @@ import (
 
 // Claim gives a worker the lease of an attempt that was handed to it. A repeat by the holder gets the same response.
 func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.ClaimRequest) (*schedulerv1.ClaimResponse, error) {
-	b, err := s.claim(ctx, workerID, r.GetBuildId(), r.GetAttempt())
+	b, err := s.claim(ctx, workerID, r)
 	if err != nil {
 		return nil, err
 	}
+	s.dispatch.Claimed(b)
 	s.machine.Flush(ctx, "claim", b.ID)
 	return &schedulerv1.ClaimResponse{
 		Build: view.Build(b), TimeoutSeconds: int64(s.rules.Timeout(b) / time.Second), StageTtlSeconds: s.rules.StageSeconds(b.Project),
@@ -26,17 +28,32 @@ func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.C
 }
 
 // claim locks the worker before the build, so that one worker's claims come one after the other and its slots hold.
-func (s *Scheduler) claim(ctx context.Context, workerID, buildID string, attempt int32) (b store.Build, err error) {
+func (s *Scheduler) claim(ctx context.Context, workerID string, r *schedulerv1.ClaimRequest) (b store.Build, err error) {
+	attempt := r.GetAttempt()
+	var tags store.Build
+	if r.GetOffered() {
+		if tags, err = s.store.Build(ctx, r.GetBuildId()); err != nil {
+			return b, err
+		}
+		if tags, err = s.dispatch.Tagged(ctx, tags); err != nil {
+			return b, err
+		}
+	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
 		if err != nil {
 			return err
 		}
-		if b, err = tx.Build(ctx, buildID); err != nil {
+		if b, err = tx.Build(ctx, r.GetBuildId()); err != nil {
 			return err
 		}
 		if b.HeldBy(workerID, attempt) {
 			return nil
+		}
+		if r.GetOffered() && b.State == build.Pending && b.Attempt == attempt {
+			if b, err = s.release(ctx, tx, b, tags); err != nil {
+				return err
+			}
 		}
 		if err := s.eligible(ctx, tx, w, b, attempt); err != nil {
 			return err
@@ -45,6 +62,22 @@ func (s *Scheduler) claim(ctx context.Context, workerID, buildID string, attempt
 		return err
 	})
 	return b, err
+}
+
+// release makes a pending build claimable that was offered to a worker, in the transaction of its claim. If the claim is refused after
+// all, the build stays pending.
+func (s *Scheduler) release(ctx context.Context, tx *store.Tx, b, tags store.Build) (store.Build, error) {
+	if b.NotBefore.After(s.now()) {
+		return b, fmt.Errorf("%w: attempt %d of %s waits until %s", build.ErrNotQueued, b.Attempt, b.ID, b.NotBefore.Format(time.RFC3339))
+	}
+	err := s.rules.WithinLimits(ctx, tx, b)
+	if errors.Is(err, store.ErrConflict) {
+		return b, fmt.Errorf("%w: project %q or pool %q is at its limit of running builds", build.ErrNotQueued, b.Project, b.Pool)
+	}
+	if err != nil {
+		return b, err
+	}
+	return s.machine.Release(ctx, tx, b, tags)
 }
 
 // eligible checks the build's reasons first: those end the hand-out, the worker's only send it elsewhere.
@@ -57,6 +90,9 @@ func (s *Scheduler) eligible(ctx context.Context, tx *store.Tx, w store.Worker, 
 	}
 	if w.Draining || !w.Can(b.Pool, b.Platform) {
 		return fmt.Errorf("%w: %s builds %v in pool %s", build.ErrNotEligible, w.Name, w.Platforms, w.Pool)
+	}
+	if !w.CanBuild(b.Lane()) {
+		return fmt.Errorf("%w: build %s requires %s", build.ErrNotEligible, b.ID, b.Settings.Requires)
 	}
 	held, err := tx.Held(ctx, w.ID)
 	if err != nil {

@@ -127,8 +127,18 @@ func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
 			return nil, fmt.Errorf("read pools: %w", err)
 		}
 		for _, p := range build.Platforms() {
-			lanes = append(lanes, Lane{pool, p})
+			lanes = append(lanes, Lane{Pool: pool, Platform: p})
 		}
 	}
 	return lanes, rows.Err()
+}
+
+// OfferTargets returns the online workers of a pool that understand offers and do not drain, with what they hold.
+func (s *Store) OfferTargets(ctx context.Context, pool string) ([]Capacity, error) {
+	return capacities(ctx, s.db, `WHERE online = 1 AND draining = 0 AND offers = 1 AND polls = 0 AND pool = $1 ORDER BY id`, pool)
+}
+
+// PoolWorkers returns the workers of a pool that do not poll, those online first, then the last seen, at most limit.
+func (s *Store) PoolWorkers(ctx context.Context, pool string, limit int32) ([]Capacity, error) {
+	return capacities(ctx, s.db, `WHERE polls = 0 AND pool = $1 ORDER BY online DESC, seen_at DESC, id LIMIT $2`, pool, limit)
 }

@@ -1,0 +1,183 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"google.golang.org/protobuf/proto"
+
+	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/shared/bus"
+)
+
+const (
+	// offerAgainAfter is how long a worker with a free slot has to claim what it is offered, before the offer goes to another one. It is
+	// also how often the next slots of busy workers are asked for.
+	offerAgainAfter = 2 * time.Second
+	// reserveFor is how long a busy worker holds its next slot for an offer that is not repeated.
+	reserveFor = 3 * offerAgainAfter
+	// maxReserved bounds the busy workers that are asked for their next slot, for one build.
+	maxReserved = 32
+)
+
+// offers remembers which attempts were offered to which workers. It is only a memory of this process: a build that is offered stays
+// pending in SQL, so one whose offer is forgotten is offered again. It is safe for concurrent use.
+type offers struct {
+	mu   sync.Mutex
+	sent *lru.Cache[attemptID, offer]
+}
+
+// offer is the last offer of an attempt.
+type offer struct {
+	at time.Time
+	// worker had a free slot for it; empty if next slots of busy workers were asked for.
+	worker string
+	// tried are the workers that did not claim it.
+	tried []string
+}
+
+func newOffers() (*offers, error) {
+	sent, err := lru.New[attemptID, offer](maxClaiming)
+	if err != nil {
+		return nil, fmt.Errorf("make memory of offers: %w", err)
+	}
+	return &offers{sent: sent}, nil
+}
+
+// last returns the last offer of an attempt.
+func (o *offers) last(b store.Build) (offer, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent.Get(attemptID{b.ID, b.Attempt})
+}
+
+func (o *offers) put(b store.Build, last offer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent.Add(attemptID{b.ID, b.Attempt}, last)
+}
+
+func (o *offers) forget(b store.Build) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent.Remove(attemptID{b.ID, b.Attempt})
+}
+
+// promised counts the free slots of workers that offers since then are for.
+func (o *offers) promised(since time.Time) map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := map[string]int{}
+	for _, last := range o.sent.Values() {
+		if last.worker != "" && last.at.After(since) {
+			n[last.worker]++
+		}
+	}
+	return n
+}
+
+// offerRequired offers builds with requirements to workers that meet them: each to one with a free slot, else to busy ones, which hold
+// their next slot for it. Without the latter a steady flow of builds without requirements would take each slot as it becomes free.
+func (d *Dispatcher) offerRequired(ctx context.Context, builds []store.Build) error {
+	now := d.machine.Now()
+	pools := map[string][]store.Build{}
+	for _, b := range builds {
+		if last, ok := d.offers.last(b); !ok || now.Sub(last.at) >= offerAgainAfter {
+			pools[b.Pool] = append(pools[b.Pool], b)
+		}
+	}
+	for pool, due := range pools {
+		workers, err := d.machine.Store.OfferTargets(ctx, pool)
+		if err != nil {
+			return err
+		}
+		free := freeSlots(workers, d.offers.promised(now.Add(-offerAgainAfter)))
+		for _, b := range due {
+			if err := d.offerOne(ctx, b, workers, free); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// freeSlots returns the free slots of workers that are not promised.
+func freeSlots(workers []store.Capacity, promised map[string]int) map[string]int {
+	free := map[string]int{}
+	for _, w := range workers {
+		free[w.ID] = int(w.Slots-w.Held) - promised[w.ID]
+	}
+	return free
+}
+
+func (d *Dispatcher) offerOne(ctx context.Context, b store.Build, workers []store.Capacity, free map[string]int) error {
+	able := slices.DeleteFunc(slices.Clone(workers), func(w store.Capacity) bool { return !w.CanBuild(b.Lane()) })
+	last, _ := d.offers.last(b)
+	next := offer{at: d.machine.Now()}
+	if last.worker != "" {
+		next.tried = append(slices.Clone(last.tried), last.worker)
+	}
+	idle := slices.DeleteFunc(slices.Clone(able), func(w store.Capacity) bool { return free[w.ID] <= 0 })
+	if len(idle) > 0 {
+		// Those that did not claim it are asked again once all have been.
+		tried := func(w store.Capacity) int { return min(1, 1+slices.Index(next.tried, w.ID)) }
+		w := slices.MinFunc(idle, func(a, b store.Capacity) int {
+			return cmp.Or(cmp.Compare(tried(a), tried(b)), cmp.Compare(free[b.ID], free[a.ID]))
+		})
+		if tried(w) > 0 {
+			next.tried = nil
+		}
+		next.worker = w.ID
+		free[w.ID]--
+		d.offers.put(b, next)
+		return d.sendOffer(ctx, b, w.ID, offerAgainAfter)
+	}
+	d.offers.put(b, next)
+	for _, w := range able[:min(len(able), maxReserved)] {
+		if err := d.sendOffer(ctx, b, w.ID, reserveFor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendOffer tells a worker that it may claim a build.
+func (d *Dispatcher) sendOffer(ctx context.Context, b store.Build, workerID string, valid time.Duration) error {
+	data, err := proto.Marshal(&eventsv1.Control{Order: &eventsv1.Control_Offer{Offer: &eventsv1.Offer{
+		BuildId: b.ID, Attempt: b.Attempt, ValidMs: int32(valid / time.Millisecond), //nolint:gosec // seconds
+	}}})
+	if err != nil {
+		return fmt.Errorf("pack offer: %w", err)
+	}
+	d.machine.Log.DebugContext(ctx, "build offered", "build_id", b.ID, "attempt", b.Attempt, "worker_id", workerID, "valid", valid)
+	if err := d.nc.Publish(bus.ControlSubject(workerID), data); err != nil {
+		return fmt.Errorf("offer build %s: %w", b.ID, err)
+	}
+	return nil
+}
+
+// Tagged returns a build with the tags of fair queueing that it has if it is dispatched now.
+func (d *Dispatcher) Tagged(ctx context.Context, b store.Build) (store.Build, error) {
+	if b.VFinish != 0 { // a later attempt was paid for by the first
+		return b, nil
+	}
+	virtual, err := d.machine.Store.VirtualTime(ctx, b.Lane())
+	if err != nil {
+		return b, err
+	}
+	finish, err := d.machine.Store.FinishTag(ctx, b.Lane(), b.Project)
+	if err != nil {
+		return b, err
+	}
+	d.estimates.prepare(ctx, []store.Build{b})
+	return d.rules.Order().Tag(b, virtual, finish, d.estimates.cost(b)), nil
+}
+
+// Claimed notes that a worker has claimed a build.
+func (d *Dispatcher) Claimed(b store.Build) { d.offers.forget(b) }
