@@ -38,6 +38,8 @@ type kept struct {
 	// installKey is set when the install can be kept, before is the source before it.
 	installKey string
 	before     buildcache.Tree
+	// tree is what the install is made of.
+	tree buildcache.Parked
 	// bundleKey is set when Metro's cache can be kept, bundle is how it was restored.
 	bundleKey string
 	bundle    buildcache.Tree
@@ -107,16 +109,17 @@ func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, comm
 	if err != nil || whyNot != "" {
 		return false, "install is not cached: " + whyNot, err
 	}
+	w.kept.root = plan.Root
 	began := time.Now()
-	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), installCache, key, root)
+	snap, how, err := w.installed(ctx, root)
 	if err != nil {
 		return false, "", fmt.Errorf("%w: %w", errPartly, err)
 	}
-	if ok {
-		return true, fmt.Sprintf("install from the cache%s: %d files, %s in %s (nothing that it depends on has changed)",
-			ofWhom(snap), snap.Files, text.Size(snap.Bytes), time.Since(began).Round(time.Millisecond)), nil
+	if how != "" {
+		return true, fmt.Sprintf("install from the cache%s: %d files, %s, %s in %s (nothing that it depends on has changed)",
+			ofWhom(snap), snap.Files, text.Size(snap.Bytes), how, time.Since(began).Round(time.Millisecond)), nil
 	}
-	w.kept.root, w.kept.installKey = plan.Root, key
+	w.kept.installKey = key
 	w.kept.before, err = buildcache.Look(root)
 	return false, "install is not in the cache; it is kept for the next build", err
 }
@@ -161,6 +164,7 @@ func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
 	if err != nil {
 		return "", err
 	}
+	w.mark(ctx, root, snap)
 	return fmt.Sprintf("install kept: %d files, %s as %s in %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed), time.Since(began).Round(time.Millisecond)), nil
 }
 
