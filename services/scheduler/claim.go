@@ -50,7 +50,9 @@ func (s *Scheduler) claim(ctx context.Context, workerID string, r *schedulerv1.C
 		if b.HeldBy(workerID, attempt) {
 			return nil
 		}
+		why := ""
 		if r.GetOffered() && b.State == build.Pending && b.Attempt == attempt {
+			why = whyOffered(b)
 			if b, err = s.release(ctx, tx, b, tags); err != nil {
 				return err
 			}
@@ -58,10 +60,18 @@ func (s *Scheduler) claim(ctx context.Context, workerID string, r *schedulerv1.C
 		if err := s.eligible(ctx, tx, w, b, attempt); err != nil {
 			return err
 		}
-		b, err = s.machine.Assign(ctx, tx, w, b, s.rules.TTL(b, string(build.StagePrepare)))
+		b, err = s.machine.Assign(ctx, tx, w, b, s.rules.TTL(b, string(build.StagePrepare)), why)
 		return err
 	})
 	return b, err
+}
+
+// whyOffered says why a build was offered to a certain worker.
+func whyOffered(b store.Build) string {
+	if r := b.Settings.Requires; r != "" {
+		return ", which has " + r.String()
+	}
+	return ", which built this project last"
 }
 
 // release makes a pending build claimable that was offered to a worker, in the transaction of its claim. If the claim is refused after

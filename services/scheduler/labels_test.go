@@ -272,3 +272,49 @@ func TestLabelledBuildsCount(t *testing.T) {
 		b.waitsBecause(two, "is at its limit of 1 running builds")
 	})
 }
+
+// TestStickyWorker: a build is offered first to the worker that built its project last. If that one does not claim it, or is busy, any
+// worker may have it. A scheduler that has just started finds the worker in SQL.
+func TestStickyWorker(t *testing.T) {
+	t.Parallel()
+	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
+		db, srv := open(t), bustest.Start(t)
+		stored := serveArtifacts(t, srv)
+		b := setupWith(t, db, srv, testConfig())
+		one, two := b.labelled(1, nil), b.labelled(1, nil)
+		complete := func(w *labelled, id string) {
+			t.Helper()
+			if _, err := b.Finish(t.Context(), w.id, &schedulerv1.FinishRequest{
+				BuildId: id, Attempt: 1, Outcome: schedulerv1.FinishRequest_OUTCOME_COMPLETED, ResultObjectId: stored.store(id, 1),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := b.submit("app", "ios", 0).GetId()
+		b.mustClaim(one.id, first)
+		complete(one, first)
+
+		sticky := b.submit("app", "ios", 0).GetId()
+		if err := one.claim(sticky, one.offered(sticky).GetAttempt()); err != nil {
+			t.Fatal(err)
+		}
+		busy := b.submit("app", "ios", 0).GetId()
+		b.mustClaim(two.id, busy)
+		if len(one.offers)+len(two.offers) > 0 {
+			t.Error("a build was offered although the worker that built its project last is busy")
+		}
+		complete(one, sticky)
+		complete(two, busy)
+
+		unclaimed := b.submit("app", "ios", 0).GetId()
+		two.offered(unclaimed)
+		b.mustClaim(one.id, unclaimed)
+		complete(one, unclaimed)
+
+		b.stop()
+		b = setupWith(t, db, srv, testConfig())
+		one.b, two.b = b, b
+		afterRestart := b.submit("app", "ios", 0).GetId()
+		one.offered(afterRestart)
+	})
+}

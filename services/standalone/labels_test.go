@@ -137,3 +137,56 @@ func goos() string {
 	}
 	return runtime.GOOS
 }
+
+// TestBuildsReturnToTheirWorker: while several workers are free, a project's build goes to the one that built it last, and its log says
+// so. If that one is busy, another one builds at once.
+func TestBuildsReturnToTheirWorker(t *testing.T) {
+	s := start(t, config(t))
+	opts := fake.Options{Slow: 20 * time.Millisecond}
+	for _, name := range []string{"one", "two", "three"} {
+		s.worker(name, nil, opts)
+	}
+	projects, last := []string{"bank", "shop", "game"}, map[string]string{}
+	hits, builds := 0, 0
+	var waited time.Duration
+	for range 8 {
+		ids := map[string]string{}
+		for _, p := range projects {
+			ids[p] = s.submit(api.Submit{Project: p, Origin: build.Origin{Branch: "topic"}}).ID
+		}
+		for _, p := range projects {
+			b := s.ended(ids[p])
+			if last[p] != "" {
+				builds++
+				if b.WorkerName == last[p] {
+					hits++
+				}
+			}
+			last[p] = b.WorkerName
+			waited = max(waited, at(t, b.AssignedAt).Sub(at(t, b.SubmittedAt)))
+		}
+	}
+	t.Logf("%d of %d builds went to the worker that built their project last; the longest waited for %s", hits, builds, waited)
+	if hits < builds*9/10 {
+		t.Errorf("%d of %d builds went to the worker that built their project last", hits, builds)
+	}
+	id := s.submit(api.Submit{Project: "bank", Origin: build.Origin{Branch: "topic"}}).ID
+	s.ended(id)
+	s.eventually("the log says why", func() bool {
+		var log strings.Builder
+		err := s.client().Builds.ReadLog(t.Context(), id, func(l api.LogLine) error {
+			log.WriteString(l.Text + "\n")
+			return nil
+		})
+		return err == nil && strings.Contains(log.String(), "Assigned to worker "+last["bank"]+", which built this project last")
+	})
+}
+
+func at(t *testing.T, text string) time.Time {
+	t.Helper()
+	v, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

@@ -41,6 +41,7 @@ type Dispatcher struct {
 	estimates *estimates
 	forecasts forecasts
 	offers    *offers
+	recent    *recent
 }
 
 // New returns a dispatcher; Run and RunWake start it.
@@ -54,6 +55,9 @@ func New(deps Deps) (*Dispatcher, error) {
 		return nil, err
 	}
 	if d.offers, err = newOffers(); err != nil {
+		return nil, err
+	}
+	if d.recent, err = newRecent(deps.Machine.Store.LastCompleted); err != nil {
 		return nil, err
 	}
 	d.estimates, err = newEstimates(d)

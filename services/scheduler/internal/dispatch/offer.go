@@ -180,4 +180,7 @@ func (d *Dispatcher) Tagged(ctx context.Context, b store.Build) (store.Build, er
 }
 
 // Claimed notes that a worker has claimed a build.
-func (d *Dispatcher) Claimed(b store.Build) { d.offers.forget(b) }
+func (d *Dispatcher) Claimed(b store.Build) {
+	d.offers.forget(b)
+	d.recent.built(b)
+}

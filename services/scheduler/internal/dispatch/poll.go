@@ -164,5 +164,5 @@ func (d *Dispatcher) claimCandidate(ctx context.Context, tx *store.Tx, w store.W
 			return b, err
 		}
 	}
-	return d.machine.Assign(ctx, tx, w, b, d.rules.TTL(b, string(build.StagePrepare)))
+	return d.machine.Assign(ctx, tx, w, b, d.rules.TTL(b, string(build.StagePrepare)), "")
 }

@@ -47,6 +47,9 @@ func (d *Dispatcher) Round(ctx context.Context) error {
 			required = append(required, b)
 		}
 	}
+	if queued, err = d.withoutSticky(ctx, w, queued); err != nil {
+		return err
+	}
 	for batch := range slices.Chunk(queued, releaseBatch) {
 		if err := d.release(ctx, batch); err != nil {
 			return err
