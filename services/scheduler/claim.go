@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -53,7 +52,7 @@ func (s *Scheduler) claim(ctx context.Context, workerID string, r *schedulerv1.C
 		why := ""
 		if r.GetOffered() && b.State == build.Pending && b.Attempt == attempt {
 			why = whyOffered(b)
-			if b, err = s.release(ctx, tx, b, tags); err != nil {
+			if b, err = s.dispatch.ReleaseOffered(ctx, tx, b, tags); err != nil {
 				return err
 			}
 		}
@@ -72,22 +71,6 @@ func whyOffered(b store.Build) string {
 		return ", which has " + r.String()
 	}
 	return ", which built this project last"
-}
-
-// release makes a pending build claimable that was offered to a worker, in the transaction of its claim. If the claim is refused after
-// all, the build stays pending.
-func (s *Scheduler) release(ctx context.Context, tx *store.Tx, b, tags store.Build) (store.Build, error) {
-	if b.NotBefore.After(s.now()) {
-		return b, fmt.Errorf("%w: attempt %d of %s waits until %s", build.ErrNotQueued, b.Attempt, b.ID, b.NotBefore.Format(time.RFC3339))
-	}
-	err := s.rules.WithinLimits(ctx, tx, b)
-	if errors.Is(err, store.ErrConflict) {
-		return b, fmt.Errorf("%w: project %q or pool %q is at its limit of running builds", build.ErrNotQueued, b.Project, b.Pool)
-	}
-	if err != nil {
-		return b, err
-	}
-	return s.machine.Release(ctx, tx, b, tags)
 }
 
 // eligible checks the build's reasons first: those end the hand-out, the worker's only send it elsewhere.

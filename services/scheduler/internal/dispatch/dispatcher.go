@@ -41,7 +41,6 @@ type Dispatcher struct {
 	estimates *estimates
 	forecasts forecasts
 	offers    *offers
-	recent    *recent
 }
 
 // New returns a dispatcher; Run and RunWake start it.
@@ -54,10 +53,7 @@ func New(deps Deps) (*Dispatcher, error) {
 	if d.polls, err = newPollCache(deps.Machine.Signal); err != nil {
 		return nil, err
 	}
-	if d.offers, err = newOffers(); err != nil {
-		return nil, err
-	}
-	if d.recent, err = newRecent(deps.Machine.Store.LastCompleted); err != nil {
+	if d.offers, err = newOffers(deps.Machine, deps.Conn); err != nil {
 		return nil, err
 	}
 	d.estimates, err = newEstimates(d)

@@ -13,7 +13,9 @@ import (
 
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/shared/bus"
+	"github.com/nats-io/nats.go"
 )
 
 const (
@@ -26,9 +28,13 @@ const (
 	maxReserved = 32
 )
 
-// offers remembers which attempts were offered to which workers. It is only a memory of this process: a build that is offered stays
+// offers sends offers, and remembers which attempts were offered to which workers. The memory is only a memory of this process: a build that is offered stays
 // pending in SQL, so one whose offer is forgotten is offered again. It is safe for concurrent use.
 type offers struct {
+	machine *transition.Machine
+	nc      *nats.Conn
+	recent  *recent
+
 	mu   sync.Mutex
 	sent *lru.Cache[attemptID, offer]
 }
@@ -42,12 +48,16 @@ type offer struct {
 	tried []string
 }
 
-func newOffers() (*offers, error) {
+func newOffers(machine *transition.Machine, nc *nats.Conn) (*offers, error) {
 	sent, err := lru.New[attemptID, offer](maxClaiming)
 	if err != nil {
 		return nil, fmt.Errorf("make memory of offers: %w", err)
 	}
-	return &offers{sent: sent}, nil
+	r, err := newRecent(machine.Store.Fleet.LastCompleted)
+	if err != nil {
+		return nil, err
+	}
+	return &offers{machine: machine, nc: nc, recent: r, sent: sent}, nil
 }
 
 // last returns the last offer of an attempt.
@@ -82,24 +92,24 @@ func (o *offers) promised(since time.Time) map[string]int {
 	return n
 }
 
-// offerRequired offers builds with requirements to workers that meet them: each to one with a free slot, else to busy ones, which hold
+// required offers builds with requirements to workers that meet them: each to one with a free slot, else to busy ones, which hold
 // their next slot for it. Without the latter a steady flow of builds without requirements would take each slot as it becomes free.
-func (d *Dispatcher) offerRequired(ctx context.Context, builds []store.Build) error {
-	now := d.machine.Now()
+func (o *offers) required(ctx context.Context, builds []store.Build) error {
+	now := o.machine.Now()
 	pools := map[string][]store.Build{}
 	for _, b := range builds {
-		if last, ok := d.offers.last(b); !ok || now.Sub(last.at) >= offerAgainAfter {
+		if last, ok := o.last(b); !ok || now.Sub(last.at) >= offerAgainAfter {
 			pools[b.Pool] = append(pools[b.Pool], b)
 		}
 	}
 	for pool, due := range pools {
-		workers, err := d.machine.Store.OfferTargets(ctx, pool)
+		workers, err := o.machine.Store.Fleet.OfferTargets(ctx, pool)
 		if err != nil {
 			return err
 		}
-		free := freeSlots(workers, d.offers.promised(now.Add(-offerAgainAfter)))
+		free := freeSlots(workers, o.promised(now.Add(-offerAgainAfter)))
 		for _, b := range due {
-			if err := d.offerOne(ctx, b, workers, free); err != nil {
+			if err := o.one(ctx, b, workers, free); err != nil {
 				return err
 			}
 		}
@@ -116,10 +126,10 @@ func freeSlots(workers []store.Capacity, promised map[string]int) map[string]int
 	return free
 }
 
-func (d *Dispatcher) offerOne(ctx context.Context, b store.Build, workers []store.Capacity, free map[string]int) error {
+func (o *offers) one(ctx context.Context, b store.Build, workers []store.Capacity, free map[string]int) error {
 	able := slices.DeleteFunc(slices.Clone(workers), func(w store.Capacity) bool { return !w.CanBuild(b.Lane()) })
-	last, _ := d.offers.last(b)
-	next := offer{at: d.machine.Now()}
+	last, _ := o.last(b)
+	next := offer{at: o.machine.Now()}
 	if last.worker != "" {
 		next.tried = append(slices.Clone(last.tried), last.worker)
 	}
@@ -135,52 +145,29 @@ func (d *Dispatcher) offerOne(ctx context.Context, b store.Build, workers []stor
 		}
 		next.worker = w.ID
 		free[w.ID]--
-		d.offers.put(b, next)
-		return d.sendOffer(ctx, b, w.ID, offerAgainAfter)
+		o.put(b, next)
+		return o.send(ctx, b, w.ID, offerAgainAfter)
 	}
-	d.offers.put(b, next)
+	o.put(b, next)
 	for _, w := range able[:min(len(able), maxReserved)] {
-		if err := d.sendOffer(ctx, b, w.ID, reserveFor); err != nil {
+		if err := o.send(ctx, b, w.ID, reserveFor); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sendOffer tells a worker that it may claim a build.
-func (d *Dispatcher) sendOffer(ctx context.Context, b store.Build, workerID string, valid time.Duration) error {
+// send tells a worker that it may claim a build.
+func (o *offers) send(ctx context.Context, b store.Build, workerID string, valid time.Duration) error {
 	data, err := proto.Marshal(&eventsv1.Control{Order: &eventsv1.Control_Offer{Offer: &eventsv1.Offer{
 		BuildId: b.ID, Attempt: b.Attempt, ValidMs: int32(valid / time.Millisecond), //nolint:gosec // seconds
 	}}})
 	if err != nil {
 		return fmt.Errorf("pack offer: %w", err)
 	}
-	d.machine.Log.DebugContext(ctx, "build offered", "build_id", b.ID, "attempt", b.Attempt, "worker_id", workerID, "valid", valid)
-	if err := d.nc.Publish(bus.ControlSubject(workerID), data); err != nil {
+	o.machine.Log.DebugContext(ctx, "build offered", "build_id", b.ID, "attempt", b.Attempt, "worker_id", workerID, "valid", valid)
+	if err := o.nc.Publish(bus.ControlSubject(workerID), data); err != nil {
 		return fmt.Errorf("offer build %s: %w", b.ID, err)
 	}
 	return nil
-}
-
-// Tagged returns a build with the tags of fair queueing that it has if it is dispatched now.
-func (d *Dispatcher) Tagged(ctx context.Context, b store.Build) (store.Build, error) {
-	if b.VFinish != 0 { // a later attempt was paid for by the first
-		return b, nil
-	}
-	virtual, err := d.machine.Store.VirtualTime(ctx, b.Lane())
-	if err != nil {
-		return b, err
-	}
-	finish, err := d.machine.Store.FinishTag(ctx, b.Lane(), b.Project)
-	if err != nil {
-		return b, err
-	}
-	d.estimates.prepare(ctx, []store.Build{b})
-	return d.rules.Order().Tag(b, virtual, finish, d.estimates.cost(b)), nil
-}
-
-// Claimed notes that a worker has claimed a build.
-func (d *Dispatcher) Claimed(b store.Build) {
-	d.offers.forget(b)
-	d.recent.built(b)
 }

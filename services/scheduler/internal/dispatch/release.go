@@ -47,7 +47,7 @@ func (d *Dispatcher) Round(ctx context.Context) error {
 			required = append(required, b)
 		}
 	}
-	if queued, err = d.withoutSticky(ctx, w, queued); err != nil {
+	if queued, err = d.offers.withoutSticky(ctx, w, queued); err != nil {
 		return err
 	}
 	for batch := range slices.Chunk(queued, releaseBatch) {
@@ -55,7 +55,7 @@ func (d *Dispatcher) Round(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.offerRequired(ctx, required)
+	return d.offers.required(ctx, required)
 }
 
 // releaseBatch bounds one transaction: it holds what it releases until it is done.

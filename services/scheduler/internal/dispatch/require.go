@@ -29,7 +29,7 @@ func (d *Dispatcher) poolWorkers(ctx context.Context, pending map[store.Lane][]s
 			continue
 		}
 		var err error
-		if all[l.Pool], err = d.machine.Store.PoolWorkers(ctx, l.Pool, maxKnown); err != nil {
+		if all[l.Pool], err = d.machine.Store.Fleet.PoolWorkers(ctx, l.Pool, maxKnown); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +121,7 @@ func (d *Dispatcher) Require(ctx context.Context, b store.Build, prefers build.R
 	if b.Settings.Requires == "" && prefers == "" {
 		return "", nil, nil
 	}
-	workers, err := d.machine.Store.PoolWorkers(ctx, b.Pool, maxKnown)
+	workers, err := d.machine.Store.Fleet.PoolWorkers(ctx, b.Pool, maxKnown)
 	if err != nil {
 		return "", nil, err
 	}

@@ -119,19 +119,19 @@ func (r *recent) fill(ids []builtID, builds []store.Build) {
 
 // withoutSticky offers builds to the workers that built their projects last, if those have a free slot now, and returns the others, which
 // any worker may have. A build that such a worker does not claim within stickyFor is among them.
-func (d *Dispatcher) withoutSticky(ctx context.Context, w order.World, builds []store.Build) ([]store.Build, error) {
-	now := d.machine.Now()
+func (o *offers) withoutSticky(ctx context.Context, w order.World, builds []store.Build) ([]store.Build, error) {
+	now := o.machine.Now()
 	var rest, wanted []store.Build
 	workers := map[string]string{} // by build
 	for _, b := range builds {
-		last, offered := d.offers.last(b)
+		last, offered := o.last(b)
 		if offered && now.Sub(last.at) < stickyFor {
 			continue
 		}
 		id := ""
 		if !offered && b.Attempt == 1 && choice(w, b.Lane()) {
 			var err error
-			if id, err = d.recent.worker(ctx, b); err != nil {
+			if id, err = o.recent.worker(ctx, b); err != nil {
 				return nil, err
 			}
 		}
@@ -145,7 +145,7 @@ func (d *Dispatcher) withoutSticky(ctx context.Context, w order.World, builds []
 	if len(wanted) == 0 {
 		return rest, nil
 	}
-	left, err := d.offerSticky(ctx, wanted, workers)
+	left, err := o.sticky(ctx, wanted, workers)
 	return append(rest, left...), err
 }
 
@@ -161,16 +161,16 @@ func choice(w order.World, l store.Lane) bool {
 	return workers > 1 && free > w.Queued[l]
 }
 
-// offerSticky offers builds to the workers named for them, and returns those whose worker cannot take them now.
-func (d *Dispatcher) offerSticky(ctx context.Context, builds []store.Build, workers map[string]string) (left []store.Build, err error) {
+// sticky offers builds to the workers named for them, and returns those whose worker cannot take them now.
+func (o *offers) sticky(ctx context.Context, builds []store.Build, workers map[string]string) (left []store.Build, err error) {
 	ids := map[string]bool{}
 	for _, b := range builds {
 		ids[workers[b.ID]] = true
 	}
-	now := d.machine.Now()
+	now := o.machine.Now()
 	able := map[string]store.Capacity{}
 	for id := range ids {
-		c, ok, err := d.machine.Store.OfferTarget(ctx, id)
+		c, ok, err := o.machine.Store.Fleet.OfferTarget(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +178,7 @@ func (d *Dispatcher) offerSticky(ctx context.Context, builds []store.Build, work
 			able[id] = c
 		}
 	}
-	promised := d.offers.promised(now.Add(-offerAgainAfter))
+	promised := o.promised(now.Add(-offerAgainAfter))
 	offered := false
 	for _, b := range builds {
 		id := workers[b.ID]
@@ -189,13 +189,13 @@ func (d *Dispatcher) offerSticky(ctx context.Context, builds []store.Build, work
 		}
 		promised[id]++
 		offered = true
-		d.offers.put(b, offer{at: now, worker: id})
-		if err := d.sendOffer(ctx, b, id, stickyFor); err != nil {
+		o.put(b, offer{at: now, worker: id})
+		if err := o.send(ctx, b, id, stickyFor); err != nil {
 			return nil, err
 		}
 	}
 	if offered {
-		time.AfterFunc(stickyFor, d.machine.Signal.Changed) // a round for those that are not claimed
+		time.AfterFunc(stickyFor, o.machine.Signal.Changed) // a round for those that are not claimed
 	}
 	return left, nil
 }

@@ -121,13 +121,13 @@ func (r *Registry) Sync(ctx context.Context, workerID string, req *schedulerv1.S
 				return err
 			}
 		}
-		if draining := req.GetDraining() && !req.GetLeaving(); w.Draining != draining {
-			if err := tx.SetDraining(ctx, w.ID, draining); err != nil {
-				return err
-			}
+		reported := w
+		reported.Draining = req.GetDraining() && !req.GetLeaving()
+		if a := req.GetAbilities(); a != nil {
+			reported.Labels, reported.Offers = a.GetLabels(), a.GetOffers()
 		}
-		if a := req.GetAbilities(); a != nil && (w.Offers != a.GetOffers() || !maps.Equal(w.Labels, a.GetLabels())) {
-			if err := tx.SetAbilities(ctx, w.ID, a.GetLabels(), a.GetOffers()); err != nil {
+		if reported.Draining != w.Draining || reported.Offers != w.Offers || !maps.Equal(reported.Labels, w.Labels) {
+			if err := tx.SaveReported(ctx, reported); err != nil {
 				return err
 			}
 		}

@@ -97,22 +97,15 @@ func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32,
 	return nil
 }
 
-// SetAbilities writes what a worker says that it can do.
-func (t *Tx) SetAbilities(ctx context.Context, id string, labels build.Labels, offers bool) error {
-	text, err := json.Marshal(labels)
+// SaveReported writes what a worker reports of itself: whether it drains, its labels, and whether it understands offers.
+func (t *Tx) SaveReported(ctx context.Context, w Worker) error {
+	labels, err := json.Marshal(w.Labels)
 	if err != nil {
 		return fmt.Errorf("pack labels: %w", err)
 	}
-	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET labels = $1, offers = $2 WHERE id = $3`, string(text), bit(offers), id); err != nil {
-		return fmt.Errorf("set labels of worker %s: %w", id, err)
-	}
-	return nil
-}
-
-// SetDraining writes whether a worker takes no further builds.
-func (t *Tx) SetDraining(ctx context.Context, id string, draining bool) error {
-	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET draining = $1 WHERE id = $2`, bit(draining), id); err != nil {
-		return fmt.Errorf("set worker %s draining: %w", id, err)
+	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET draining = $1, labels = $2, offers = $3 WHERE id = $4`,
+		bit(w.Draining), string(labels), bit(w.Offers), w.ID); err != nil {
+		return fmt.Errorf("save what worker %s reports: %w", w.ID, err)
 	}
 	return nil
 }
