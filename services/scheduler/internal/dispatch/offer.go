@@ -11,11 +11,12 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nats-io/nats.go"
+
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/shared/bus"
-	"github.com/nats-io/nats.go"
 )
 
 const (
