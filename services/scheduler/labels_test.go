@@ -158,6 +158,9 @@ func TestRequiredLabels(t *testing.T) {
 		}
 		next := b.require("app", "xcode=26", "").GetBuild().GetId()
 		b.waitsBecause(next, "workers with xcode=26 are busy: 1 of 1")
+		if w := b.require("app", "xcode=26", "").GetWarnings(); len(w) > 0 {
+			t.Errorf("warnings while the worker is busy = %q", w)
+		}
 		mac.sync(&schedulerv1.SyncRequest{Holding: []*schedulerv1.Lease{{BuildId: id, Attempt: 1}}, Leaving: true})
 		b.waitsBecause(next, "which has xcode=26, is offline since")
 	})
@@ -233,6 +236,10 @@ func TestLabelsHoldNothingBack(t *testing.T) {
 func TestPreferredLabels(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, sqlite(t), bustest.Start(t), testConfig())
+	alone := b.require("app", "", "image=macos-26")
+	if w := strings.Join(alone.GetWarnings(), "\n"); !strings.Contains(w, "image=macos-26 is asked for") || !strings.Contains(w, "No connected worker can build ios") {
+		t.Errorf("warnings without a worker = %q", w)
+	}
 	mac := b.labelled(2, map[string]string{"image": "macos-26", "os": "macos"})
 	resp := b.require("app", "", "image=macos-26,resource-class=large")
 	if r := resp.GetBuild().GetSettings().GetRequires(); r != "image=macos-26" {

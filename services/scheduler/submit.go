@@ -217,8 +217,11 @@ func (s *Scheduler) warnings(ctx context.Context, a *submission) (all []string, 
 	}
 	a.build.Settings.Requires = requires
 	all = append(all, notes...)
-	able, err := s.dispatch.HasWorker(ctx, a.build.Lane().Queue())
-	if err == nil && !able && len(notes) == 0 {
+	if requires != "" { // the notes say so if no worker has them
+		return all, nil
+	}
+	able, err := s.dispatch.HasWorker(ctx, a.build.Lane())
+	if err == nil && !able {
 		all = append(all, dispatch.NoWorker(a.build))
 	}
 	return all, err

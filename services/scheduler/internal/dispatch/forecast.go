@@ -149,8 +149,13 @@ func (d *Dispatcher) reason(f *Forecast, b store.Build, p order.Place) string {
 	if wait := b.NotBefore.Sub(d.machine.Now()); wait > 0 {
 		return fmt.Sprintf("attempt %d was lost; the next one starts in %s", b.Attempt-1, wait.Round(time.Second))
 	}
-	if text := f.missing(b); text != "" {
-		return text
+	if r := b.Settings.Requires; r != "" {
+		if _, known := f.places[b.ID]; !known { // it came after the forecast
+			return fmt.Sprintf("a worker with %s is looked for", r)
+		}
+		if text := missing(b.Lane(), f.workers[b.Pool], f.at); text != "" {
+			return text
+		}
 	}
 	workers, free := 0, 0
 	for _, g := range f.groups {

@@ -138,8 +138,18 @@ func (o *offers) one(ctx context.Context, b store.Build, workers []store.Capacit
 	if len(idle) > 0 {
 		// Those that did not claim it are asked again once all have been.
 		tried := func(w store.Capacity) int { return min(1, 1+slices.Index(next.tried, w.ID)) }
+		recent, err := o.recent.worker(ctx, b)
+		if err != nil {
+			return err
+		}
+		other := func(w store.Capacity) int { // 0 for the worker that has the caches
+			if w.ID == recent {
+				return 0
+			}
+			return 1
+		}
 		w := slices.MinFunc(idle, func(a, b store.Capacity) int {
-			return cmp.Or(cmp.Compare(tried(a), tried(b)), cmp.Compare(free[b.ID], free[a.ID]))
+			return cmp.Or(cmp.Compare(tried(a), tried(b)), cmp.Compare(other(a), other(b)), cmp.Compare(free[b.ID], free[a.ID]))
 		})
 		if tried(w) > 0 {
 			next.tried = nil

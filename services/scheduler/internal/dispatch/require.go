@@ -36,14 +36,7 @@ func (d *Dispatcher) poolWorkers(ctx context.Context, pending map[store.Lane][]s
 	return all, nil
 }
 
-// missing says why no worker that is there meets a build's requirements, and is empty if one does.
-func (f *Forecast) missing(b store.Build) string {
-	if b.Settings.Requires == "" {
-		return ""
-	}
-	return missing(b.Lane(), f.workers[b.Pool], f.at)
-}
-
+// missing says why no worker that is there meets a lane's requirements, and is empty if one does.
 func missing(l store.Lane, all []store.Capacity, now time.Time) string {
 	workers := slices.DeleteFunc(slices.Clone(all), func(w store.Capacity) bool { return !w.Can(l.Pool, l.Platform) })
 	able := slices.DeleteFunc(slices.Clone(workers), func(w store.Capacity) bool { return !w.CanBuild(l) })
