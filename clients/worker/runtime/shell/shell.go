@@ -332,7 +332,7 @@ func (w *workspace) Close() error {
 	// Kill first: who still runs would write into what is being removed.
 	err := process.Kill(w.job.Key())
 	if err == nil {
-		w.park()
+		w.kept.install.park()
 	}
 	return errors.Join(err, remove(w.dir))
 }
