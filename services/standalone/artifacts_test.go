@@ -175,17 +175,6 @@ func TestArtifactsOfAKilledWorker(t *testing.T) {
 	s.goes(cfg, b, failed)
 }
 
-// ended waits for the end of a build.
-func (s *server) ended(id string) (b api.Build) {
-	s.t.Helper()
-	s.eventually("build "+id+" ends", func() bool {
-		var err error
-		b, err = s.client().Builds.Get(s.t.Context(), id)
-		return err == nil && b.Final()
-	})
-	return b
-}
-
 // goes lets builds expire, and wants their artifacts gone with them.
 func (s *server) goes(cfg standalone.Config, builds ...api.Build) {
 	s.t.Helper()

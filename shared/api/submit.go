@@ -23,6 +23,8 @@ type Submit struct {
 	// Origin is the revision that the source is of, as far as it is known.
 	build.Origin
 	build.Settings
+	// Prefers are labels that its worker should have; those that no known worker has are dropped with a warning.
+	Prefers build.Requirements
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. A Read that blocks must end
 	// with the context.
 	Source, Certs io.Reader
@@ -112,6 +114,7 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
 		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
 		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber},
+		{"requires", string(s.Requires)}, {"prefers", string(s.Prefers)},
 	}
 	if s.Priority != 0 {
 		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})

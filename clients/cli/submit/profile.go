@@ -32,6 +32,9 @@ func (o *options) checkProfile() error {
 		return err
 	}
 	o.cli = resolved.Cli
+	if err := o.addLabels(&resolved); err != nil {
+		return err
+	}
 	if resolved.EAS != nil {
 		if err := o.checkKeys(resolved); err != nil {
 			return err

@@ -39,6 +39,8 @@ type Own struct {
 	Stages  []Stage           `json:"stages"`
 	// Artifacts are globs of files that are kept besides the result. nil leaves those of eas.json.
 	Artifacts []string `json:"artifacts"`
+	// Requires are the labels that the worker needs, each KEY=VALUE.
+	Requires []string `json:"requires"`
 	// Timeouts are requests: the farm has limits.
 	Timeouts Timeouts `json:"timeouts"`
 }
@@ -145,6 +147,9 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 	p.Env = env
 	if len(p.Stages) == 0 {
 		p.Stages = base.Stages
+	}
+	if len(p.Requires) == 0 {
+		p.Requires = base.Requires
 	}
 	if p.Result == "" {
 		p.Result = base.Result

@@ -20,7 +20,7 @@ const envWork = "FREEAGENT_TEST_BUILDCACHE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envWork); dir != "" {
-		fmt.Println(workForEver(dir))
+		fmt.Fprintln(os.Stdout, workForEver(dir))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -37,7 +37,7 @@ func workForEver(dir string) error {
 			return err
 		}
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	for n := 0; ; n++ {
 		if err := work(s, filepath.Join(dir, fmt.Sprintf("build-%d-%d", os.Getpid(), n)), n); err != nil {
 			return err

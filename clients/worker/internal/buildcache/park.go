@@ -49,7 +49,7 @@ func marksOf(ctx context.Context, r *os.Root, paths []string) (Marks, error) {
 	m := Marks{}
 	for _, p := range paths {
 		err := fs.WalkDir(r.FS(), p, func(name string, d fs.DirEntry, err error) error {
-			if err = errors.Join(err, ctx.Err()); err != nil {
+			if err := errors.Join(err, ctx.Err()); err != nil {
 				return err
 			}
 			info, err := d.Info()
@@ -188,11 +188,11 @@ func (s *Store) Take(ctx context.Context, c Scope, name, key string, into *os.Ro
 	own, _ := s.own(c)
 	tree := treeOf(own, name, key)
 	if _, err := os.Lstat(tree); err != nil || !canPark {
-		return Parked{}, false, nil //nolint:nilerr // none
+		return Parked{}, false, nil
 	}
 	tmp, err := os.MkdirTemp(own, ".park-")
 	if err == nil {
-		err = os.Rename(tree, filepath.Join(tmp, "tree")) // whoever moves it has it
+		err = os.Rename(tree, filepath.Join(tmp, "tree")) // the build that moves it has it
 	}
 	defer func() { _ = discard(tmp) }() // what is left is pruned later
 	if errors.Is(err, fs.ErrNotExist) {
@@ -202,7 +202,7 @@ func (s *Store) Take(ctx context.Context, c Scope, name, key string, into *os.Ro
 		return Parked{}, false, fmt.Errorf("build cache: %w", err)
 	}
 	if ok, err := p.check(ctx, filepath.Join(tmp, "tree")); err != nil || !ok {
-		return Parked{}, false, nil //nolint:nilerr // the snapshot is taken instead
+		return Parked{}, false, nil // the snapshot is taken instead
 	}
 	for i, at := range p.Paths {
 		if err := moveIn(filepath.Join(tmp, "tree", strconv.Itoa(i)), into, at); err != nil {

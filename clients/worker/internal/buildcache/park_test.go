@@ -57,8 +57,10 @@ func TestParkedTree(t *testing.T) {
 	}
 	at := time.Now()
 	for _, d := range []string{dir, second} { // what is not of the install
-		os.WriteFile(filepath.Join(d, "App.js"), []byte("source"), 0o644)
-		os.Chtimes(filepath.Join(d, "App.js"), at, at)
+		fill(t, d, "App.js", "source")
+		if err := os.Chtimes(filepath.Join(d, "App.js"), at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if now := tree(t, second); !slices.Equal(withoutSource(now), withoutSource(want)) {
 		t.Errorf("the second build got\n%s\nwant\n%s", strings.Join(now, "\n"), strings.Join(want, "\n"))
@@ -213,7 +215,9 @@ func TestOldTreesGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := time.Now().Add(time.Duration(i-10) * time.Minute)
-		os.Chtimes(treeOf(own, "install", key), at, at)
+		if err := os.Chtimes(treeOf(own, "install", key), at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	left, err := os.ReadDir(own)
 	if err != nil || len(left) != maxParked {
@@ -222,7 +226,9 @@ func TestOldTreesGo(t *testing.T) {
 	if left[0].Name() != treePrefix+"install-3" {
 		t.Errorf("the oldest that is kept: %s", left[0].Name())
 	}
-	os.Mkdir(filepath.Join(own, ".park-left"), 0o700)
+	if err := os.Mkdir(filepath.Join(own, ".park-left"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Prune(time.Now().Add(48 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}

@@ -31,15 +31,12 @@ const (
 
 // kept is what an attempt knows of its caches.
 type kept struct {
-	// root is that of the source.
-	root string
 	// key is that of the install.
-	key string
-	// installKey is set when the install can be kept, before is the source before it.
-	installKey string
-	before     buildcache.Tree
-	// tree is what the install is made of.
-	tree buildcache.Parked
+	key     string
+	install *install
+	// installs is true when the install can be kept, before is the source before it.
+	installs bool
+	before   buildcache.Tree
 	// bundleKey is set when Metro's cache can be kept, bundle is how it was restored.
 	bundleKey string
 	bundle    buildcache.Tree
@@ -109,18 +106,21 @@ func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, comm
 	if err != nil || whyNot != "" {
 		return false, "install is not cached: " + whyNot, err
 	}
-	w.kept.root = plan.Root
-	fetched := w.fetch(ctx, "install", installCache, key)
+	w.kept.install = &install{
+		caches: w.executor.caches, log: w.executor.log.With("attempt", w.job.Key()), scope: w.scope(), key: key, root: plan.Root,
+	}
+	fetched := w.shared.fetch(ctx, "install", installCache, key)
 	began := time.Now()
-	snap, how, err := w.installed(ctx, root)
+	snap, how, err := w.kept.install.restore(ctx, root)
 	if err != nil {
 		return false, "", fmt.Errorf("%w: %w", errPartly, err)
 	}
 	if how != "" {
+		w.shared.offer(installCache, key)
 		return true, after(fetched, fmt.Sprintf("install from the cache%s: %d files, %s, %s in %s (nothing that it depends on has changed)",
 			ofWhom(snap), snap.Files, text.Size(snap.Bytes), how, time.Since(began).Round(time.Millisecond))), nil
 	}
-	w.kept.installKey = key
+	w.kept.installs = true
 	w.kept.before, err = buildcache.Look(root)
 	return false, after(fetched, "install is not in the cache; it is kept for the next build"), err
 }
@@ -145,7 +145,7 @@ func ofWhom(s buildcache.Snapshot) string {
 
 // KeepInstall implements runtime.Cacher.
 func (w *workspace) KeepInstall(ctx context.Context) (line string) {
-	if w.kept.installKey == "" {
+	if !w.kept.installs {
 		return ""
 	}
 	line, err := w.keepInstall(ctx)
@@ -159,7 +159,7 @@ func (w *workspace) KeepInstall(ctx context.Context) (line string) {
 const maxInstall = 8 << 30
 
 func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
-	root, err := os.OpenRoot(w.kept.root)
+	root, err := os.OpenRoot(w.kept.install.root)
 	if err != nil {
 		return "", err
 	}
@@ -172,12 +172,12 @@ func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
 	if removed {
 		return "install is not kept: it removed files of the source", nil
 	}
-	snap, err := w.executor.caches.Keep(ctx, w.scope(), installCache, w.kept.installKey, root, made, maxInstall)
+	snap, err := w.executor.caches.Keep(ctx, w.scope(), installCache, w.kept.key, root, made, maxInstall)
 	if err != nil {
 		return "", err
 	}
-	w.mark(ctx, root, snap)
-	w.offer(installCache, w.kept.installKey)
+	w.kept.install.mark(ctx, root, snap)
+	w.shared.offer(installCache, w.kept.key)
 	return fmt.Sprintf("install kept: %d files, %s as %s in %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed), time.Since(began).Round(time.Millisecond)), nil
 }
 
@@ -230,7 +230,7 @@ func (w *workspace) tryBundle(ctx context.Context, plan pipeline.Plan) (line str
 		return "", err
 	}
 	defer tmp.Close()
-	fetched := w.fetch(ctx, "Metro's cache", bundleCache, key)
+	fetched := w.shared.fetch(ctx, "Metro's cache", bundleCache, key)
 	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), bundleCache, key, tmp)
 	if err != nil {
 		return fetched, err
@@ -239,7 +239,7 @@ func (w *workspace) tryBundle(ctx context.Context, plan pipeline.Plan) (line str
 	if w.kept.bundle, err = buildcache.Look(tmp); err != nil || !ok {
 		return fetched, err
 	}
-	w.offer(bundleCache, key)
+	w.shared.offer(bundleCache, key)
 	return after(fetched, fmt.Sprintf("Metro's cache%s: %d files, %s", ofWhom(snap), snap.Files, text.Size(snap.Bytes))), nil
 }
 
@@ -295,7 +295,7 @@ func (w *workspace) keepBundle(ctx context.Context) (line string, err error) {
 	if err != nil {
 		return "", err
 	}
-	w.offer(bundleCache, w.kept.bundleKey)
+	w.shared.offer(bundleCache, w.kept.bundleKey)
 	return fmt.Sprintf("Metro's cache kept: %d files, %s as %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed)), nil
 }
 

@@ -260,7 +260,7 @@ type workspace struct {
 	versions []string
 	kept     kept
 	// shared is the farm's cache; nil without one.
-	shared runtime.SharedCache
+	shared *sharing
 	closed bool
 }
 
@@ -334,7 +334,7 @@ func (w *workspace) Close() error {
 	// Kill first: who still runs would write into what is being removed.
 	err := process.Kill(w.job.Key())
 	if err == nil {
-		w.park()
+		w.kept.install.park()
 	}
 	return errors.Join(err, remove(w.dir))
 }

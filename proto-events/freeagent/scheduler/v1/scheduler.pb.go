@@ -83,7 +83,7 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37, 0}
 }
 
 // Origin names the commit of a build; each field may be empty.
@@ -160,7 +160,9 @@ type BuildSettings struct {
 	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
 	// versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's configuration. In a submit, "next" or "last" asks
 	// for that of the counter of the project and platform.
-	BuildNumber   string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
+	BuildNumber string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
+	// Labels that its worker needs, as KEY=VALUE by comma.
+	Requires      string `protobuf:"bytes,20,opt,name=requires,proto3" json:"requires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +221,13 @@ func (x *BuildSettings) GetUsername() string {
 func (x *BuildSettings) GetBuildNumber() string {
 	if x != nil {
 		return x.BuildNumber
+	}
+	return ""
+}
+
+func (x *BuildSettings) GetRequires() string {
+	if x != nil {
+		return x.Requires
 	}
 	return ""
 }
@@ -591,9 +600,12 @@ type SubmitRequest struct {
 	// Warnings of the gateway for the build's log.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	// Cancel unfinished builds of another revision of the same project, branch, platform and profile.
-	Supersede     bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
-	Origin        *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
-	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	Supersede bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	Origin    *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Settings  *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Labels that its worker should have, as KEY=VALUE by comma. Each one that a known worker has becomes a requirement; the others are
+	// dropped with a warning.
+	Prefers       string `protobuf:"bytes,90,opt,name=prefers,proto3" json:"prefers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,6 +729,13 @@ func (x *SubmitRequest) GetSettings() *BuildSettings {
 		return x.Settings
 	}
 	return nil
+}
+
+func (x *SubmitRequest) GetPrefers() string {
+	if x != nil {
+		return x.Prefers
+	}
+	return ""
 }
 
 type SubmitResponse struct {
@@ -2201,7 +2220,9 @@ type SyncRequest struct {
 	// The worker claims no further build and stops when its builds are done: its free slots do not count.
 	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// The worker's process ends now: it is offline at once, not only when its heartbeat has expired.
-	Leaving       bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Leaving bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// What the worker can do, as far as it knows; absent leaves what is known.
+	Abilities     *Abilities `protobuf:"bytes,20,opt,name=abilities,proto3" json:"abilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2278,6 +2299,68 @@ func (x *SyncRequest) GetLeaving() bool {
 	return false
 }
 
+func (x *SyncRequest) GetAbilities() *Abilities {
+	if x != nil {
+		return x.Abilities
+	}
+	return nil
+}
+
+// Abilities are what a worker reports of itself.
+type Abilities struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Labels such as xcode: 26.1. They replace the ones it has.
+	Labels map[string]string `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// It understands Offer.
+	Offers        bool `protobuf:"varint,2,opt,name=offers,proto3" json:"offers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Abilities) Reset() {
+	*x = Abilities{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Abilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Abilities) ProtoMessage() {}
+
+func (x *Abilities) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Abilities.ProtoReflect.Descriptor instead.
+func (*Abilities) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Abilities) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Abilities) GetOffers() bool {
+	if x != nil {
+		return x.Offers
+	}
+	return false
+}
+
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lost  []*Lease               `protobuf:"bytes,1,rep,name=lost,proto3" json:"lost,omitempty"`
@@ -2289,7 +2372,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2384,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2397,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -2347,7 +2430,7 @@ type Pace struct {
 
 func (x *Pace) Reset() {
 	*x = Pace{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2442,7 @@ func (x *Pace) String() string {
 func (*Pace) ProtoMessage() {}
 
 func (x *Pace) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2455,7 @@ func (x *Pace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pace.ProtoReflect.Descriptor instead.
 func (*Pace) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Pace) GetBeatSeconds() int32 {
@@ -2413,7 +2496,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2508,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2521,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -2456,17 +2539,19 @@ func (x *Lease) GetAttempt() int32 {
 }
 
 type ClaimRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	BuildId       string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	BuildId  string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The attempt was offered to this worker by an Offer, so it may still be pending.
+	Offered       bool `protobuf:"varint,20,opt,name=offered,proto3" json:"offered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2563,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2576,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -2515,6 +2600,13 @@ func (x *ClaimRequest) GetAttempt() int32 {
 	return 0
 }
 
+func (x *ClaimRequest) GetOffered() bool {
+	if x != nil {
+		return x.Offered
+	}
+	return false
+}
+
 type ClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
@@ -2531,7 +2623,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2635,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2648,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -2611,7 +2703,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2715,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2728,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -2689,7 +2781,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2793,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2806,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 type FinishRequest struct {
@@ -2734,7 +2826,7 @@ type FinishRequest struct {
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +2838,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +2851,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -2820,7 +2912,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2924,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2937,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -2867,7 +2959,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2971,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +2984,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -2925,7 +3017,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3029,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2950,7 +3042,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -2973,7 +3065,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3077,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3090,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -3045,7 +3137,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3149,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3162,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Timeouts) GetProject() string {
@@ -3111,7 +3203,7 @@ type SetTimeoutsRequest struct {
 
 func (x *SetTimeoutsRequest) Reset() {
 	*x = SetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3215,7 @@ func (x *SetTimeoutsRequest) String() string {
 func (*SetTimeoutsRequest) ProtoMessage() {}
 
 func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3228,7 @@ func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
@@ -3155,7 +3247,7 @@ type SetTimeoutsResponse struct {
 
 func (x *SetTimeoutsResponse) Reset() {
 	*x = SetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3259,7 @@ func (x *SetTimeoutsResponse) String() string {
 func (*SetTimeoutsResponse) ProtoMessage() {}
 
 func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3272,7 @@ func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
@@ -3199,7 +3291,7 @@ type GetTimeoutsRequest struct {
 
 func (x *GetTimeoutsRequest) Reset() {
 	*x = GetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3211,7 +3303,7 @@ func (x *GetTimeoutsRequest) String() string {
 func (*GetTimeoutsRequest) ProtoMessage() {}
 
 func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3224,7 +3316,7 @@ func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTimeoutsRequest) GetProject() string {
@@ -3249,7 +3341,7 @@ type GetTimeoutsResponse struct {
 
 func (x *GetTimeoutsResponse) Reset() {
 	*x = GetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3353,7 @@ func (x *GetTimeoutsResponse) String() string {
 func (*GetTimeoutsResponse) ProtoMessage() {}
 
 func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3366,7 @@ func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
@@ -3323,7 +3415,7 @@ type ProjectRule struct {
 
 func (x *ProjectRule) Reset() {
 	*x = ProjectRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3427,7 @@ func (x *ProjectRule) String() string {
 func (*ProjectRule) ProtoMessage() {}
 
 func (x *ProjectRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3440,7 @@ func (x *ProjectRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectRule.ProtoReflect.Descriptor instead.
 func (*ProjectRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ProjectRule) GetProject() string {
@@ -3398,7 +3490,7 @@ type PoolRule struct {
 
 func (x *PoolRule) Reset() {
 	*x = PoolRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3502,7 @@ func (x *PoolRule) String() string {
 func (*PoolRule) ProtoMessage() {}
 
 func (x *PoolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3515,7 @@ func (x *PoolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolRule.ProtoReflect.Descriptor instead.
 func (*PoolRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PoolRule) GetPool() string {
@@ -3450,7 +3542,7 @@ type SetProjectRuleRequest struct {
 
 func (x *SetProjectRuleRequest) Reset() {
 	*x = SetProjectRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +3554,7 @@ func (x *SetProjectRuleRequest) String() string {
 func (*SetProjectRuleRequest) ProtoMessage() {}
 
 func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +3567,7 @@ func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetProjectRuleRequest) GetRule() *ProjectRule {
@@ -3494,7 +3586,7 @@ type SetProjectRuleResponse struct {
 
 func (x *SetProjectRuleResponse) Reset() {
 	*x = SetProjectRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3598,7 @@ func (x *SetProjectRuleResponse) String() string {
 func (*SetProjectRuleResponse) ProtoMessage() {}
 
 func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3611,7 @@ func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetProjectRuleResponse) GetRule() *ProjectRule {
@@ -3539,7 +3631,7 @@ type SetPoolRuleRequest struct {
 
 func (x *SetPoolRuleRequest) Reset() {
 	*x = SetPoolRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3551,7 +3643,7 @@ func (x *SetPoolRuleRequest) String() string {
 func (*SetPoolRuleRequest) ProtoMessage() {}
 
 func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,7 +3656,7 @@ func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetPoolRuleRequest) GetRule() *PoolRule {
@@ -3583,7 +3675,7 @@ type SetPoolRuleResponse struct {
 
 func (x *SetPoolRuleResponse) Reset() {
 	*x = SetPoolRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +3687,7 @@ func (x *SetPoolRuleResponse) String() string {
 func (*SetPoolRuleResponse) ProtoMessage() {}
 
 func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +3700,7 @@ func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetPoolRuleResponse) GetRule() *PoolRule {
@@ -3626,7 +3718,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3730,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3743,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
 }
 
 type ListRulesResponse struct {
@@ -3668,7 +3760,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3680,7 +3772,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3693,7 +3785,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListRulesResponse) GetProjects() []*ProjectRule {
@@ -3741,12 +3833,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
-	"\x06branch\x18\x03 \x01(\tR\x06branch\"\x85\x01\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xa1\x01\n" +
 	"\rBuildSettings\x12\x19\n" +
 	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
-	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xb8\b\n" +
+	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\x12\x1a\n" +
+	"\brequires\x18\x14 \x01(\tR\brequires\"\xb8\b\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3785,7 +3878,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0eBuildArtifacts\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x14\n" +
 	"\x05files\x18\x02 \x01(\x05R\x05files\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xe2\x03\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xfc\x03\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3800,7 +3893,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	" \x03(\tR\x05notes\x12\x1c\n" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
-	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\x9d\x01\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12\x18\n" +
+	"\aprefers\x18Z \x01(\tR\aprefers\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
@@ -3914,14 +4008,21 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x03 \x01(\x03R\x06active\x12'\n" +
 	"\x0fcompleted_today\x18\x04 \x01(\x03R\x0ecompletedToday\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\x03R\x05ended\x12\x19\n" +
-	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\xc5\x01\n" +
+	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\x86\x02\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\x05R\x05slots\x12\x14\n" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x18\n" +
-	"\aleaving\x18\x06 \x01(\bR\aleaving\"s\n" +
+	"\aleaving\x18\x06 \x01(\bR\aleaving\x12?\n" +
+	"\tabilities\x18\x14 \x01(\v2!.freeagent.scheduler.v1.AbilitiesR\tabilities\"\xa5\x01\n" +
+	"\tAbilities\x12E\n" +
+	"\x06labels\x18\x01 \x03(\v2-.freeagent.scheduler.v1.Abilities.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06offers\x18\x02 \x01(\bR\x06offers\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
 	"\fSyncResponse\x121\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\x04lost\x120\n" +
 	"\x04pace\x18\x02 \x01(\v2\x1c.freeagent.scheduler.v1.PaceR\x04pace\"\x8e\x01\n" +
@@ -3934,11 +4035,12 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\fsync_seconds\x18\x04 \x01(\x05R\vsyncSeconds\"<\n" +
 	"\x05Lease\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\x05R\aattempt\"`\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\"z\n" +
 	"\fClaimRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xfc\x02\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x18\n" +
+	"\aoffered\x18\x14 \x01(\bR\aoffered\"\xfc\x02\n" +
 	"\rClaimResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12'\n" +
 	"\x0ftimeout_seconds\x18\x02 \x01(\x03R\x0etimeoutSeconds\x12f\n" +
@@ -4046,7 +4148,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
@@ -4078,90 +4180,94 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*StatsRequest)(nil),           // 27: freeagent.scheduler.v1.StatsRequest
 	(*StatsResponse)(nil),          // 28: freeagent.scheduler.v1.StatsResponse
 	(*SyncRequest)(nil),            // 29: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 30: freeagent.scheduler.v1.SyncResponse
-	(*Pace)(nil),                   // 31: freeagent.scheduler.v1.Pace
-	(*Lease)(nil),                  // 32: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 33: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 34: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 35: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 36: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 37: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 38: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 39: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 40: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 41: freeagent.scheduler.v1.HandOut
-	(*Timeouts)(nil),               // 42: freeagent.scheduler.v1.Timeouts
-	(*SetTimeoutsRequest)(nil),     // 43: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*SetTimeoutsResponse)(nil),    // 44: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsRequest)(nil),     // 45: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*GetTimeoutsResponse)(nil),    // 46: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*ProjectRule)(nil),            // 47: freeagent.scheduler.v1.ProjectRule
-	(*PoolRule)(nil),               // 48: freeagent.scheduler.v1.PoolRule
-	(*SetProjectRuleRequest)(nil),  // 49: freeagent.scheduler.v1.SetProjectRuleRequest
-	(*SetProjectRuleResponse)(nil), // 50: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleRequest)(nil),     // 51: freeagent.scheduler.v1.SetPoolRuleRequest
-	(*SetPoolRuleResponse)(nil),    // 52: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesRequest)(nil),       // 53: freeagent.scheduler.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),      // 54: freeagent.scheduler.v1.ListRulesResponse
-	nil,                            // 55: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 56: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 57: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 58: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 59: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 60: freeagent.events.v1.ObjectRef
-	(*ExpiredBuild)(nil),           // 61: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 62: freeagent.scheduler.v1.Pin
+	(*Abilities)(nil),              // 30: freeagent.scheduler.v1.Abilities
+	(*SyncResponse)(nil),           // 31: freeagent.scheduler.v1.SyncResponse
+	(*Pace)(nil),                   // 32: freeagent.scheduler.v1.Pace
+	(*Lease)(nil),                  // 33: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 34: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 35: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 36: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 37: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 38: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 39: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 40: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 41: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 42: freeagent.scheduler.v1.HandOut
+	(*Timeouts)(nil),               // 43: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 44: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 45: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 46: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 47: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*ProjectRule)(nil),            // 48: freeagent.scheduler.v1.ProjectRule
+	(*PoolRule)(nil),               // 49: freeagent.scheduler.v1.PoolRule
+	(*SetProjectRuleRequest)(nil),  // 50: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetProjectRuleResponse)(nil), // 51: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleRequest)(nil),     // 52: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*SetPoolRuleResponse)(nil),    // 53: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesRequest)(nil),       // 54: freeagent.scheduler.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),      // 55: freeagent.scheduler.v1.ListRulesResponse
+	nil,                            // 56: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 57: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 58: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 59: freeagent.scheduler.v1.Abilities.LabelsEntry
+	nil,                            // 60: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 61: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 62: freeagent.events.v1.ObjectRef
+	(*ExpiredBuild)(nil),           // 63: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 64: freeagent.scheduler.v1.Pin
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	60, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	60, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	60, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	62, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	62, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	62, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
 	4,  // 5: freeagent.scheduler.v1.Build.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
-	60, // 6: freeagent.scheduler.v1.BuildArtifacts.object:type_name -> freeagent.events.v1.ObjectRef
-	60, // 7: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	60, // 8: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	62, // 6: freeagent.scheduler.v1.BuildArtifacts.object:type_name -> freeagent.events.v1.ObjectRef
+	62, // 7: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	62, // 8: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 9: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 10: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
 	3,  // 11: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	3,  // 12: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	9,  // 13: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	61, // 14: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	62, // 15: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	63, // 14: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	64, // 15: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
 	3,  // 16: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
 	3,  // 17: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	55, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	56, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
 	3,  // 19: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	56, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	57, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	57, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	58, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
 	22, // 22: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
 	22, // 23: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	32, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	32, // 25: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	31, // 26: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	3,  // 27: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	58, // 28: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 29: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	4,  // 30: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
-	3,  // 31: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 32: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	59, // 33: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	42, // 34: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	42, // 35: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	42, // 36: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	42, // 37: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	47, // 38: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 39: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	48, // 40: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	48, // 41: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	47, // 42: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	48, // 43: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	33, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	30, // 25: freeagent.scheduler.v1.SyncRequest.abilities:type_name -> freeagent.scheduler.v1.Abilities
+	59, // 26: freeagent.scheduler.v1.Abilities.labels:type_name -> freeagent.scheduler.v1.Abilities.LabelsEntry
+	33, // 27: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	32, // 28: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 29: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	60, // 30: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 31: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	4,  // 32: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
+	3,  // 33: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 34: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	61, // 35: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	43, // 36: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 37: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 38: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 39: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	48, // 40: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 41: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 42: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	49, // 43: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	48, // 44: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 45: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4170,14 +4276,14 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
-	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46].OneofWrappers = []any{}
+	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

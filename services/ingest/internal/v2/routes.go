@@ -103,6 +103,8 @@ type (
 		Modified   bool   `formData:"modified" default:"false" description:"The source is not exactly that of the commit."`
 		Username   string `formData:"username" maxLength:"100" description:"Who submits; the build sees it as EAS_BUILD_USERNAME."`
 		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. next takes the next number of the project's counter, last is the one used last; see getBuildNumbers."`
+		Requires   string `formData:"requires" description:"Labels that the worker must have, as KEY=VALUE by comma, such as xcode=26,node=22.11. A longer version meets a shorter one. The build waits until there is such a worker."`
+		Prefers    string `formData:"prefers" description:"The same, for labels that are only required if a known worker has them. Others are dropped with a warning."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {
