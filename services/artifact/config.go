@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"time"
 
 	"github.com/expo-free-agent/freeagent/services/artifact/internal/cache"
@@ -137,6 +138,10 @@ func (c Config) Validate() error {
 	}
 	fault(c.MaxCertsBytes > catalog.MaxCertsBytes, "max certificate bytes must be at most %d, which fit in memory (got %d)", catalog.MaxCertsBytes, c.MaxCertsBytes)
 	fault(c.CacheBytes < 0, "bytes of the shared cache must not be negative (got %d)", c.CacheBytes)
+	for _, pattern := range c.CacheTrusted {
+		_, err := path.Match(pattern, "")
+		fault(err != nil, "trusted branch of the shared cache is no pattern: %q", pattern)
+	}
 	fault(c.ReserveBytes < 0, "reserved bytes must not be negative (got %d)", c.ReserveBytes)
 	fault(c.WatchStore < 0, "interval of store checks must not be negative (got %s)", c.WatchStore)
 	fault(c.LogRetention < 0, "log retention must not be negative (got %s)", c.LogRetention)

@@ -32,6 +32,8 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		switch f := reflect.ValueOf(&bad).Elem().Field(i); {
 		case f.CanInt():
 			f.SetInt(-1)
+		case f.Type() == reflect.TypeFor[[]string]():
+			f.Set(reflect.ValueOf([]string{"release/["}))
 		case f.Kind() == reflect.Slice:
 			f.SetBytes(nil)
 		default:
