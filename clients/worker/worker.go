@@ -86,6 +86,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.deps.Executor.Sweep(ctx); err != nil {
 		return fmt.Errorf("end earlier builds: %w", err)
 	}
+	if w.builds.Machine, err = machineDigest(ctx, w.cfg.StateDir, w.deps.Executor); err != nil {
+		return err
+	}
 	// life outlasts ctx: a draining worker is alive.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()

@@ -31,7 +31,7 @@ func (o *options) checkProfile() error {
 	if err := resolved.LoadCustom(root.FS(), ".", o.Platform); err != nil {
 		return err
 	}
-	o.cli = resolved.Cli
+	o.cli, o.state.resolved = resolved.Cli, resolved
 	if resolved.EAS != nil {
 		if err := o.checkKeys(resolved); err != nil {
 			return err

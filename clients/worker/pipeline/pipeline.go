@@ -50,6 +50,8 @@ type Plan struct {
 	Custom *Custom
 	// Uploads are slash paths below Root that the steps of a custom build deliver, known when they have run.
 	Uploads []string
+	// Fingerprint means that the native fingerprint identifies the result: a development client, made without commands of the project's own.
+	Fingerprint bool
 	// Name is the result's file name without an extension.
 	Name string
 	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.

@@ -653,6 +653,8 @@ type WorkerGrantResponse struct {
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// A sealed VariableSet.
 	SealedVariables []byte `protobuf:"bytes,2,opt,name=sealed_variables,json=sealedVariables,proto3" json:"sealed_variables,omitempty"`
+	// Its keyed digest, as DigestVariables returns it.
+	VariablesDigest string `protobuf:"bytes,80,opt,name=variables_digest,json=variablesDigest,proto3" json:"variables_digest,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -699,6 +701,13 @@ func (x *WorkerGrantResponse) GetSealedVariables() []byte {
 		return x.SealedVariables
 	}
 	return nil
+}
+
+func (x *WorkerGrantResponse) GetVariablesDigest() string {
+	if x != nil {
+		return x.VariablesDigest
+	}
+	return ""
 }
 
 // StatRequest asks what is stored.
@@ -1361,10 +1370,11 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x06sha256\x18\a \x01(\tR\x06sha256\x12 \n" +
 	"\venvironment\x18\b \x01(\tR\venvironment\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\t \x01(\fR\tpublicKey\"t\n" +
+	"public_key\x18\t \x01(\fR\tpublicKey\"\x9f\x01\n" +
 	"\x13WorkerGrantResponse\x122\n" +
 	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\x12)\n" +
-	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\"*\n" +
+	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\x12)\n" +
+	"\x10variables_digest\x18P \x01(\tR\x0fvariablesDigest\"*\n" +
 	"\vStatRequest\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\"\xac\x01\n" +
 	"\fStatResponse\x126\n" +

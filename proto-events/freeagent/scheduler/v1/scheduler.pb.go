@@ -264,7 +264,12 @@ type Build struct {
 	// As the submitter reported; absent without a report.
 	Origin *Origin `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Absent if all are unset, and in lists.
-	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	// How often other submits got this build instead of one of their own, and when last. 0 in brief lists.
+	Reuses         int64 `protobuf:"varint,80,opt,name=reuses,proto3" json:"reuses,omitempty"`
+	LastReusedAtMs int64 `protobuf:"varint,81,opt,name=last_reused_at_ms,json=lastReusedAtMs,proto3" json:"last_reused_at_ms,omitempty"`
+	// Native fingerprint (@expo/fingerprint) of a development client, as its worker computed it. Empty in lists.
+	Fingerprint   string `protobuf:"bytes,82,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,6 +507,27 @@ func (x *Build) GetSettings() *BuildSettings {
 	return nil
 }
 
+func (x *Build) GetReuses() int64 {
+	if x != nil {
+		return x.Reuses
+	}
+	return 0
+}
+
+func (x *Build) GetLastReusedAtMs() int64 {
+	if x != nil {
+		return x.LastReusedAtMs
+	}
+	return 0
+}
+
+func (x *Build) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
 type SubmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, so that a repeated request is the same build.
@@ -518,9 +544,11 @@ type SubmitRequest struct {
 	// Warnings of the gateway for the build's log.
 	Notes []string `protobuf:"bytes,10,rep,name=notes,proto3" json:"notes,omitempty"`
 	// Cancel unfinished builds of another revision of the same project, branch, platform and profile.
-	Supersede     bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
-	Origin        *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
-	Settings      *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	Supersede bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	Origin    *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
+	Settings  *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	// What must be the same in a later submit so that it may get this build. Absent: it is never reused.
+	ReuseKey      *ReuseKey `protobuf:"bytes,80,opt,name=reuse_key,json=reuseKey,proto3" json:"reuse_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,6 +670,13 @@ func (x *SubmitRequest) GetOrigin() *Origin {
 func (x *SubmitRequest) GetSettings() *BuildSettings {
 	if x != nil {
 		return x.Settings
+	}
+	return nil
+}
+
+func (x *SubmitRequest) GetReuseKey() *ReuseKey {
+	if x != nil {
+		return x.ReuseKey
 	}
 	return nil
 }
@@ -787,7 +822,9 @@ type GetResponse struct {
 	// Only if the request asks for it.
 	Expired *ExpiredBuild `protobuf:"bytes,60,opt,name=expired,proto3" json:"expired,omitempty"`
 	// Absent if it is not pinned, and in the answer to a brief request.
-	Pin           *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
+	Pin *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
+	// The last reuses, newest first, at most 100; none in the answer to a brief request.
+	Reuses        []*Reuse `protobuf:"bytes,80,rep,name=reuses,proto3" json:"reuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,6 +883,13 @@ func (x *GetResponse) GetExpired() *ExpiredBuild {
 func (x *GetResponse) GetPin() *Pin {
 	if x != nil {
 		return x.Pin
+	}
+	return nil
+}
+
+func (x *GetResponse) GetReuses() []*Reuse {
+	if x != nil {
+		return x.Reuses
 	}
 	return nil
 }
@@ -1327,7 +1371,10 @@ type RegisterWorkerRequest struct {
 	Version string            `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// It has no connection to the bus: the gateway polls and reports on its behalf. Its slots count only while it polls, so the
 	// scheduler releases no builds for it.
-	Polls         bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
+	Polls bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
+	// Keyed digest of what of the machine builds depend on: variables that are passed to them, and versions of tools. The key never leaves
+	// the worker. Empty from workers before this field: their builds are not reused.
+	Machine       string `protobuf:"bytes,80,opt,name=machine,proto3" json:"machine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1416,6 +1463,13 @@ func (x *RegisterWorkerRequest) GetPolls() bool {
 		return x.Polls
 	}
 	return false
+}
+
+func (x *RegisterWorkerRequest) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
 }
 
 type RegisterWorkerResponse struct {
@@ -2653,8 +2707,10 @@ type FinishRequest struct {
 	Error    string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	// Object id of the uploaded result, for OUTCOME_COMPLETED.
 	ResultObjectId string `protobuf:"bytes,6,opt,name=result_object_id,json=resultObjectId,proto3" json:"result_object_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the build was made with, for OUTCOME_COMPLETED.
+	Made          *Made `protobuf:"bytes,80,opt,name=made,proto3" json:"made,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishRequest) Reset() {
@@ -2727,6 +2783,13 @@ func (x *FinishRequest) GetResultObjectId() string {
 		return x.ResultObjectId
 	}
 	return ""
+}
+
+func (x *FinishRequest) GetMade() *Made {
+	if x != nil {
+		return x.Made
+	}
+	return nil
 }
 
 type FinishResponse struct {
@@ -3649,11 +3712,64 @@ func (x *ListRulesResponse) GetAgeSeconds() int64 {
 	return 0
 }
 
+type FindReuseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if no build matches; reason says why, for people.
+	Build         *Build `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindReuseResponse) Reset() {
+	*x = FindReuseResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindReuseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindReuseResponse) ProtoMessage() {}
+
+func (x *FindReuseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindReuseResponse.ProtoReflect.Descriptor instead.
+func (*FindReuseResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *FindReuseResponse) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+func (x *FindReuseResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -3664,7 +3780,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
-	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xf2\a\n" +
+	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xd7\b\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3698,7 +3814,10 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x11expected_start_ms\x18\x1a \x01(\x03R\x0fexpectedStartMs\x12*\n" +
 	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
-	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\xe2\x03\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12\x16\n" +
+	"\x06reuses\x18P \x01(\x03R\x06reuses\x12)\n" +
+	"\x11last_reused_at_ms\x18Q \x01(\x03R\x0elastReusedAtMs\x12 \n" +
+	"\vfingerprint\x18R \x01(\tR\vfingerprint\"\xa1\x04\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3713,7 +3832,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	" \x03(\tR\x05notes\x12\x1c\n" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
-	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\"\x9d\x01\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12=\n" +
+	"\treuse_key\x18P \x01(\v2 .freeagent.scheduler.v1.ReuseKeyR\breuseKey\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
@@ -3725,12 +3845,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"GetRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
 	"\x05brief\x18\x02 \x01(\bR\x05brief\x12\x18\n" +
-	"\aexpired\x18< \x01(\bR\aexpired\"\xee\x01\n" +
+	"\aexpired\x18< \x01(\bR\aexpired\"\xa5\x02\n" +
 	"\vGetResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12;\n" +
 	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\x12>\n" +
 	"\aexpired\x18< \x01(\v2$.freeagent.scheduler.v1.ExpiredBuildR\aexpired\x12-\n" +
-	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\"\xf7\x01\n" +
+	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\x125\n" +
+	"\x06reuses\x18P \x03(\v2\x1d.freeagent.scheduler.v1.ReuseR\x06reuses\"\xf7\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x1f\n" +
@@ -3764,7 +3885,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x02 \x01(\x03R\x06active\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12%\n" +
 	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\x12\x16\n" +
-	"\x06notice\x18< \x01(\tR\x06notice\"\xce\x02\n" +
+	"\x06notice\x18< \x01(\tR\x06notice\"\xe8\x02\n" +
 	"\x15RegisterWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3773,7 +3894,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12Q\n" +
 	"\x06labels\x18\x06 \x03(\v29.freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntryR\x06labels\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x14\n" +
-	"\x05polls\x18\b \x01(\bR\x05polls\x1a9\n" +
+	"\x05polls\x18\b \x01(\bR\x05polls\x12\x18\n" +
+	"\amachine\x18P \x01(\tR\amachine\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x18\n" +
@@ -3869,14 +3991,15 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0ftimeout_seconds\x18\x14 \x01(\x03R\x0etimeoutSeconds\x12\x1f\n" +
 	"\vttl_seconds\x18\x15 \x01(\x05R\n" +
 	"ttlSeconds\"\x0f\n" +
-	"\rStageResponse\"\xef\x02\n" +
+	"\rStageResponse\"\xa1\x03\n" +
 	"\rFinishRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12G\n" +
 	"\aoutcome\x18\x04 \x01(\x0e2-.freeagent.scheduler.v1.FinishRequest.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12(\n" +
-	"\x10result_object_id\x18\x06 \x01(\tR\x0eresultObjectId\"\x82\x01\n" +
+	"\x10result_object_id\x18\x06 \x01(\tR\x0eresultObjectId\x120\n" +
+	"\x04made\x18P \x01(\v2\x1c.freeagent.scheduler.v1.MadeR\x04made\"\x82\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n" +
@@ -3943,7 +4066,10 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0edefault_weight\x18\x03 \x01(\x05R\rdefaultWeight\x120\n" +
 	"\x14default_max_priority\x18\x04 \x01(\x05R\x12defaultMaxPriority\x12\x1f\n" +
 	"\vage_seconds\x18\x05 \x01(\x03R\n" +
-	"ageSecondsBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"ageSeconds\"`\n" +
+	"\x11FindReuseResponse\x123\n" +
+	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reasonBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
 	file_freeagent_scheduler_v1_scheduler_proto_rawDescOnce sync.Once
@@ -3958,7 +4084,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
@@ -4014,62 +4140,70 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*SetPoolRuleResponse)(nil),    // 51: freeagent.scheduler.v1.SetPoolRuleResponse
 	(*ListRulesRequest)(nil),       // 52: freeagent.scheduler.v1.ListRulesRequest
 	(*ListRulesResponse)(nil),      // 53: freeagent.scheduler.v1.ListRulesResponse
-	nil,                            // 54: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 55: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 56: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 57: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 58: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 59: freeagent.events.v1.ObjectRef
-	(*ExpiredBuild)(nil),           // 60: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 61: freeagent.scheduler.v1.Pin
+	(*FindReuseResponse)(nil),      // 54: freeagent.scheduler.v1.FindReuseResponse
+	nil,                            // 55: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 56: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 57: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 58: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 59: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 60: freeagent.events.v1.ObjectRef
+	(*ReuseKey)(nil),               // 61: freeagent.scheduler.v1.ReuseKey
+	(*ExpiredBuild)(nil),           // 62: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 63: freeagent.scheduler.v1.Pin
+	(*Reuse)(nil),                  // 64: freeagent.scheduler.v1.Reuse
+	(*Made)(nil),                   // 65: freeagent.scheduler.v1.Made
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	59, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	59, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	59, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	60, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	60, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	60, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	59, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	59, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	60, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	60, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 7: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 8: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	3,  // 9: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 10: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
-	8,  // 11: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	60, // 12: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	61, // 13: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
-	3,  // 14: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	3,  // 15: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	54, // 16: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	3,  // 17: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	55, // 18: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	56, // 19: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	21, // 20: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	21, // 21: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	31, // 22: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	31, // 23: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	30, // 24: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	3,  // 25: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	57, // 26: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 27: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	3,  // 28: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 29: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	58, // 30: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	41, // 31: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 32: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 33: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 34: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	46, // 35: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 36: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 37: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	47, // 38: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // 39: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 40: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	61, // 9: freeagent.scheduler.v1.SubmitRequest.reuse_key:type_name -> freeagent.scheduler.v1.ReuseKey
+	3,  // 10: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 11: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
+	8,  // 12: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
+	62, // 13: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	63, // 14: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	64, // 15: freeagent.scheduler.v1.GetResponse.reuses:type_name -> freeagent.scheduler.v1.Reuse
+	3,  // 16: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	3,  // 17: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	55, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	3,  // 19: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	56, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	57, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	21, // 22: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	21, // 23: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	31, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	31, // 25: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	30, // 26: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 27: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	58, // 28: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 29: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	65, // 30: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
+	3,  // 31: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 32: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	59, // 33: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	41, // 34: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 35: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 36: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	41, // 37: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	46, // 38: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	46, // 39: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 40: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	47, // 41: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	46, // 42: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 43: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	3,  // 44: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4078,6 +4212,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
+	file_freeagent_scheduler_v1_reuse_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4085,7 +4220,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

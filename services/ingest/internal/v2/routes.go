@@ -103,6 +103,9 @@ type (
 		Modified   bool   `formData:"modified" default:"false" description:"The source is not exactly that of the commit."`
 		Username   string `formData:"username" maxLength:"100" description:"Who submits; the build sees it as EAS_BUILD_USERNAME."`
 		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. next takes the next number of the project's counter, last is the one used last; see getBuildNumbers."`
+		ReuseKey   string `formData:"reuse_key" minLength:"64" maxLength:"64" description:"SHA-256 over everything that decides the result, as far as the client knows it. reuseBuild returns this build to later submits with the same key. Without it the build is never reused."`
+		NativeKey  string `formData:"reuse_native_key" minLength:"64" maxLength:"64" description:"The same without the JavaScript inputs, only of development clients."`
+		Simulator  bool   `formData:"reuse_simulator" default:"false" description:"The result is a development client for the iOS simulator."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`
 	}
 	appendBytes struct {

@@ -14,7 +14,7 @@ func plans() map[string]plan {
 			"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
 			"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
 			"v2":      {"auth", "farm", "httpapi", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
-			"command": {"."}, "variables": {"farm", "httpapi", "openapi", "v2"},
+			"command": {"."}, "variables": {"farm", "httpapi", "openapi", "v2"}, "reuse": {"farm", "httpapi", "openapi", "v2"},
 		},
 		"services/scheduler": {
 			"store": {}, "view": {"store"},
@@ -23,7 +23,7 @@ func plans() map[string]plan {
 			"transition": {"store"},
 			"handout":    {"store", "transition"},
 			"faults":     {"store", "transition"},
-			"numbers":    {"store"},
+			"numbers":    {"store"}, "reuse": {"store", "transition", "view"},
 			"retention":  {"store"},
 			"rules":      {"order", "store", "transition", "view"},
 			"registry":   {"handout", "retention", "store", "transition", "view"},
