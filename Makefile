@@ -37,7 +37,7 @@ CGO_ENABLED ?= 0
 GOFLAGS     ?= -trimpath
 export CGO_ENABLED GOFLAGS
 
-.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci broken-projects matrix race cover bench fuzz generate verify build images run demo clean tools
+.PHONY: help check cluster chaos failover kills chaos-selftest soak test-e2e fmt test test-deployments release-check tests-ci projects broken-projects matrix race cover bench fuzz generate verify build images run demo clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -113,6 +113,9 @@ kills: ## kill a standalone server at random moments, RUNS (20) times from SEED 
 	@FREEAGENT_PG_BIN=$$(scripts/need-postgres.sh) FREEAGENT_KILL_RUNS=$(or $(RUNS),20) FREEAGENT_KILL_SEED=$(or $(SEED),1) \
 		FREEAGENT_KILL_BUILDS=200 FREEAGENT_KILL_KILLS=45 scripts/kills.sh
 
+projects: dist/freeagent $(HELPERS) ## build the example app twice as npm app, npm and pnpm workspace (needs Node, the npm registry)
+	@scripts/projects.sh
+
 broken-projects: dist/freeagent ## build each project below PROJECTS and print what its build says, as in docs/errors.md (needs Node, the npm registry)
 	@scripts/broken-projects.sh "$(PROJECTS)"
 
@@ -151,9 +154,9 @@ $(TOOLS): tools/go.mod tools/go.sum $(wildcard tools/protoc-gen-*/*.go)
 
 # Our own small helpers of the scripts: standard library only, a second to build.
 $(HELPERS): tools/go.mod tools/testsum/main.go tools/testsum/summary.go tools/covsum/main.go tools/jsonfield/main.go \
-		$(wildcard tools/prose/*.go)
+		tools/registrycache/main.go $(wildcard tools/prose/*.go)
 	@mkdir -p .bin
-	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install ./testsum ./covsum ./jsonfield ./prose
+	@cd tools && CGO_ENABLED=0 GOWORK=off GOBIN="$(CURDIR)/.bin" go install ./testsum ./covsum ./jsonfield ./prose ./registrycache
 	@touch $@
 
 FORCE:

@@ -91,7 +91,7 @@ conformance_distributed() (
 
 # closing adds the totals up and prints the last line.
 closing() {
-  cat .cache/test/totals .cache/test-deployments/totals .cache/test/e2e "$OUT/conformance" 2>/dev/null |
+  cat .cache/test/totals .cache/test-deployments/totals .cache/test/e2e .cache/test/projects "$OUT/conformance" 2>/dev/null |
     awk -v more="$steps_failed" '
       { for (i = 1; i < NF; i++) { n = $i; what = $(i + 1); sub(/,/, "", what); sum[what] += n } }
       END {
@@ -102,14 +102,14 @@ closing() {
       }'
 }
 
-rm -f .cache/test/totals .cache/test-deployments/totals .cache/test/e2e
+rm -f .cache/test/totals .cache/test-deployments/totals .cache/test/e2e .cache/test/projects
 must "what this machine needs" prepare
 must "make check" make --no-print-directory check
 step "tests, with race detector and coverage" tests || [ -s .cache/test/totals ] || steps_failed=$((steps_failed + 1))
 step "chart, compose files, images and units" make --no-print-directory test-deployments || [ -s .cache/test-deployments/totals ] || steps_failed=$((steps_failed + 1))
 step "e2e: a cluster of processes, a rolling restart, a region, a storm" scripts/chaos.sh test || [ -s .cache/test/e2e ] || steps_failed=$((steps_failed + 1))
-must "the checker of the storm catches a broken scheduler" make --no-print-directory chaos-selftest
 must "make demo EXECUTOR=fake" make --no-print-directory demo EXECUTOR=fake
+step "real apps: npm, workspaces, pnpm, each built twice" make --no-print-directory projects || [ -s .cache/test/projects ] || steps_failed=$((steps_failed + 1))
 if [ -d "$CONFORMANCE_DIR" ]; then
   step "API v1 conformance, standalone" conformance || [ -s "$OUT/conformance" ] || steps_failed=$((steps_failed + 1))
   must "API v1 conformance, services on PostgreSQL" conformance_distributed

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds projects twice each with a server and a worker of their own, and prints a table: result, size, time and CPU of both builds.
+# Builds projects with a server and a worker of their own: once, again, and with a line of JavaScript changed. Prints a table of result, size, time and CPU.
 #   scripts/matrix.sh DIR...   each DIR is an app, or a workspace with one
 # PLATFORMS="android ios"; UP_FLAGS has more flags of "freeagent up". Linux only: CPU seconds are read from /proc.
 set -euo pipefail
@@ -64,14 +64,38 @@ build() {
   echo "$state|$(awk "BEGIN { printf \"%.1f\", ($ends - $begin) / 1e9 }")|$(awk "BEGIN { printf \"%.1f\", ($after - $before) / 100 }")"
 }
 
-printf '| project | platform | result | MB | first: s | CPU s | second: s | CPU s | ratio of CPU |\n|---|---|---|---|---|---|---|---|---|\n'
+ratio() { awk "BEGIN { printf \"%.1f\", $1 / ($2 + 0.01) }"; }
+
+# source_of APP: a file that the bundle has for sure.
+source_of() {
+  local f
+  for f in App.js App.tsx index.js index.ts app/index.tsx app/_layout.tsx "app/(tabs)/index.tsx" src/app/index.tsx src/app/_layout.tsx; do
+    if [ -f "$1/$f" ]; then echo "$1/$f"; return; fi
+  done
+  die "no source of $1 is known"
+}
+
+# changed DIR PLATFORM: a build with a line more, which is taken back.
+changed() {
+  local file ends
+  file=$(source_of "$(app "$1")")
+  cp -p "$file" "$work/unchanged"
+  echo 'globalThis.changedLine = 1;' >>"$file"
+  ends=$(build "$(app "$1")" "$2" "$1" 3)
+  cp -p "$work/unchanged" "$file"
+  echo "$ends"
+}
+
+printf '| project | platform | result | MB | first: s | CPU s | second: s | CPU s | ratio of CPU | changed: s | CPU s | ratio |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n'
 for dir in "$@"; do
   for platform in $PLATFORMS; do
     IFS='|' read -r state size error wall1 cpu1 <<<"$(build "$(app "$dir")" "$platform" "$dir" 1)"
     IFS='|' read -r state2 _ error2 wall2 cpu2 <<<"$(build "$(app "$dir")" "$platform" "$dir" 2)"
+    IFS='|' read -r state3 _ error3 wall3 cpu3 <<<"$(changed "$dir" "$platform")"
     [ "$state" = "$state2" ] || state="$state, then $state2: $error2"
+    [ "$state" = "$state3" ] || state="$state, changed $state3: $error3"
     [ -z "$error" ] || state="$state: $error"
-    printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$(basename "$dir")" "$platform" "$state" \
-      "$(awk "BEGIN { printf \"%.1f\", ${size:-0} / 1e6 }")" "$wall1" "$cpu1" "$wall2" "$cpu2" "$(awk "BEGIN { printf \"%.1f\", $cpu1 / ($cpu2 + 0.01) }")"
+    printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$(basename "$dir")" "$platform" "$state" \
+      "$(awk "BEGIN { printf \"%.1f\", ${size:-0} / 1e6 }")" "$wall1" "$cpu1" "$wall2" "$cpu2" "$(ratio "$cpu1" "$cpu2")" "$wall3" "$cpu3" "$(ratio "$cpu1" "$cpu3")"
   done
 done

@@ -174,3 +174,40 @@ func TestCustomBuildsShareInstalls(t *testing.T) {
 		}
 	}
 }
+
+// TestBuildThatWritesToItsInstall: the next build gets the install's files themselves, unless the last one has written to them.
+func TestBuildThatWritesToItsInstall(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	app := func(after string) []byte {
+		return customApp(t, "", "build: {steps: [eas/install_node_modules, {run: 'cd ../../node_modules; echo said $(wc -c < .package-lock.json) $(ls -A); "+after+"'}]}\n")
+	}
+	plain := app("true")
+	var first string
+	for i, tt := range []struct {
+		source []byte
+		want   string
+	}{
+		{plain, "install kept"}, {plain, ", moved in"},
+		{app("mkdir .cache; date > .cache/time"), ", moved in"}, {plain, ", moved in"},
+		{app("echo >> .package-lock.json"), ", moved in"}, {plain, ", unpacked in"},
+		{app("rm -r expo"), ", moved in"}, {plain, ", unpacked in"}, {plain, ", moved in"},
+	} {
+		id := f.submitWith(tt.source, func(b *schedulerv1.Build) {
+			b.Profile, b.Project, b.Settings = "custom", "shop", &schedulerv1.BuildSettings{AppPath: "apps/shop"}
+			b.Origin = &schedulerv1.Origin{Branch: "main"}
+		})
+		got := f.finished(id)
+		log := f.logOf(id)
+		if got.GetOutcome() != schedulerv1.FinishRequest_OUTCOME_COMPLETED || !strings.Contains(log, tt.want) {
+			t.Fatalf("build %d: finish = %v, want %q; log:\n%s", i, got, tt.want, log)
+		}
+		if i == 0 {
+			first = hooksSaid(log)
+		}
+		if said := hooksSaid(log); said != first || said == "" {
+			t.Errorf("build %d has an install of %q, the first has %q", i, said, first)
+		}
+	}
+}

@@ -144,9 +144,8 @@ func TestLimitByBytes(t *testing.T) {
 	}
 }
 
-// TestGatewaysShareALimit: the posts of one build go to three gateways at once, one of which is new
-// in the middle. A reader sees one notice, at the end, and no line behind it; the stream holds
-// little more.
+// TestGatewaysShareALimit posts lines of one build to three gateways at once, one of which starts later. The log has one notice, at its end, and
+// the stream holds few lines more.
 func TestGatewaysShareALimit(t *testing.T) {
 	t.Parallel()
 	const limit, gateways, slack = 6400, 3, 4 * 6400 / 64 // one more: a restart

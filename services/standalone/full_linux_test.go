@@ -37,8 +37,8 @@ func mountDisk(t *testing.T, options string) string {
 	return disk
 }
 
-// TestDiskFull runs a server on a disk of 700 MB, of which 512 MiB are held back so that everything else goes on: an upload
-// that does not fit is refused with the cause, leaves nothing, and a small one is taken afterwards.
+// TestDiskFull runs a server on a disk of 700 MB, 512 MiB of which are reserved. An upload that does not fit is refused with the cause and
+// leaves nothing; a small one is accepted afterwards.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 700)
@@ -88,8 +88,8 @@ func (d filler) free() {
 	}
 }
 
-// TestBuildsGoOnAfterAFullDisk: the disk is full to the last byte while builds run and come. The server says that it is not ready;
-// when there is space again, it is by itself, everything that was acknowledged comes to its end, and every log can be read.
+// TestBuildsGoOnAfterAFullDisk fills the disk while builds run and are submitted. The server says that it is not ready; once there is space
+// again, it is ready without a restart, each acknowledged build ends, and each log can be read.
 func TestBuildsGoOnAfterAFullDisk(t *testing.T) {
 	t.Parallel()
 	t.Run("by itself", func(t *testing.T) {

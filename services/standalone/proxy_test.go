@@ -70,8 +70,12 @@ func TestGatewaysStayWhileSchedulersAreAway(t *testing.T) {
 			}
 		}
 	}
+	answers := make(chan answer)
+	for range 4 { // each waits for a scheduler for a while, so all at once
+		go func() { answers <- f.submit(proxy) }()
+	}
 	for range 4 {
-		a := f.submit(proxy)
+		a := <-answers
 		if a.status != http.StatusServiceUnavailable || a.retryAfter == "" || a.code != "unavailable" {
 			t.Errorf("submit without a scheduler = %+v, want our own 503 with Retry-After", a)
 		}

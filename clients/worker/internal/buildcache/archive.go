@@ -29,6 +29,7 @@ func pack(ctx context.Context, w io.Writer, from *os.Root, paths []string, most 
 	}
 	t := tar.NewWriter(z)
 	tree := from.FS()
+	s.Paths = paths
 	for _, p := range paths {
 		err = fs.WalkDir(tree, p, func(name string, d fs.DirEntry, err error) error {
 			if err == nil {
@@ -171,6 +172,9 @@ func (p *placer) place(h *tar.Header, content io.Reader, s *Snapshot) error {
 	dir, err := p.parent(name)
 	if err != nil {
 		return err
+	}
+	if last := len(s.Paths) - 1; last < 0 || !strings.HasPrefix(name, s.Paths[last]+"/") {
+		s.Paths = append(s.Paths, name)
 	}
 	base, mode := path.Base(name), h.FileInfo().Mode().Perm()
 	switch h.Typeflag {

@@ -1,10 +1,14 @@
 // Package buildcache keeps parts of builds for later builds of the same project: what the package manager installed, and what tools such as
 // Metro made for themselves.
 //
-// # Snapshots
+// # Snapshots and parked trees
 //
 // A snapshot is one compressed archive under a key that has everything that its content depends on. It is packed once and never changes, and
 // each build gets files of its own: a build that writes into its node_modules (patch-package does) changes no other's.
+//
+// A parked tree is what a snapshot holds, as files instead of an archive: the files of a build that has ended, moved out of its directory. The
+// next build moves them into its own, which costs nothing, however many they are. Marks show that no build has written to them. A tree has one
+// user at a time; builds that run beside it unpack the snapshot.
 //
 // # Trust
 //

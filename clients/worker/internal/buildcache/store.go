@@ -90,6 +90,8 @@ type Snapshot struct {
 	Files  int
 	Bytes  int64
 	Packed int64
+	// Paths are slash paths that it consists of: a directory stands for all in it.
+	Paths []string
 	// Trusted means that it is not of the build's own branch.
 	Trusted bool
 }
@@ -188,7 +190,7 @@ func (s *Store) Prune(now time.Time) error {
 	for _, e := range all {
 		total += e.size
 		if age := now.Sub(e.used); age > inUse && (total > s.cfg.MaxBytes || age > s.cfg.MaxAge) {
-			errs = append(errs, os.RemoveAll(e.path))
+			errs = append(errs, discard(e.path))
 			total -= e.size
 		}
 	}
@@ -219,13 +221,16 @@ func (s *Store) entries() (all []entry, err error) {
 			switch {
 			case err != nil:
 				continue
-			case p.IsDir():
-				e.size = sizeOf(e.path)
-			case strings.HasPrefix(p.Name(), "."): // being packed, or left by a worker that was killed
+			case strings.HasPrefix(p.Name(), "."): // being packed or moved, or left by a worker that was killed
 				if time.Since(pi.ModTime()) < pruneEvery {
 					continue
 				}
 				e.used = time.Time{}
+			case p.IsDir():
+				e.size = sizeOf(e.path)
+				if strings.HasPrefix(p.Name(), treePrefix) {
+					e.used = pi.ModTime()
+				}
 			default:
 				e.size, e.used = pi.Size(), pi.ModTime()
 			}

@@ -31,13 +31,12 @@ const (
 
 // kept is what an attempt knows of its caches.
 type kept struct {
-	// root is that of the source.
-	root string
 	// key is that of the install.
-	key string
-	// installKey is set when the install can be kept, before is the source before it.
-	installKey string
-	before     buildcache.Tree
+	key     string
+	install *install
+	// installs is true when the install can be kept, before is the source before it.
+	installs bool
+	before   buildcache.Tree
 	// bundleKey is set when Metro's cache can be kept, bundle is how it was restored.
 	bundleKey string
 	bundle    buildcache.Tree
@@ -107,16 +106,19 @@ func (w *workspace) restoreInstall(ctx context.Context, plan pipeline.Plan, comm
 	if err != nil || whyNot != "" {
 		return false, "install is not cached: " + whyNot, err
 	}
+	w.kept.install = &install{
+		caches: w.executor.caches, log: w.executor.log.With("attempt", w.job.Key()), scope: w.scope(), key: key, root: plan.Root,
+	}
 	began := time.Now()
-	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), installCache, key, root)
+	snap, how, err := w.kept.install.restore(ctx, root)
 	if err != nil {
 		return false, "", fmt.Errorf("%w: %w", errPartly, err)
 	}
-	if ok {
-		return true, fmt.Sprintf("install from the cache%s: %d files, %s in %s (nothing that it depends on has changed)",
-			ofWhom(snap), snap.Files, text.Size(snap.Bytes), time.Since(began).Round(time.Millisecond)), nil
+	if how != "" {
+		return true, fmt.Sprintf("install from the cache%s: %d files, %s, %s in %s (nothing that it depends on has changed)",
+			ofWhom(snap), snap.Files, text.Size(snap.Bytes), how, time.Since(began).Round(time.Millisecond)), nil
 	}
-	w.kept.root, w.kept.installKey = plan.Root, key
+	w.kept.installs = true
 	w.kept.before, err = buildcache.Look(root)
 	return false, "install is not in the cache; it is kept for the next build", err
 }
@@ -130,7 +132,7 @@ func ofWhom(s buildcache.Snapshot) string {
 
 // KeepInstall implements runtime.Cacher.
 func (w *workspace) KeepInstall(ctx context.Context) (line string) {
-	if w.kept.installKey == "" {
+	if !w.kept.installs {
 		return ""
 	}
 	line, err := w.keepInstall(ctx)
@@ -144,7 +146,7 @@ func (w *workspace) KeepInstall(ctx context.Context) (line string) {
 const maxInstall = 8 << 30
 
 func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
-	root, err := os.OpenRoot(w.kept.root)
+	root, err := os.OpenRoot(w.kept.install.root)
 	if err != nil {
 		return "", err
 	}
@@ -157,10 +159,11 @@ func (w *workspace) keepInstall(ctx context.Context) (line string, err error) {
 	if removed {
 		return "install is not kept: it removed files of the source", nil
 	}
-	snap, err := w.executor.caches.Keep(ctx, w.scope(), installCache, w.kept.installKey, root, made, maxInstall)
+	snap, err := w.executor.caches.Keep(ctx, w.scope(), installCache, w.kept.key, root, made, maxInstall)
 	if err != nil {
 		return "", err
 	}
+	w.kept.install.mark(ctx, root, snap)
 	return fmt.Sprintf("install kept: %d files, %s as %s in %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed), time.Since(began).Round(time.Millisecond)), nil
 }
 

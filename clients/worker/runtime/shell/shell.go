@@ -330,7 +330,11 @@ func (w *workspace) Close() error {
 	w.closed = true
 	defer w.executor.exit(w.job.Key())
 	// Kill first: who still runs would write into what is being removed.
-	return errors.Join(process.Kill(w.job.Key()), remove(w.dir))
+	err := process.Kill(w.job.Key())
+	if err == nil {
+		w.kept.install.park()
+	}
+	return errors.Join(err, remove(w.dir))
 }
 
 // remove is RemoveAll that also gets through directories that a build made unwritable.
