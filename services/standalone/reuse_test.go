@@ -265,11 +265,7 @@ func TestReuseOfADevelopmentClient(t *testing.T) {
 	t.Parallel()
 	files := devClient()
 	r := newReuser(t, files)
-	sdk := t.TempDir()
-	if err := os.Mkdir(filepath.Join(sdk, "platforms"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	r.builds("correct-horse", "ANDROID_HOME="+sdk)
+	r.builds("correct-horse", androidSDK(t))
 	profile := []string{"--profile", "development"}
 	id := r.rebuilds("the first", "no earlier build", profile...)
 	if b, err := r.client().Builds.Get(t.Context(), id); err != nil || len(b.Fingerprint) != 40 {
@@ -281,15 +277,7 @@ func TestReuseOfADevelopmentClient(t *testing.T) {
 	if !strings.Contains(said, "no native fingerprint") || !strings.Contains(said, "npm ci") || !strings.Contains(said, "Not reused") {
 		t.Errorf("without node_modules, submit --reuse printed\n%s", said)
 	}
-	for name, target := range map[string]string{"react-native": "../rn", "@expo/fingerprint": "../../fp"} {
-		link := filepath.Join(r.app, "node_modules", name)
-		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(target, link); err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.linkPackages()
 	r.write("App.js", "export default 3\n")
 	r.commit("JavaScript")
 	got := r.submits(profile...)
