@@ -331,5 +331,8 @@ func TestReusedBuildsStayForTheDownload(t *testing.T) {
 		if err != nil || rows != 0 {
 			t.Errorf("%d rows of the build are left, %v", rows, err)
 		}
+		if got := b.find(nil); got.GetBuild() != nil || !strings.Contains(got.GetReason(), "no earlier build") {
+			t.Errorf("FindReuse of an expired build = %v", got)
+		}
 	})
 }
