@@ -32,7 +32,7 @@ func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 		return
 	}
 	l := farm.Lease{BuildID: h.GetBuildId(), Attempt: h.GetAttempt()}
-	resp, err := w.requestClaim(ctx, m, l)
+	resp, err := w.requestClaim(ctx, l, false, func() { _ = m.InProgress() })
 	switch {
 	case err == nil:
 		// If this is lost, the hand-out comes again and the claim is refused as taken.
@@ -52,14 +52,15 @@ func (w *Worker) claim(ctx context.Context, m *nats.Msg) {
 	}
 }
 
-func (w *Worker) requestClaim(ctx context.Context, m *nats.Msg, l farm.Lease) (*schedulerv1.ClaimResponse, error) {
+// requestClaim claims an attempt that was handed out, or offered to this worker alone. repeats is called before each repeat.
+func (w *Worker) requestClaim(ctx context.Context, l farm.Lease, offered bool, repeats func()) (*schedulerv1.ClaimResponse, error) {
 	for try := 1; ; try++ {
 		resp, err := w.farm.Scheduler().Claim(ctx, &schedulerv1.ClaimRequest{
-			WorkerId: w.farm.Conn().WorkerID, BuildId: l.BuildID, Attempt: l.Attempt,
+			WorkerId: w.farm.Conn().WorkerID, BuildId: l.BuildID, Attempt: l.Attempt, Offered: offered,
 		})
 		if !errors.Is(err, build.ErrUnavailable) || try == claimTries || ctx.Err() != nil {
 			return resp, err
 		}
-		_ = m.InProgress()
+		repeats()
 	}
 }

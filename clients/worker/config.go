@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Config struct {
 	Pool string
 	// Platforms that the worker builds; none means all.
 	Platforms []build.Platform
+	// Labels of the worker, in addition to those that Deps.Detect finds.
+	Labels build.Labels
 	// Slots is how many builds run at once, 1 to 64; 0 means 1.
 	Slots int
 	// StateDir holds the identity; absolute, used by one worker.
@@ -65,6 +68,9 @@ func (c Config) Validate() error {
 			fault("%w", err)
 		}
 	}
+	if err := c.Labels.Check(); err != nil {
+		fault("%w", err)
+	}
 	if c.Slots < 0 || c.Slots > maxSlots {
 		fault("slots must be 1 to %d (got %d)", maxSlots, c.Slots)
 	}
@@ -101,6 +107,8 @@ type Deps struct {
 	TLS *tls.Config
 	// Dial connects to the bus; nil means bus.Connect.
 	Dial func(bus.Config, *slog.Logger) (*nats.Conn, error)
+	// Detect returns the labels of the machine, such as versions of tools, or what it has when ctx ends; nil means none.
+	Detect func(ctx context.Context) build.Labels
 	// Pauses detects pauses of this process; nil means the system's clocks.
 	Pauses *pausedetector.Detector
 }

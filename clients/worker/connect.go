@@ -108,7 +108,7 @@ func (w *Worker) serve(life, intake context.Context, c *farm.Conn) (again bool) 
 	status := c.NATS.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer c.NATS.RemoveStatusListener(status)
 	loops.Go(func() { w.presence.Run(ctx, c.WorkerID) })
-	loops.Go(func() { w.receiveOrders(ctx, c) })
+	loops.Go(func() { w.receiveOrders(ctx, pulling, life, c) })
 	for _, platform := range c.Platforms {
 		loops.Go(func() { w.pull(pulling, life, c, platform) })
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
-// receiveOrders obeys the scheduler's orders until ctx ends. The next sync makes up for a lost one.
-func (w *Worker) receiveOrders(ctx context.Context, c *farm.Conn) {
+// receiveOrders obeys the scheduler's orders until ctx ends, and takes its offers while intake lasts. The next sync makes up for a lost
+// order. Builds run within life.
+func (w *Worker) receiveOrders(ctx, intake, life context.Context, c *farm.Conn) {
 	sub, err := c.NATS.SubscribeSync(bus.ControlSubject(c.WorkerID))
 	if err != nil {
 		w.log.WarnContext(ctx, "subscribe to orders failed", "err", err)
@@ -25,6 +26,10 @@ func (w *Worker) receiveOrders(ctx context.Context, c *farm.Conn) {
 		var order eventsv1.Control
 		if err := bus.Decode(m.Data, &order); err != nil {
 			w.log.WarnContext(ctx, "unreadable order", "err", err)
+			continue
+		}
+		if offer := order.GetOffer(); offer != nil {
+			w.receiveOffer(intake, life, offer)
 			continue
 		}
 		w.obey(ctx, &order)

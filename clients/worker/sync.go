@@ -84,7 +84,7 @@ func (w *Worker) sync(ctx context.Context) (next time.Duration, err error) {
 	pauses := w.pauses.detector.Count()
 	resp, err := w.farm.Scheduler().Sync(ctx, &schedulerv1.SyncRequest{
 		WorkerId: w.farm.Conn().WorkerID, Holding: w.builds.Leases(), Slots: int32(w.cfg.Slots), Fresh: fresh, Draining: w.draining.Load(),
-		Leaving: w.leaving.Load(),
+		Leaving: w.leaving.Load(), Abilities: w.abilities(),
 	})
 	if err != nil {
 		if ctx.Err() == nil {

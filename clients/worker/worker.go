@@ -14,6 +14,7 @@ import (
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/heartbeat"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/pace"
 	"github.com/expo-free-agent/freeagent/clients/worker/internal/slots"
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
 )
 
@@ -27,8 +28,11 @@ type Worker struct {
 	presence *heartbeat.Presence
 	builds   *attempt.Runner
 	slots    *slots.Slots
+	offers   offers
 	pace     pace.Current
 	pauses   *pauseGuard
+	// detected are labels of the machine; nil until they are known.
+	detected atomic.Pointer[build.Labels]
 	// syncNow asks for a sync soon; a second request while one waits changes nothing.
 	syncNow chan struct{}
 	// synced is closed after the first sync. Claims before it could count as forgotten ones.
@@ -89,11 +93,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.builds.Machine, err = machineDigest(ctx, w.cfg.StateDir, w.deps.Executor); err != nil {
 		return err
 	}
+	var detecting sync.WaitGroup
+	defer detecting.Wait()
 	// life outlasts ctx: a draining worker is alive.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	intake, stop := context.WithCancel(ctx)
 	defer stop()
+	detecting.Go(func() { w.detect(life) })
 	connection := make(chan error, 1)
 	go func() { connection <- w.stayConnected(life, intake) }()
 	select {

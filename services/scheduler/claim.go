@@ -14,10 +14,11 @@ import (
 
 // Claim gives a worker the lease of an attempt that was handed to it. A repeat by the holder gets the same response.
 func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.ClaimRequest) (*schedulerv1.ClaimResponse, error) {
-	b, err := s.claim(ctx, workerID, r.GetBuildId(), r.GetAttempt())
+	b, err := s.claim(ctx, workerID, r)
 	if err != nil {
 		return nil, err
 	}
+	s.dispatch.Claimed(b)
 	s.machine.Flush(ctx, "claim", b.ID)
 	return &schedulerv1.ClaimResponse{
 		Build: view.Build(b), TimeoutSeconds: int64(s.rules.Timeout(b) / time.Second), StageTtlSeconds: s.rules.StageSeconds(b.Project),
@@ -26,25 +27,50 @@ func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.C
 }
 
 // claim locks the worker before the build, so that one worker's claims come one after the other and its slots hold.
-func (s *Scheduler) claim(ctx context.Context, workerID, buildID string, attempt int32) (b store.Build, err error) {
+func (s *Scheduler) claim(ctx context.Context, workerID string, r *schedulerv1.ClaimRequest) (b store.Build, err error) {
+	attempt := r.GetAttempt()
+	var tags store.Build
+	if r.GetOffered() {
+		if tags, err = s.store.Build(ctx, r.GetBuildId()); err != nil {
+			return b, err
+		}
+		if tags, err = s.dispatch.Tagged(ctx, tags); err != nil {
+			return b, err
+		}
+	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		w, err := tx.Worker(ctx, workerID)
 		if err != nil {
 			return err
 		}
-		if b, err = tx.Build(ctx, buildID); err != nil {
+		if b, err = tx.Build(ctx, r.GetBuildId()); err != nil {
 			return err
 		}
 		if b.HeldBy(workerID, attempt) {
 			return nil
 		}
+		why := ""
+		if r.GetOffered() && b.State == build.Pending && b.Attempt == attempt {
+			why = whyOffered(b)
+			if b, err = s.dispatch.ReleaseOffered(ctx, tx, b, tags); err != nil {
+				return err
+			}
+		}
 		if err := s.eligible(ctx, tx, w, b, attempt); err != nil {
 			return err
 		}
-		b, err = s.machine.Assign(ctx, tx, w, b, s.rules.TTL(b, string(build.StagePrepare)))
+		b, err = s.machine.Assign(ctx, tx, w, b, s.rules.TTL(b, string(build.StagePrepare)), why)
 		return err
 	})
 	return b, err
+}
+
+// whyOffered says why a build was offered to a certain worker.
+func whyOffered(b store.Build) string {
+	if r := b.Settings.Requires; r != "" {
+		return ", which has " + r.String()
+	}
+	return ", which built this project last"
 }
 
 // eligible checks the build's reasons first: those end the hand-out, the worker's only send it elsewhere.
@@ -57,6 +83,9 @@ func (s *Scheduler) eligible(ctx context.Context, tx *store.Tx, w store.Worker, 
 	}
 	if w.Draining || !w.Can(b.Pool, b.Platform) {
 		return fmt.Errorf("%w: %s builds %v in pool %s", build.ErrNotEligible, w.Name, w.Platforms, w.Pool)
+	}
+	if !w.CanBuild(b.Lane()) {
+		return fmt.Errorf("%w: build %s requires %s", build.ErrNotEligible, b.ID, b.Settings.Requires)
 	}
 	held, err := tx.Held(ctx, w.ID)
 	if err != nil {

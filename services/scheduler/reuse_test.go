@@ -134,6 +134,8 @@ func reuseCases() []reuseCase {
 			},
 			ask: func(r *schedulerv1.FindReuseRequest) { r.BuildNumber = build.LastNumber },
 		},
+		{what: "a required label", ask: func(r *schedulerv1.FindReuseRequest) { r.Requires = "xcode=26" }, refused: "required other labels"},
+		{what: "a preferred label that no worker has", ask: func(r *schedulerv1.FindReuseRequest) { r.Prefers = "image=macos-26" }},
 		{what: "a trusted branch for a feature", ask: func(r *schedulerv1.FindReuseRequest) { r.Reuse.Branch = "feature" }},
 		{what: "a feature for itself", build: onBranch("feature"), ask: func(r *schedulerv1.FindReuseRequest) { r.Reuse.Branch = "feature" }},
 		{what: "a feature for main", build: onBranch("feature"), refused: `is of branch "feature", which is not trusted`},

@@ -32,7 +32,7 @@ type requests struct {
 type retentionRequests struct{ *retention.Service }
 
 func (s *Scheduler) requests() requests {
-	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), reuse.New(s.machine, s.cfg.TrustedBranches), retentionRequests{s.retention}}
+	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), reuse.New(s.machine, s.cfg.TrustedBranches, s.dispatch.Require), retentionRequests{s.retention}}
 }
 
 // legacyServer is a Scheduler that is built with legacy.go.

@@ -26,7 +26,7 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 	if err := s.storage.Err(); err != nil {
 		return s.refuseSubmit(ctx, b, err)
 	}
-	a := submission{build: b, notes: r.GetNotes(), supersede: s.supersedes(b, r.GetSupersede())}
+	a := submission{build: b, prefers: r.GetPrefers(), notes: r.GetNotes(), supersede: s.supersedes(b, r.GetSupersede())}
 	if a.key, a.keyed, err = reuse.KeyOf(r); err != nil {
 		return nil, err
 	}
@@ -61,6 +61,8 @@ func (s *Scheduler) refuseSubmit(ctx context.Context, b store.Build, why error) 
 // submission is a build on its way into the queue.
 type submission struct {
 	build store.Build
+	// prefers are labels that its worker should have, as KEY=VALUE by comma.
+	prefers string
 	// notes are warnings of the gateway's for the build's log.
 	notes     []string
 	supersede bool
@@ -95,7 +97,9 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	}
 	origin := originOf(r.GetOrigin())
 	settings := settingsOf(r.GetSettings())
-	if err := errors.Join(origin.Check(), settings.Check(), checkNumber(platform, r.GetProject(), settings.BuildNumber)); err != nil {
+	requires, err := build.ParseRequirements(r.GetSettings().GetRequires())
+	settings.Requires = requires
+	if err := errors.Join(err, origin.Check(), settings.Check(), checkNumber(platform, r.GetProject(), settings.BuildNumber)); err != nil {
 		return store.Build{}, err
 	}
 	return store.Build{
@@ -173,6 +177,9 @@ func announce(ctx context.Context, c *transition.Change, b store.Build, warnings
 	if n := b.Settings.BuildNumber; n != "" {
 		first += ", build number " + n
 	}
+	if r := b.Settings.Requires; r != "" {
+		first += ", for a worker with " + r.String()
+	}
 	if err := c.Log(ctx, "info", first); err != nil {
 		return err
 	}
@@ -211,6 +218,19 @@ func (s *Scheduler) warnings(ctx context.Context, a *submission) (all []string, 
 	}
 	if text := supersedeWarning(a.build); a.supersede && text != "" {
 		all = append(all, text)
+	}
+	prefers, err := build.ParseRequirements(a.prefers)
+	if err != nil {
+		return all, fmt.Errorf("prefers: %w", err)
+	}
+	requires, notes, err := s.dispatch.Require(ctx, a.build, prefers)
+	if err != nil {
+		return all, err
+	}
+	a.build.Settings.Requires = requires
+	all = append(all, notes...)
+	if requires != "" { // the notes say so if no worker has them
+		return all, nil
 	}
 	able, err := s.dispatch.HasWorker(ctx, a.build.Lane())
 	if err == nil && !able {

@@ -34,7 +34,7 @@ func localWorker(ctx context.Context, a *App, b command.Building, log *slog.Logg
 	if cfg.Name, err = os.Hostname(); err != nil || cfg.Name == "" {
 		cfg.Name = "local"
 	}
-	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, Dial: a.dialInside})
+	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, Dial: a.dialInside, Detect: b.Detect()})
 	if err != nil {
 		return Part{}, err
 	}

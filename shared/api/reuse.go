@@ -31,6 +31,9 @@ type FindReuse struct {
 	Fingerprint string `json:"fingerprint,omitempty" description:"Native fingerprint of the app (@expo/fingerprint)."`
 	// BuildNumber is empty or build.LastNumber.
 	BuildNumber string `json:"build_number,omitempty" enum:"last" description:"last: the project's last build number, as in a submit."`
+	// Requires and Prefers are labels as in a submit.
+	Requires string `json:"requires,omitempty" description:"Labels that the worker must have, as in a submit."`
+	Prefers  string `json:"prefers,omitempty" description:"Labels that the worker should have, as in a submit."`
 	// Commit, Branch and Username are recorded with the reuse.
 	Commit   string `json:"commit,omitempty" description:"Full id of the commit, which is recorded."`
 	Branch   string `json:"branch,omitempty" description:"Branch that asks. Builds of other branches match only if these are trusted."`

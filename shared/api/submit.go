@@ -25,6 +25,8 @@ type Submit struct {
 	build.Settings
 	// ReuseKey is asked for when the source was sent, since it may depend on what was read; nil for a build that is never reused.
 	ReuseKey func() (ReuseKey, error)
+	// Prefers are labels that its worker should have; those that no known worker has are dropped with a warning.
+	Prefers build.Requirements
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. A Read that blocks must end
 	// with the context.
 	Source, Certs io.Reader
@@ -121,6 +123,7 @@ func (s Submit) form(upload string, key ReuseKey, certs []byte) (_ []byte, conte
 		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
 		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber},
 		{"reuse_key", key.Key}, {"reuse_native_key", key.NativeKey},
+		{"requires", string(s.Requires)}, {"prefers", string(s.Prefers)},
 	}
 	if s.Priority != 0 {
 		fields = append(fields, [2]string{"priority", strconv.Itoa(s.Priority)})

@@ -18,6 +18,8 @@ type Settings struct {
 	// BuildNumber is the versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. A submit may
 	// have NextNumber or LastNumber, the build then has the number.
 	BuildNumber string `json:"build_number,omitempty"`
+	// Requires are the labels that its worker needs, as KEY=VALUE by comma.
+	Requires Requirements `json:"requires,omitempty"`
 }
 
 // MaxAppPath bounds an app's path, in bytes.
@@ -37,6 +39,9 @@ func (s Settings) Check() error {
 		return fmt.Errorf("%w: username %.120q (want at most 100 printable characters)", ErrInvalid, s.Username)
 	case s.BuildNumber != "" && !CountedNumber(s.BuildNumber) && !buildNumberRule.MatchString(s.BuildNumber):
 		return fmt.Errorf("%w: build number %.40q (want a number such as 42 or, on iOS, 1.2.3; or %s or %s)", ErrInvalid, s.BuildNumber, NextNumber, LastNumber)
+	}
+	if _, err := ParseRequirements(string(s.Requires)); err != nil {
+		return fmt.Errorf("requires: %w", err)
 	}
 	return nil
 }

@@ -31,7 +31,11 @@ func (o *options) checkProfile() error {
 	if err := resolved.LoadCustom(root.FS(), ".", o.Platform); err != nil {
 		return err
 	}
-	o.cli, o.state.resolved = resolved.Cli, resolved
+	o.cli = resolved.Cli
+	if err := o.addLabels(&resolved); err != nil {
+		return err
+	}
+	o.state.resolved = resolved
 	if resolved.EAS != nil {
 		if err := o.checkKeys(resolved); err != nil {
 			return err

@@ -207,7 +207,7 @@ func (o *options) findReuse(ctx context.Context, client *api.Client) (*reused, s
 	}
 	answer, err := client.Builds.Reuse(ctx, api.FindReuse{
 		Project: o.Project, Platform: o.Platform, Pool: o.Pool, ReuseKey: k, Fingerprint: o.state.fingerprint, BuildNumber: o.BuildNumber,
-		Commit: o.Commit, Branch: o.Branch, Username: o.Username,
+		Requires: string(o.Requires), Prefers: string(o.Prefers), Commit: o.Commit, Branch: o.Branch, Username: o.Username,
 	})
 	var refused *api.Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Status == http.StatusMethodNotAllowed) {

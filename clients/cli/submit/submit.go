@@ -30,7 +30,9 @@ type options struct {
 	api.Submit
 	certs, archive, output string
 	root                   string
-	follow, json, noGit    bool
+	// require has the labels of --require.
+	require             []string
+	follow, json, noGit bool
 	// project is what is packed; nil if an archive is submitted.
 	project *pack.Project
 	// cli is the block cli of eas.json; nil without one.
@@ -81,6 +83,7 @@ the build continues.`,
 	f.StringVar(&o.Profile, "profile", "", "build profile of eas.json or freeagent.json (default: production, if there is one)")
 	f.StringVar(&o.Pool, "pool", "", "worker pool (default: default)")
 	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
+	f.StringArrayVar(&o.require, "require", nil, "label KEY=VALUE that the worker must have, such as xcode=26; may be repeated. A longer version meets a shorter one")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
 	f.BoolVar(&o.reuse, "reuse", false, "get a completed build of the same sources, profile and variables, if there is one, in place of a new build")
 	f.StringVar(&o.root, "root", "", "directory to pack, relative to the app, such as . or ../.. (default: \"root\" in freeagent.json, else the workspace, else the repository)")
@@ -101,6 +104,9 @@ func run(ctx context.Context, o *options) error {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
 	if err := o.checkOrigin(ctx); err != nil {
+		return err
+	}
+	if err := o.addRequired("--require", o.require); err != nil {
 		return err
 	}
 	if err := o.open(ctx); err != nil {

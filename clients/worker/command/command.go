@@ -111,7 +111,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, TLS: secure})
+	w, err := worker.New(cfg, worker.Deps{Gateway: gateway, Executor: executor, Log: log, TLS: secure, Detect: o.Building.Detect()})
 	if err != nil {
 		return err
 	}

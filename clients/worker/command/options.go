@@ -14,6 +14,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/clients/worker"
 	"github.com/expo-free-agent/freeagent/clients/worker/buildlog"
+	"github.com/expo-free-agent/freeagent/clients/worker/internal/labels"
 	"github.com/expo-free-agent/freeagent/clients/worker/process"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime"
 	"github.com/expo-free-agent/freeagent/clients/worker/runtime/fake"
@@ -36,6 +37,7 @@ func (usageError) WrongUsage() bool { return true }
 type Building struct {
 	Executor  string        `env:"FREEAGENT_WORKER_EXECUTOR" flag:"executor" help:"executor of builds: shell (processes of this machine) or fake (simulated)"`
 	Fake      string        `env:"FREEAGENT_WORKER_FAKE" flag:"fake" help:"options of the fake executor, such as slow=2s,fail=0.1,lines=20,size=4KiB..20MiB; see docs/worker.md"`
+	Labels    []string      `env:"FREEAGENT_WORKER_LABELS" flag:"label" help:"labels KEY=VALUE of the worker, by comma or repeated, which builds can require; it has labels of its system and tools, too"`
 	Slots     int           `env:"FREEAGENT_WORKER_SLOTS" flag:"slots" help:"number of builds at once, 1 to 64"`
 	Drain     time.Duration `env:"FREEAGENT_WORKER_DRAIN_TIMEOUT" flag:"drain-timeout" help:"time for running builds to finish after SIGTERM before they return to the queue"`
 	Grace     time.Duration `env:"FREEAGENT_CANCEL_GRACE_PERIOD" help:"time between SIGTERM and SIGKILL for the processes of a cancelled build"`
@@ -59,8 +61,9 @@ func DefaultBuilding() Building {
 
 // Config returns the worker's configuration without name and state directory.
 func (b Building) Config() worker.Config {
+	own, _ := build.ParseLabels(b.Labels) // Validate names its errors
 	return worker.Config{
-		Slots: b.Slots, DrainTimeout: b.Drain, TelemetryEvery: b.Telemetry,
+		Labels: own, Slots: b.Slots, DrainTimeout: b.Drain, TelemetryEvery: b.Telemetry,
 		LogLimits: buildlog.Limits{Lines: b.LogLimit.Lines, Bytes: b.LogLimit.Bytes},
 	}
 }
@@ -75,6 +78,9 @@ func (b Building) Validate() error {
 	}
 	need(b.Executor == "shell" || b.Executor == "fake", "executor must be shell or fake (got %q)", b.Executor)
 	need(b.Fake == "" || b.Executor != "shell", "options of the fake executor (--fake) need --executor fake")
+	if _, err := build.ParseLabels(b.Labels); err != nil {
+		faults = append(faults, fmt.Errorf("label: %w", err))
+	}
 	need(b.Slots > 0, "slots must be positive (got %d)", b.Slots)
 	if b.WorkDir != "" {
 		faults = append(faults, shell.CheckWorkDir(b.WorkDir))
@@ -86,6 +92,14 @@ func (b Building) Validate() error {
 		faults = append(faults, fmt.Errorf("--fake: %w", err))
 	}
 	return errors.Join(faults...)
+}
+
+// Detect returns what finds the labels of the machine. Simulated builds use none of its tools.
+func (b Building) Detect() func(context.Context) build.Labels {
+	if b.Executor == "shell" {
+		return labels.Detect
+	}
+	return func(context.Context) build.Labels { return labels.System() }
 }
 
 // NewExecutor returns the executor, which keeps its files in dir, the state directory, if builds can run there.

@@ -54,7 +54,7 @@ func (s builds) submit(w http.ResponseWriter, r *http.Request) {
 	b := api.Build{
 		ID: id, Platform: f["platform"], Project: f["project"], Profile: f["profile"], Source: sub.Source,
 		Repository: f["repository"], Commit: f["commit"], Branch: f["branch"],
-		Settings: build.Settings{AppPath: f["app_path"], Modified: f["modified"] == "true", Username: f["username"], BuildNumber: f["build_number"]},
+		Settings: build.Settings{AppPath: f["app_path"], Modified: f["modified"] == "true", Username: f["username"], BuildNumber: f["build_number"], Requires: build.Requirements(f["requires"])},
 	}
 	if id == "" {
 		b.ID = build.NewID()

@@ -120,7 +120,7 @@ func profileKeys() []Key {
 		{AnyProfile, "buildArtifactPaths", Planned, "Files that are kept besides the app, also if the build fails."},
 		{AnyProfile, "uploadSourceMaps", Warned, "EAS sends source maps to its own service. Keep them with buildArtifactPaths."},
 		{AnyProfile, "config", Honoured, "A custom build in .eas/build. What is not supported is refused before the upload, by name: see Custom builds."},
-		{AnyProfile, "resourceClass", Planned, "Asks for a worker that has the class as a label. If no worker has it, the client warns and any worker builds."},
+		{AnyProfile, "resourceClass", Mapped, "Asks for a worker with the label resource-class=VALUE. If no worker has it, the client warns and any worker builds."},
 		{AnyProfile, "credentialsSource", Warned, "Builds are not signed: the result must be signed afterwards."},
 		{AnyProfile, "withoutCredentials", Honoured, "Builds without signing, as all builds do. The result cannot be installed on an iOS device."},
 		{AnyProfile, "cache", Honoured, "See the keys of cache."},
@@ -134,7 +134,7 @@ func profileKeys() []Key {
 
 func platformKeys() []Key {
 	return []Key{
-		{AnyPlatform, "image", Planned, "Asks for a worker that has the image as a label. If no worker has it, the client warns and any worker builds."},
+		{AnyPlatform, "image", Mapped, "Asks for a worker with the label image=VALUE. If no worker has it, the client warns and any worker builds; auto, default and latest warn of nothing."},
 		{AnyPlatform, "applicationArchivePath", Honoured, "Path or glob of the app to deliver, relative to the app's directory."},
 		{AnyPlatform, "artifactPath", Planned, "The old name of applicationArchivePath."},
 		{OnlyAndroid, "buildType", Honoured, "apk or app-bundle. It decides over distribution; gradleCommand and developmentClient decide over it."},

@@ -37,6 +37,8 @@ type Own struct {
 	Env     map[string]string `json:"env"`
 	Result  string            `json:"result"`
 	Stages  []Stage           `json:"stages"`
+	// Requires are the labels that the worker needs, each KEY=VALUE.
+	Requires []string `json:"requires"`
 	// Timeouts are requests: the farm has limits.
 	Timeouts Timeouts `json:"timeouts"`
 }
@@ -143,6 +145,9 @@ func (f file) resolve(name string, seen []string) (Own, error) {
 	p.Env = env
 	if len(p.Stages) == 0 {
 		p.Stages = base.Stages
+	}
+	if len(p.Requires) == 0 {
+		p.Requires = base.Requires
 	}
 	if p.Result == "" {
 		p.Result = base.Result

@@ -141,6 +141,7 @@ func Build(s session.IO, b api.Build) error {
 	row("Platform", b.Platform)
 	row("Profile", b.Profile)
 	row("Build number", b.BuildNumber)
+	row("Requires", b.Requires.String())
 	row("Repository", b.Repository)
 	row("Branch", b.Branch)
 	row("Commit", b.Commit)

@@ -2,6 +2,7 @@ package slots
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -10,6 +11,8 @@ type Slots struct {
 	mu          sync.Mutex
 	free, total int
 	closed      bool
+	// waiters get the next slots, in the order in which they came.
+	waiters []chan struct{}
 	// changed is closed and replaced whenever a slot becomes free.
 	changed chan struct{}
 	// onFull are called when the last slot is acquired: pulls that wait must not bring more.
@@ -34,11 +37,60 @@ func (s *Slots) TryAcquire() bool {
 		return false
 	}
 	if s.free--; s.free == 0 {
-		for _, full := range s.onFull {
-			full()
-		}
+		s.full()
 	}
 	return true
+}
+
+// Acquire waits for a slot and acquires it. Who waits gets the next free slot, before any TryAcquire. It returns false if ctx ends first
+// or the slots are closed.
+func (s *Slots) Acquire(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if s.TryAcquire() {
+		return true
+	}
+	granted := make(chan struct{})
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return false
+	}
+	s.waiters = append(s.waiters, granted)
+	s.grant()
+	s.mu.Unlock()
+	select {
+	case <-granted:
+		return true
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.waiters, granted)
+	if i < 0 {
+		return true // granted meanwhile
+	}
+	s.waiters = slices.Delete(s.waiters, i, i+1)
+	return false
+}
+
+// grant gives free slots to those that wait for one. The caller holds the lock.
+func (s *Slots) grant() {
+	for s.free > 0 && len(s.waiters) > 0 && !s.closed {
+		close(s.waiters[0])
+		s.waiters = s.waiters[1:]
+		if s.free--; s.free == 0 {
+			s.full()
+		}
+	}
+}
+
+// full calls what OnFull was given. The caller holds the lock.
+func (s *Slots) full() {
+	for _, full := range s.onFull {
+		full()
+	}
 }
 
 // OnFull calls f each time the last slot is acquired, and now if none is free. A later call with the same key replaces f; nil removes it.
@@ -61,6 +113,7 @@ func (s *Slots) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free++
+	s.grant()
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -53,3 +53,49 @@ func TestCloseWaitsForReleases(t *testing.T) {
 		t.Fatal("Close does not return")
 	}
 }
+
+// TestAcquireComesFirst: who waits for a slot gets the next one, in order, and nobody else does.
+func TestAcquireComesFirst(t *testing.T) {
+	t.Parallel()
+	s := New(1)
+	if !s.Acquire(t.Context()) {
+		t.Fatal("Acquire of a free slot = false")
+	}
+	given := make(chan int, 2)
+	wait := func(name, waiting int) {
+		go func() {
+			if s.Acquire(t.Context()) {
+				given <- name
+			}
+		}()
+		for s.waiting() < waiting {
+			<-time.After(time.Millisecond)
+		}
+	}
+	wait(1, 1)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if s.Acquire(gone) {
+		t.Error("Acquire after the end of its context = true")
+	}
+	wait(2, 2)
+	for want := range 2 {
+		s.Release()
+		if s.TryAcquire() {
+			t.Error("TryAcquire = true, although somebody waits")
+		}
+		if name := <-given; name != want+1 {
+			t.Errorf("the slot went to %d, want %d", name, want+1)
+		}
+	}
+	s.Release()
+	if !s.TryAcquire() {
+		t.Error("TryAcquire of a free slot = false")
+	}
+}
+
+func (s *Slots) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiters)
+}

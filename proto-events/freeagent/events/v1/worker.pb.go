@@ -466,6 +466,7 @@ type Control struct {
 	//
 	//	*Control_Cancel
 	//	*Control_Drain
+	//	*Control_Offer
 	Order         isControl_Order `protobuf_oneof:"order"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -526,6 +527,15 @@ func (x *Control) GetDrain() *Drain {
 	return nil
 }
 
+func (x *Control) GetOffer() *Offer {
+	if x != nil {
+		if x, ok := x.Order.(*Control_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
 type isControl_Order interface {
 	isControl_Order()
 }
@@ -538,9 +548,78 @@ type Control_Drain struct {
 	Drain *Drain `protobuf:"bytes,2,opt,name=drain,proto3,oneof"`
 }
 
+type Control_Offer struct {
+	Offer *Offer `protobuf:"bytes,3,opt,name=offer,proto3,oneof"`
+}
+
 func (*Control_Cancel) isControl_Order() {}
 
 func (*Control_Drain) isControl_Order() {}
+
+func (*Control_Offer) isControl_Order() {}
+
+// Offer: this worker may claim the attempt with its next free slot, before it pulls another. The offer expires; the scheduler repeats it
+// while it stands.
+type Offer struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuildId string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How long it stands, from its arrival.
+	ValidMs       int32 `protobuf:"varint,3,opt,name=valid_ms,json=validMs,proto3" json:"valid_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offer) Reset() {
+	*x = Offer{}
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offer) ProtoMessage() {}
+
+func (x *Offer) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offer.ProtoReflect.Descriptor instead.
+func (*Offer) Descriptor() ([]byte, []int) {
+	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Offer) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *Offer) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Offer) GetValidMs() int32 {
+	if x != nil {
+		return x.ValidMs
+	}
+	return 0
+}
 
 // CancelBuild: the lease of this attempt is gone; kill its process tree.
 type CancelBuild struct {
@@ -554,7 +633,7 @@ type CancelBuild struct {
 
 func (x *CancelBuild) Reset() {
 	*x = CancelBuild{}
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[7]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +645,7 @@ func (x *CancelBuild) String() string {
 func (*CancelBuild) ProtoMessage() {}
 
 func (x *CancelBuild) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[7]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +658,7 @@ func (x *CancelBuild) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelBuild.ProtoReflect.Descriptor instead.
 func (*CancelBuild) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelBuild) GetBuildId() string {
@@ -612,7 +691,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[8]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +703,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[8]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +716,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 // Wake: this lane has unclaimed hand-outs. Workers that were turned away at its full queue pull again.
@@ -649,7 +728,7 @@ type Wake struct {
 
 func (x *Wake) Reset() {
 	*x = Wake{}
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +740,7 @@ func (x *Wake) String() string {
 func (*Wake) ProtoMessage() {}
 
 func (x *Wake) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_worker_proto_msgTypes[9]
+	mi := &file_freeagent_events_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +753,7 @@ func (x *Wake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wake.ProtoReflect.Descriptor instead.
 func (*Wake) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_freeagent_events_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 var File_freeagent_events_v1_worker_proto protoreflect.FileDescriptor
@@ -722,12 +801,17 @@ const file_freeagent_events_v1_worker_proto_rawDesc = "" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\tR\x05level\x12\x14\n" +
 	"\x05stage\x18\x03 \x01(\tR\x05stage\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\xb0\x01\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xe4\x01\n" +
 	"\aControl\x12:\n" +
 	"\x06cancel\x18\x01 \x01(\v2 .freeagent.events.v1.CancelBuildH\x00R\x06cancel\x122\n" +
-	"\x05drain\x18\x02 \x01(\v2\x1a.freeagent.events.v1.DrainH\x00R\x05drain:,\xba\xeb\x18(\n" +
+	"\x05drain\x18\x02 \x01(\v2\x1a.freeagent.events.v1.DrainH\x00R\x05drain\x122\n" +
+	"\x05offer\x18\x03 \x01(\v2\x1a.freeagent.events.v1.OfferH\x00R\x05offer:,\xba\xeb\x18(\n" +
 	"\x13fa.control.{worker}\x1a\tscheduler\"\x06workerB\a\n" +
-	"\x05order\"Z\n" +
+	"\x05order\"W\n" +
+	"\x05Offer\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x19\n" +
+	"\bvalid_ms\x18\x03 \x01(\x05R\avalidMs\"Z\n" +
 	"\vCancelBuild\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
@@ -748,7 +832,7 @@ func file_freeagent_events_v1_worker_proto_rawDescGZIP() []byte {
 	return file_freeagent_events_v1_worker_proto_rawDescData
 }
 
-var file_freeagent_events_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_freeagent_events_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_freeagent_events_v1_worker_proto_goTypes = []any{
 	(*WorkerRegistered)(nil), // 0: freeagent.events.v1.WorkerRegistered
 	(*WorkerOnline)(nil),     // 1: freeagent.events.v1.WorkerOnline
@@ -757,19 +841,21 @@ var file_freeagent_events_v1_worker_proto_goTypes = []any{
 	(*LogChunk)(nil),         // 4: freeagent.events.v1.LogChunk
 	(*LogLine)(nil),          // 5: freeagent.events.v1.LogLine
 	(*Control)(nil),          // 6: freeagent.events.v1.Control
-	(*CancelBuild)(nil),      // 7: freeagent.events.v1.CancelBuild
-	(*Drain)(nil),            // 8: freeagent.events.v1.Drain
-	(*Wake)(nil),             // 9: freeagent.events.v1.Wake
+	(*Offer)(nil),            // 7: freeagent.events.v1.Offer
+	(*CancelBuild)(nil),      // 8: freeagent.events.v1.CancelBuild
+	(*Drain)(nil),            // 9: freeagent.events.v1.Drain
+	(*Wake)(nil),             // 10: freeagent.events.v1.Wake
 }
 var file_freeagent_events_v1_worker_proto_depIdxs = []int32{
 	5, // 0: freeagent.events.v1.LogChunk.lines:type_name -> freeagent.events.v1.LogLine
-	7, // 1: freeagent.events.v1.Control.cancel:type_name -> freeagent.events.v1.CancelBuild
-	8, // 2: freeagent.events.v1.Control.drain:type_name -> freeagent.events.v1.Drain
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	8, // 1: freeagent.events.v1.Control.cancel:type_name -> freeagent.events.v1.CancelBuild
+	9, // 2: freeagent.events.v1.Control.drain:type_name -> freeagent.events.v1.Drain
+	7, // 3: freeagent.events.v1.Control.offer:type_name -> freeagent.events.v1.Offer
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_events_v1_worker_proto_init() }
@@ -780,6 +866,7 @@ func file_freeagent_events_v1_worker_proto_init() {
 	file_freeagent_events_v1_worker_proto_msgTypes[6].OneofWrappers = []any{
 		(*Control_Cancel)(nil),
 		(*Control_Drain)(nil),
+		(*Control_Offer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -787,7 +874,7 @@ func file_freeagent_events_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_events_v1_worker_proto_rawDesc), len(file_freeagent_events_v1_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

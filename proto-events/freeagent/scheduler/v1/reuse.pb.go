@@ -264,6 +264,9 @@ type FindReuseRequest struct {
 	Reuse *Reuse `protobuf:"bytes,8,opt,name=reuse,proto3" json:"reuse,omitempty"`
 	// Record the reuse of this build, if it is the answer still. Empty: only find it.
 	RecordBuildId string `protobuf:"bytes,9,opt,name=record_build_id,json=recordBuildId,proto3" json:"record_build_id,omitempty"`
+	// Labels as in a submit. What they require now must be what the build required.
+	Requires      string `protobuf:"bytes,10,opt,name=requires,proto3" json:"requires,omitempty"`
+	Prefers       string `protobuf:"bytes,11,opt,name=prefers,proto3" json:"prefers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +364,20 @@ func (x *FindReuseRequest) GetRecordBuildId() string {
 	return ""
 }
 
+func (x *FindReuseRequest) GetRequires() string {
+	if x != nil {
+		return x.Requires
+	}
+	return ""
+}
+
+func (x *FindReuseRequest) GetPrefers() string {
+	if x != nil {
+		return x.Prefers
+	}
+	return ""
+}
+
 var File_freeagent_scheduler_v1_reuse_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_reuse_proto_rawDesc = "" +
@@ -382,7 +399,7 @@ const file_freeagent_scheduler_v1_reuse_proto_rawDesc = "" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x16\n" +
 	"\x06branch\x18\x04 \x01(\tR\x06branch\x12\x1a\n" +
-	"\busername\x18\x05 \x01(\tR\busername\"\xd0\x02\n" +
+	"\busername\x18\x05 \x01(\tR\busername\"\x86\x03\n" +
 	"\x10FindReuseRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x12\n" +
@@ -392,7 +409,10 @@ const file_freeagent_scheduler_v1_reuse_proto_rawDesc = "" +
 	"\tvariables\x18\x06 \x01(\tR\tvariables\x12!\n" +
 	"\fbuild_number\x18\a \x01(\tR\vbuildNumber\x123\n" +
 	"\x05reuse\x18\b \x01(\v2\x1d.freeagent.scheduler.v1.ReuseR\x05reuse\x12&\n" +
-	"\x0frecord_build_id\x18\t \x01(\tR\rrecordBuildIdBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"\x0frecord_build_id\x18\t \x01(\tR\rrecordBuildId\x12\x1a\n" +
+	"\brequires\x18\n" +
+	" \x01(\tR\brequires\x12\x18\n" +
+	"\aprefers\x18\v \x01(\tR\aprefersBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
 	file_freeagent_scheduler_v1_reuse_proto_rawDescOnce sync.Once

@@ -83,7 +83,7 @@ func (x FinishRequest_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FinishRequest_Outcome.Descriptor instead.
 func (FinishRequest_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35, 0}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // Origin names the commit of a build; each field may be empty.
@@ -160,7 +160,9 @@ type BuildSettings struct {
 	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
 	// versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's configuration. In a submit, "next" or "last" asks
 	// for that of the counter of the project and platform.
-	BuildNumber   string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
+	BuildNumber string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
+	// Labels that its worker needs, as KEY=VALUE by comma.
+	Requires      string `protobuf:"bytes,20,opt,name=requires,proto3" json:"requires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +221,13 @@ func (x *BuildSettings) GetUsername() string {
 func (x *BuildSettings) GetBuildNumber() string {
 	if x != nil {
 		return x.BuildNumber
+	}
+	return ""
+}
+
+func (x *BuildSettings) GetRequires() string {
+	if x != nil {
+		return x.Requires
 	}
 	return ""
 }
@@ -548,7 +557,10 @@ type SubmitRequest struct {
 	Origin    *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	Settings  *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
 	// What must be the same in a later submit so that it may get this build. Absent: it is never reused.
-	ReuseKey      *ReuseKey `protobuf:"bytes,80,opt,name=reuse_key,json=reuseKey,proto3" json:"reuse_key,omitempty"`
+	ReuseKey *ReuseKey `protobuf:"bytes,80,opt,name=reuse_key,json=reuseKey,proto3" json:"reuse_key,omitempty"`
+	// Labels that its worker should have, as KEY=VALUE by comma. Each one that a known worker has becomes a requirement; the others are
+	// dropped with a warning.
+	Prefers       string `protobuf:"bytes,90,opt,name=prefers,proto3" json:"prefers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +691,13 @@ func (x *SubmitRequest) GetReuseKey() *ReuseKey {
 		return x.ReuseKey
 	}
 	return nil
+}
+
+func (x *SubmitRequest) GetPrefers() string {
+	if x != nil {
+		return x.Prefers
+	}
+	return ""
 }
 
 type SubmitResponse struct {
@@ -2182,7 +2201,9 @@ type SyncRequest struct {
 	// The worker claims no further build and stops when its builds are done: its free slots do not count.
 	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// The worker's process ends now: it is offline at once, not only when its heartbeat has expired.
-	Leaving       bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Leaving bool `protobuf:"varint,6,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// What the worker can do, as far as it knows; absent leaves what is known.
+	Abilities     *Abilities `protobuf:"bytes,20,opt,name=abilities,proto3" json:"abilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2259,6 +2280,68 @@ func (x *SyncRequest) GetLeaving() bool {
 	return false
 }
 
+func (x *SyncRequest) GetAbilities() *Abilities {
+	if x != nil {
+		return x.Abilities
+	}
+	return nil
+}
+
+// Abilities are what a worker reports of itself.
+type Abilities struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Labels such as xcode: 26.1. They replace the ones it has.
+	Labels map[string]string `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// It understands Offer.
+	Offers        bool `protobuf:"varint,2,opt,name=offers,proto3" json:"offers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Abilities) Reset() {
+	*x = Abilities{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Abilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Abilities) ProtoMessage() {}
+
+func (x *Abilities) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Abilities.ProtoReflect.Descriptor instead.
+func (*Abilities) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Abilities) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Abilities) GetOffers() bool {
+	if x != nil {
+		return x.Offers
+	}
+	return false
+}
+
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lost  []*Lease               `protobuf:"bytes,1,rep,name=lost,proto3" json:"lost,omitempty"`
@@ -2270,7 +2353,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2365,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[28]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2378,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SyncResponse) GetLost() []*Lease {
@@ -2328,7 +2411,7 @@ type Pace struct {
 
 func (x *Pace) Reset() {
 	*x = Pace{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2423,7 @@ func (x *Pace) String() string {
 func (*Pace) ProtoMessage() {}
 
 func (x *Pace) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[29]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2436,7 @@ func (x *Pace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pace.ProtoReflect.Descriptor instead.
 func (*Pace) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Pace) GetBeatSeconds() int32 {
@@ -2394,7 +2477,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2489,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[30]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2502,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Lease) GetBuildId() string {
@@ -2437,17 +2520,19 @@ func (x *Lease) GetAttempt() int32 {
 }
 
 type ClaimRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	BuildId       string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	BuildId  string                 `protobuf:"bytes,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Attempt  int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The attempt was offered to this worker by an Offer, so it may still be pending.
+	Offered       bool `protobuf:"varint,20,opt,name=offered,proto3" json:"offered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2544,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[31]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2557,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ClaimRequest) GetWorkerId() string {
@@ -2496,6 +2581,13 @@ func (x *ClaimRequest) GetAttempt() int32 {
 	return 0
 }
 
+func (x *ClaimRequest) GetOffered() bool {
+	if x != nil {
+		return x.Offered
+	}
+	return false
+}
+
 type ClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
@@ -2512,7 +2604,7 @@ type ClaimResponse struct {
 
 func (x *ClaimResponse) Reset() {
 	*x = ClaimResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2616,7 @@ func (x *ClaimResponse) String() string {
 func (*ClaimResponse) ProtoMessage() {}
 
 func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[32]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2629,7 @@ func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
 func (*ClaimResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimResponse) GetBuild() *Build {
@@ -2592,7 +2684,7 @@ type StageRequest struct {
 
 func (x *StageRequest) Reset() {
 	*x = StageRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2696,7 @@ func (x *StageRequest) String() string {
 func (*StageRequest) ProtoMessage() {}
 
 func (x *StageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[33]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2709,7 @@ func (x *StageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
 func (*StageRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StageRequest) GetWorkerId() string {
@@ -2670,7 +2762,7 @@ type StageResponse struct {
 
 func (x *StageResponse) Reset() {
 	*x = StageResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2774,7 @@ func (x *StageResponse) String() string {
 func (*StageResponse) ProtoMessage() {}
 
 func (x *StageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[34]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2787,7 @@ func (x *StageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
 func (*StageResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 type FinishRequest struct {
@@ -2715,7 +2807,7 @@ type FinishRequest struct {
 
 func (x *FinishRequest) Reset() {
 	*x = FinishRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2819,7 @@ func (x *FinishRequest) String() string {
 func (*FinishRequest) ProtoMessage() {}
 
 func (x *FinishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[35]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2832,7 @@ func (x *FinishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRequest.ProtoReflect.Descriptor instead.
 func (*FinishRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FinishRequest) GetWorkerId() string {
@@ -2801,7 +2893,7 @@ type FinishResponse struct {
 
 func (x *FinishResponse) Reset() {
 	*x = FinishResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +2905,7 @@ func (x *FinishResponse) String() string {
 func (*FinishResponse) ProtoMessage() {}
 
 func (x *FinishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[36]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +2918,7 @@ func (x *FinishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishResponse.ProtoReflect.Descriptor instead.
 func (*FinishResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FinishResponse) GetBuild() *Build {
@@ -2848,7 +2940,7 @@ type CheckLeaseRequest struct {
 
 func (x *CheckLeaseRequest) Reset() {
 	*x = CheckLeaseRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2952,7 @@ func (x *CheckLeaseRequest) String() string {
 func (*CheckLeaseRequest) ProtoMessage() {}
 
 func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[37]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2965,7 @@ func (x *CheckLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CheckLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckLeaseRequest) GetWorkerId() string {
@@ -2906,7 +2998,7 @@ type CheckLeaseResponse struct {
 
 func (x *CheckLeaseResponse) Reset() {
 	*x = CheckLeaseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3010,7 @@ func (x *CheckLeaseResponse) String() string {
 func (*CheckLeaseResponse) ProtoMessage() {}
 
 func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[38]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3023,7 @@ func (x *CheckLeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLeaseResponse.ProtoReflect.Descriptor instead.
 func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckLeaseResponse) GetBuild() *Build {
@@ -2954,7 +3046,7 @@ type HandOut struct {
 
 func (x *HandOut) Reset() {
 	*x = HandOut{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3058,7 @@ func (x *HandOut) String() string {
 func (*HandOut) ProtoMessage() {}
 
 func (x *HandOut) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[39]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3071,7 @@ func (x *HandOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOut.ProtoReflect.Descriptor instead.
 func (*HandOut) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *HandOut) GetBuildId() string {
@@ -3026,7 +3118,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3038,7 +3130,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[40]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3051,7 +3143,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Timeouts) GetProject() string {
@@ -3092,7 +3184,7 @@ type SetTimeoutsRequest struct {
 
 func (x *SetTimeoutsRequest) Reset() {
 	*x = SetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3196,7 @@ func (x *SetTimeoutsRequest) String() string {
 func (*SetTimeoutsRequest) ProtoMessage() {}
 
 func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[41]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3209,7 @@ func (x *SetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetTimeoutsRequest) GetTimeouts() *Timeouts {
@@ -3136,7 +3228,7 @@ type SetTimeoutsResponse struct {
 
 func (x *SetTimeoutsResponse) Reset() {
 	*x = SetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3240,7 @@ func (x *SetTimeoutsResponse) String() string {
 func (*SetTimeoutsResponse) ProtoMessage() {}
 
 func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[42]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3253,7 @@ func (x *SetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*SetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{42}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetTimeoutsResponse) GetTimeouts() *Timeouts {
@@ -3180,7 +3272,7 @@ type GetTimeoutsRequest struct {
 
 func (x *GetTimeoutsRequest) Reset() {
 	*x = GetTimeoutsRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +3284,7 @@ func (x *GetTimeoutsRequest) String() string {
 func (*GetTimeoutsRequest) ProtoMessage() {}
 
 func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[43]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +3297,7 @@ func (x *GetTimeoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsRequest.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{43}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetTimeoutsRequest) GetProject() string {
@@ -3230,7 +3322,7 @@ type GetTimeoutsResponse struct {
 
 func (x *GetTimeoutsResponse) Reset() {
 	*x = GetTimeoutsResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3242,7 +3334,7 @@ func (x *GetTimeoutsResponse) String() string {
 func (*GetTimeoutsResponse) ProtoMessage() {}
 
 func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[44]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3255,7 +3347,7 @@ func (x *GetTimeoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimeoutsResponse.ProtoReflect.Descriptor instead.
 func (*GetTimeoutsResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{44}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTimeoutsResponse) GetOwn() *Timeouts {
@@ -3304,7 +3396,7 @@ type ProjectRule struct {
 
 func (x *ProjectRule) Reset() {
 	*x = ProjectRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3408,7 @@ func (x *ProjectRule) String() string {
 func (*ProjectRule) ProtoMessage() {}
 
 func (x *ProjectRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3421,7 @@ func (x *ProjectRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectRule.ProtoReflect.Descriptor instead.
 func (*ProjectRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{45}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProjectRule) GetProject() string {
@@ -3379,7 +3471,7 @@ type PoolRule struct {
 
 func (x *PoolRule) Reset() {
 	*x = PoolRule{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3483,7 @@ func (x *PoolRule) String() string {
 func (*PoolRule) ProtoMessage() {}
 
 func (x *PoolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3496,7 @@ func (x *PoolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolRule.ProtoReflect.Descriptor instead.
 func (*PoolRule) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{46}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PoolRule) GetPool() string {
@@ -3431,7 +3523,7 @@ type SetProjectRuleRequest struct {
 
 func (x *SetProjectRuleRequest) Reset() {
 	*x = SetProjectRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3535,7 @@ func (x *SetProjectRuleRequest) String() string {
 func (*SetProjectRuleRequest) ProtoMessage() {}
 
 func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3548,7 @@ func (x *SetProjectRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{47}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetProjectRuleRequest) GetRule() *ProjectRule {
@@ -3475,7 +3567,7 @@ type SetProjectRuleResponse struct {
 
 func (x *SetProjectRuleResponse) Reset() {
 	*x = SetProjectRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3579,7 @@ func (x *SetProjectRuleResponse) String() string {
 func (*SetProjectRuleResponse) ProtoMessage() {}
 
 func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[48]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3592,7 @@ func (x *SetProjectRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProjectRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetProjectRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{48}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetProjectRuleResponse) GetRule() *ProjectRule {
@@ -3520,7 +3612,7 @@ type SetPoolRuleRequest struct {
 
 func (x *SetPoolRuleRequest) Reset() {
 	*x = SetPoolRuleRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3532,7 +3624,7 @@ func (x *SetPoolRuleRequest) String() string {
 func (*SetPoolRuleRequest) ProtoMessage() {}
 
 func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[49]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3545,7 +3637,7 @@ func (x *SetPoolRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{49}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetPoolRuleRequest) GetRule() *PoolRule {
@@ -3564,7 +3656,7 @@ type SetPoolRuleResponse struct {
 
 func (x *SetPoolRuleResponse) Reset() {
 	*x = SetPoolRuleResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3668,7 @@ func (x *SetPoolRuleResponse) String() string {
 func (*SetPoolRuleResponse) ProtoMessage() {}
 
 func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[50]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3681,7 @@ func (x *SetPoolRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRuleResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolRuleResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{50}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetPoolRuleResponse) GetRule() *PoolRule {
@@ -3607,7 +3699,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3619,7 +3711,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[51]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3632,7 +3724,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{51}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
 }
 
 type ListRulesResponse struct {
@@ -3649,7 +3741,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3753,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[52]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3766,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{52}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListRulesResponse) GetProjects() []*ProjectRule {
@@ -3723,7 +3815,7 @@ type FindReuseResponse struct {
 
 func (x *FindReuseResponse) Reset() {
 	*x = FindReuseResponse{}
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3827,7 @@ func (x *FindReuseResponse) String() string {
 func (*FindReuseResponse) ProtoMessage() {}
 
 func (x *FindReuseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[53]
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3840,7 @@ func (x *FindReuseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindReuseResponse.ProtoReflect.Descriptor instead.
 func (*FindReuseResponse) Descriptor() ([]byte, []int) {
-	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{53}
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FindReuseResponse) GetBuild() *Build {
@@ -3775,12 +3867,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
-	"\x06branch\x18\x03 \x01(\tR\x06branch\"\x85\x01\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xa1\x01\n" +
 	"\rBuildSettings\x12\x19\n" +
 	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
-	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\"\xd7\b\n" +
+	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\x12\x1a\n" +
+	"\brequires\x18\x14 \x01(\tR\brequires\"\xd7\b\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3817,7 +3910,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12\x16\n" +
 	"\x06reuses\x18P \x01(\x03R\x06reuses\x12)\n" +
 	"\x11last_reused_at_ms\x18Q \x01(\x03R\x0elastReusedAtMs\x12 \n" +
-	"\vfingerprint\x18R \x01(\tR\vfingerprint\"\xa1\x04\n" +
+	"\vfingerprint\x18R \x01(\tR\vfingerprint\"\xbb\x04\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3833,7 +3926,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
 	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12=\n" +
-	"\treuse_key\x18P \x01(\v2 .freeagent.scheduler.v1.ReuseKeyR\breuseKey\"\x9d\x01\n" +
+	"\treuse_key\x18P \x01(\v2 .freeagent.scheduler.v1.ReuseKeyR\breuseKey\x12\x18\n" +
+	"\aprefers\x18Z \x01(\tR\aprefers\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x1e\n" +
@@ -3949,14 +4043,21 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x03 \x01(\x03R\x06active\x12'\n" +
 	"\x0fcompleted_today\x18\x04 \x01(\x03R\x0ecompletedToday\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\x03R\x05ended\x12\x19\n" +
-	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\xc5\x01\n" +
+	"\bbuild_ms\x18\x06 \x01(\x03R\abuildMs\"\x86\x02\n" +
 	"\vSyncRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x127\n" +
 	"\aholding\x18\x02 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\aholding\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\x05R\x05slots\x12\x14\n" +
 	"\x05fresh\x18\x04 \x01(\bR\x05fresh\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x18\n" +
-	"\aleaving\x18\x06 \x01(\bR\aleaving\"s\n" +
+	"\aleaving\x18\x06 \x01(\bR\aleaving\x12?\n" +
+	"\tabilities\x18\x14 \x01(\v2!.freeagent.scheduler.v1.AbilitiesR\tabilities\"\xa5\x01\n" +
+	"\tAbilities\x12E\n" +
+	"\x06labels\x18\x01 \x03(\v2-.freeagent.scheduler.v1.Abilities.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06offers\x18\x02 \x01(\bR\x06offers\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
 	"\fSyncResponse\x121\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1d.freeagent.scheduler.v1.LeaseR\x04lost\x120\n" +
 	"\x04pace\x18\x02 \x01(\v2\x1c.freeagent.scheduler.v1.PaceR\x04pace\"\x8e\x01\n" +
@@ -3969,11 +4070,12 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\fsync_seconds\x18\x04 \x01(\x05R\vsyncSeconds\"<\n" +
 	"\x05Lease\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\x05R\aattempt\"`\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\"z\n" +
 	"\fClaimRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xfc\x02\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x18\n" +
+	"\aoffered\x18\x14 \x01(\bR\aoffered\"\xfc\x02\n" +
 	"\rClaimResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12'\n" +
 	"\x0ftimeout_seconds\x18\x02 \x01(\x03R\x0etimeoutSeconds\x12f\n" +
@@ -4084,7 +4186,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
@@ -4115,95 +4217,99 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*StatsRequest)(nil),           // 26: freeagent.scheduler.v1.StatsRequest
 	(*StatsResponse)(nil),          // 27: freeagent.scheduler.v1.StatsResponse
 	(*SyncRequest)(nil),            // 28: freeagent.scheduler.v1.SyncRequest
-	(*SyncResponse)(nil),           // 29: freeagent.scheduler.v1.SyncResponse
-	(*Pace)(nil),                   // 30: freeagent.scheduler.v1.Pace
-	(*Lease)(nil),                  // 31: freeagent.scheduler.v1.Lease
-	(*ClaimRequest)(nil),           // 32: freeagent.scheduler.v1.ClaimRequest
-	(*ClaimResponse)(nil),          // 33: freeagent.scheduler.v1.ClaimResponse
-	(*StageRequest)(nil),           // 34: freeagent.scheduler.v1.StageRequest
-	(*StageResponse)(nil),          // 35: freeagent.scheduler.v1.StageResponse
-	(*FinishRequest)(nil),          // 36: freeagent.scheduler.v1.FinishRequest
-	(*FinishResponse)(nil),         // 37: freeagent.scheduler.v1.FinishResponse
-	(*CheckLeaseRequest)(nil),      // 38: freeagent.scheduler.v1.CheckLeaseRequest
-	(*CheckLeaseResponse)(nil),     // 39: freeagent.scheduler.v1.CheckLeaseResponse
-	(*HandOut)(nil),                // 40: freeagent.scheduler.v1.HandOut
-	(*Timeouts)(nil),               // 41: freeagent.scheduler.v1.Timeouts
-	(*SetTimeoutsRequest)(nil),     // 42: freeagent.scheduler.v1.SetTimeoutsRequest
-	(*SetTimeoutsResponse)(nil),    // 43: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsRequest)(nil),     // 44: freeagent.scheduler.v1.GetTimeoutsRequest
-	(*GetTimeoutsResponse)(nil),    // 45: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*ProjectRule)(nil),            // 46: freeagent.scheduler.v1.ProjectRule
-	(*PoolRule)(nil),               // 47: freeagent.scheduler.v1.PoolRule
-	(*SetProjectRuleRequest)(nil),  // 48: freeagent.scheduler.v1.SetProjectRuleRequest
-	(*SetProjectRuleResponse)(nil), // 49: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleRequest)(nil),     // 50: freeagent.scheduler.v1.SetPoolRuleRequest
-	(*SetPoolRuleResponse)(nil),    // 51: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesRequest)(nil),       // 52: freeagent.scheduler.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),      // 53: freeagent.scheduler.v1.ListRulesResponse
-	(*FindReuseResponse)(nil),      // 54: freeagent.scheduler.v1.FindReuseResponse
-	nil,                            // 55: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 56: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 57: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 58: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 59: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 60: freeagent.events.v1.ObjectRef
-	(*ReuseKey)(nil),               // 61: freeagent.scheduler.v1.ReuseKey
-	(*ExpiredBuild)(nil),           // 62: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 63: freeagent.scheduler.v1.Pin
-	(*Reuse)(nil),                  // 64: freeagent.scheduler.v1.Reuse
-	(*Made)(nil),                   // 65: freeagent.scheduler.v1.Made
+	(*Abilities)(nil),              // 29: freeagent.scheduler.v1.Abilities
+	(*SyncResponse)(nil),           // 30: freeagent.scheduler.v1.SyncResponse
+	(*Pace)(nil),                   // 31: freeagent.scheduler.v1.Pace
+	(*Lease)(nil),                  // 32: freeagent.scheduler.v1.Lease
+	(*ClaimRequest)(nil),           // 33: freeagent.scheduler.v1.ClaimRequest
+	(*ClaimResponse)(nil),          // 34: freeagent.scheduler.v1.ClaimResponse
+	(*StageRequest)(nil),           // 35: freeagent.scheduler.v1.StageRequest
+	(*StageResponse)(nil),          // 36: freeagent.scheduler.v1.StageResponse
+	(*FinishRequest)(nil),          // 37: freeagent.scheduler.v1.FinishRequest
+	(*FinishResponse)(nil),         // 38: freeagent.scheduler.v1.FinishResponse
+	(*CheckLeaseRequest)(nil),      // 39: freeagent.scheduler.v1.CheckLeaseRequest
+	(*CheckLeaseResponse)(nil),     // 40: freeagent.scheduler.v1.CheckLeaseResponse
+	(*HandOut)(nil),                // 41: freeagent.scheduler.v1.HandOut
+	(*Timeouts)(nil),               // 42: freeagent.scheduler.v1.Timeouts
+	(*SetTimeoutsRequest)(nil),     // 43: freeagent.scheduler.v1.SetTimeoutsRequest
+	(*SetTimeoutsResponse)(nil),    // 44: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsRequest)(nil),     // 45: freeagent.scheduler.v1.GetTimeoutsRequest
+	(*GetTimeoutsResponse)(nil),    // 46: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*ProjectRule)(nil),            // 47: freeagent.scheduler.v1.ProjectRule
+	(*PoolRule)(nil),               // 48: freeagent.scheduler.v1.PoolRule
+	(*SetProjectRuleRequest)(nil),  // 49: freeagent.scheduler.v1.SetProjectRuleRequest
+	(*SetProjectRuleResponse)(nil), // 50: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleRequest)(nil),     // 51: freeagent.scheduler.v1.SetPoolRuleRequest
+	(*SetPoolRuleResponse)(nil),    // 52: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesRequest)(nil),       // 53: freeagent.scheduler.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),      // 54: freeagent.scheduler.v1.ListRulesResponse
+	(*FindReuseResponse)(nil),      // 55: freeagent.scheduler.v1.FindReuseResponse
+	nil,                            // 56: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 57: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 58: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 59: freeagent.scheduler.v1.Abilities.LabelsEntry
+	nil,                            // 60: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 61: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 62: freeagent.events.v1.ObjectRef
+	(*ReuseKey)(nil),               // 63: freeagent.scheduler.v1.ReuseKey
+	(*ExpiredBuild)(nil),           // 64: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 65: freeagent.scheduler.v1.Pin
+	(*Reuse)(nil),                  // 66: freeagent.scheduler.v1.Reuse
+	(*Made)(nil),                   // 67: freeagent.scheduler.v1.Made
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	60, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	60, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	60, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	62, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	62, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	62, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	60, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	60, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	62, // 5: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	62, // 6: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 7: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 8: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	61, // 9: freeagent.scheduler.v1.SubmitRequest.reuse_key:type_name -> freeagent.scheduler.v1.ReuseKey
+	63, // 9: freeagent.scheduler.v1.SubmitRequest.reuse_key:type_name -> freeagent.scheduler.v1.ReuseKey
 	3,  // 10: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
 	3,  // 11: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
 	8,  // 12: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	62, // 13: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	63, // 14: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
-	64, // 15: freeagent.scheduler.v1.GetResponse.reuses:type_name -> freeagent.scheduler.v1.Reuse
+	64, // 13: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	65, // 14: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	66, // 15: freeagent.scheduler.v1.GetResponse.reuses:type_name -> freeagent.scheduler.v1.Reuse
 	3,  // 16: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
 	3,  // 17: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	55, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	56, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
 	3,  // 19: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	56, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	57, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	57, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	58, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
 	21, // 22: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
 	21, // 23: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	31, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	31, // 25: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	30, // 26: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	3,  // 27: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	58, // 28: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 29: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	65, // 30: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
-	3,  // 31: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 32: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	59, // 33: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	41, // 34: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 35: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 36: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	41, // 37: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	46, // 38: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	46, // 39: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 40: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	47, // 41: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // 42: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	47, // 43: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	3,  // 44: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	32, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	29, // 25: freeagent.scheduler.v1.SyncRequest.abilities:type_name -> freeagent.scheduler.v1.Abilities
+	59, // 26: freeagent.scheduler.v1.Abilities.labels:type_name -> freeagent.scheduler.v1.Abilities.LabelsEntry
+	32, // 27: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	31, // 28: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 29: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	60, // 30: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 31: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	67, // 32: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
+	3,  // 33: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 34: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	61, // 35: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	42, // 36: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 37: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 38: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	42, // 39: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	47, // 40: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	47, // 41: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 42: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	48, // 43: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	47, // 44: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 45: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	3,  // 46: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4213,14 +4319,14 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_reuse_proto_init()
-	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[45].OneofWrappers = []any{}
+	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

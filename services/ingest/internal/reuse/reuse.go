@@ -68,6 +68,7 @@ func request(in api.FindReuse) *schedulerv1.FindReuseRequest {
 	}
 	return &schedulerv1.FindReuseRequest{
 		Project: in.Project, Platform: in.Platform, Pool: in.Pool, Fingerprint: in.Fingerprint, BuildNumber: in.BuildNumber,
+		Requires: in.Requires, Prefers: in.Prefers,
 		Key:   &schedulerv1.ReuseKey{Key: in.Key, NativeKey: in.NativeKey, Environment: in.Environment, Simulator: in.Simulator},
 		Reuse: &schedulerv1.Reuse{Id: in.ID, Commit: in.Commit, Branch: in.Branch, Username: in.Username},
 	}

@@ -2,6 +2,7 @@ package submit
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -29,7 +30,7 @@ func textFields(d httpapi.Dialect) []string {
 		return []string{"platform"}
 	}
 	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede",
-		"app_path", "modified", "username", "build_number", "reuse_key", "reuse_native_key", "reuse_simulator"}
+		"app_path", "modified", "username", "build_number", "requires", "prefers", "reuse_key", "reuse_native_key", "reuse_simulator"}
 }
 
 // form reads a submit. Its parts may come in any order; files are forwarded as they arrive.
@@ -168,6 +169,10 @@ func (s *submission) complete() error {
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
 	settings := build.Settings{AppPath: s.fields["app_path"], Username: s.fields["username"], BuildNumber: s.fields["build_number"]}
+	settings.Requires = build.Requirements(s.fields["requires"])
+	if _, err := build.ParseRequirements(s.fields["prefers"]); err != nil {
+		return fmt.Errorf("prefers: %w", err)
+	}
 	if err := errors.Join(origin.Check(), settings.Check()); err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 	resp, err := v.requestSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
-		Origin: s.origin(), Supersede: s.supersede, Settings: s.settings(), ReuseKey: s.reuseKey(),
+		Origin: s.origin(), Supersede: s.supersede, Settings: s.settings(), Prefers: s.fields["prefers"], ReuseKey: s.reuseKey(),
 	})
 	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
@@ -154,6 +154,7 @@ func (s *submission) reuseKey() *schedulerv1.ReuseKey {
 func (s *submission) settings() *schedulerv1.BuildSettings {
 	set := &schedulerv1.BuildSettings{
 		AppPath: s.fields["app_path"], Modified: s.modified, Username: s.fields["username"], BuildNumber: s.fields["build_number"],
+		Requires: s.fields["requires"],
 	}
 	if proto.Size(set) == 0 {
 		return nil

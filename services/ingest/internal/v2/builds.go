@@ -25,7 +25,7 @@ func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch(),
 		Settings: build.Settings{
 			AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
-			BuildNumber: b.GetSettings().GetBuildNumber(),
+			BuildNumber: b.GetSettings().GetBuildNumber(), Requires: build.Requirements(b.GetSettings().GetRequires()),
 		},
 		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()),
 		Reuses: b.GetReuses(), LastReusedAt: httpapi.Time(b.GetLastReusedAtMs()), Fingerprint: b.GetFingerprint(),

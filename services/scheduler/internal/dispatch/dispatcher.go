@@ -40,6 +40,7 @@ type Dispatcher struct {
 	polls     *pollCache
 	estimates *estimates
 	forecasts forecasts
+	offers    *offers
 }
 
 // New returns a dispatcher; Run and RunWake start it.
@@ -52,6 +53,9 @@ func New(deps Deps) (*Dispatcher, error) {
 	if d.polls, err = newPollCache(deps.Machine.Signal); err != nil {
 		return nil, err
 	}
+	if d.offers, err = newOffers(deps.Machine, deps.Conn); err != nil {
+		return nil, err
+	}
 	d.estimates, err = newEstimates(d)
 	return d, err
 }
@@ -61,11 +65,11 @@ const joining = 30 * time.Second
 
 // HasWorker reports whether any worker that is connected, or about to be, can build the lane's builds.
 func (d *Dispatcher) HasWorker(ctx context.Context, l store.Lane) (bool, error) {
-	groups, err := d.machine.Store.Groups(ctx, d.machine.Now().Add(-joining))
+	groups, err := d.machine.Store.Groups(ctx, d.machine.Now().Add(-joining), l)
 	return slices.ContainsFunc(groups, func(g store.Group) bool { return g.Can(l) }), err
 }
 
-// NoWorker says that no worker can build b.
+// NoWorker says that no worker can build b, which requires no labels.
 func NoWorker(b store.Build) string {
 	return fmt.Sprintf("No connected worker can build %s in pool %s. The build waits for one; start it with `freeagent worker`.",
 		b.Platform, b.Pool)

@@ -25,7 +25,9 @@ const (
 type Forecast struct {
 	places map[string]order.Place
 	groups []store.Group
-	at     time.Time // on the scheduler's clock
+	// workers of the pools in which builds with requirements wait.
+	workers map[string][]store.Capacity
+	at      time.Time // on the scheduler's clock
 }
 
 // forecasts keeps the last forecast. The zero value has none; it is safe for concurrent use.
@@ -64,7 +66,9 @@ func (d *Dispatcher) Forecast(ctx context.Context) (*Forecast, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Forecast{places: order.Simulate(snap), groups: snap.Workers, at: snap.Now}, nil
+		f := &Forecast{places: order.Simulate(snap), groups: snap.Workers, at: snap.Now}
+		f.workers, err = d.poolWorkers(ctx, snap.Pending)
+		return f, err
 	})
 }
 
@@ -75,14 +79,17 @@ func (d *Dispatcher) snapshot(ctx context.Context) (snap order.Snapshot, err err
 		Now: now, Rules: d.rules.Order(), Cost: d.estimates.cost,
 		Pending: map[store.Lane][]store.Build{}, Tags: map[store.Lane]order.Tags{},
 	}
-	if snap.Workers, err = d.machine.Store.Groups(ctx, now.Add(-joining)); err != nil {
-		return snap, err
-	}
 	if err := d.readLoads(ctx, &snap.World); err != nil {
 		return snap, err
 	}
 	waiting, err := d.machine.Store.Waiting(ctx)
 	if err != nil {
+		return snap, err
+	}
+	if snap.Running, err = d.machine.Store.Leased(ctx); err != nil {
+		return snap, err
+	}
+	if snap.Workers, err = d.machine.Store.Groups(ctx, now.Add(-joining), requiring(waiting, snap.Running)...); err != nil {
 		return snap, err
 	}
 	for _, b := range waiting {
@@ -96,17 +103,28 @@ func (d *Dispatcher) snapshot(ctx context.Context) (snap order.Snapshot, err err
 		}
 	}
 	for l, builds := range snap.Pending {
-		if snap.Tags[l], err = d.tags(ctx, l, builds); err != nil {
+		if err := d.readTags(ctx, &snap.World, l, builds); err != nil {
 			return snap, err
 		}
-	}
-	if snap.Running, err = d.machine.Store.Leased(ctx); err != nil {
-		return snap, err
 	}
 	d.estimates.prepare(ctx, waiting)
 	d.estimates.prepare(ctx, snap.Running)
 	snap.Remaining = func(b store.Build) time.Duration { return d.estimates.remaining(ctx, b, now) }
 	return snap, nil
+}
+
+// requiring returns the lanes with requirements that some builds are in.
+func requiring(some ...[]store.Build) (lanes []store.Lane) {
+	known := map[store.Lane]bool{}
+	for _, builds := range some {
+		for _, b := range builds {
+			if l := b.Lane(); l.Requires != "" && !known[l] {
+				known[l] = true
+				lanes = append(lanes, l)
+			}
+		}
+	}
+	return lanes
 }
 
 // Standing is where a waiting build stands: its position, expected start and the reason why it waits.
@@ -131,6 +149,14 @@ func (d *Dispatcher) reason(f *Forecast, b store.Build, p order.Place) string {
 	if wait := b.NotBefore.Sub(d.machine.Now()); wait > 0 {
 		return fmt.Sprintf("attempt %d was lost; the next one starts in %s", b.Attempt-1, wait.Round(time.Second))
 	}
+	if r := b.Settings.Requires; r != "" {
+		if _, known := f.places[b.ID]; !known { // it came after the forecast
+			return fmt.Sprintf("a worker with %s is looked for", r)
+		}
+		if text := missing(b.Lane(), f.workers[b.Pool], f.at); text != "" {
+			return text
+		}
+	}
 	workers, free := 0, 0
 	for _, g := range f.groups {
 		if g.Can(b.Lane()) {
@@ -145,6 +171,8 @@ func (d *Dispatcher) reason(f *Forecast, b store.Build, p order.Place) string {
 		return fmt.Sprintf("project %q is at its limit of %d running builds", b.Project, d.rules.Project(b.Project).MaxRunning)
 	case p.Limited == order.PoolLimit:
 		return fmt.Sprintf("pool %q is at its limit of %d running builds", b.Pool, d.rules.Pool(b.Pool).MaxRunning)
+	case free == 0 && b.Settings.Requires != "":
+		return fmt.Sprintf("workers with %s are busy: %d of %d", b.Settings.Requires, workers, workers)
 	case free == 0:
 		return fmt.Sprintf("all workers that can build it are busy (%d)", workers)
 	case b.State == build.Queued:

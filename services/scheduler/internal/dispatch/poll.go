@@ -92,7 +92,7 @@ func (d *Dispatcher) candidates(ctx context.Context, w store.Worker) ([]store.Bu
 	if w.Draining {
 		return nil, nil
 	}
-	can := func(l store.Lane) bool { return w.Can(l.Pool, l.Platform) }
+	can := w.CanBuild
 	all, err := d.machine.Store.Queued(ctx)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (d *Dispatcher) claimCandidate(ctx context.Context, tx *store.Tx, w store.W
 	if err != nil {
 		return b, err
 	}
-	if !b.State.Waiting() || b.Attempt != candidate.Attempt || w.Draining {
+	if !b.State.Waiting() || b.Attempt != candidate.Attempt || w.Draining || !w.CanBuild(b.Lane()) {
 		return b, store.ErrConflict
 	}
 	if b.State == build.Pending {
@@ -164,5 +164,5 @@ func (d *Dispatcher) claimCandidate(ctx context.Context, tx *store.Tx, w store.W
 			return b, err
 		}
 	}
-	return d.machine.Assign(ctx, tx, w, b, d.rules.TTL(b, string(build.StagePrepare)))
+	return d.machine.Assign(ctx, tx, w, b, d.rules.TTL(b, string(build.StagePrepare)), "")
 }

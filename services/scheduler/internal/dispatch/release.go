@@ -39,12 +39,23 @@ func (d *Dispatcher) Round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(order.Choose(w), releaseBatch) {
+	var queued, required []store.Build
+	for _, b := range order.Choose(w) {
+		if b.Settings.Requires == "" {
+			queued = append(queued, b)
+		} else {
+			required = append(required, b)
+		}
+	}
+	if queued, err = d.offers.withoutSticky(ctx, w, queued); err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(queued, releaseBatch) {
 		if err := d.release(ctx, batch); err != nil {
 			return err
 		}
 	}
-	return nil
+	return d.offers.required(ctx, required)
 }
 
 // releaseBatch bounds one transaction: it holds what it releases until it is done.
@@ -60,7 +71,11 @@ func (d *Dispatcher) look(ctx context.Context) (w order.World, err error) {
 	if due, err := d.machine.Store.HasPending(ctx, now); err != nil || !due {
 		return w, err
 	}
-	groups, err := d.machine.Store.Groups(ctx, now.Add(-joining))
+	lanes, err := d.machine.Store.PendingLanes(ctx, now)
+	if err != nil {
+		return w, err
+	}
+	groups, err := d.machine.Store.Groups(ctx, now.Add(-joining), lanes...)
 	if err != nil {
 		return w, err
 	}
@@ -73,18 +88,33 @@ func (d *Dispatcher) look(ctx context.Context) (w order.World, err error) {
 		return w, err
 	}
 	w.Workers = groups
-	lanes, err := d.machine.Store.PendingLanes(ctx, now)
-	if err != nil {
-		return w, err
-	}
-	rooms := map[store.Lane]int{}
+	err = d.readLanes(ctx, &w, now, rooms(w, lanes))
+	return w, err
+}
+
+// rooms returns how many builds of each lane may be chosen. Without room, the next builds of a queue are read all the same if others of
+// its pool and platform have requirements: they show whose turn it is.
+func rooms(w order.World, lanes []store.Lane) map[store.Lane]int {
+	rooms, mixed := map[store.Lane]int{}, map[store.Lane]bool{}
 	for _, l := range lanes {
-		if room := w.Room(l); room > 0 {
-			rooms[l] = room
+		if l.Requires == "" {
+			continue
+		}
+		if n := w.Reach(l); n > 0 {
+			rooms[l], mixed[l.Queue()] = n, true
 		}
 	}
-	err = d.readLanes(ctx, &w, now, rooms)
-	return w, err
+	for _, l := range lanes {
+		if l.Requires != "" {
+			continue
+		}
+		if room := w.Room(l); room > 0 {
+			rooms[l] = room
+		} else if mixed[l] {
+			rooms[l] = 1
+		}
+	}
+	return rooms
 }
 
 // readLanes reads what is needed to choose up to so many builds of each lane.
@@ -102,7 +132,7 @@ func (d *Dispatcher) readLanes(ctx context.Context, w *order.World, now time.Tim
 		if err != nil {
 			return err
 		}
-		if w.Tags[l], err = d.tags(ctx, l, heads); err != nil {
+		if err := d.readTags(ctx, w, l, heads); err != nil {
 			return err
 		}
 		w.Pending[l] = heads
@@ -134,21 +164,26 @@ func (d *Dispatcher) readLoads(ctx context.Context, w *order.World) error {
 	return nil
 }
 
-// tags reads the memory of fair queueing for the projects of some builds.
-func (d *Dispatcher) tags(ctx context.Context, l store.Lane, builds []store.Build) (t order.Tags, err error) {
-	if t.Virtual, err = d.machine.Store.VirtualTime(ctx, l); err != nil {
-		return t, err
+// readTags reads the memory of fair queueing for the projects of some builds.
+func (d *Dispatcher) readTags(ctx context.Context, w *order.World, l store.Lane, builds []store.Build) (err error) {
+	l = l.Queue()
+	t, known := w.Tags[l]
+	if !known {
+		if t.Virtual, err = d.machine.Store.VirtualTime(ctx, l); err != nil {
+			return err
+		}
+		t.Finish = map[string]float64{}
+		w.Tags[l] = t
 	}
-	t.Finish = map[string]float64{}
 	for _, b := range builds {
 		if _, known := t.Finish[b.Project]; known {
 			continue
 		}
 		if t.Finish[b.Project], err = d.machine.Store.FinishTag(ctx, l, b.Project); err != nil {
-			return t, err
+			return err
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // release puts attempts on offer, in one transaction. It is no error if another scheduler has done so, or somebody cancelled. All

@@ -16,7 +16,8 @@ type World struct {
 	Rules Rules
 	// Pending are the waiting builds that may run now: for each lane and project at least as many of each priority as may be chosen.
 	Pending map[store.Lane][]store.Build
-	Tags    map[store.Lane]Tags
+	// Lanes of what follows are those without requirements: a pool and platform.
+	Tags map[store.Lane]Tags
 	// Live counts offered and running builds by lane and project, Queued the offered ones by lane.
 	Live   map[store.Lane]map[string]int
 	Queued map[store.Lane]int
@@ -28,12 +29,12 @@ type World struct {
 	Cost func(store.Build) time.Duration
 }
 
-// Room is how many more builds of a lane may be offered: its free slots and a window of one more than a quarter of all slots, so
-// that a worker that becomes free finds work at once, less what is on offer.
+// Room is how many more builds of a pool and platform may be put on offer on its queue: its free slots and a window of one more than a
+// quarter of all slots, so that a worker that becomes free finds work at once, less what is on offer.
 func (w World) Room(l store.Lane) int {
 	free, all := 0, 0
 	for _, g := range w.Workers {
-		if g.Can(l) {
+		if g.Can(l.Queue()) {
 			all += g.Slots
 			free += g.Free
 		}
@@ -41,28 +42,95 @@ func (w World) Room(l store.Lane) int {
 	if all == 0 {
 		return 0
 	}
-	return free + 1 + all/4 - w.Queued[l]
+	return free + 1 + all/4 - w.Queued[l.Queue()]
 }
 
-// Choose returns the builds to offer next with their tags, in the order in which they go out.
-func Choose(w World) []store.Build {
-	used := w.usage()
-	var chosen []store.Build
-	for _, l := range sortedLanes(w.Pending) {
-		room := w.Room(l)
-		if room <= 0 {
-			continue
-		}
-		q := w.queue(l, used)
-		for ; room > 0; room-- {
-			b, ok := q.next()
-			if !ok {
-				break
-			}
-			chosen = append(chosen, b)
+// Reach is how many builds of a lane with requirements may be offered to single workers: the free slots of those that meet them, and a
+// window as that of Room, whose builds get the next slots of workers that are busy.
+func (w World) Reach(l store.Lane) (n int) {
+	for _, g := range w.Workers {
+		if g.Can(l) {
+			n += g.Free + window(g)
 		}
 	}
+	return n
+}
+
+func window(g store.Group) int { return 1 + g.Slots/4 }
+
+// Choose returns the builds to offer next with their tags, in the order in which they go out. A build with requirements is chosen when it
+// is its turn and a worker that meets them has a free slot or may get its next one reserved. It holds back nothing else.
+func Choose(w World) []store.Build {
+	used, seats := w.usage(), w.seats()
+	var chosen []store.Build
+	for lanes := sortedLanes(w.Pending); len(lanes) > 0; {
+		n := slices.IndexFunc(lanes, func(l store.Lane) bool { return l.Queue() != lanes[0].Queue() })
+		if n < 0 {
+			n = len(lanes)
+		}
+		chosen = append(chosen, w.chooseOf(lanes[:n], used, seats)...)
+		lanes = lanes[n:]
+	}
 	return chosen
+}
+
+// chooseOf chooses from the lanes of one pool and platform.
+func (w World) chooseOf(lanes []store.Lane, used *usage, seats *seats) (chosen []store.Build) {
+	room := w.Room(lanes[0])
+	var queues []*queue
+	for _, l := range lanes {
+		if l.Requires != "" && w.Reach(l) > 0 || l.Requires == "" && (room > 0 || len(lanes) > 1) {
+			queues = append(queues, w.queue(l, used))
+		}
+	}
+	for {
+		q := earliest(queues)
+		switch {
+		case q == nil, q.lane.Requires == "" && room <= 0:
+			return chosen
+		case q.lane.Requires == "":
+			room--
+		default:
+			free, ok := seats.take(q.lane)
+			if !ok { // the workers that it needs are taken by builds before it
+				queues = slices.DeleteFunc(queues, func(other *queue) bool { return other == q })
+				continue
+			}
+			if free {
+				room--
+			}
+		}
+		b, _ := q.next() // earliest says that there is one
+		chosen = append(chosen, b)
+	}
+}
+
+// seats are the slots that builds with requirements may get.
+type seats struct {
+	groups []store.Group
+	// reserved counts the builds that wait for the next slot of a group.
+	reserved []int
+}
+
+func (w World) seats() *seats {
+	return &seats{groups: slices.Clone(w.Workers), reserved: make([]int, len(w.Workers))}
+}
+
+// take takes a slot for a build of a lane: a free one, else the next one of workers that are busy. ok is false if there is neither.
+func (s *seats) take(l store.Lane) (free, ok bool) {
+	for i, g := range s.groups {
+		if g.Free > 0 && g.Can(l) {
+			s.groups[i].Free--
+			return true, true
+		}
+	}
+	for i, g := range s.groups {
+		if s.reserved[i] < window(g) && g.Can(l) {
+			s.reserved[i]++
+			return false, true
+		}
+	}
+	return false, false
 }
 
 // Candidates returns up to n builds of the lanes that can accepts, for workers that poll, in dispatch order.
@@ -89,20 +157,29 @@ func Candidates(w World, can func(store.Lane) bool, n int) []store.Build {
 	return chosen
 }
 
-// earliest returns the queue whose best build goes first: by effective priority, then by age. Tags of different lanes cannot be
-// compared.
+// earliest returns the queue whose best build goes first. Queues of one pool and platform, which must be next to each other, share their
+// tags and are compared by the whole rule; others by effective priority, then by age, since their tags cannot be compared.
 func earliest(queues []*queue) *queue {
-	var first *queue
-	var at key
-	for _, q := range queues {
-		f := q.best()
-		if f == nil {
-			continue
+	var first, among *queue // the first of all, and that of the pool and platform
+	var at, amongAt key
+	settle := func() {
+		if among == nil {
+			return
 		}
-		if k := (key{effective: f.key.effective, seq: f.key.seq}); first == nil || k.compare(at) < 0 {
-			first, at = q, k
+		if k := (key{effective: amongAt.effective, seq: amongAt.seq}); first == nil || k.compare(at) < 0 {
+			first, at = among, k
+		}
+		among = nil
+	}
+	for _, q := range queues {
+		if among != nil && among.lane.Queue() != q.lane.Queue() {
+			settle()
+		}
+		if f := q.best(); f != nil && (among == nil || f.key.compare(amongAt) < 0) {
+			among, amongAt = q, f.key
 		}
 	}
+	settle()
 	return first
 }
 
@@ -118,6 +195,6 @@ func (w World) usage() *usage {
 
 func sortedLanes[V any](m map[store.Lane]V) []store.Lane {
 	return slices.SortedFunc(maps.Keys(m), func(a, b store.Lane) int {
-		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Platform, b.Platform))
+		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Requires, b.Requires))
 	})
 }

@@ -17,14 +17,59 @@ type Tags struct {
 	Finish map[string]float64
 }
 
+// clock is the virtual time of a pool and platform, and what each project has been charged there. Lanes that differ in requirements only
+// share it, so that a project's builds with requirements count as its others do.
+type clock struct {
+	virtual  float64
+	accounts map[string]*account
+}
+
+// account is what a project has of a pool and platform.
+type account struct {
+	weight float64
+	live   int
+	finish float64
+	// overrun is how many minutes its running builds have taken beyond what they were charged.
+	overrun float64
+}
+
+// clock returns the clock of a lane.
+func (w World) clock(l store.Lane, used *usage) *clock {
+	l = l.Queue()
+	if c := used.clocks[l]; c != nil {
+		return c
+	}
+	c := &clock{virtual: w.Tags[l].Virtual, accounts: map[string]*account{}}
+	used.clocks[l] = c
+	for project, n := range w.Live[l] {
+		c.account(w.Rules, project).live = n
+	}
+	for project, over := range w.Overrun[l] {
+		c.account(w.Rules, project).overrun = over.Minutes()
+	}
+	for project, finish := range w.Tags[l].Finish {
+		c.account(w.Rules, project).finish = finish
+	}
+	return c
+}
+
+func (c *clock) account(r Rules, project string) *account {
+	a := c.accounts[project]
+	if a == nil {
+		a = &account{weight: r.weight(project)}
+		c.accounts[project] = a
+	}
+	return a
+}
+
 // queue holds the waiting builds of one lane in dispatch order. It is not safe for concurrent use.
 type queue struct {
-	lane    store.Lane
-	rules   Rules
-	used    *usage
-	virtual float64
-	flows   map[string]*flow
-	order   flowHeap
+	lane  store.Lane
+	rules Rules
+	used  *usage
+	clock *clock
+	flows map[string]*flow
+	order flowHeap
 	// blocked are the flows whose project is at its limit.
 	blocked map[*flow]bool
 	// top is the highest priority that a waiting build asked for.
@@ -36,12 +81,9 @@ type queue struct {
 
 // flow is one project's part of a lane.
 type flow struct {
+	*account
+
 	project string
-	weight  float64
-	live    int
-	finish  float64
-	// overrun is how many minutes its running builds have taken beyond what they were charged.
-	overrun float64
 	// levels has a FIFO for each priority, the highest first.
 	levels []level
 	key    key
@@ -68,17 +110,8 @@ func (a key) compare(b key) int {
 // queue returns the sealed queue of one lane.
 func (w World) queue(l store.Lane, used *usage) *queue {
 	q := &queue{
-		lane: l, rules: w.Rules, used: used, virtual: w.Tags[l].Virtual, flows: map[string]*flow{}, blocked: map[*flow]bool{}, now: w.Now,
+		lane: l, rules: w.Rules, used: used, clock: w.clock(l, used), flows: map[string]*flow{}, blocked: map[*flow]bool{}, now: w.Now,
 		cost: func(b store.Build) float64 { return w.Cost(b).Minutes() },
-	}
-	for project, n := range w.Live[l] {
-		q.flow(project).live = n
-	}
-	for project, over := range w.Overrun[l] {
-		q.flow(project).overrun = over.Minutes()
-	}
-	for project, finish := range w.Tags[l].Finish {
-		q.flow(project).finish = finish
 	}
 	for _, b := range w.Pending[l] {
 		q.flow(b.Project).push(b)
@@ -90,7 +123,7 @@ func (w World) queue(l store.Lane, used *usage) *queue {
 func (q *queue) flow(project string) *flow {
 	f := q.flows[project]
 	if f == nil {
-		f = &flow{project: project, weight: q.rules.weight(project), index: -1}
+		f = &flow{account: q.clock.account(q.rules, project), project: project, index: -1}
 		q.flows[project] = f
 	}
 	return f
@@ -159,7 +192,7 @@ func (q *queue) head(f *flow) (int, int32) {
 
 func (q *queue) keyOf(f *flow) key {
 	i, effective := q.head(f)
-	return key{effective, max(q.virtual, f.finish) + f.overrun/f.weight, float64(f.live) / f.weight, f.levels[i].builds[0].Seq}
+	return key{effective, max(q.clock.virtual, f.finish) + f.overrun/f.weight, float64(f.live) / f.weight, f.levels[i].builds[0].Seq}
 }
 
 // best returns the flow that goes next; nil if none may.
@@ -199,9 +232,9 @@ func (q *queue) next() (store.Build, bool) {
 		f.levels = slices.Delete(f.levels, i, i+1)
 	}
 	if b.VFinish == 0 { // a later attempt was paid for by the first
-		b.VStart = max(q.virtual, f.finish)
+		b.VStart = max(q.clock.virtual, f.finish)
 		b.VFinish = b.VStart + q.cost(b)/f.weight
-		q.virtual, f.finish = b.VStart, b.VFinish
+		q.clock.virtual, f.finish = b.VStart, b.VFinish
 	}
 	f.live++
 	q.used.add(q.lane.Pool, f.project, 1)
@@ -226,11 +259,11 @@ func (q *queue) add(b store.Build) {
 	q.restore(f)
 }
 
-// ended notes that a running build of a project is over.
+// ended restores the place of a project's flow after one of its running builds is over.
 func (q *queue) ended(project string) {
-	f := q.flow(project)
-	f.live = max(0, f.live-1)
-	q.restore(f)
+	if f := q.flows[project]; f != nil {
+		q.restore(f)
+	}
 }
 
 // restore puts a flow where it belongs after its key got better.

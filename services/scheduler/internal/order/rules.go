@@ -2,6 +2,8 @@ package order
 
 import (
 	"time"
+
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 )
 
 // DefaultWeight is the weight of a project without a rule of its own.
@@ -45,12 +47,22 @@ func (r Rules) effective(priority int32, waited time.Duration, top int32) int32 
 	return int32(min(raised, int64(top))) // at most top, an int32
 }
 
-// usage counts running builds across lanes, for limits.
-type usage struct {
-	projects, pools map[string]int
+// Tag returns b with the tags of a build that is dispatched now, in a lane of this virtual time, for a project with this finish tag.
+func (r Rules) Tag(b store.Build, virtual, finish float64, cost time.Duration) store.Build {
+	b.VStart = max(virtual, finish)
+	b.VFinish = b.VStart + cost.Minutes()/r.weight(b.Project)
+	return b
 }
 
-func newUsage() *usage { return &usage{projects: map[string]int{}, pools: map[string]int{}} }
+// usage is what lanes have in common: the numbers of running builds, for limits, and the clock of each pool and platform.
+type usage struct {
+	projects, pools map[string]int
+	clocks          map[store.Lane]*clock
+}
+
+func newUsage() *usage {
+	return &usage{projects: map[string]int{}, pools: map[string]int{}, clocks: map[store.Lane]*clock{}}
+}
 
 func (u *usage) add(pool, project string, n int) {
 	u.projects[project] += n

@@ -11,7 +11,7 @@ import (
 
 // Place is where a waiting build stands.
 type Place struct {
-	// Position in the order of its lane, from 1.
+	// Position in the order of its pool and platform, from 1.
 	Position int32
 	// Start is when it is expected to run; zero if that cannot be known, as without a worker that can build it.
 	Start time.Time
@@ -56,8 +56,10 @@ type forecast struct {
 	queues map[store.Lane]*queue
 	// offered has what is on offer in each lane, the first one first.
 	offered map[store.Lane][]store.Build
-	// free slots by group of workers.
+	// free slots by group of workers; serves has the lanes that a group can build, groups the order in which they take builds.
 	free   []int
+	serves [][]store.Lane
+	groups []int
 	events eventHeap
 	places map[string]Place
 	count  map[store.Lane]int32
@@ -98,9 +100,14 @@ func newForecast(s Snapshot) *forecast {
 		slices.SortFunc(offered, func(a, b store.Build) int { return cmp.Or(a.QueuedAt.Compare(b.QueuedAt), cmp.Compare(a.Seq, b.Seq)) })
 	}
 	f.free = make([]int, len(s.Workers))
+	f.serves = make([][]store.Lane, len(s.Workers))
 	for i, g := range s.Workers {
 		f.free[i] = g.Free
+		f.groups = append(f.groups, i)
+		f.serves[i] = slices.DeleteFunc(slices.Clone(f.lanes), func(l store.Lane) bool { return !g.Can(l) })
 	}
+	// Workers that can build less go first, so that the others are left for the builds that need them.
+	slices.SortStableFunc(f.groups, func(a, b int) int { return cmp.Compare(len(f.serves[a]), len(f.serves[b])) })
 	f.occupy()
 	for _, b := range s.Delayed {
 		f.push(event{at: b.NotBefore, group: -1, build: b})
@@ -108,14 +115,17 @@ func newForecast(s Snapshot) *forecast {
 	return f
 }
 
-// occupy has each running build free a slot of a group that can build it. Which of several groups holds it does not matter for
-// an estimate.
+// occupy has each running build free a slot of a group that can build it: those with requirements first. Which of several groups holds
+// it does not matter for an estimate.
 func (f *forecast) occupy() {
 	held := make([]int, len(f.Workers))
 	for i, g := range f.Workers {
 		held[i] = g.Slots - g.Free
 	}
-	for _, b := range f.Running {
+	running := slices.SortedStableFunc(slices.Values(f.Running), func(a, b store.Build) int {
+		return -cmp.Compare(min(len(a.Settings.Requires), 1), min(len(b.Settings.Requires), 1))
+	})
+	for _, b := range running {
 		for i, g := range f.Workers {
 			if g.Can(b.Lane()) && held[i] > 0 {
 				held[i]--
@@ -176,19 +186,21 @@ func (f *forecast) apply(e event) {
 	}
 	f.free[e.group]++
 	f.used.add(e.build.Pool, e.build.Project, -1)
-	if q := f.queues[e.build.Lane()]; q != nil {
-		q.ended(e.build.Project)
-	}
-	for _, q := range f.queues {
+	account := f.clock(e.build.Lane(), f.used).account(f.Rules, e.build.Project)
+	account.live = max(0, account.live-1)
+	for l, q := range f.queues {
+		if l.Queue() == e.build.Lane().Queue() {
+			q.ended(e.build.Project)
+		}
 		q.unblock(e.build.Project)
 	}
 }
 
 // dispatch fills the free slots.
 func (f *forecast) dispatch() {
-	for i := range f.Workers {
+	for _, i := range f.groups {
 		for f.free[i] > 0 {
-			b, ok := f.take(func(l store.Lane) bool { return f.Workers[i].Can(l) })
+			b, ok := f.take(f.serves[i])
 			if !ok {
 				break
 			}
@@ -199,15 +211,12 @@ func (f *forecast) dispatch() {
 	}
 }
 
-// take removes the build that goes next in the lanes that can accepts: what is on offer before what is not.
-func (f *forecast) take(can func(store.Lane) bool) (store.Build, bool) {
+// take removes the build that goes next in some lanes: what is on offer before what is not.
+func (f *forecast) take(lanes []store.Lane) (store.Build, bool) {
 	var offered store.Lane
 	found := false
 	var queues []*queue
-	for _, l := range f.lanes {
-		if !can(l) {
-			continue
-		}
+	for _, l := range lanes {
 		if o := f.offered[l]; len(o) > 0 && (!found || o[0].QueuedAt.Before(f.offered[offered][0].QueuedAt)) {
 			offered, found = l, true
 		}
@@ -225,7 +234,7 @@ func (f *forecast) take(can func(store.Lane) bool) (store.Build, bool) {
 }
 
 func (f *forecast) place(b store.Build, at time.Time) {
-	l := b.Lane()
+	l := b.Lane().Queue()
 	f.count[l]++
 	f.places[b.ID] = Place{Position: f.count[l], Start: at, Limited: f.limits[b.ID]}
 }

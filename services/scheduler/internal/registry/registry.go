@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -92,6 +93,8 @@ func (r *Registry) NewWorker(req *schedulerv1.RegisterWorkerRequest) (store.Work
 		return w, fmt.Errorf("%w: a worker needs a name of at most 200 bytes", build.ErrInvalid)
 	case w.Slots > maxSlots:
 		return w, fmt.Errorf("%w: %d slots, at most %d", build.ErrInvalid, w.Slots, maxSlots)
+	case !w.Polls: // those of API v1 have labels of their own, which no build can require
+		return w, w.Labels.Check()
 	}
 	return w, nil
 }
@@ -101,6 +104,9 @@ func (r *Registry) NewWorker(req *schedulerv1.RegisterWorkerRequest) (store.Work
 func (r *Registry) Sync(ctx context.Context, workerID string, req *schedulerv1.SyncRequest) (*schedulerv1.SyncResponse, error) {
 	if req.GetSlots() > maxSlots {
 		return nil, fmt.Errorf("%w: %d slots, at most %d", build.ErrInvalid, req.GetSlots(), maxSlots)
+	}
+	if err := build.Labels(req.GetAbilities().GetLabels()).Check(); err != nil {
+		return nil, err
 	}
 	var lost []*schedulerv1.Lease
 	err := r.machine.Store.Update(ctx, func(tx *store.Tx) error {
@@ -118,8 +124,13 @@ func (r *Registry) Sync(ctx context.Context, workerID string, req *schedulerv1.S
 				return err
 			}
 		}
-		if draining := req.GetDraining() && !req.GetLeaving(); w.Draining != draining {
-			if err := tx.SetDraining(ctx, w.ID, draining); err != nil {
+		reported := w
+		reported.Draining = req.GetDraining() && !req.GetLeaving()
+		if a := req.GetAbilities(); a != nil {
+			reported.Labels, reported.Offers = a.GetLabels(), a.GetOffers()
+		}
+		if reported.Draining != w.Draining || reported.Offers != w.Offers || !maps.Equal(reported.Labels, w.Labels) {
+			if err := tx.SaveReported(ctx, reported); err != nil {
 				return err
 			}
 		}

@@ -34,11 +34,15 @@ type Reuses struct {
 	machine *transition.Machine
 	// trusted are patterns of branches whose builds every branch may reuse.
 	trusted []string
+	require Require
 }
 
+// Require returns the requirements that a build gets when it is submitted, see dispatch.Dispatcher.Require.
+type Require func(ctx context.Context, b store.Build, prefers build.Requirements) (build.Requirements, []string, error)
+
 // New returns the service. trusted are patterns of branches, as path.Match has them.
-func New(m *transition.Machine, trusted []string) *Reuses {
-	return &Reuses{machine: m, trusted: trusted}
+func New(m *transition.Machine, trusted []string, require Require) *Reuses {
+	return &Reuses{machine: m, trusted: trusted, require: require}
 }
 
 // CheckPatterns returns an error for a pattern of branches that is none.
@@ -102,6 +106,9 @@ func (r *Reuses) FindReuse(ctx context.Context, req *schedulerv1.FindReuseReques
 	if err != nil {
 		return nil, err
 	}
+	if q.requires, err = r.required(ctx, q, req); err != nil {
+		return nil, err
+	}
 	var resp *schedulerv1.FindReuseResponse
 	err = r.machine.Store.Update(ctx, func(tx *store.Tx) error {
 		resp = &schedulerv1.FindReuseResponse{}
@@ -125,6 +132,20 @@ func (r *Reuses) FindReuse(ctx context.Context, req *schedulerv1.FindReuseReques
 		r.machine.Flush(ctx, "reuse", resp.GetBuild().GetId())
 	}
 	return resp, nil
+}
+
+// required returns what a build like that would require now.
+func (r *Reuses) required(ctx context.Context, q query, req *schedulerv1.FindReuseRequest) (build.Requirements, error) {
+	own, err := build.ParseRequirements(req.GetRequires())
+	if err != nil {
+		return "", err
+	}
+	prefers, err := build.ParseRequirements(req.GetPrefers())
+	if err != nil {
+		return "", err
+	}
+	required, _, err := r.require(ctx, store.Build{Pool: q.pool, Platform: q.Platform, Settings: build.Settings{Requires: own}}, prefers)
+	return required, err
 }
 
 func viewKeyed(k store.KeyedBuild) *schedulerv1.Build {
@@ -172,6 +193,7 @@ type query struct {
 	*Reuses
 	store.KeyFilter
 	pool, environment, variables, number, branch string
+	requires                                     build.Requirements
 }
 
 func (r *Reuses) newQuery(req *schedulerv1.FindReuseRequest) (q query, err error) {
@@ -283,6 +305,8 @@ func (q query) judge(ctx context.Context, tx *store.Tx, k store.KeyedBuild) (ref
 		return refusal{}, nil
 	case k.Pool != q.pool:
 		return refuse(4, "build %s was built in pool %s", k.ID, k.Pool), nil
+	case k.Settings.Requires != q.requires:
+		return refuse(4, "build %s required other labels of its worker", k.ID), nil
 	case k.Settings.BuildNumber != q.number:
 		return refuse(5, "build %s has another build number", k.ID), nil
 	case k.Machine == "" || k.Variables == "":

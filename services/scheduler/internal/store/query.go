@@ -127,7 +127,7 @@ func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
 			return nil, fmt.Errorf("read pools: %w", err)
 		}
 		for _, p := range build.Platforms() {
-			lanes = append(lanes, Lane{pool, p})
+			lanes = append(lanes, Lane{Pool: pool, Platform: p})
 		}
 	}
 	return lanes, rows.Err()

@@ -10,11 +10,16 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/database"
 )
 
-// Lane is where a hand-out goes: one durable consumer each.
+// Lane is what a worker takes builds from. Those of a pool and platform that require nothing are handed out on a queue with a durable
+// consumer; those with requirements are offered to single workers.
 type Lane struct {
 	Pool     string
 	Platform build.Platform
+	Requires build.Requirements
 }
+
+// Queue returns the lane of the same pool and platform that requires nothing.
+func (l Lane) Queue() Lane { return Lane{Pool: l.Pool, Platform: l.Platform} }
 
 // HasPending reports whether any build may be dispatched now.
 func (s *Store) HasPending(ctx context.Context, now time.Time) (has bool, err error) {
@@ -28,21 +33,30 @@ func (s *Store) HasPending(ctx context.Context, now time.Time) (has bool, err er
 
 // PendingLanes returns the lanes with builds that may be dispatched now.
 func (s *Store) PendingLanes(ctx context.Context, now time.Time) ([]Lane, error) {
-	counts, err := countByLane(ctx, s.db, `SELECT pool, platform, count(*) FROM builds WHERE state = 'pending' AND not_before <= $1`, Millis(now))
-	lanes := make([]Lane, 0, len(counts))
-	for l := range counts {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT pool, platform, requires FROM builds WHERE state = 'pending' AND not_before <= $1`,
+		Millis(now))
+	if err != nil {
+		return nil, fmt.Errorf("read lanes: %w", err)
+	}
+	defer rows.Close()
+	var lanes []Lane
+	for rows.Next() {
+		var l Lane
+		if err := rows.Scan(&l.Pool, &l.Platform, &l.Requires); err != nil {
+			return nil, fmt.Errorf("read lanes: %w", err)
+		}
 		lanes = append(lanes, l)
 	}
-	return lanes, err
+	return lanes, rows.Err()
 }
 
-// The projects of a lane are found one after the other in the index builds_pending, and of each the heads of every priority: what is
+// The projects of a lane are found one after the other in the index builds_pending_requires, and of each the heads of every priority: what is
 // read grows with projects and free slots, not with the builds that wait.
 const (
 	headsProjects = `WITH RECURSIVE projects (project) AS (
-			SELECT min(project) FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2
+			SELECT min(project) FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2 AND requires = $5
 			UNION ALL
-			SELECT (SELECT min(project) FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2 AND project > p.project)
+			SELECT (SELECT min(project) FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2 AND requires = $5 AND project > p.project)
 			FROM projects p WHERE p.project IS NOT NULL
 		), levels (priority) AS (
 			SELECT max(priority) FROM builds WHERE state = 'pending'
@@ -50,7 +64,7 @@ const (
 			SELECT (SELECT max(priority) FROM builds WHERE state = 'pending' AND priority < l.priority)
 			FROM levels l WHERE l.priority IS NOT NULL
 		) `
-	headsWhere = `FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2 AND project = projects.project
+	headsWhere = `FROM builds WHERE state = 'pending' AND pool = $1 AND platform = $2 AND requires = $5 AND project = projects.project
 			AND priority = levels.priority AND not_before <= $3 ORDER BY seq LIMIT $4`
 	headsSQLite = headsProjects + `SELECT ` + briefColumns + ` FROM builds WHERE seq IN (
 			SELECT h.seq FROM projects CROSS JOIN levels JOIN builds h ON h.seq IN (SELECT seq ` + headsWhere + `)
@@ -66,7 +80,7 @@ func (s *Store) Heads(ctx context.Context, l Lane, now time.Time, n int) ([]Buil
 	if s.db.Dialect() == database.SQLite {
 		q = headsSQLite
 	}
-	rows, err := s.db.Read().QueryContext(ctx, q, l.Pool, l.Platform, Millis(now), n)
+	rows, err := s.db.Read().QueryContext(ctx, q, l.Pool, l.Platform, Millis(now), n, l.Requires)
 	return collect(rows, err, "first pending builds")
 }
 
@@ -174,49 +188,6 @@ func (t *Tx) Offered(ctx context.Context, project, pool string, limit int64) ([]
 	rows, err := t.tx.QueryContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE state = 'queued' AND `+column+` = $1
 		ORDER BY queued_at DESC, seq DESC LIMIT $2`+t.tx.ForUpdate(), value, limit)
 	return collect(rows, err, "builds on offer")
-}
-
-// Group are the online workers of one pool that can build the same platforms.
-type Group struct {
-	Pool      string
-	Platforms []build.Platform
-	// Polls: they have no connection to the bus, so nothing is put on offer for them.
-	Polls bool
-	// Workers in the group, their Slots, and those that are Free.
-	Workers, Slots, Free int
-}
-
-// Can reports whether the group's workers can build what is in a lane.
-func (g Group) Can(l Lane) bool {
-	return Worker{Pool: g.Pool, Platforms: g.Platforms}.Can(l.Pool, l.Platform)
-}
-
-// Groups counts the slots of the online workers that do not drain. One that has registered since then and has not spoken yet counts:
-// it is about to.
-func (s *Store) Groups(ctx context.Context, joinedSince time.Time) ([]Group, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT pool, platforms, polls, count(*), sum(slots),
-			sum(CASE WHEN slots > coalesce(n, 0) THEN slots - coalesce(n, 0) ELSE 0 END)
-		FROM workers LEFT JOIN (
-			SELECT worker_id, count(*) AS n FROM builds WHERE state IN ('assigned', 'building') GROUP BY worker_id
-		) AS held ON held.worker_id = workers.id
-		WHERE draining = 0 AND (online = 1 OR registered_at > $1 AND seen_at = registered_at)
-		GROUP BY pool, platforms, polls ORDER BY pool, platforms, polls`, Millis(joinedSince))
-	if err != nil {
-		return nil, fmt.Errorf("count slots: %w", err)
-	}
-	defer rows.Close()
-	var all []Group
-	for rows.Next() {
-		var g Group
-		var platforms string
-		var polls int64
-		if err := rows.Scan(&g.Pool, &platforms, &polls, &g.Workers, &g.Slots, &g.Free); err != nil {
-			return nil, fmt.Errorf("count slots: %w", err)
-		}
-		g.Platforms, g.Polls = platformsOf(platforms), polls != 0
-		all = append(all, g)
-	}
-	return all, rows.Err()
 }
 
 // workerNames adds who held the current attempt to the columns of a build.

@@ -17,6 +17,8 @@ var migrations embed.FS
 // Store reads the scheduler's tables; changes go through Tx. It is safe for concurrent use.
 type Store struct {
 	db *database.DB
+	// Fleet reads workers.
+	Fleet Fleet
 }
 
 // New migrates the scheduler's schema in db and gives its store.
@@ -28,7 +30,7 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	if err := db.Migrate(ctx, sub); err != nil {
 		return nil, fmt.Errorf("migrate the scheduler's schema: %w", err)
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, Fleet: Fleet{db}}, nil
 }
 
 // Tx is one transaction: state and events together or not at all.

@@ -55,7 +55,7 @@ type Build struct {
 }
 
 // Lane is the queue that the build belongs to.
-func (b Build) Lane() Lane { return Lane{b.Pool, b.Platform} }
+func (b Build) Lane() Lane { return Lane{b.Pool, b.Platform, b.Settings.Requires} }
 
 // LastOffered is when its hand-out was last put on the queue; schedulers before migration 0007 wrote only QueuedAt.
 func (b Build) LastOffered() time.Time {
@@ -101,12 +101,14 @@ type Worker struct {
 	// Platforms that it can do; none means all.
 	Platforms []build.Platform
 	Slots     int32
-	Labels    map[string]string
+	Labels    build.Labels
 	Version   string
 	Online    bool
 	Draining  bool
 	// Polls: it has no connection to the bus, the gateway asks on its behalf.
 	Polls bool
+	// Offers: it understands offers that are addressed to it.
+	Offers bool
 
 	RegisteredAt, SeenAt time.Time
 }
@@ -114,6 +116,12 @@ type Worker struct {
 // Can says whether the worker may do builds of this pool and platform.
 func (w Worker) Can(pool string, p build.Platform) bool {
 	return w.Pool == pool && (len(w.Platforms) == 0 || slices.Contains(w.Platforms, p))
+}
+
+// CanBuild says whether the worker may do builds of the lane. Only one that understands offers may do those with requirements: they
+// are on no queue.
+func (w Worker) CanBuild(l Lane) bool {
+	return w.Can(l.Pool, l.Platform) && (l.Requires == "" || w.Offers && !w.Polls && l.Requires.MetBy(w.Labels))
 }
 
 func platformsText(ps []build.Platform) string {

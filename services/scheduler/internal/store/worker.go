@@ -11,14 +11,14 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/build"
 )
 
-const workerColumns = `id, name, pool, platforms, slots, labels, version, online, draining, polls, registered_at, seen_at`
+const workerColumns = `id, name, pool, platforms, slots, labels, version, online, draining, polls, registered_at, seen_at, offers`
 
 func scanWorker(row scanner, more ...any) (Worker, error) {
 	var w Worker
 	var platforms, labels string
-	var online, draining, polls, registered, seen int64
+	var online, draining, polls, registered, seen, offers int64
 	err := row.Scan(append([]any{&w.ID, &w.Name, &w.Pool, &platforms, &w.Slots, &labels, &w.Version, &online, &draining,
-		&polls, &registered, &seen}, more...)...)
+		&polls, &registered, &seen, &offers}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Worker{}, build.ErrWorkerUnknown
 	}
@@ -28,7 +28,7 @@ func scanWorker(row scanner, more ...any) (Worker, error) {
 	if err := json.Unmarshal([]byte(labels), &w.Labels); err != nil {
 		return Worker{}, fmt.Errorf("labels of worker %s: %w", w.ID, err)
 	}
-	w.Platforms, w.Online, w.Draining, w.Polls = platformsOf(platforms), online != 0, draining != 0, polls != 0
+	w.Platforms, w.Online, w.Draining, w.Polls, w.Offers = platformsOf(platforms), online != 0, draining != 0, polls != 0, offers != 0
 	w.RegisteredAt, w.SeenAt = FromMillis(registered), FromMillis(seen)
 	return w, nil
 }
@@ -47,11 +47,11 @@ func (t *Tx) PutWorker(ctx context.Context, w Worker) error {
 		return fmt.Errorf("pack labels: %w", err)
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $9, $8, $8)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $9, $8, $8, $10)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, pool = excluded.pool, platforms = excluded.platforms,
 			slots = excluded.slots, labels = excluded.labels, version = excluded.version,
-			polls = excluded.polls, draining = 0`,
-		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, Millis(w.RegisteredAt), bit(w.Polls))
+			polls = excluded.polls, draining = 0, offers = excluded.offers`,
+		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, Millis(w.RegisteredAt), bit(w.Polls), bit(w.Offers))
 	if err != nil {
 		return fmt.Errorf("put worker %s: %w", w.ID, err)
 	}
@@ -65,7 +65,7 @@ func (t *Tx) InsertWorker(ctx context.Context, w Worker) error {
 		return fmt.Errorf("pack labels: %w", err)
 	}
 	_, err = t.tx.ExecContext(ctx, `INSERT INTO workers (`+workerColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, 0)`,
 		w.ID, w.Name, w.Pool, platformsText(w.Platforms), w.Slots, string(labels), w.Version, bit(w.Polls),
 		Millis(w.RegisteredAt), Millis(w.SeenAt))
 	if err != nil {
@@ -97,10 +97,15 @@ func (t *Tx) SetOnline(ctx context.Context, id string, online bool, slots int32,
 	return nil
 }
 
-// SetDraining writes whether a worker takes no further builds.
-func (t *Tx) SetDraining(ctx context.Context, id string, draining bool) error {
-	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET draining = $1 WHERE id = $2`, bit(draining), id); err != nil {
-		return fmt.Errorf("set worker %s draining: %w", id, err)
+// SaveReported writes what a worker reports of itself: whether it drains, its labels, and whether it understands offers.
+func (t *Tx) SaveReported(ctx context.Context, w Worker) error {
+	labels, err := json.Marshal(w.Labels)
+	if err != nil {
+		return fmt.Errorf("pack labels: %w", err)
+	}
+	if _, err := t.tx.ExecContext(ctx, `UPDATE workers SET draining = $1, labels = $2, offers = $3 WHERE id = $4`,
+		bit(w.Draining), string(labels), bit(w.Offers), w.ID); err != nil {
+		return fmt.Errorf("save what worker %s reports: %w", w.ID, err)
 	}
 	return nil
 }

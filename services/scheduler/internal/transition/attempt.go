@@ -47,8 +47,9 @@ func (m *Machine) Withdraw(ctx context.Context, tx *store.Tx, b store.Build) (st
 	})
 }
 
-// Assign gives the attempt to a worker. ttl is the heartbeat timeout of its first stage.
-func (m *Machine) Assign(ctx context.Context, tx *store.Tx, w store.Worker, b store.Build, ttl time.Duration) (store.Build, error) {
+// Assign gives the attempt to a worker. ttl is the heartbeat timeout of its first stage; why this worker was chosen is for the log, and may be
+// empty.
+func (m *Machine) Assign(ctx context.Context, tx *store.Tx, w store.Worker, b store.Build, ttl time.Duration, why string) (store.Build, error) {
 	return m.step(ctx, tx, b, build.Claim, func(c *Change) error {
 		c.now.WorkerID, c.now.AssignedAt, c.now.Stage, c.now.StageAt = w.ID, c.at, "", time.Time{}
 		c.now.Timeout, c.now.StageTTL = 0, 0 // what the last attempt's plan said
@@ -64,7 +65,7 @@ func (m *Machine) Assign(ctx context.Context, tx *store.Tx, w store.Worker, b st
 		}); err != nil {
 			return err
 		}
-		return c.Log(ctx, "info", "Assigned to worker "+w.Name)
+		return c.Log(ctx, "info", "Assigned to worker "+w.Name+why)
 	})
 }
 

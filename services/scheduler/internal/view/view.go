@@ -23,7 +23,9 @@ func Build(b store.Build) *schedulerv1.Build {
 		v.Origin = &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 	}
 	if s := b.Settings; s != (build.Settings{}) {
-		v.Settings = &schedulerv1.BuildSettings{AppPath: s.AppPath, Modified: s.Modified, Username: s.Username, BuildNumber: s.BuildNumber}
+		v.Settings = &schedulerv1.BuildSettings{
+			AppPath: s.AppPath, Modified: s.Modified, Username: s.Username, BuildNumber: s.BuildNumber, Requires: string(s.Requires),
+		}
 	}
 	return v
 }

@@ -32,7 +32,7 @@ func plans() map[string]plan {
 			"command":   {"."},
 		},
 		"clients/worker": {
-			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {}, "appversion": {},
+			"failure": {}, "farm": {}, "pace": {}, "slots": {}, "tools": {}, "buildcache": {}, "appversion": {}, "labels": {},
 			"heartbeat": {"farm", "pace"},
 			"pull":      {"pace", "slots"},
 			"report":    {"farm"},
