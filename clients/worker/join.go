@@ -50,7 +50,7 @@ func (w *Worker) joinOnce(ctx context.Context) (api.JoinResponse, error) {
 	defer cancel()
 	req := api.JoinRequest{
 		WorkerID: old.WorkerID, Secret: old.Secret, Name: w.cfg.Name, Pool: w.cfg.Pool, Slots: w.cfg.Slots, Version: version.Version,
-		Labels: w.labels(),
+		Labels: w.labels(), Machine: w.builds.Machine,
 	}
 	for _, p := range w.cfg.Platforms {
 		req.Platforms = append(req.Platforms, string(p))

@@ -92,6 +92,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.deps.Executor.Sweep(ctx); err != nil {
 		return fmt.Errorf("end earlier builds: %w", err)
 	}
+	if w.builds.Machine, err = machineDigest(ctx, w.cfg.StateDir, w.deps.Executor); err != nil {
+		return err
+	}
 	var detecting sync.WaitGroup
 	defer detecting.Wait()
 	// life outlasts ctx: a draining worker is alive.

@@ -2,6 +2,8 @@ package artifact
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,7 +84,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.variables = variables.New(variables.Deps{Rows: store.NewVariables(deps.DB), Box: box, Key: key, Log: deps.Log})
+	digestKey, err := hkdf.Key(sha256.New, cfg.MasterKey, nil, "digests of variables", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	s.variables = variables.New(variables.Deps{Rows: store.NewVariables(deps.DB), Box: box, Key: key, DigestKey: digestKey, Log: deps.Log})
 	s.transfers = transfer.New(transfer.Config{
 		StallTimeout: cfg.StallTimeout, StaleUploadAge: cfg.StaleUploadAge, MaxUploads: cfg.MaxUploads,
 	}, s.catalog, tickets)

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/auth"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/buildnumbers"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/farm"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/httpapi"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
 	v1 "github.com/expo-free-agent/freeagent/services/ingest/internal/v1"
@@ -127,7 +130,8 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	more := variables.API{Responder: responder, Farm: g.farm}.Operations()
+	more := slices.Concat(variables.API{Responder: responder, Farm: g.farm}.Operations(),
+		buildnumbers.API{Responder: responder, Farm: g.farm}.Operations(), reuse.API{Responder: responder, Farm: g.farm, Token: guard.Token}.Operations())
 	if l, ok := any(g).(legacyGateway); ok {
 		more = append(more, l.addLegacy(guard, transfers)...)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/handout"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
 	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/bus"
@@ -41,6 +42,8 @@ type Config struct {
 	AgeEvery time.Duration `env:"FREEAGENT_PRIORITY_AGING_INTERVAL" help:"waiting time that raises a build's priority by one; never if 0"`
 	// MaxPriority is the highest priority that a submit may ask for, -100 to 100, for projects without a rule of their own.
 	MaxPriority int32 `env:"FREEAGENT_MAX_PRIORITY" help:"limit of the priority of submits, -100 to 100, for projects without a dispatch rule"`
+	// TrustedBranches are patterns of branches whose builds every branch of their project may reuse.
+	TrustedBranches []string `env:"FREEAGENT_REUSE_BRANCHES" help:"patterns of branches, by comma, whose builds all branches of their project may reuse (submit --reuse)"`
 	// ReconcileEvery compares BUILD_QUEUE with SQL.
 	ReconcileEvery time.Duration
 	// Retention says how ended builds expire.
@@ -62,7 +65,7 @@ func DefaultConfig() Config {
 		MaxWaiting: 10_000, MaxAttempts: 3, Backoff: 5 * time.Second, BuildTimeout: 2 * time.Hour,
 		MaxBuildTimeout: 12 * time.Hour, MaxStageTTL: time.Hour, WaitAlert: 15 * time.Minute,
 		StageTTLs: build.DefaultTTLs(), ReconcileEvery: 15 * time.Second, Replicas: 1, AgeEvery: 10 * time.Minute, MaxPriority: 10,
-		Retention: retention.DefaultConfig(),
+		Retention: retention.DefaultConfig(), TrustedBranches: []string{"main", "master"},
 	}
 }
 
@@ -86,7 +89,7 @@ func (c Config) Validate() error {
 	need(c.ReconcileEvery > 0, "reconcile interval must be positive (got %s)", c.ReconcileEvery)
 	need(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "stream replicas must be 1, 3 or 5 (got %d)", c.Replicas)
 	need(c.Replicas == 1 || !c.AsyncTelemetry, "asynchronous telemetry needs 1 stream replica (got %d)", c.Replicas)
-	faults = append(faults, c.Retention.Validate(), c.validStreams(), c.StageTTLs.Validate())
+	faults = append(faults, c.Retention.Validate(), c.validStreams(), c.StageTTLs.Validate(), reuse.CheckPatterns(c.TrustedBranches))
 	return errors.Join(faults...)
 }
 

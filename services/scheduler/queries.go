@@ -7,6 +7,7 @@ import (
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/view"
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -33,6 +34,9 @@ func (q queries) Get(ctx context.Context, r *schedulerv1.GetRequest) (*scheduler
 	if r.GetBrief() {
 		return resp, nil
 	}
+	if err := q.addReuses(ctx, b, resp); err != nil {
+		return nil, err
+	}
 	attempts, err := q.store.Attempts(ctx, b.ID)
 	if err != nil {
 		return nil, err
@@ -51,6 +55,21 @@ func (q queries) Get(ctx context.Context, r *schedulerv1.GetRequest) (*scheduler
 		resp.Pin = retention.ViewPin(p)
 	}
 	return resp, err
+}
+
+// addReuses adds how often a completed build was reused.
+func (q queries) addReuses(ctx context.Context, b store.Build, resp *schedulerv1.GetResponse) error {
+	if b.State != build.Completed {
+		return nil
+	}
+	keys, err := store.ReadKeys(ctx, q.store, []store.Build{b})
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	reuse.AddKey(resp.GetBuild(), keys[b.ID])
+	all, err := store.ReadReuses(ctx, q.store, b.ID)
+	resp.Reuses = reuse.View(all)
+	return err
 }
 
 // viewWaiting adds to a waiting build its position, reason and expected start.
@@ -86,8 +105,15 @@ func (q queries) List(ctx context.Context, r *schedulerv1.ListRequest) (*schedul
 		builds = builds[:limit]
 		resp.NextBeforeSeq = builds[limit-1].Seq
 	}
+	keys := map[string]store.BuildKey{}
+	if !r.GetBrief() {
+		if keys, err = store.ReadKeys(ctx, q.store, builds); err != nil {
+			return nil, err
+		}
+	}
 	for _, b := range builds {
 		v := q.rules.ViewBuild(b)
+		reuse.AddKey(v, keys[b.ID])
 		if v.WorkerName = b.WorkerName; !r.GetBrief() {
 			if err := q.viewWaiting(ctx, v, b); err != nil {
 				return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/registry"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
 	"github.com/expo-free-agent/freeagent/shared/rpc"
 )
@@ -23,6 +24,7 @@ type requests struct {
 	*registry.Registry
 	*rules.Rules
 	*numbers.Numbers
+	*reuse.Reuses
 	retentionRequests
 }
 
@@ -30,7 +32,7 @@ type requests struct {
 type retentionRequests struct{ *retention.Service }
 
 func (s *Scheduler) requests() requests {
-	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), retentionRequests{s.retention}}
+	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), reuse.New(s.machine, s.cfg.TrustedBranches, s.dispatch.Require), retentionRequests{s.retention}}
 }
 
 // legacyServer is a Scheduler that is built with legacy.go.

@@ -9,6 +9,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/view"
@@ -26,6 +27,9 @@ func (s *Scheduler) Submit(ctx context.Context, r *schedulerv1.SubmitRequest) (*
 		return s.refuseSubmit(ctx, b, err)
 	}
 	a := submission{build: b, prefers: r.GetPrefers(), notes: r.GetNotes(), supersede: s.supersedes(b, r.GetSupersede())}
+	if a.key, a.keyed, err = reuse.KeyOf(r); err != nil {
+		return nil, err
+	}
 	err = s.waiting.Admit(ctx, func() error { return s.insert(ctx, &a) })
 	if b = a.build; errors.Is(err, store.ErrConflict) {
 		return s.submittedBefore(ctx, b)
@@ -62,6 +66,9 @@ type submission struct {
 	// notes are warnings of the gateway's for the build's log.
 	notes     []string
 	supersede bool
+	// key says when the build may be reused, if keyed.
+	key   store.BuildKey
+	keyed bool
 
 	warnings   []string
 	superseded []superseded
@@ -135,6 +142,11 @@ func (s *Scheduler) insert(ctx context.Context, a *submission) error {
 		}
 		if b.Seq, err = tx.InsertBuild(ctx, b); err != nil {
 			return err
+		}
+		if a.keyed {
+			if err := store.ReusesIn(tx).Put(ctx, b.ID, a.key); err != nil {
+				return err
+			}
 		}
 		a.build = b
 		c := transition.NewChange(b, b.SubmittedAt)

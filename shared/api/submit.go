@@ -23,6 +23,8 @@ type Submit struct {
 	// Origin is the revision that the source is of, as far as it is known.
 	build.Origin
 	build.Settings
+	// ReuseKey is asked for when the source was sent, since it may depend on what was read; nil for a build that is never reused.
+	ReuseKey func() (ReuseKey, error)
 	// Prefers are labels that its worker should have; those that no known worker has are dropped with a warning.
 	Prefers build.Requirements
 	// Source is sent as it is read: a zip or tar.gz. Certs may be nil; they are held in memory. A Read that blocks must end
@@ -62,7 +64,13 @@ func (s *BuildsService) Submit(ctx context.Context, in Submit) (Submitted, error
 	if _, err := s.objects.Upload(ctx, grant, &source{r: in.Source, field: "source"}, in.Progress); err != nil {
 		return Submitted{}, err
 	}
-	form, contentType, err := in.form(up.ID, certs)
+	var key ReuseKey
+	if in.ReuseKey != nil {
+		if key, err = in.ReuseKey(); err != nil {
+			return Submitted{}, err
+		}
+	}
+	form, contentType, err := in.form(up.ID, key, certs)
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -107,13 +115,14 @@ func (s *BuildsService) postForm(ctx context.Context, form []byte, contentType s
 	return s.conn.decode(ctx, resp, out)
 }
 
-func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string, err error) {
+func (s Submit) form(upload string, key ReuseKey, certs []byte) (_ []byte, contentType string, err error) {
 	var buf bytes.Buffer
 	form := multipart.NewWriter(&buf)
 	fields := [][2]string{
 		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
 		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
 		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber},
+		{"reuse_key", key.Key}, {"reuse_native_key", key.NativeKey},
 		{"requires", string(s.Requires)}, {"prefers", string(s.Prefers)},
 	}
 	if s.Priority != 0 {
@@ -121,6 +130,9 @@ func (s Submit) form(upload string, certs []byte) (_ []byte, contentType string,
 	}
 	if s.Supersede {
 		fields = append(fields, [2]string{"supersede", "true"})
+	}
+	if key.Simulator {
+		fields = append(fields, [2]string{"reuse_simulator", "true"})
 	}
 	if s.Modified {
 		fields = append(fields, [2]string{"modified", "true"})

@@ -70,6 +70,13 @@ type Build struct {
 	Result      *Object `json:"result,omitempty"`
 	// Artifacts are the files that the build kept besides its result, as one archive, also if it failed.
 	Artifacts *Artifacts `json:"artifacts,omitempty"`
+	// Reuses is how often other submits got this build instead of one of their own, LastReusedAt when last. LastReuses are the last ones,
+	// newest first, filled when one build is asked for.
+	Reuses       int64   `json:"reuses,omitempty"`
+	LastReusedAt string  `json:"last_reused_at,omitempty"`
+	LastReuses   []Reuse `json:"last_reuses,omitempty"`
+	// Fingerprint is the native fingerprint (@expo/fingerprint) of a development client.
+	Fingerprint string `json:"fingerprint,omitempty"`
 	// Pin keeps it from expiring. Like Attempts and Log, it is filled when one build is asked for, not in lists.
 	Pin *Pin `json:"pin,omitempty"`
 	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.
@@ -243,6 +250,8 @@ type JoinRequest struct {
 	Slots   int               `json:"slots,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Version string            `json:"version,omitempty"`
+	// Machine is a digest of what builds depend on: variables that are passed to them, versions of tools. Its key stays with the worker.
+	Machine string `json:"machine,omitempty"`
 }
 
 // JoinResponse is a worker's identity on the bus. Secret is for its eyes only and kept in a 0600 file.

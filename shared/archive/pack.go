@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -22,6 +23,8 @@ type PackOptions struct {
 	Progress func(bytes int64, entries int)
 	// ModTime replaces every file's time; zero keeps them, in whole seconds.
 	ModTime time.Time
+	// Digest gets names, modes, links and contents of all that is packed, and no times; nil for none. DigestFiles writes the same.
+	Digest hash.Hash
 	// Level is gzip's, 1 to 9; 0 is gzip's default.
 	Level int
 }
@@ -47,21 +50,7 @@ func PackTarGz(ctx context.Context, w io.Writer, dir string, opts PackOptions) (
 // PackFiles is PackTarGz for the files, links and empty directories of dir that are named, slash
 // paths, in their order. It has no entries for the directories that files are in.
 func PackFiles(ctx context.Context, w io.Writer, dir string, names []string, opts PackOptions) (Summary, error) {
-	return pack(w, dir, opts, func(p *packer) error {
-		for _, rel := range names {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			info, err := p.root.Lstat(filepath.FromSlash(rel))
-			if err == nil {
-				err = p.visit(ctx, rel, fs.FileInfoToDirEntry(info))
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return pack(w, dir, opts, func(p *packer) error { return p.files(ctx, names) })
 }
 
 func pack(w io.Writer, dir string, opts PackOptions, visit func(*packer) error) (Summary, error) {
@@ -77,7 +66,7 @@ func pack(w io.Writer, dir string, opts PackOptions, visit func(*packer) error) 
 	if err != nil {
 		return Summary{}, fmt.Errorf("pack: %w", err)
 	}
-	p := &packer{root: root, tar: tar.NewWriter(zipper), opts: opts, buf: make([]byte, copyBuffer), summary: Summary{Format: TarGz}}
+	p := newPacker(root, zipper, opts)
 	if err = visit(p); err == nil {
 		err = errors.Join(p.tar.Close(), zipper.Close())
 	}
@@ -85,6 +74,49 @@ func pack(w io.Writer, dir string, opts PackOptions, visit func(*packer) error) 
 		return Summary{}, fmt.Errorf("pack %s: %w", dir, err)
 	}
 	return p.summary, nil
+}
+
+// DigestFiles writes what PackFiles packs to a hash, as PackOptions.Digest gets it.
+func DigestFiles(ctx context.Context, h hash.Hash, dir string, names []string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("digest: %w", err)
+	}
+	defer root.Close()
+	p := newPacker(root, io.Discard, PackOptions{Digest: h})
+	if err := p.files(ctx, names); err != nil {
+		return fmt.Errorf("digest %s: %w", dir, err)
+	}
+	return nil
+}
+
+func newPacker(root *os.Root, w io.Writer, opts PackOptions) *packer {
+	return &packer{root: root, tar: tar.NewWriter(w), opts: opts, buf: make([]byte, copyBuffer), summary: Summary{Format: TarGz}}
+}
+
+// files packs what is named.
+func (p *packer) files(ctx context.Context, names []string) error {
+	for _, rel := range names {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		info, err := p.root.Lstat(filepath.FromSlash(rel))
+		if err == nil {
+			err = p.visit(ctx, rel, fs.FileInfoToDirEntry(info))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin writes the header of an entry. Each text of the digest is preceded by its length, so that no two trees have the same bytes.
+func (p *packer) begin(h *tar.Header) error {
+	if d := p.opts.Digest; d != nil {
+		_, _ = fmt.Fprintf(d, "%c%o %d:%s %d:%s %d:", h.Typeflag, h.Mode, len(h.Name), h.Name, len(h.Linkname), h.Linkname, h.Size) // never fails
+	}
+	return p.tar.WriteHeader(h)
 }
 
 type packer struct {
@@ -131,7 +163,7 @@ func (p *packer) add(ctx context.Context, rel string, d fs.DirEntry) error {
 	case directory:
 		h.Typeflag, h.Name, h.Mode = tar.TypeDir, h.Name+"/", dirPerm
 		p.summary.Dirs++
-		return p.tar.WriteHeader(h)
+		return p.begin(h)
 	case symlink:
 		return p.addLink(rel, h)
 	}
@@ -160,7 +192,7 @@ func (p *packer) addLink(rel string, h *tar.Header) error {
 		return err
 	}
 	p.summary.Links++
-	return p.tar.WriteHeader(h)
+	return p.begin(h)
 }
 
 func (p *packer) addFile(ctx context.Context, rel string, h *tar.Header) error {
@@ -169,12 +201,16 @@ func (p *packer) addFile(ctx context.Context, rel string, h *tar.Header) error {
 		return err
 	}
 	defer f.Close()
-	if err := p.tar.WriteHeader(h); err != nil {
+	if err := p.begin(h); err != nil {
 		return err
+	}
+	content := struct{ io.Writer }{p.tar}
+	if p.opts.Digest != nil {
+		content.Writer = io.MultiWriter(p.tar, p.opts.Digest)
 	}
 	// One byte more than announced, so that a file that grows is noticed.
 	src := &contextReader{ctx: ctx, r: io.LimitReader(f, h.Size+1)}
-	n, err := io.CopyBuffer(struct{ io.Writer }{p.tar}, src, p.buf)
+	n, err := io.CopyBuffer(content, src, p.buf)
 	if errors.Is(err, tar.ErrWriteTooLong) || (err == nil && n != h.Size) {
 		return fmt.Errorf("file %s changed while it was packed", quote(rel))
 	}

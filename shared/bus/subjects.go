@@ -30,6 +30,8 @@ const (
 	Retried   Event = "retried"
 	// Waiting: a build has waited for long.
 	Waiting Event = "waiting"
+	// Reused: a submit got this completed build instead of one of its own.
+	Reused Event = "reused"
 
 	Registered Event = "registered"
 	Online     Event = "online"

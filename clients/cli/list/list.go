@@ -61,6 +61,14 @@ func run(ctx context.Context, o *options) error {
 	return o.table(page)
 }
 
+// status also says how often others got the build.
+func status(s session.IO, b api.Build) string {
+	if b.Reuses == 0 {
+		return show.Status(s, b.Status)
+	}
+	return fmt.Sprintf("%s (reused %d×)", show.Status(s, b.Status), b.Reuses)
+}
+
 func (o *options) table(page api.BuildList) error {
 	if len(page.Builds) == 0 {
 		fmt.Fprintln(o.io.Out, "No builds. Submit one: freeagent submit --platform android")
@@ -75,7 +83,7 @@ func (o *options) table(page api.BuildList) error {
 			project = "-"
 		}
 		// The status is last: colours count as width in a column.
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, show.Safe(project), b.Platform, show.Ago(b.SubmittedAt, now), show.Took(b, now), show.Status(o.io, b.Status))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, show.Safe(project), b.Platform, show.Ago(b.SubmittedAt, now), show.Took(b, now), status(o.io, b))
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

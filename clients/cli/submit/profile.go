@@ -35,6 +35,7 @@ func (o *options) checkProfile() error {
 	if err := o.addLabels(&resolved); err != nil {
 		return err
 	}
+	o.state.resolved = resolved
 	if resolved.EAS != nil {
 		if err := o.checkKeys(resolved); err != nil {
 			return err

@@ -38,25 +38,34 @@ type options struct {
 	// cli is the block cli of eas.json; nil without one.
 	cli       *easjson.Cli
 	numbering numbering
+	// reuse asks for a completed build in place of a new one; notReused says why there is none.
+	reuse     bool
+	notReused string
+	state     reuseState
 }
 
 // New returns the command.
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
-		Use:   "submit [DIR]",
-		Short: "Submit an app to build",
+		Use:     "submit [DIR]",
+		Aliases: []string{"build"},
+		Short:   "Submit an app to build",
 		Long: `Packs the app in DIR (default: the current directory) and submits it.
 
 What is sent is what git would send: tracked files and new ones that git does not ignore, of the workspace that the app belongs to,
 else of the repository. An .easignore at that root takes the place of git's rules. .git and node_modules are never sent. See what
 would be sent: freeagent inspect.
 
+With --reuse, nothing is sent or built if a completed build of the project has the same sources, profile, variables and machine: its
+result is yours. A development client also matches if only JavaScript has changed (same native fingerprint and lock file).
+
 The build records the commit, branch and GitHub repository, and whether the files differ from the commit. Ctrl-C stops following;
 the build continues.`,
 		Example: `  freeagent submit --platform android --follow
   freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
   freeagent submit --platform android --follow --output app.tar.gz
+  freeagent submit --platform android --profile preview --reuse --output app.apk
   freeagent submit --platform ios --json | jq -r .id`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,6 +85,7 @@ the build continues.`,
 	f.IntVar(&o.Priority, "priority", 0, "priority, higher goes first, -100 to the project's maximum (10 by default)")
 	f.StringArrayVar(&o.require, "require", nil, "label KEY=VALUE that the worker must have, such as xcode=26; may be repeated. A longer version meets a shorter one")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
+	f.BoolVar(&o.reuse, "reuse", false, "get a completed build of the same sources, profile and variables, if there is one, in place of a new build")
 	f.StringVar(&o.root, "root", "", "directory to pack, relative to the app, such as . or ../.. (default: \"root\" in freeagent.json, else the workspace, else the repository)")
 	f.StringVar(&o.certs, "certs", "", "zip file with signing certificates")
 	f.StringVar(&o.archive, "archive", "", "zip or tar.gz file to submit instead of packing DIR")
@@ -102,12 +112,23 @@ func run(ctx context.Context, o *options) error {
 	if err := o.open(ctx); err != nil {
 		return err
 	}
+	if err := o.readCerts(); err != nil {
+		return err
+	}
+	if err := o.prepareKey(); err != nil {
+		return err
+	}
 	client, err := o.connect.Client(o.io)
 	if err != nil {
 		return err
 	}
 	if err := o.askNumber(ctx, client); err != nil {
 		return err
+	}
+	if o.reuse {
+		if done, err := o.reuseOrReason(ctx, client); done || err != nil {
+			return err
+		}
 	}
 	sub, err := o.send(ctx, client)
 	if err != nil {
@@ -126,6 +147,9 @@ func run(ctx context.Context, o *options) error {
 func (o *options) checkOrigin(ctx context.Context) error {
 	if o.root != "" && o.archive != "" {
 		return session.Usage("--root is for a directory that is packed; --archive is packed already")
+	}
+	if err := o.checkReuse(); err != nil {
+		return err
 	}
 	if o.Commit != "" && !o.noGit {
 		commit, err := origin.Commit(ctx, o.dir, o.Commit)
@@ -213,14 +237,6 @@ func (o *options) send(ctx context.Context, client *api.Client) (api.Submitted, 
 		return api.Submitted{}, err
 	}
 	defer content.Close()
-	if o.certs != "" {
-		f, err := os.Open(o.certs)
-		if err != nil {
-			return api.Submitted{}, fmt.Errorf("certificates: %w", err)
-		}
-		defer f.Close()
-		o.Certs = f
-	}
 	p := show.NewProgress(o.io, "uploading", 0)
 	o.Source, o.SourceName, o.Progress, o.Limit = content, name, p.Add, o.limit
 	sub, err := client.Builds.Submit(ctx, o.Submit)
@@ -252,14 +268,17 @@ func (o *options) content(ctx context.Context) (io.ReadCloser, string, error) {
 	}
 	pr, pw := io.Pipe()
 	go func() {
-		_, err := o.project.Write(ctx, pw)
+		_, err := o.project.Write(ctx, pw, o.state.sent)
 		pw.CloseWithError(err)
 	}()
 	return pr, "source.tar.gz", nil
 }
 
 func (o *options) printSubmitted(sub api.Submitted) error {
-	if o.json {
+	switch {
+	case o.json && o.reuse:
+		return show.JSON(o.io.Out, submitted{Submitted: sub, NotReused: o.notReused})
+	case o.json:
 		return show.JSON(o.io.Out, sub)
 	}
 	fmt.Fprintf(o.io.Out, "Submitted build %s.\n", sub.ID)

@@ -52,6 +52,8 @@ type Plan struct {
 	Uploads []string
 	// Artifacts are globs of files below Root that are kept besides the result, also if the build fails.
 	Artifacts []string
+	// Fingerprint means that the native fingerprint identifies the result: a development client, made without commands of the project's own.
+	Fingerprint bool
 	// Name is the result's file name without an extension.
 	Name string
 	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.

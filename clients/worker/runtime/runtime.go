@@ -37,6 +37,12 @@ type Executor interface {
 	Secrets() []string
 }
 
+// Describer is an Executor that says what of the machine the results of builds depend on.
+type Describer interface {
+	// Describe returns versions of tools, and the variables that builds get, which may be secret. Equal descriptions mean equal machines.
+	Describe(ctx context.Context) []string
+}
+
 // Workspace is the place of one attempt. It is used by one goroutine at a time.
 type Workspace interface {
 	// Dir is the directory of the host for the source and the result; empty at first.

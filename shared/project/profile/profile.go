@@ -12,6 +12,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"github.com/expo-free-agent/freeagent/shared/build"
 	"github.com/expo-free-agent/freeagent/shared/project/custom"
 	"github.com/expo-free-agent/freeagent/shared/project/easjson"
 )
@@ -151,6 +152,18 @@ func (p *Profile) fromEAS(eas *easjson.File, platform, name string) error {
 		p.Warnings = append(p.Warnings, w.String())
 	}
 	return checkEnv(fmt.Sprintf("%s: profile %q: ", easjson.Name, name), resolved.Env)
+}
+
+// MakesDevelopmentClient reports whether a build of the profile makes a development client, whose native app alone is the result: JavaScript is
+// loaded when it runs. Commands of the project's own, custom builds and other build types may put anything into the result.
+func (p Profile) MakesDevelopmentClient(platform build.Platform) bool {
+	if p.EAS == nil || p.EAS.DevelopmentClient == nil || !*p.EAS.DevelopmentClient || len(p.Own.Stages) > 0 || p.EAS.Config != "" {
+		return false
+	}
+	if platform == build.Android {
+		return p.EAS.GradleCommand == ""
+	}
+	return p.EAS.BuildConfiguration == ""
 }
 
 // Environment returns the environment whose variables of the farm a build gets, and whether eas.json names it. A profile that only

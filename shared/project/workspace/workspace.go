@@ -177,6 +177,16 @@ func (p Package) Has(name string) bool {
 	return p.Dependencies[name] != "" || p.DevDependencies[name] != ""
 }
 
+// HasHooks reports whether package.json has scripts that builds run (eas-build-*), which may change their result in any way.
+func (p Package) HasHooks() bool {
+	for name := range p.Scripts {
+		if strings.HasPrefix(name, "eas-build-") {
+			return true
+		}
+	}
+	return false
+}
+
 // IsApp reports whether the package looks like an app: it depends on expo or react-native, and libraries have them as peers.
 func (p Package) IsApp() bool {
 	return p.Dependencies["expo"] != "" || p.Dependencies["react-native"] != ""

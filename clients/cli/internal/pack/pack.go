@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -89,13 +90,22 @@ func slugOf(dir string) string {
 	return app.Expo.Slug
 }
 
-// Write packs what is sent as a tar.gz.
-func (p Project) Write(ctx context.Context, w io.Writer) (archive.Summary, error) {
+// Write packs what is sent as a tar.gz. digest gets what Digest writes, unless it is nil.
+func (p Project) Write(ctx context.Context, w io.Writer, digest hash.Hash) (archive.Summary, error) {
+	return archive.PackFiles(ctx, w, p.Root, p.names(), archive.PackOptions{Digest: digest})
+}
+
+// Digest writes names, modes, links and contents of what is sent to a hash.
+func (p Project) Digest(ctx context.Context, h hash.Hash) error {
+	return archive.DigestFiles(ctx, h, p.Root, p.names())
+}
+
+func (p Project) names() []string {
 	names := make([]string, 0, len(p.Files)+len(p.Dirs))
 	for _, f := range p.Files {
 		names = append(names, f.Path)
 	}
-	return archive.PackFiles(ctx, w, p.Root, append(names, p.Dirs...), archive.PackOptions{})
+	return append(names, p.Dirs...)
 }
 
 // checkLimits fails if the server would refuse the archive for what it unpacks to.

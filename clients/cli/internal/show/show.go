@@ -156,6 +156,10 @@ func Build(s session.IO, b api.Build) error {
 	row("Took", Took(b, now))
 	row("Error", b.Error)
 	row("Retry of", b.RetryOf)
+	if b.Reuses > 0 {
+		row("Reused", Reuses(b, now))
+	}
+	row("Fingerprint", b.Fingerprint)
 	if b.Pin != nil {
 		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
 	}
@@ -178,6 +182,18 @@ func Build(s session.IO, b api.Build) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// Reuses says how often a build was reused: "3 times, last 2 h 5 min ago".
+func Reuses(b api.Build, now time.Time) string {
+	times := "once"
+	if b.Reuses > 1 {
+		times = fmt.Sprintf("%d times", b.Reuses)
+	}
+	if b.LastReusedAt != "" {
+		times += ", last " + Ago(b.LastReusedAt, now)
+	}
+	return times
 }
 
 func nonEmpty(words ...string) []string {

@@ -52,6 +52,8 @@ type attempt struct {
 	artifacts []string
 	// shared is the farm's cache; nil before the work begins.
 	shared *shared
+	// made says what the build is made with.
+	made *schedulerv1.Made
 }
 
 func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c controls) *attempt {
@@ -77,7 +79,7 @@ func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c con
 			WorkerID: id, BuildID: l.BuildID, Attempt: l.Attempt, Buffer: r.LogBuffer, Limits: r.LogLimits, Log: log,
 			Publish: func(ctx context.Context, m *nats.Msg) error { return r.Farm.Publish(ctx, m) },
 		}),
-		mask: buildlog.NewMask(r.Executor.Secrets()),
+		mask: buildlog.NewMask(r.Executor.Secrets()), made: &schedulerv1.Made{Machine: r.Machine},
 	}
 	a.transfers = &transfer.Transfers{
 		Gateway: r.Gateway, Farm: r.Farm, WorkerID: id, Lease: l, LeaseLost: leaseLost, Log: a.logLine,

@@ -64,6 +64,9 @@ func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeli
 		if err := a.runStage(ctx, s.Name, s.Run, func() error { return run(ctx, ws, plan, s, plan.Env) }); err != nil {
 			return err
 		}
+		if plan.Fingerprint && s.Name == string(build.StageInstall) {
+			a.fingerprint(ctx, ws, plan)
+		}
 	}
 	if cacher != nil {
 		a.logLines(ctx, cacher.KeepCaches(ctx, plan)...)

@@ -36,7 +36,7 @@ func (a *attempt) outcome(ctx context.Context, resultID string, err error) *sche
 	switch {
 	case err == nil:
 		completed := a.newOutcome(schedulerv1.FinishRequest_OUTCOME_COMPLETED, "")
-		completed.ResultObjectId = resultID
+		completed.ResultObjectId, completed.Made = resultID, a.made
 		return completed
 	case errors.Is(cause, errTimedOut):
 		return a.newOutcome(schedulerv1.FinishRequest_OUTCOME_FAILED, "timed out after "+formatDuration(a.timeout))

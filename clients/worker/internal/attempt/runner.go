@@ -35,6 +35,8 @@ type Config struct {
 	Heartbeats *heartbeat.Sender
 	// WatchPauses detects pauses of the process until ctx ends. It runs while an attempt does.
 	WatchPauses func(ctx context.Context)
+	// Machine is the digest of what of this machine builds depend on; empty if it is not known.
+	Machine string
 	// LogBuffer and LogLimits are those of buildlog.Config.
 	LogBuffer int
 	LogLimits buildlog.Limits

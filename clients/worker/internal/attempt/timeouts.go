@@ -26,7 +26,7 @@ func (a *attempt) applyTimeouts(ctx context.Context, plan pipeline.Plan) {
 	if want := plan.Timeout; want > 0 {
 		got := min(want, a.limits.build)
 		if got < want {
-			a.warnOfLimit(ctx, "build timeout", want, max(got, a.timeout))
+			a.logLine(ctx, "warn", aboveLimit("build timeout", want, max(got, a.timeout)))
 		}
 		if got > 0 {
 			a.timeout = got
@@ -38,7 +38,7 @@ func (a *attempt) applyTimeouts(ctx context.Context, plan pipeline.Plan) {
 		want := plan.HeartbeatTimeouts[stage]
 		got := min(want, a.limits.heartbeat)
 		if got < want {
-			a.warnOfLimit(ctx, "heartbeat timeout of stage "+stage, want, a.limits.heartbeat)
+			a.logLine(ctx, "warn", aboveLimit("heartbeat timeout of stage "+stage, want, a.limits.heartbeat))
 		}
 		if got > 0 {
 			a.renewer.SetTimeout(stage, got)
@@ -46,6 +46,6 @@ func (a *attempt) applyTimeouts(ctx context.Context, plan pipeline.Plan) {
 	}
 }
 
-func (a *attempt) warnOfLimit(ctx context.Context, what string, want, got time.Duration) {
-	a.logLine(ctx, "warn", fmt.Sprintf("%s: %s %s is above this farm's limit; using %s", pipeline.FileName, what, formatDuration(want), formatDuration(got)))
+func aboveLimit(what string, want, got time.Duration) string {
+	return fmt.Sprintf("%s: %s %s is above this farm's limit; using %s", pipeline.FileName, what, formatDuration(want), formatDuration(got))
 }

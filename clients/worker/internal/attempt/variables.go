@@ -17,7 +17,9 @@ func (a *attempt) variables(ctx context.Context, plan pipeline.Plan) ([]*artifac
 	if plan.Environment == "" {
 		return nil, nil
 	}
-	return a.transfers.FetchVariables(ctx, plan.Environment)
+	all, digest, err := a.transfers.FetchVariables(ctx, plan.Environment)
+	a.made.Environment, a.made.Variables = plan.Environment, digest
+	return all, err
 }
 
 // addVariables returns the variables of the build: those of the farm, and over them those of the profile.

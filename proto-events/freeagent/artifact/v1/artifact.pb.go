@@ -688,9 +688,11 @@ type WorkerGrantResponse struct {
 	// A sealed VariableSet.
 	SealedVariables []byte `protobuf:"bytes,2,opt,name=sealed_variables,json=sealedVariables,proto3" json:"sealed_variables,omitempty"`
 	// For an entry of the cache.
-	Cache         *CacheAnswer `protobuf:"bytes,20,opt,name=cache,proto3" json:"cache,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Cache *CacheAnswer `protobuf:"bytes,20,opt,name=cache,proto3" json:"cache,omitempty"`
+	// Its keyed digest, as DigestVariables returns it.
+	VariablesDigest string `protobuf:"bytes,80,opt,name=variables_digest,json=variablesDigest,proto3" json:"variables_digest,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WorkerGrantResponse) Reset() {
@@ -742,6 +744,13 @@ func (x *WorkerGrantResponse) GetCache() *CacheAnswer {
 		return x.Cache
 	}
 	return nil
+}
+
+func (x *WorkerGrantResponse) GetVariablesDigest() string {
+	if x != nil {
+		return x.VariablesDigest
+	}
+	return ""
 }
 
 // CacheAnswer is about an entry of the farm's cache. Which entries an attempt may read and write follows from its project and branch.
@@ -1473,11 +1482,12 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"cache_name\x18\x14 \x01(\tR\tcacheName\x12\x1b\n" +
 	"\tcache_key\x18\x15 \x01(\tR\bcacheKey\x12\x1f\n" +
 	"\vcache_write\x18\x16 \x01(\bR\n" +
-	"cacheWrite\"\xae\x01\n" +
+	"cacheWrite\"\xd9\x01\n" +
 	"\x13WorkerGrantResponse\x122\n" +
 	"\x05grant\x18\x01 \x01(\v2\x1c.freeagent.artifact.v1.GrantR\x05grant\x12)\n" +
 	"\x10sealed_variables\x18\x02 \x01(\fR\x0fsealedVariables\x128\n" +
-	"\x05cache\x18\x14 \x01(\v2\".freeagent.artifact.v1.CacheAnswerR\x05cache\"[\n" +
+	"\x05cache\x18\x14 \x01(\v2\".freeagent.artifact.v1.CacheAnswerR\x05cache\x12)\n" +
+	"\x10variables_digest\x18P \x01(\tR\x0fvariablesDigest\"[\n" +
 	"\vCacheAnswer\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x18\n" +
 	"\apresent\x18\x02 \x01(\bR\apresent\x12\x18\n" +

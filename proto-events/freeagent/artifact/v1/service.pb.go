@@ -29,7 +29,7 @@ var File_freeagent_artifact_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto\x1a%freeagent/artifact/v1/variables.proto2\x87\v\n" +
+	"#freeagent/artifact/v1/service.proto\x12\x15freeagent.artifact.v1\x1a$freeagent/artifact/v1/artifact.proto\x1a\"freeagent/artifact/v1/expire.proto\x1a%freeagent/artifact/v1/variables.proto2\xf9\v\n" +
 	"\x0fArtifactService\x12U\n" +
 	"\x06Upload\x12$.freeagent.artifact.v1.UploadRequest\x1a%.freeagent.artifact.v1.UploadResponse\x12R\n" +
 	"\x05Store\x12#.freeagent.artifact.v1.StoreRequest\x1a$.freeagent.artifact.v1.StoreResponse\x12[\n" +
@@ -45,43 +45,46 @@ const file_freeagent_artifact_v1_service_proto_rawDesc = "" +
 	"\vVariableKey\x12).freeagent.artifact.v1.VariableKeyRequest\x1a*.freeagent.artifact.v1.VariableKeyResponse\x12d\n" +
 	"\vSetVariable\x12).freeagent.artifact.v1.SetVariableRequest\x1a*.freeagent.artifact.v1.SetVariableResponse\x12j\n" +
 	"\rUnsetVariable\x12+.freeagent.artifact.v1.UnsetVariableRequest\x1a,.freeagent.artifact.v1.UnsetVariableResponse\x12j\n" +
-	"\rListVariables\x12+.freeagent.artifact.v1.ListVariablesRequest\x1a,.freeagent.artifact.v1.ListVariablesResponse2w\n" +
+	"\rListVariables\x12+.freeagent.artifact.v1.ListVariablesRequest\x1a,.freeagent.artifact.v1.ListVariablesResponse\x12p\n" +
+	"\x0fDigestVariables\x12-.freeagent.artifact.v1.DigestVariablesRequest\x1a..freeagent.artifact.v1.DigestVariablesResponse2w\n" +
 	"\x15ArtifactWorkerService\x12^\n" +
 	"\x05Grant\x12).freeagent.artifact.v1.WorkerGrantRequest\x1a*.freeagent.artifact.v1.WorkerGrantResponseBTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var file_freeagent_artifact_v1_service_proto_goTypes = []any{
-	(*UploadRequest)(nil),         // 0: freeagent.artifact.v1.UploadRequest
-	(*StoreRequest)(nil),          // 1: freeagent.artifact.v1.StoreRequest
-	(*DownloadRequest)(nil),       // 2: freeagent.artifact.v1.DownloadRequest
-	(*StatRequest)(nil),           // 3: freeagent.artifact.v1.StatRequest
-	(*AssignRequest)(nil),         // 4: freeagent.artifact.v1.AssignRequest
-	(*KeepRequest)(nil),           // 5: freeagent.artifact.v1.KeepRequest
-	(*DiscardRequest)(nil),        // 6: freeagent.artifact.v1.DiscardRequest
-	(*AdoptRequest)(nil),          // 7: freeagent.artifact.v1.AdoptRequest
-	(*LogRequest)(nil),            // 8: freeagent.artifact.v1.LogRequest
-	(*ExpireBuildsRequest)(nil),   // 9: freeagent.artifact.v1.ExpireBuildsRequest
-	(*MeasureBuildsRequest)(nil),  // 10: freeagent.artifact.v1.MeasureBuildsRequest
-	(*VariableKeyRequest)(nil),    // 11: freeagent.artifact.v1.VariableKeyRequest
-	(*SetVariableRequest)(nil),    // 12: freeagent.artifact.v1.SetVariableRequest
-	(*UnsetVariableRequest)(nil),  // 13: freeagent.artifact.v1.UnsetVariableRequest
-	(*ListVariablesRequest)(nil),  // 14: freeagent.artifact.v1.ListVariablesRequest
-	(*WorkerGrantRequest)(nil),    // 15: freeagent.artifact.v1.WorkerGrantRequest
-	(*UploadResponse)(nil),        // 16: freeagent.artifact.v1.UploadResponse
-	(*StoreResponse)(nil),         // 17: freeagent.artifact.v1.StoreResponse
-	(*DownloadResponse)(nil),      // 18: freeagent.artifact.v1.DownloadResponse
-	(*StatResponse)(nil),          // 19: freeagent.artifact.v1.StatResponse
-	(*AssignResponse)(nil),        // 20: freeagent.artifact.v1.AssignResponse
-	(*KeepResponse)(nil),          // 21: freeagent.artifact.v1.KeepResponse
-	(*DiscardResponse)(nil),       // 22: freeagent.artifact.v1.DiscardResponse
-	(*AdoptResponse)(nil),         // 23: freeagent.artifact.v1.AdoptResponse
-	(*LogResponse)(nil),           // 24: freeagent.artifact.v1.LogResponse
-	(*ExpireBuildsResponse)(nil),  // 25: freeagent.artifact.v1.ExpireBuildsResponse
-	(*MeasureBuildsResponse)(nil), // 26: freeagent.artifact.v1.MeasureBuildsResponse
-	(*VariableKeyResponse)(nil),   // 27: freeagent.artifact.v1.VariableKeyResponse
-	(*SetVariableResponse)(nil),   // 28: freeagent.artifact.v1.SetVariableResponse
-	(*UnsetVariableResponse)(nil), // 29: freeagent.artifact.v1.UnsetVariableResponse
-	(*ListVariablesResponse)(nil), // 30: freeagent.artifact.v1.ListVariablesResponse
-	(*WorkerGrantResponse)(nil),   // 31: freeagent.artifact.v1.WorkerGrantResponse
+	(*UploadRequest)(nil),           // 0: freeagent.artifact.v1.UploadRequest
+	(*StoreRequest)(nil),            // 1: freeagent.artifact.v1.StoreRequest
+	(*DownloadRequest)(nil),         // 2: freeagent.artifact.v1.DownloadRequest
+	(*StatRequest)(nil),             // 3: freeagent.artifact.v1.StatRequest
+	(*AssignRequest)(nil),           // 4: freeagent.artifact.v1.AssignRequest
+	(*KeepRequest)(nil),             // 5: freeagent.artifact.v1.KeepRequest
+	(*DiscardRequest)(nil),          // 6: freeagent.artifact.v1.DiscardRequest
+	(*AdoptRequest)(nil),            // 7: freeagent.artifact.v1.AdoptRequest
+	(*LogRequest)(nil),              // 8: freeagent.artifact.v1.LogRequest
+	(*ExpireBuildsRequest)(nil),     // 9: freeagent.artifact.v1.ExpireBuildsRequest
+	(*MeasureBuildsRequest)(nil),    // 10: freeagent.artifact.v1.MeasureBuildsRequest
+	(*VariableKeyRequest)(nil),      // 11: freeagent.artifact.v1.VariableKeyRequest
+	(*SetVariableRequest)(nil),      // 12: freeagent.artifact.v1.SetVariableRequest
+	(*UnsetVariableRequest)(nil),    // 13: freeagent.artifact.v1.UnsetVariableRequest
+	(*ListVariablesRequest)(nil),    // 14: freeagent.artifact.v1.ListVariablesRequest
+	(*DigestVariablesRequest)(nil),  // 15: freeagent.artifact.v1.DigestVariablesRequest
+	(*WorkerGrantRequest)(nil),      // 16: freeagent.artifact.v1.WorkerGrantRequest
+	(*UploadResponse)(nil),          // 17: freeagent.artifact.v1.UploadResponse
+	(*StoreResponse)(nil),           // 18: freeagent.artifact.v1.StoreResponse
+	(*DownloadResponse)(nil),        // 19: freeagent.artifact.v1.DownloadResponse
+	(*StatResponse)(nil),            // 20: freeagent.artifact.v1.StatResponse
+	(*AssignResponse)(nil),          // 21: freeagent.artifact.v1.AssignResponse
+	(*KeepResponse)(nil),            // 22: freeagent.artifact.v1.KeepResponse
+	(*DiscardResponse)(nil),         // 23: freeagent.artifact.v1.DiscardResponse
+	(*AdoptResponse)(nil),           // 24: freeagent.artifact.v1.AdoptResponse
+	(*LogResponse)(nil),             // 25: freeagent.artifact.v1.LogResponse
+	(*ExpireBuildsResponse)(nil),    // 26: freeagent.artifact.v1.ExpireBuildsResponse
+	(*MeasureBuildsResponse)(nil),   // 27: freeagent.artifact.v1.MeasureBuildsResponse
+	(*VariableKeyResponse)(nil),     // 28: freeagent.artifact.v1.VariableKeyResponse
+	(*SetVariableResponse)(nil),     // 29: freeagent.artifact.v1.SetVariableResponse
+	(*UnsetVariableResponse)(nil),   // 30: freeagent.artifact.v1.UnsetVariableResponse
+	(*ListVariablesResponse)(nil),   // 31: freeagent.artifact.v1.ListVariablesResponse
+	(*DigestVariablesResponse)(nil), // 32: freeagent.artifact.v1.DigestVariablesResponse
+	(*WorkerGrantResponse)(nil),     // 33: freeagent.artifact.v1.WorkerGrantResponse
 }
 var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.artifact.v1.ArtifactService.Upload:input_type -> freeagent.artifact.v1.UploadRequest
@@ -99,25 +102,27 @@ var file_freeagent_artifact_v1_service_proto_depIdxs = []int32{
 	12, // 12: freeagent.artifact.v1.ArtifactService.SetVariable:input_type -> freeagent.artifact.v1.SetVariableRequest
 	13, // 13: freeagent.artifact.v1.ArtifactService.UnsetVariable:input_type -> freeagent.artifact.v1.UnsetVariableRequest
 	14, // 14: freeagent.artifact.v1.ArtifactService.ListVariables:input_type -> freeagent.artifact.v1.ListVariablesRequest
-	15, // 15: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
-	16, // 16: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
-	17, // 17: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
-	18, // 18: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
-	19, // 19: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
-	20, // 20: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
-	21, // 21: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
-	22, // 22: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
-	23, // 23: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
-	24, // 24: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
-	25, // 25: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
-	26, // 26: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
-	27, // 27: freeagent.artifact.v1.ArtifactService.VariableKey:output_type -> freeagent.artifact.v1.VariableKeyResponse
-	28, // 28: freeagent.artifact.v1.ArtifactService.SetVariable:output_type -> freeagent.artifact.v1.SetVariableResponse
-	29, // 29: freeagent.artifact.v1.ArtifactService.UnsetVariable:output_type -> freeagent.artifact.v1.UnsetVariableResponse
-	30, // 30: freeagent.artifact.v1.ArtifactService.ListVariables:output_type -> freeagent.artifact.v1.ListVariablesResponse
-	31, // 31: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
-	16, // [16:32] is the sub-list for method output_type
-	0,  // [0:16] is the sub-list for method input_type
+	15, // 15: freeagent.artifact.v1.ArtifactService.DigestVariables:input_type -> freeagent.artifact.v1.DigestVariablesRequest
+	16, // 16: freeagent.artifact.v1.ArtifactWorkerService.Grant:input_type -> freeagent.artifact.v1.WorkerGrantRequest
+	17, // 17: freeagent.artifact.v1.ArtifactService.Upload:output_type -> freeagent.artifact.v1.UploadResponse
+	18, // 18: freeagent.artifact.v1.ArtifactService.Store:output_type -> freeagent.artifact.v1.StoreResponse
+	19, // 19: freeagent.artifact.v1.ArtifactService.Download:output_type -> freeagent.artifact.v1.DownloadResponse
+	20, // 20: freeagent.artifact.v1.ArtifactService.Stat:output_type -> freeagent.artifact.v1.StatResponse
+	21, // 21: freeagent.artifact.v1.ArtifactService.Assign:output_type -> freeagent.artifact.v1.AssignResponse
+	22, // 22: freeagent.artifact.v1.ArtifactService.Keep:output_type -> freeagent.artifact.v1.KeepResponse
+	23, // 23: freeagent.artifact.v1.ArtifactService.Discard:output_type -> freeagent.artifact.v1.DiscardResponse
+	24, // 24: freeagent.artifact.v1.ArtifactService.Adopt:output_type -> freeagent.artifact.v1.AdoptResponse
+	25, // 25: freeagent.artifact.v1.ArtifactService.Log:output_type -> freeagent.artifact.v1.LogResponse
+	26, // 26: freeagent.artifact.v1.ArtifactService.ExpireBuilds:output_type -> freeagent.artifact.v1.ExpireBuildsResponse
+	27, // 27: freeagent.artifact.v1.ArtifactService.MeasureBuilds:output_type -> freeagent.artifact.v1.MeasureBuildsResponse
+	28, // 28: freeagent.artifact.v1.ArtifactService.VariableKey:output_type -> freeagent.artifact.v1.VariableKeyResponse
+	29, // 29: freeagent.artifact.v1.ArtifactService.SetVariable:output_type -> freeagent.artifact.v1.SetVariableResponse
+	30, // 30: freeagent.artifact.v1.ArtifactService.UnsetVariable:output_type -> freeagent.artifact.v1.UnsetVariableResponse
+	31, // 31: freeagent.artifact.v1.ArtifactService.ListVariables:output_type -> freeagent.artifact.v1.ListVariablesResponse
+	32, // 32: freeagent.artifact.v1.ArtifactService.DigestVariables:output_type -> freeagent.artifact.v1.DigestVariablesResponse
+	33, // 33: freeagent.artifact.v1.ArtifactWorkerService.Grant:output_type -> freeagent.artifact.v1.WorkerGrantResponse
+	17, // [17:34] is the sub-list for method output_type
+	0,  // [0:17] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

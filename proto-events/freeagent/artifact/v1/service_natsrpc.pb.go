@@ -153,6 +153,15 @@ func (c ArtifactServiceClient) ListVariables(ctx context.Context, req *ListVaria
 	return resp, nil
 }
 
+// DigestVariables returns a keyed digest of the variables of a project and environment.
+func (c ArtifactServiceClient) DigestVariables(ctx context.Context, req *DigestVariablesRequest) (*DigestVariablesResponse, error) {
+	resp := new(DigestVariablesResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "artifact", Name: "digest_variables"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // ArtifactServiceServer answers the requests of ArtifactService.
 type ArtifactServiceServer interface {
 	// Upload returns a place for an object and the URL to send it to.
@@ -185,6 +194,8 @@ type ArtifactServiceServer interface {
 	UnsetVariable(ctx context.Context, req *UnsetVariableRequest) (*UnsetVariableResponse, error)
 	// ListVariables returns the variables of a project, with the values of plain ones.
 	ListVariables(ctx context.Context, req *ListVariablesRequest) (*ListVariablesResponse, error)
+	// DigestVariables returns a keyed digest of the variables of a project and environment.
+	DigestVariables(ctx context.Context, req *DigestVariablesRequest) (*DigestVariablesResponse, error)
 }
 
 // RegisterArtifactServiceServer adds a handler for each method of s.
@@ -294,6 +305,13 @@ func RegisterArtifactServiceServer(r natsrpc.Registrar, s ArtifactServiceServer)
 				return nil, err
 			}
 			return s.ListVariables(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "artifact", Name: "digest_variables"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(DigestVariablesRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.DigestVariables(ctx, req)
 		}),
 	)
 }

@@ -610,6 +610,104 @@ func (x *ListVariablesResponse) GetVariables() []*Variable {
 	return nil
 }
 
+// DigestVariablesRequest asks whether the variables of an environment are those of an earlier time.
+type DigestVariablesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Environment   string                 `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DigestVariablesRequest) Reset() {
+	*x = DigestVariablesRequest{}
+	mi := &file_freeagent_artifact_v1_variables_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DigestVariablesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DigestVariablesRequest) ProtoMessage() {}
+
+func (x *DigestVariablesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_variables_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DigestVariablesRequest.ProtoReflect.Descriptor instead.
+func (*DigestVariablesRequest) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_variables_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DigestVariablesRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *DigestVariablesRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+type DigestVariablesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// HMAC-SHA-256 over names and values, in lower-case hexadecimal. The key never leaves the artifact service, so that nobody can guess values.
+	Digest        string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DigestVariablesResponse) Reset() {
+	*x = DigestVariablesResponse{}
+	mi := &file_freeagent_artifact_v1_variables_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DigestVariablesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DigestVariablesResponse) ProtoMessage() {}
+
+func (x *DigestVariablesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_artifact_v1_variables_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DigestVariablesResponse.ProtoReflect.Descriptor instead.
+func (*DigestVariablesResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_artifact_v1_variables_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DigestVariablesResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
 var File_freeagent_artifact_v1_variables_proto protoreflect.FileDescriptor
 
 const file_freeagent_artifact_v1_variables_proto_rawDesc = "" +
@@ -649,7 +747,12 @@ const file_freeagent_artifact_v1_variables_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12 \n" +
 	"\venvironment\x18\x02 \x01(\tR\venvironment\"V\n" +
 	"\x15ListVariablesResponse\x12=\n" +
-	"\tvariables\x18\x01 \x03(\v2\x1f.freeagent.artifact.v1.VariableR\tvariables*o\n" +
+	"\tvariables\x18\x01 \x03(\v2\x1f.freeagent.artifact.v1.VariableR\tvariables\"T\n" +
+	"\x16DigestVariablesRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\"1\n" +
+	"\x17DigestVariablesResponse\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest*o\n" +
 	"\n" +
 	"Visibility\x12\x1a\n" +
 	"\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -670,19 +773,21 @@ func file_freeagent_artifact_v1_variables_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_artifact_v1_variables_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_artifact_v1_variables_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_freeagent_artifact_v1_variables_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_freeagent_artifact_v1_variables_proto_goTypes = []any{
-	(Visibility)(0),               // 0: freeagent.artifact.v1.Visibility
-	(*Variable)(nil),              // 1: freeagent.artifact.v1.Variable
-	(*VariableSet)(nil),           // 2: freeagent.artifact.v1.VariableSet
-	(*VariableKeyRequest)(nil),    // 3: freeagent.artifact.v1.VariableKeyRequest
-	(*VariableKeyResponse)(nil),   // 4: freeagent.artifact.v1.VariableKeyResponse
-	(*SetVariableRequest)(nil),    // 5: freeagent.artifact.v1.SetVariableRequest
-	(*SetVariableResponse)(nil),   // 6: freeagent.artifact.v1.SetVariableResponse
-	(*UnsetVariableRequest)(nil),  // 7: freeagent.artifact.v1.UnsetVariableRequest
-	(*UnsetVariableResponse)(nil), // 8: freeagent.artifact.v1.UnsetVariableResponse
-	(*ListVariablesRequest)(nil),  // 9: freeagent.artifact.v1.ListVariablesRequest
-	(*ListVariablesResponse)(nil), // 10: freeagent.artifact.v1.ListVariablesResponse
+	(Visibility)(0),                 // 0: freeagent.artifact.v1.Visibility
+	(*Variable)(nil),                // 1: freeagent.artifact.v1.Variable
+	(*VariableSet)(nil),             // 2: freeagent.artifact.v1.VariableSet
+	(*VariableKeyRequest)(nil),      // 3: freeagent.artifact.v1.VariableKeyRequest
+	(*VariableKeyResponse)(nil),     // 4: freeagent.artifact.v1.VariableKeyResponse
+	(*SetVariableRequest)(nil),      // 5: freeagent.artifact.v1.SetVariableRequest
+	(*SetVariableResponse)(nil),     // 6: freeagent.artifact.v1.SetVariableResponse
+	(*UnsetVariableRequest)(nil),    // 7: freeagent.artifact.v1.UnsetVariableRequest
+	(*UnsetVariableResponse)(nil),   // 8: freeagent.artifact.v1.UnsetVariableResponse
+	(*ListVariablesRequest)(nil),    // 9: freeagent.artifact.v1.ListVariablesRequest
+	(*ListVariablesResponse)(nil),   // 10: freeagent.artifact.v1.ListVariablesResponse
+	(*DigestVariablesRequest)(nil),  // 11: freeagent.artifact.v1.DigestVariablesRequest
+	(*DigestVariablesResponse)(nil), // 12: freeagent.artifact.v1.DigestVariablesResponse
 }
 var file_freeagent_artifact_v1_variables_proto_depIdxs = []int32{
 	0, // 0: freeagent.artifact.v1.Variable.visibility:type_name -> freeagent.artifact.v1.Visibility
@@ -708,7 +813,7 @@ func file_freeagent_artifact_v1_variables_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_artifact_v1_variables_proto_rawDesc), len(file_freeagent_artifact_v1_variables_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1094,6 +1094,108 @@ func (x *BuildWaiting) GetReason() string {
 	return ""
 }
 
+// BuildReused: a submit got this completed build instead of one of its own.
+type BuildReused struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	BuildId  string                 `protobuf:"bytes,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	Project  string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
+	Platform string                 `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
+	ReuseId  string                 `protobuf:"bytes,4,opt,name=reuse_id,json=reuseId,proto3" json:"reuse_id,omitempty"`
+	// What the submit was of; each may be empty.
+	Commit        string `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	Branch        string `protobuf:"bytes,6,opt,name=branch,proto3" json:"branch,omitempty"`
+	Username      string `protobuf:"bytes,7,opt,name=username,proto3" json:"username,omitempty"`
+	AtMs          int64  `protobuf:"varint,8,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuildReused) Reset() {
+	*x = BuildReused{}
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuildReused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuildReused) ProtoMessage() {}
+
+func (x *BuildReused) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuildReused.ProtoReflect.Descriptor instead.
+func (*BuildReused) Descriptor() ([]byte, []int) {
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BuildReused) GetBuildId() string {
+	if x != nil {
+		return x.BuildId
+	}
+	return ""
+}
+
+func (x *BuildReused) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *BuildReused) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *BuildReused) GetReuseId() string {
+	if x != nil {
+		return x.ReuseId
+	}
+	return ""
+}
+
+func (x *BuildReused) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *BuildReused) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *BuildReused) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *BuildReused) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 // ObjectRef names stored bytes of the artifact service.
 type ObjectRef struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1110,7 +1212,7 @@ type ObjectRef struct {
 
 func (x *ObjectRef) Reset() {
 	*x = ObjectRef{}
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1224,7 @@ func (x *ObjectRef) String() string {
 func (*ObjectRef) ProtoMessage() {}
 
 func (x *ObjectRef) ProtoReflect() protoreflect.Message {
-	mi := &file_freeagent_events_v1_build_proto_msgTypes[12]
+	mi := &file_freeagent_events_v1_build_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1237,7 @@ func (x *ObjectRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRef.ProtoReflect.Descriptor instead.
 func (*ObjectRef) Descriptor() ([]byte, []int) {
-	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{12}
+	return file_freeagent_events_v1_build_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ObjectRef) GetObjectId() string {
@@ -1281,7 +1383,17 @@ const file_freeagent_events_v1_build_proto_rawDesc = "" +
 	"\x0fsubmitted_at_ms\x18\x05 \x01(\x03R\rsubmittedAtMs\x12\x13\n" +
 	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason:@\xba\xeb\x18<\n" +
-	"\x19fa.builds.{build}.waiting\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\x8b\x01\n" +
+	"\x19fa.builds.{build}.waiting\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\x9b\x02\n" +
+	"\vBuildReused\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
+	"\bplatform\x18\x03 \x01(\tR\bplatform\x12\x19\n" +
+	"\breuse_id\x18\x04 \x01(\tR\areuseId\x12\x16\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\x12\x16\n" +
+	"\x06branch\x18\x06 \x01(\tR\x06branch\x12\x1a\n" +
+	"\busername\x18\a \x01(\tR\busername\x12\x13\n" +
+	"\x05at_ms\x18\b \x01(\x03R\x04atMs:?\xba\xeb\x18;\n" +
+	"\x18fa.builds.{build}.reused\x12\fBUILD_EVENTS\x1a\tscheduler\"\x06ingest\"\x8b\x01\n" +
 	"\tObjectRef\x12\x1b\n" +
 	"\tobject_id\x18\x01 \x01(\tR\bobjectId\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
@@ -1301,7 +1413,7 @@ func file_freeagent_events_v1_build_proto_rawDescGZIP() []byte {
 	return file_freeagent_events_v1_build_proto_rawDescData
 }
 
-var file_freeagent_events_v1_build_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_freeagent_events_v1_build_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_freeagent_events_v1_build_proto_goTypes = []any{
 	(*BuildSubmitted)(nil),    // 0: freeagent.events.v1.BuildSubmitted
 	(*BuildQueued)(nil),       // 1: freeagent.events.v1.BuildQueued
@@ -1315,10 +1427,11 @@ var file_freeagent_events_v1_build_proto_goTypes = []any{
 	(*BuildStalled)(nil),      // 9: freeagent.events.v1.BuildStalled
 	(*BuildRetried)(nil),      // 10: freeagent.events.v1.BuildRetried
 	(*BuildWaiting)(nil),      // 11: freeagent.events.v1.BuildWaiting
-	(*ObjectRef)(nil),         // 12: freeagent.events.v1.ObjectRef
+	(*BuildReused)(nil),       // 12: freeagent.events.v1.BuildReused
+	(*ObjectRef)(nil),         // 13: freeagent.events.v1.ObjectRef
 }
 var file_freeagent_events_v1_build_proto_depIdxs = []int32{
-	12, // 0: freeagent.events.v1.BuildCompleted.result:type_name -> freeagent.events.v1.ObjectRef
+	13, // 0: freeagent.events.v1.BuildCompleted.result:type_name -> freeagent.events.v1.ObjectRef
 	5,  // 1: freeagent.events.v1.BuildCompleted.life:type_name -> freeagent.events.v1.Life
 	5,  // 2: freeagent.events.v1.BuildFailed.life:type_name -> freeagent.events.v1.Life
 	5,  // 3: freeagent.events.v1.BuildCancelled.life:type_name -> freeagent.events.v1.Life
@@ -1340,7 +1453,7 @@ func file_freeagent_events_v1_build_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_events_v1_build_proto_rawDesc), len(file_freeagent_events_v1_build_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -275,7 +275,12 @@ type Build struct {
 	// Absent if all are unset, and in lists.
 	Settings *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Absent if the build kept no files besides its result.
-	Artifacts     *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Artifacts *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	// How often other submits got this build instead of one of their own, and when last. 0 in brief lists.
+	Reuses         int64 `protobuf:"varint,83,opt,name=reuses,proto3" json:"reuses,omitempty"`
+	LastReusedAtMs int64 `protobuf:"varint,81,opt,name=last_reused_at_ms,json=lastReusedAtMs,proto3" json:"last_reused_at_ms,omitempty"`
+	// Native fingerprint (@expo/fingerprint) of a development client, as its worker computed it. Empty in lists.
+	Fingerprint   string `protobuf:"bytes,82,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +525,27 @@ func (x *Build) GetArtifacts() *BuildArtifacts {
 	return nil
 }
 
+func (x *Build) GetReuses() int64 {
+	if x != nil {
+		return x.Reuses
+	}
+	return 0
+}
+
+func (x *Build) GetLastReusedAtMs() int64 {
+	if x != nil {
+		return x.LastReusedAtMs
+	}
+	return 0
+}
+
+func (x *Build) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
 // BuildArtifacts are the files that a build keeps besides its result, also if it fails. In a finish the object has an id only.
 type BuildArtifacts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -603,6 +629,8 @@ type SubmitRequest struct {
 	Supersede bool           `protobuf:"varint,11,opt,name=supersede,proto3" json:"supersede,omitempty"`
 	Origin    *Origin        `protobuf:"bytes,50,opt,name=origin,proto3" json:"origin,omitempty"`
 	Settings  *BuildSettings `protobuf:"bytes,70,opt,name=settings,proto3" json:"settings,omitempty"`
+	// What must be the same in a later submit so that it may get this build. Absent: it is never reused.
+	ReuseKey *ReuseKey `protobuf:"bytes,80,opt,name=reuse_key,json=reuseKey,proto3" json:"reuse_key,omitempty"`
 	// Labels that its worker should have, as KEY=VALUE by comma. Each one that a known worker has becomes a requirement; the others are
 	// dropped with a warning.
 	Prefers       string `protobuf:"bytes,90,opt,name=prefers,proto3" json:"prefers,omitempty"`
@@ -727,6 +755,13 @@ func (x *SubmitRequest) GetOrigin() *Origin {
 func (x *SubmitRequest) GetSettings() *BuildSettings {
 	if x != nil {
 		return x.Settings
+	}
+	return nil
+}
+
+func (x *SubmitRequest) GetReuseKey() *ReuseKey {
+	if x != nil {
+		return x.ReuseKey
 	}
 	return nil
 }
@@ -879,7 +914,9 @@ type GetResponse struct {
 	// Only if the request asks for it.
 	Expired *ExpiredBuild `protobuf:"bytes,60,opt,name=expired,proto3" json:"expired,omitempty"`
 	// Absent if it is not pinned, and in the answer to a brief request.
-	Pin           *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
+	Pin *Pin `protobuf:"bytes,61,opt,name=pin,proto3" json:"pin,omitempty"`
+	// The last reuses, newest first, at most 100; none in the answer to a brief request.
+	Reuses        []*Reuse `protobuf:"bytes,80,rep,name=reuses,proto3" json:"reuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -938,6 +975,13 @@ func (x *GetResponse) GetExpired() *ExpiredBuild {
 func (x *GetResponse) GetPin() *Pin {
 	if x != nil {
 		return x.Pin
+	}
+	return nil
+}
+
+func (x *GetResponse) GetReuses() []*Reuse {
+	if x != nil {
+		return x.Reuses
 	}
 	return nil
 }
@@ -1419,7 +1463,10 @@ type RegisterWorkerRequest struct {
 	Version string            `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// It has no connection to the bus: the gateway polls and reports on its behalf. Its slots count only while it polls, so the
 	// scheduler releases no builds for it.
-	Polls         bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
+	Polls bool `protobuf:"varint,8,opt,name=polls,proto3" json:"polls,omitempty"`
+	// Keyed digest of what of the machine builds depend on: variables that are passed to them, and versions of tools. The key never leaves
+	// the worker. Empty from workers before this field: their builds are not reused.
+	Machine       string `protobuf:"bytes,80,opt,name=machine,proto3" json:"machine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1508,6 +1555,13 @@ func (x *RegisterWorkerRequest) GetPolls() bool {
 		return x.Polls
 	}
 	return false
+}
+
+func (x *RegisterWorkerRequest) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
 }
 
 type RegisterWorkerResponse struct {
@@ -2819,7 +2873,9 @@ type FinishRequest struct {
 	// Object id of the uploaded result, for OUTCOME_COMPLETED.
 	ResultObjectId string `protobuf:"bytes,6,opt,name=result_object_id,json=resultObjectId,proto3" json:"result_object_id,omitempty"`
 	// For OUTCOME_COMPLETED and OUTCOME_FAILED.
-	Artifacts     *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Artifacts *BuildArtifacts `protobuf:"bytes,80,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	// What the build was made with, for OUTCOME_COMPLETED.
+	Made          *Made `protobuf:"bytes,81,opt,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2899,6 +2955,13 @@ func (x *FinishRequest) GetResultObjectId() string {
 func (x *FinishRequest) GetArtifacts() *BuildArtifacts {
 	if x != nil {
 		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *FinishRequest) GetMade() *Made {
+	if x != nil {
+		return x.Made
 	}
 	return nil
 }
@@ -3823,11 +3886,64 @@ func (x *ListRulesResponse) GetAgeSeconds() int64 {
 	return 0
 }
 
+type FindReuseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if no build matches; reason says why, for people.
+	Build         *Build `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindReuseResponse) Reset() {
+	*x = FindReuseResponse{}
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindReuseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindReuseResponse) ProtoMessage() {}
+
+func (x *FindReuseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeagent_scheduler_v1_scheduler_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindReuseResponse.ProtoReflect.Descriptor instead.
+func (*FindReuseResponse) Descriptor() ([]byte, []int) {
+	return file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *FindReuseResponse) GetBuild() *Build {
+	if x != nil {
+		return x.Build
+	}
+	return nil
+}
+
+func (x *FindReuseResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -3839,7 +3955,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
 	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\x12\x1a\n" +
-	"\brequires\x18\x14 \x01(\tR\brequires\"\xb8\b\n" +
+	"\brequires\x18\x14 \x01(\tR\brequires\"\x9d\t\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3874,11 +3990,14 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x11stage_ttl_seconds\x18( \x01(\x05R\x0fstageTtlSeconds\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
 	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12D\n" +
-	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\"x\n" +
+	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\x12\x16\n" +
+	"\x06reuses\x18S \x01(\x03R\x06reuses\x12)\n" +
+	"\x11last_reused_at_ms\x18Q \x01(\x03R\x0elastReusedAtMs\x12 \n" +
+	"\vfingerprint\x18R \x01(\tR\vfingerprint\"x\n" +
 	"\x0eBuildArtifacts\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.freeagent.events.v1.ObjectRefR\x06object\x12\x14\n" +
 	"\x05files\x18\x02 \x01(\x05R\x05files\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xfc\x03\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xbb\x04\n" +
 	"\rSubmitRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -3893,7 +4012,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	" \x03(\tR\x05notes\x12\x1c\n" +
 	"\tsupersede\x18\v \x01(\bR\tsupersede\x126\n" +
 	"\x06origin\x182 \x01(\v2\x1e.freeagent.scheduler.v1.OriginR\x06origin\x12A\n" +
-	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12\x18\n" +
+	"\bsettings\x18F \x01(\v2%.freeagent.scheduler.v1.BuildSettingsR\bsettings\x12=\n" +
+	"\treuse_key\x18P \x01(\v2 .freeagent.scheduler.v1.ReuseKeyR\breuseKey\x12\x18\n" +
 	"\aprefers\x18Z \x01(\tR\aprefers\"\x9d\x01\n" +
 	"\x0eSubmitResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x1a\n" +
@@ -3906,12 +4026,13 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"GetRequest\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x14\n" +
 	"\x05brief\x18\x02 \x01(\bR\x05brief\x12\x18\n" +
-	"\aexpired\x18< \x01(\bR\aexpired\"\xee\x01\n" +
+	"\aexpired\x18< \x01(\bR\aexpired\"\xa5\x02\n" +
 	"\vGetResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12;\n" +
 	"\battempts\x18\x02 \x03(\v2\x1f.freeagent.scheduler.v1.AttemptR\battempts\x12>\n" +
 	"\aexpired\x18< \x01(\v2$.freeagent.scheduler.v1.ExpiredBuildR\aexpired\x12-\n" +
-	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\"\xf7\x01\n" +
+	"\x03pin\x18= \x01(\v2\x1b.freeagent.scheduler.v1.PinR\x03pin\x125\n" +
+	"\x06reuses\x18P \x03(\v2\x1d.freeagent.scheduler.v1.ReuseR\x06reuses\"\xf7\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x1f\n" +
@@ -3945,7 +4066,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06active\x18\x02 \x01(\x03R\x06active\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12%\n" +
 	"\x0eworkers_online\x18\x04 \x01(\x03R\rworkersOnline\x12\x16\n" +
-	"\x06notice\x18< \x01(\tR\x06notice\"\xce\x02\n" +
+	"\x06notice\x18< \x01(\tR\x06notice\"\xe8\x02\n" +
 	"\x15RegisterWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3954,7 +4075,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12Q\n" +
 	"\x06labels\x18\x06 \x03(\v29.freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntryR\x06labels\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x14\n" +
-	"\x05polls\x18\b \x01(\bR\x05polls\x1a9\n" +
+	"\x05polls\x18\b \x01(\bR\x05polls\x12\x18\n" +
+	"\amachine\x18P \x01(\tR\amachine\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x18\n" +
@@ -4058,7 +4180,7 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0ftimeout_seconds\x18\x14 \x01(\x03R\x0etimeoutSeconds\x12\x1f\n" +
 	"\vttl_seconds\x18\x15 \x01(\x05R\n" +
 	"ttlSeconds\"\x0f\n" +
-	"\rStageResponse\"\xb5\x03\n" +
+	"\rStageResponse\"\xe7\x03\n" +
 	"\rFinishRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
@@ -4066,7 +4188,8 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\aoutcome\x18\x04 \x01(\x0e2-.freeagent.scheduler.v1.FinishRequest.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12(\n" +
 	"\x10result_object_id\x18\x06 \x01(\tR\x0eresultObjectId\x12D\n" +
-	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\"\x82\x01\n" +
+	"\tartifacts\x18P \x01(\v2&.freeagent.scheduler.v1.BuildArtifactsR\tartifacts\x120\n" +
+	"\x04made\x18Q \x01(\v2\x1c.freeagent.scheduler.v1.MadeR\x04made\"\x82\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n" +
@@ -4133,7 +4256,10 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0edefault_weight\x18\x03 \x01(\x05R\rdefaultWeight\x120\n" +
 	"\x14default_max_priority\x18\x04 \x01(\x05R\x12defaultMaxPriority\x12\x1f\n" +
 	"\vage_seconds\x18\x05 \x01(\x03R\n" +
-	"ageSecondsBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
+	"ageSeconds\"`\n" +
+	"\x11FindReuseResponse\x123\n" +
+	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reasonBVZTgithub.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1;schedulerv1b\x06proto3"
 
 var (
 	file_freeagent_scheduler_v1_scheduler_proto_rawDescOnce sync.Once
@@ -4148,7 +4274,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_freeagent_scheduler_v1_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_freeagent_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(FinishRequest_Outcome)(0),     // 0: freeagent.scheduler.v1.FinishRequest.Outcome
 	(*Origin)(nil),                 // 1: freeagent.scheduler.v1.Origin
@@ -4206,68 +4332,76 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*SetPoolRuleResponse)(nil),    // 53: freeagent.scheduler.v1.SetPoolRuleResponse
 	(*ListRulesRequest)(nil),       // 54: freeagent.scheduler.v1.ListRulesRequest
 	(*ListRulesResponse)(nil),      // 55: freeagent.scheduler.v1.ListRulesResponse
-	nil,                            // 56: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	nil,                            // 57: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	nil,                            // 58: freeagent.scheduler.v1.Worker.LabelsEntry
-	nil,                            // 59: freeagent.scheduler.v1.Abilities.LabelsEntry
-	nil,                            // 60: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	nil,                            // 61: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	(*v1.ObjectRef)(nil),           // 62: freeagent.events.v1.ObjectRef
-	(*ExpiredBuild)(nil),           // 63: freeagent.scheduler.v1.ExpiredBuild
-	(*Pin)(nil),                    // 64: freeagent.scheduler.v1.Pin
+	(*FindReuseResponse)(nil),      // 56: freeagent.scheduler.v1.FindReuseResponse
+	nil,                            // 57: freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	nil,                            // 58: freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	nil,                            // 59: freeagent.scheduler.v1.Worker.LabelsEntry
+	nil,                            // 60: freeagent.scheduler.v1.Abilities.LabelsEntry
+	nil,                            // 61: freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	nil,                            // 62: freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	(*v1.ObjectRef)(nil),           // 63: freeagent.events.v1.ObjectRef
+	(*ReuseKey)(nil),               // 64: freeagent.scheduler.v1.ReuseKey
+	(*ExpiredBuild)(nil),           // 65: freeagent.scheduler.v1.ExpiredBuild
+	(*Pin)(nil),                    // 66: freeagent.scheduler.v1.Pin
+	(*Reuse)(nil),                  // 67: freeagent.scheduler.v1.Reuse
+	(*Made)(nil),                   // 68: freeagent.scheduler.v1.Made
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	62, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
-	62, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
-	62, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
+	63, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
+	63, // 1: freeagent.scheduler.v1.Build.certs:type_name -> freeagent.events.v1.ObjectRef
+	63, // 2: freeagent.scheduler.v1.Build.result:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 3: freeagent.scheduler.v1.Build.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 4: freeagent.scheduler.v1.Build.settings:type_name -> freeagent.scheduler.v1.BuildSettings
 	4,  // 5: freeagent.scheduler.v1.Build.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
-	62, // 6: freeagent.scheduler.v1.BuildArtifacts.object:type_name -> freeagent.events.v1.ObjectRef
-	62, // 7: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
-	62, // 8: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
+	63, // 6: freeagent.scheduler.v1.BuildArtifacts.object:type_name -> freeagent.events.v1.ObjectRef
+	63, // 7: freeagent.scheduler.v1.SubmitRequest.source:type_name -> freeagent.events.v1.ObjectRef
+	63, // 8: freeagent.scheduler.v1.SubmitRequest.certs:type_name -> freeagent.events.v1.ObjectRef
 	1,  // 9: freeagent.scheduler.v1.SubmitRequest.origin:type_name -> freeagent.scheduler.v1.Origin
 	2,  // 10: freeagent.scheduler.v1.SubmitRequest.settings:type_name -> freeagent.scheduler.v1.BuildSettings
-	3,  // 11: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 12: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
-	9,  // 13: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
-	63, // 14: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
-	64, // 15: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
-	3,  // 16: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
-	3,  // 17: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
-	56, // 18: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
-	3,  // 19: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
-	57, // 20: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
-	58, // 21: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
-	22, // 22: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
-	22, // 23: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
-	33, // 24: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
-	30, // 25: freeagent.scheduler.v1.SyncRequest.abilities:type_name -> freeagent.scheduler.v1.Abilities
-	59, // 26: freeagent.scheduler.v1.Abilities.labels:type_name -> freeagent.scheduler.v1.Abilities.LabelsEntry
-	33, // 27: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
-	32, // 28: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
-	3,  // 29: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
-	60, // 30: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 31: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	4,  // 32: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
-	3,  // 33: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 34: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	61, // 35: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	43, // 36: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 37: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 38: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 39: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	48, // 40: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	48, // 41: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	49, // 42: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	49, // 43: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	48, // 44: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	49, // 45: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	64, // 11: freeagent.scheduler.v1.SubmitRequest.reuse_key:type_name -> freeagent.scheduler.v1.ReuseKey
+	3,  // 12: freeagent.scheduler.v1.SubmitResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 13: freeagent.scheduler.v1.GetResponse.build:type_name -> freeagent.scheduler.v1.Build
+	9,  // 14: freeagent.scheduler.v1.GetResponse.attempts:type_name -> freeagent.scheduler.v1.Attempt
+	65, // 15: freeagent.scheduler.v1.GetResponse.expired:type_name -> freeagent.scheduler.v1.ExpiredBuild
+	66, // 16: freeagent.scheduler.v1.GetResponse.pin:type_name -> freeagent.scheduler.v1.Pin
+	67, // 17: freeagent.scheduler.v1.GetResponse.reuses:type_name -> freeagent.scheduler.v1.Reuse
+	3,  // 18: freeagent.scheduler.v1.ListResponse.builds:type_name -> freeagent.scheduler.v1.Build
+	3,  // 19: freeagent.scheduler.v1.CancelResponse.build:type_name -> freeagent.scheduler.v1.Build
+	57, // 20: freeagent.scheduler.v1.RegisterWorkerRequest.labels:type_name -> freeagent.scheduler.v1.RegisterWorkerRequest.LabelsEntry
+	3,  // 21: freeagent.scheduler.v1.PollResponse.build:type_name -> freeagent.scheduler.v1.Build
+	58, // 22: freeagent.scheduler.v1.PollResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.PollResponse.StageTtlSecondsEntry
+	59, // 23: freeagent.scheduler.v1.Worker.labels:type_name -> freeagent.scheduler.v1.Worker.LabelsEntry
+	22, // 24: freeagent.scheduler.v1.GetWorkerResponse.worker:type_name -> freeagent.scheduler.v1.Worker
+	22, // 25: freeagent.scheduler.v1.ListWorkersResponse.workers:type_name -> freeagent.scheduler.v1.Worker
+	33, // 26: freeagent.scheduler.v1.SyncRequest.holding:type_name -> freeagent.scheduler.v1.Lease
+	30, // 27: freeagent.scheduler.v1.SyncRequest.abilities:type_name -> freeagent.scheduler.v1.Abilities
+	60, // 28: freeagent.scheduler.v1.Abilities.labels:type_name -> freeagent.scheduler.v1.Abilities.LabelsEntry
+	33, // 29: freeagent.scheduler.v1.SyncResponse.lost:type_name -> freeagent.scheduler.v1.Lease
+	32, // 30: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
+	3,  // 31: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
+	61, // 32: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
+	0,  // 33: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	4,  // 34: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
+	68, // 35: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
+	3,  // 36: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 37: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	62, // 38: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	43, // 39: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 40: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 41: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 42: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	48, // 43: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 44: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 45: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	49, // 46: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	48, // 47: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 48: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	3,  // 49: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4276,6 +4410,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_retention_proto_init()
+	file_freeagent_scheduler_v1_reuse_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4283,7 +4418,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeagent_scheduler_v1_scheduler_proto_rawDesc), len(file_freeagent_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

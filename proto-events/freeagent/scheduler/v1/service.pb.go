@@ -29,7 +29,7 @@ var File_freeagent_scheduler_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a$freeagent/scheduler/v1/numbers.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\x90\x12\n" +
+	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a$freeagent/scheduler/v1/numbers.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xf2\x12\n" +
 	"\x10SchedulerService\x12W\n" +
 	"\x06Submit\x12%.freeagent.scheduler.v1.SubmitRequest\x1a&.freeagent.scheduler.v1.SubmitResponse\x12N\n" +
 	"\x03Get\x12\".freeagent.scheduler.v1.GetRequest\x1a#.freeagent.scheduler.v1.GetResponse\x12Q\n" +
@@ -54,7 +54,8 @@ const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\rPlanRetention\x12,.freeagent.scheduler.v1.PlanRetentionRequest\x1a-.freeagent.scheduler.v1.PlanRetentionResponse\x12]\n" +
 	"\bPinBuild\x12'.freeagent.scheduler.v1.PinBuildRequest\x1a(.freeagent.scheduler.v1.PinBuildResponse\x12r\n" +
 	"\x0fGetBuildNumbers\x12..freeagent.scheduler.v1.GetBuildNumbersRequest\x1a/.freeagent.scheduler.v1.GetBuildNumbersResponse\x12o\n" +
-	"\x0eSetBuildNumber\x12-.freeagent.scheduler.v1.SetBuildNumberRequest\x1a..freeagent.scheduler.v1.SetBuildNumberResponse2\xf0\x02\n" +
+	"\x0eSetBuildNumber\x12-.freeagent.scheduler.v1.SetBuildNumberRequest\x1a..freeagent.scheduler.v1.SetBuildNumberResponse\x12`\n" +
+	"\tFindReuse\x12(.freeagent.scheduler.v1.FindReuseRequest\x1a).freeagent.scheduler.v1.FindReuseResponse2\xf0\x02\n" +
 	"\x16SchedulerWorkerService\x12Q\n" +
 	"\x04Sync\x12#.freeagent.scheduler.v1.SyncRequest\x1a$.freeagent.scheduler.v1.SyncResponse\x12T\n" +
 	"\x05Claim\x12$.freeagent.scheduler.v1.ClaimRequest\x1a%.freeagent.scheduler.v1.ClaimResponse\x12T\n" +
@@ -85,37 +86,39 @@ var file_freeagent_scheduler_v1_service_proto_goTypes = []any{
 	(*PinBuildRequest)(nil),         // 20: freeagent.scheduler.v1.PinBuildRequest
 	(*GetBuildNumbersRequest)(nil),  // 21: freeagent.scheduler.v1.GetBuildNumbersRequest
 	(*SetBuildNumberRequest)(nil),   // 22: freeagent.scheduler.v1.SetBuildNumberRequest
-	(*SyncRequest)(nil),             // 23: freeagent.scheduler.v1.SyncRequest
-	(*ClaimRequest)(nil),            // 24: freeagent.scheduler.v1.ClaimRequest
-	(*StageRequest)(nil),            // 25: freeagent.scheduler.v1.StageRequest
-	(*FinishRequest)(nil),           // 26: freeagent.scheduler.v1.FinishRequest
-	(*SubmitResponse)(nil),          // 27: freeagent.scheduler.v1.SubmitResponse
-	(*GetResponse)(nil),             // 28: freeagent.scheduler.v1.GetResponse
-	(*ListResponse)(nil),            // 29: freeagent.scheduler.v1.ListResponse
-	(*SummaryResponse)(nil),         // 30: freeagent.scheduler.v1.SummaryResponse
-	(*CancelResponse)(nil),          // 31: freeagent.scheduler.v1.CancelResponse
-	(*CheckLeaseResponse)(nil),      // 32: freeagent.scheduler.v1.CheckLeaseResponse
-	(*RegisterWorkerResponse)(nil),  // 33: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerResponse)(nil),  // 34: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*GetWorkerResponse)(nil),       // 35: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersResponse)(nil),     // 36: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsResponse)(nil),           // 37: freeagent.scheduler.v1.StatsResponse
-	(*PollResponse)(nil),            // 38: freeagent.scheduler.v1.PollResponse
-	(*SetTimeoutsResponse)(nil),     // 39: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsResponse)(nil),     // 40: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*SetProjectRuleResponse)(nil),  // 41: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleResponse)(nil),     // 42: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesResponse)(nil),       // 43: freeagent.scheduler.v1.ListRulesResponse
-	(*GetRetentionResponse)(nil),    // 44: freeagent.scheduler.v1.GetRetentionResponse
-	(*SetRetentionResponse)(nil),    // 45: freeagent.scheduler.v1.SetRetentionResponse
-	(*PlanRetentionResponse)(nil),   // 46: freeagent.scheduler.v1.PlanRetentionResponse
-	(*PinBuildResponse)(nil),        // 47: freeagent.scheduler.v1.PinBuildResponse
-	(*GetBuildNumbersResponse)(nil), // 48: freeagent.scheduler.v1.GetBuildNumbersResponse
-	(*SetBuildNumberResponse)(nil),  // 49: freeagent.scheduler.v1.SetBuildNumberResponse
-	(*SyncResponse)(nil),            // 50: freeagent.scheduler.v1.SyncResponse
-	(*ClaimResponse)(nil),           // 51: freeagent.scheduler.v1.ClaimResponse
-	(*StageResponse)(nil),           // 52: freeagent.scheduler.v1.StageResponse
-	(*FinishResponse)(nil),          // 53: freeagent.scheduler.v1.FinishResponse
+	(*FindReuseRequest)(nil),        // 23: freeagent.scheduler.v1.FindReuseRequest
+	(*SyncRequest)(nil),             // 24: freeagent.scheduler.v1.SyncRequest
+	(*ClaimRequest)(nil),            // 25: freeagent.scheduler.v1.ClaimRequest
+	(*StageRequest)(nil),            // 26: freeagent.scheduler.v1.StageRequest
+	(*FinishRequest)(nil),           // 27: freeagent.scheduler.v1.FinishRequest
+	(*SubmitResponse)(nil),          // 28: freeagent.scheduler.v1.SubmitResponse
+	(*GetResponse)(nil),             // 29: freeagent.scheduler.v1.GetResponse
+	(*ListResponse)(nil),            // 30: freeagent.scheduler.v1.ListResponse
+	(*SummaryResponse)(nil),         // 31: freeagent.scheduler.v1.SummaryResponse
+	(*CancelResponse)(nil),          // 32: freeagent.scheduler.v1.CancelResponse
+	(*CheckLeaseResponse)(nil),      // 33: freeagent.scheduler.v1.CheckLeaseResponse
+	(*RegisterWorkerResponse)(nil),  // 34: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerResponse)(nil),  // 35: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*GetWorkerResponse)(nil),       // 36: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersResponse)(nil),     // 37: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsResponse)(nil),           // 38: freeagent.scheduler.v1.StatsResponse
+	(*PollResponse)(nil),            // 39: freeagent.scheduler.v1.PollResponse
+	(*SetTimeoutsResponse)(nil),     // 40: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsResponse)(nil),     // 41: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*SetProjectRuleResponse)(nil),  // 42: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleResponse)(nil),     // 43: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesResponse)(nil),       // 44: freeagent.scheduler.v1.ListRulesResponse
+	(*GetRetentionResponse)(nil),    // 45: freeagent.scheduler.v1.GetRetentionResponse
+	(*SetRetentionResponse)(nil),    // 46: freeagent.scheduler.v1.SetRetentionResponse
+	(*PlanRetentionResponse)(nil),   // 47: freeagent.scheduler.v1.PlanRetentionResponse
+	(*PinBuildResponse)(nil),        // 48: freeagent.scheduler.v1.PinBuildResponse
+	(*GetBuildNumbersResponse)(nil), // 49: freeagent.scheduler.v1.GetBuildNumbersResponse
+	(*SetBuildNumberResponse)(nil),  // 50: freeagent.scheduler.v1.SetBuildNumberResponse
+	(*FindReuseResponse)(nil),       // 51: freeagent.scheduler.v1.FindReuseResponse
+	(*SyncResponse)(nil),            // 52: freeagent.scheduler.v1.SyncResponse
+	(*ClaimResponse)(nil),           // 53: freeagent.scheduler.v1.ClaimResponse
+	(*StageResponse)(nil),           // 54: freeagent.scheduler.v1.StageResponse
+	(*FinishResponse)(nil),          // 55: freeagent.scheduler.v1.FinishResponse
 }
 var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.SchedulerService.Submit:input_type -> freeagent.scheduler.v1.SubmitRequest
@@ -141,39 +144,41 @@ var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	20, // 20: freeagent.scheduler.v1.SchedulerService.PinBuild:input_type -> freeagent.scheduler.v1.PinBuildRequest
 	21, // 21: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:input_type -> freeagent.scheduler.v1.GetBuildNumbersRequest
 	22, // 22: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:input_type -> freeagent.scheduler.v1.SetBuildNumberRequest
-	23, // 23: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
-	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
-	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
-	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
-	27, // 27: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
-	28, // 28: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
-	29, // 29: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
-	30, // 30: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
-	31, // 31: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
-	32, // 32: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
-	33, // 33: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
-	34, // 34: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
-	35, // 35: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
-	36, // 36: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
-	37, // 37: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
-	38, // 38: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
-	39, // 39: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
-	40, // 40: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
-	41, // 41: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
-	42, // 42: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
-	43, // 43: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
-	44, // 44: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
-	45, // 45: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
-	46, // 46: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
-	47, // 47: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
-	48, // 48: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:output_type -> freeagent.scheduler.v1.GetBuildNumbersResponse
-	49, // 49: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:output_type -> freeagent.scheduler.v1.SetBuildNumberResponse
-	50, // 50: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
-	51, // 51: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
-	52, // 52: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
-	53, // 53: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
-	27, // [27:54] is the sub-list for method output_type
-	0,  // [0:27] is the sub-list for method input_type
+	23, // 23: freeagent.scheduler.v1.SchedulerService.FindReuse:input_type -> freeagent.scheduler.v1.FindReuseRequest
+	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
+	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
+	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
+	27, // 27: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
+	28, // 28: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
+	29, // 29: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
+	30, // 30: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
+	31, // 31: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
+	32, // 32: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
+	33, // 33: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
+	34, // 34: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
+	35, // 35: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
+	36, // 36: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
+	37, // 37: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
+	38, // 38: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
+	39, // 39: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
+	40, // 40: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
+	41, // 41: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
+	42, // 42: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
+	43, // 43: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
+	44, // 44: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
+	45, // 45: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
+	46, // 46: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
+	47, // 47: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
+	48, // 48: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
+	49, // 49: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:output_type -> freeagent.scheduler.v1.GetBuildNumbersResponse
+	50, // 50: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:output_type -> freeagent.scheduler.v1.SetBuildNumberResponse
+	51, // 51: freeagent.scheduler.v1.SchedulerService.FindReuse:output_type -> freeagent.scheduler.v1.FindReuseResponse
+	52, // 52: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
+	53, // 53: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
+	54, // 54: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
+	55, // 55: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
+	28, // [28:56] is the sub-list for method output_type
+	0,  // [0:28] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -186,6 +191,7 @@ func file_freeagent_scheduler_v1_service_proto_init() {
 	}
 	file_freeagent_scheduler_v1_numbers_proto_init()
 	file_freeagent_scheduler_v1_retention_proto_init()
+	file_freeagent_scheduler_v1_reuse_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

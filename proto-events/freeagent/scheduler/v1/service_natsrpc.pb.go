@@ -225,6 +225,15 @@ func (c SchedulerServiceClient) SetBuildNumber(ctx context.Context, req *SetBuil
 	return resp, nil
 }
 
+// FindReuse returns a completed build that may stand for a new one, and records that it does.
+func (c SchedulerServiceClient) FindReuse(ctx context.Context, req *FindReuseRequest) (*FindReuseResponse, error) {
+	resp := new(FindReuseResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "find_reuse"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // SchedulerServiceServer answers the requests of SchedulerService.
 type SchedulerServiceServer interface {
 	// Submit stores a build and queues it.
@@ -273,6 +282,8 @@ type SchedulerServiceServer interface {
 	GetBuildNumbers(ctx context.Context, req *GetBuildNumbersRequest) (*GetBuildNumbersResponse, error)
 	// SetBuildNumber sets the last build number that a project used on a platform.
 	SetBuildNumber(ctx context.Context, req *SetBuildNumberRequest) (*SetBuildNumberResponse, error)
+	// FindReuse returns a completed build that may stand for a new one, and records that it does.
+	FindReuse(ctx context.Context, req *FindReuseRequest) (*FindReuseResponse, error)
 }
 
 // RegisterSchedulerServiceServer adds a handler for each method of s.
@@ -438,6 +449,13 @@ func RegisterSchedulerServiceServer(r natsrpc.Registrar, s SchedulerServiceServe
 				return nil, err
 			}
 			return s.SetBuildNumber(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "scheduler", Name: "find_reuse"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(FindReuseRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.FindReuse(ctx, req)
 		}),
 	)
 }

@@ -118,7 +118,7 @@ func (g *Grants) Grant(
 	case artifactv1.Kind_KIND_SOURCE:
 		resp.Grant, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
 	case artifactv1.Kind_KIND_VARIABLES:
-		resp.SealedVariables, err = g.variables.For(ctx, b.GetProject(), req)
+		resp.SealedVariables, resp.VariablesDigest, err = g.variables.For(ctx, b.GetProject(), req)
 	case artifactv1.Kind_KIND_CACHE:
 		resp.Grant, resp.Cache, err = g.cacheGrant(ctx, b, req)
 	default:

@@ -30,7 +30,9 @@ type Deps struct {
 	Box *seal.Box
 	// Key opens the values that gateways send.
 	Key sealedbox.Key
-	Log *slog.Logger
+	// DigestKey keys digests of variables.
+	DigestKey []byte
+	Log       *slog.Logger
 }
 
 // Service keeps variables. It is safe for concurrent use.
@@ -136,36 +138,26 @@ func (s *Service) ListVariables(ctx context.Context, req *artifactv1.ListVariabl
 	return resp, nil
 }
 
-// For returns the variables of a project and environment, sealed for the holder of publicKey and bound to its attempt. The caller has checked
-// that it may have them.
-func (s *Service) For(ctx context.Context, project string, req *artifactv1.WorkerGrantRequest) ([]byte, error) {
+// For returns the variables of a project and environment, sealed for the holder of publicKey and bound to its attempt, and their digest. The
+// caller has checked that it may have them.
+func (s *Service) For(ctx context.Context, project string, req *artifactv1.WorkerGrantRequest) (sealed []byte, digest string, err error) {
 	if err := build.CheckEnvironment(req.GetEnvironment()); err != nil {
-		return nil, refusal(err)
+		return nil, "", refusal(err)
 	}
-	set := &artifactv1.VariableSet{}
-	if project != "" { // a build without a project has no variables
-		rows, err := s.deps.Rows.List(ctx, project, req.GetEnvironment())
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range rows {
-			full := view(v)
-			if full.Value, err = s.open(v); err != nil {
-				return nil, err
-			}
-			set.Variables = append(set.Variables, full)
-		}
+	set, err := s.set(ctx, project, req.GetEnvironment())
+	if err != nil {
+		return nil, "", err
 	}
 	plain, err := proto.Marshal(set)
 	if err != nil {
-		return nil, fmt.Errorf("pack variables: %w", err)
+		return nil, "", fmt.Errorf("pack variables: %w", err)
 	}
 	defer clear(plain)
-	sealed, err := sealedbox.Seal(req.GetPublicKey(), plain, sealedbox.AboutBuild(req.GetBuildId(), req.GetAttempt(), req.GetEnvironment())...)
+	sealed, err = sealedbox.Seal(req.GetPublicKey(), plain, sealedbox.AboutBuild(req.GetBuildId(), req.GetAttempt(), req.GetEnvironment())...)
 	if err != nil {
-		return nil, httpx.Because(build.ErrInvalid, err, "the request for variables has no key to seal them for")
+		return nil, "", httpx.Because(build.ErrInvalid, err, "the request for variables has no key to seal them for")
 	}
-	return sealed, nil
+	return sealed, s.digest(project, req.GetEnvironment(), set), nil
 }
 
 func (s *Service) open(v store.Variable) (string, error) {

@@ -30,7 +30,7 @@ func textFields(d httpapi.Dialect) []string {
 		return []string{"platform"}
 	}
 	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede",
-		"app_path", "modified", "username", "build_number", "requires", "prefers"}
+		"app_path", "modified", "username", "build_number", "requires", "prefers", "reuse_key", "reuse_native_key", "reuse_simulator"}
 }
 
 // form reads a submit. Its parts may come in any order; files are forwarded as they arrive.
@@ -183,7 +183,7 @@ func (s *submission) complete() error {
 		}
 		s.priority = int32(n)
 	}
-	return errors.Join(s.flag("supersede", &s.supersede), s.flag("modified", &s.modified))
+	return errors.Join(s.flag("supersede", &s.supersede), s.flag("modified", &s.modified), s.flag("reuse_simulator", &s.simulator))
 }
 
 // flag reads a field that is true or false.

@@ -27,6 +27,7 @@ type submission struct {
 	priority      int32
 	supersede     bool
 	modified      bool
+	simulator     bool
 	source, certs *eventsv1.ObjectRef
 	// uploaded is the id of a source that was uploaded first. A failed submit keeps it, so that the
 	// client repeats only the submit.
@@ -120,7 +121,7 @@ func (v *Service) receive(r *http.Request, b *httpapi.Body, d httpapi.Dialect, s
 	resp, err := v.requestSubmit(r.Context(), s, &schedulerv1.SubmitRequest{
 		BuildId: s.BuildID, Project: s.fields["project"], Platform: s.fields["platform"], Pool: s.fields["pool"],
 		Priority: s.priority, Profile: s.fields["profile"], Source: s.source, Certs: s.certs,
-		Origin: s.origin(), Supersede: s.supersede, Settings: s.settings(), Prefers: s.fields["prefers"],
+		Origin: s.origin(), Supersede: s.supersede, Settings: s.settings(), Prefers: s.fields["prefers"], ReuseKey: s.reuseKey(),
 	})
 	if b := v.replayAfter(r.Context(), s, err); b != nil {
 		s.replayed = true
@@ -139,6 +140,14 @@ func (s *submission) origin() *schedulerv1.Origin {
 		return nil
 	}
 	return &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
+}
+
+// reuseKey returns nil for a submit that does not say when its build may be reused.
+func (s *submission) reuseKey() *schedulerv1.ReuseKey {
+	if s.fields["reuse_key"] == "" {
+		return nil
+	}
+	return &schedulerv1.ReuseKey{Key: s.fields["reuse_key"], NativeKey: s.fields["reuse_native_key"], Simulator: s.simulator}
 }
 
 // settings returns nil for a submit without settings.

@@ -29,12 +29,23 @@ func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 			BuildNumber: b.GetSettings().GetBuildNumber(), Requires: build.Requirements(b.GetSettings().GetRequires()),
 		},
 		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()), Artifacts: viewArtifacts(b.GetArtifacts()),
+		Reuses: b.GetReuses(), LastReusedAt: httpapi.Time(b.GetLastReusedAtMs()), Fingerprint: b.GetFingerprint(),
 	}
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, api.Attempt{
 			Number: int(a.GetNumber()), WorkerID: a.GetWorkerId(), WorkerName: a.GetWorkerName(), Outcome: a.GetOutcome(),
 			Error: a.GetError(), ClaimedAt: httpapi.Time(a.GetClaimedAtMs()), StartedAt: httpapi.Time(a.GetStartedAtMs()), EndedAt: httpapi.Time(a.GetEndedAtMs()),
 		})
+	}
+	return v
+}
+
+// viewWhole is View with what lists do not have.
+func viewWhole(resp *schedulerv1.GetResponse) api.Build {
+	v := View(resp.GetBuild(), resp.GetAttempts())
+	v.Pin = viewPin(resp.GetPin())
+	for _, u := range resp.GetReuses() {
+		v.LastReuses = append(v.LastReuses, api.Reuse{At: httpapi.Time(u.GetAtMs()), Commit: u.GetCommit(), Branch: u.GetBranch(), Username: u.GetUsername()})
 	}
 	return v
 }
@@ -112,8 +123,7 @@ func (h builds) get(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, httpapi.V2, err)
 		return
 	}
-	v := View(resp.GetBuild(), resp.GetAttempts())
-	v.Pin = viewPin(resp.GetPin())
+	v := viewWhole(resp)
 	if v.Final() {
 		v.Log = h.log(r.Context(), v.ID)
 	}

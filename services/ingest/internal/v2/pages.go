@@ -86,8 +86,7 @@ func (b Backend) Build(ctx context.Context, id string) (api.Build, error) {
 	if err != nil {
 		return api.Build{}, err
 	}
-	v := View(resp.GetBuild(), resp.GetAttempts())
-	v.Pin = viewPin(resp.GetPin())
+	v := viewWhole(resp)
 	if v.Final() {
 		v.Log = b.log(ctx, id)
 	}

@@ -103,6 +103,9 @@ type (
 		Modified   bool   `formData:"modified" default:"false" description:"The source is not exactly that of the commit."`
 		Username   string `formData:"username" maxLength:"100" description:"Who submits; the build sees it as EAS_BUILD_USERNAME."`
 		BuildNum   string `formData:"build_number" description:"versionCode (Android) or buildNumber (iOS) of the app; empty: that of the app's configuration. next takes the next number of the project's counter, last is the one used last; see getBuildNumbers."`
+		ReuseKey   string `formData:"reuse_key" minLength:"64" maxLength:"64" description:"SHA-256 over everything that decides the result, as far as the client knows it. reuseBuild returns this build to later submits with the same key. Without it the build is never reused."`
+		NativeKey  string `formData:"reuse_native_key" minLength:"64" maxLength:"64" description:"The same without the JavaScript inputs, only of development clients."`
+		Simulator  bool   `formData:"reuse_simulator" default:"false" description:"The result is a development client for the iOS simulator."`
 		Requires   string `formData:"requires" description:"Labels that the worker must have, as KEY=VALUE by comma, such as xcode=26,node=22.11. A longer version meets a shorter one. The build waits until there is such a worker."`
 		Prefers    string `formData:"prefers" description:"The same, for labels that are only required if a known worker has them. Others are dropped with a warning."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`
@@ -125,7 +128,7 @@ const anyKeyOf, keyOrToken = "an API key of scope ", "; or the build's own token
 
 // operations returns all operations of API v2.
 func (h *API) operations() []operation {
-	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), numbers{h}.operations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
+	return slices.Concat(h.buildOperations(), h.workerOperations(), h.projectOperations(), h.retentionOperations(), h.webhookOperations(), h.byteOperations(),
 		h.moreOperations())
 }
 

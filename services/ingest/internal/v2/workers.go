@@ -82,7 +82,7 @@ func (h workers) admitWorker(ctx context.Context, w identity.Worker, req api.Joi
 		return httpx.Refuse(build.ErrInvalid, "%v", err)
 	}
 	_, err := h.Farm.Scheduler.RegisterWorker(ctx, &schedulerv1.RegisterWorkerRequest{
-		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version,
+		WorkerId: w.ID, Name: req.Name, Pool: w.Pool, Platforms: w.Platforms, Labels: req.Labels, Version: req.Version, Machine: req.Machine,
 		Slots: int32(min(max(req.Slots, 1), maxWorkerSlots)),
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ const Ping = "ping"
 func EventNames() []string {
 	return []string{
 		"build.submitted", "build.queued", "build.assigned", "build.started", "build.stage", "build.completed", "build.failed",
-		"build.cancelled", "build.stalled", "build.retried", "build.waiting", "worker.registered", "worker.online", "worker.offline", Ping,
+		"build.cancelled", "build.stalled", "build.retried", "build.waiting", "build.reused", "worker.registered", "worker.online", "worker.offline", Ping,
 	}
 }
 

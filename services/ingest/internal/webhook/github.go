@@ -30,7 +30,7 @@ func gitHubBody(e Event) any {
 		return struct{}{}
 	}
 	s := status{State: "pending", TargetURL: e.PageURL, Context: "freeagent/" + e.Build.Platform}
-	if state := map[string]string{"build.completed": "success", "build.failed": "failure", "build.cancelled": "error"}[e.Name]; state != "" {
+	if state := map[string]string{"build.completed": "success", "build.reused": "success", "build.failed": "failure", "build.cancelled": "error"}[e.Name]; state != "" {
 		s.State = state
 	}
 	if e.Build.Profile != "" {

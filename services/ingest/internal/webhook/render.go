@@ -131,7 +131,7 @@ func slackText(e Event) string {
 	what := strings.TrimPrefix(e.Name, "build.")
 	mark := map[string]string{"completed": ":white_check_mark:", "failed": ":x:", "cancelled": ":no_entry_sign:", "waiting": ":hourglass:"}[what]
 	text = strings.TrimSpace(fmt.Sprintf("%s %s: %s", mark, text, what))
-	if d := elapsedMs(b.AssignedAt, b.FinishedAt); d > 0 {
+	if d := elapsedMs(b.AssignedAt, b.FinishedAt); d > 0 && what != "reused" {
 		text += " after " + (time.Duration(d) * time.Millisecond).Round(time.Second).String()
 	}
 	if why := b.Error + e.Reason; why != "" {

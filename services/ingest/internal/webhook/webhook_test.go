@@ -115,7 +115,7 @@ func TestStatuses(t *testing.T) {
 		{"build.submitted", "", "pending", "Queued"}, {"build.started", "", "pending", "Building"},
 		{"build.retried", "lost", "pending", "Retrying: lost"}, {"build.waiting", "no worker", "pending", "Waiting: no worker"},
 		{"build.completed", "", "success", "Built in 9m0s"}, {"build.failed", "", "failure", "Failed: no <pods>"},
-		{"build.cancelled", "", "error", "Cancelled"}, {"build.stalled", strings.Repeat("ä", 200), "pending", "Stalled: " + strings.Repeat("ä", 130) + "…"},
+		{"build.cancelled", "", "error", "Cancelled"}, {"build.reused", "", "success", "Reused"}, {"build.stalled", strings.Repeat("ä", 200), "pending", "Stalled: " + strings.Repeat("ä", 130) + "…"},
 	} {
 		e.Name, e.Reason = c.name, c.reason
 		want := map[string]any{"state": c.state, "description": c.description, "context": "freeagent/ios/preview", "target_url": "https://farm/builds/b1"}

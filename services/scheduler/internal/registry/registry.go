@@ -51,6 +51,9 @@ func (r *Registry) RegisterWorker(ctx context.Context, req *schedulerv1.Register
 		if err := tx.PutWorker(ctx, w); err != nil {
 			return err
 		}
+		if err := store.ReusesIn(tx).SetMachine(ctx, w.ID, req.GetMachine()); err != nil {
+			return err
+		}
 		m, err := bus.NewMessage(ctx, transition.Source, bus.WorkerSubject(w.ID, bus.Registered), w.RegisteredAt, &eventsv1.WorkerRegistered{
 			WorkerId: w.ID, Name: w.Name, Pool: w.Pool, Platforms: req.GetPlatforms(), Slots: w.Slots, AtMs: w.RegisteredAt.UnixMilli(),
 		})

@@ -40,7 +40,7 @@ func (s *Store) Expire(ctx context.Context, ps Policies, batch []Candidate, now 
 			return errChanged
 		}
 		for _, c := range batch {
-			t, ok, err := lockEnded(ctx, tx, c.ID)
+			t, ok, err := lockEnded(ctx, tx, c.ID, now)
 			if err != nil {
 				return err
 			}
@@ -65,8 +65,8 @@ func (s *Store) Expire(ctx context.Context, ps Policies, batch []Candidate, now 
 	return gone, err
 }
 
-// lockEnded reads a build that has ended and is not pinned, and keeps it so until the transaction ends.
-func lockEnded(ctx context.Context, tx *database.Tx, id string) (t Trace, ok bool, err error) {
+// lockEnded reads a build that has ended, is not pinned and was not reused lately, and keeps it so until the transaction ends.
+func lockEnded(ctx context.Context, tx *database.Tx, id string, now time.Time) (t Trace, ok bool, err error) {
 	var submitted, assigned, finished int64
 	err = tx.QueryRowContext(ctx, `SELECT id, seq, project, platform, state, worker_id, submitted_at, assigned_at, finished_at
 		FROM builds WHERE id = $1 AND state IN ('completed', 'failed', 'cancelled')`+tx.ForUpdate(), id).
@@ -80,8 +80,9 @@ func lockEnded(ctx context.Context, tx *database.Tx, id string) (t Trace, ok boo
 	t.SubmittedAt, t.AssignedAt, t.FinishedAt = store.FromMillis(submitted), store.FromMillis(assigned), store.FromMillis(finished)
 	var pins int
 	// A statement of its own: it must see a pin that was committed while this one waited for the lock.
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM build_pins WHERE build_id = $1`, id).Scan(&pins); err != nil {
-		return t, false, fmt.Errorf("pin of build %s: %w", id, err)
+	if err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM build_pins WHERE build_id = $1)
+		+ (SELECT count(*) FROM build_keys WHERE build_id = $1 AND reused_at > $2)`, id, store.Millis(now.Add(-reuseHold))).Scan(&pins); err != nil {
+		return t, false, fmt.Errorf("pin and reuse of build %s: %w", id, err)
 	}
 	return t, pins == 0, nil
 }

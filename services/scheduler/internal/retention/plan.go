@@ -32,6 +32,7 @@ const plan = `WITH own (project, max_age, max_builds, max_bytes, keep_last, keep
 ended AS (
 	SELECT b.seq, b.id, b.project, b.platform, b.profile, b.branch, b.state, b.finished_at, %s AS bytes,
 		CASE WHEN EXISTS (SELECT 1 FROM build_pins p WHERE p.build_id = b.id) THEN 1 ELSE 0 END AS pinned,
+		coalesce((SELECT k.reused_at FROM build_keys k WHERE k.build_id = b.id), 0) AS reused_at,
 		coalesce(own.max_age, %s) AS max_age, coalesce(own.max_builds, %s) AS max_builds, coalesce(own.max_bytes, %s) AS max_bytes,
 		coalesce(own.keep_last, %s) AS keep_last, coalesce(own.keep_last_age, %s) AS keep_last_age, coalesce(own.active, %s) AS active
 	FROM builds b LEFT JOIN own ON own.project = b.project
@@ -41,7 +42,7 @@ ranked AS (
 		row_number() OVER (PARTITION BY project, platform, profile, branch, state ORDER BY finished_at DESC, seq DESC) AS nth
 	FROM ended WINDOW newest AS (PARTITION BY project ORDER BY finished_at DESC, seq DESC ROWS UNBOUNDED PRECEDING)),
 exempted AS (
-	SELECT ranked.*, CASE WHEN pinned = 1 OR active = 0 OR finished_at > %s
+	SELECT ranked.*, CASE WHEN pinned = 1 OR active = 0 OR finished_at > %s OR reused_at > %s
 		OR keep_last = 1 AND state = 'completed' AND nth = 1 AND (keep_last_age = 0 OR finished_at >= %s - keep_last_age)
 		THEN 1 ELSE 0 END AS exempt
 	FROM ranked),
@@ -58,6 +59,9 @@ summed AS (
 SELECT id, project, state, finished_at, bytes, CASE WHEN rule <> '' THEN rule ELSE 'farm_bytes' END FROM summed
 WHERE rule <> '' OR exempt = 0 AND %s > 0 AND farm_upto > %s
 ORDER BY finished_at, seq`
+
+// reuseHold is how long a build stays after it was reused, so that its result can be downloaded.
+const reuseHold = time.Hour
 
 // sizeOf reads the bytes out of the references of a build, which are JSON texts, empty for none.
 func sizeOf(dialect database.Dialect) string {
@@ -100,7 +104,7 @@ func (s *Store) query(ps Policies, now time.Time, minAge time.Duration) (q strin
 	if ps.Farm.SetAt.IsZero() || ps.Farm.EffectiveAt.After(now) {
 		farmBytes = 0
 	}
-	parts = append(parts, number(now.Add(-minAge).UnixMilli()), number(at), number(at), number(farmBytes), number(farmBytes))
+	parts = append(parts, number(now.Add(-minAge).UnixMilli()), number(now.Add(-reuseHold).UnixMilli()), number(at), number(at), number(farmBytes), number(farmBytes))
 	return fmt.Sprintf(plan, parts...), args
 }
 
