@@ -47,7 +47,7 @@ func NewRoot(out, errs io.Writer, getenv func(string) string, more ...*cobra.Com
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled, 130 interrupted.`,
 		Example: `  freeagent up --with-worker                          # a server and a worker on this machine
-  freeagent submit --platform android --follow        # build the app in this directory
+  freeagent build --platform android --wait           # build the app in this directory
   freeagent download BUILD                            # download the result`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
@@ -56,7 +56,7 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 3 build failed, 4 build cancelled
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return session.Usage("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(submit.New(s), inspect.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), rules.New(s), webhooks.New(s),
+	root.AddCommand(submit.NewBuild(s), submit.New(s), inspect.New(s), status.New(s), logs.New(s), download.New(s), list.New(s), cancel.New(s), retry.New(s), workers.New(s), stats.New(s), rules.New(s), webhooks.New(s),
 		retention.New(s), pin.New(s), pin.NewUnpin(s), config.New(s), env.New(s),
 		shadow.New(s), version.New(s))
 	root.AddCommand(more...)

@@ -211,7 +211,10 @@ func (s *server) buildAll() (ids []string) {
 		if i%2 == 0 {
 			more["noise.bin"] = string(noise)
 		}
-		sub, err := s.client().Builds.Submit(s.t.Context(), api.Submit{Platform: "android", Project: fmt.Sprint("p", i%3), Source: packed(s.t, more)})
+		sub, err := s.client().Builds.Submit(s.t.Context(), api.Submit{
+			Platform: "android", Project: fmt.Sprint("p", i%3), Source: packed(s.t, more),
+			ReuseKey: func() (api.ReuseKey, error) { return api.ReuseKey{Key: strings.Repeat("ab", 32)}, nil },
+		})
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/expo-free-agent/freeagent/clients/cli/download"
 	"github.com/expo-free-agent/freeagent/clients/cli/internal/origin"
@@ -48,9 +49,8 @@ type options struct {
 func New(streams session.IO) *cobra.Command {
 	o := &options{io: streams}
 	cmd := &cobra.Command{
-		Use:     "submit [DIR]",
-		Aliases: []string{"build"},
-		Short:   "Submit an app to build",
+		Use:   "submit [DIR]",
+		Short: "Submit an app to build",
 		Long: `Packs the app in DIR (default: the current directory) and submits it.
 
 What is sent is what git would send: tracked files and new ones that git does not ignore, of the workspace that the app belongs to,
@@ -76,8 +76,13 @@ the build continues.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	o.connect.Add(cmd.Flags())
-	f := cmd.Flags()
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+// flags defines the flags of submit and build.
+func (o *options) flags(f *pflag.FlagSet) {
+	o.connect.Add(f)
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
 	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
 	f.StringVar(&o.Profile, "profile", "", "build profile of eas.json or freeagent.json (default: production, if there is one)")
@@ -96,10 +101,21 @@ the build continues.`,
 	f.BoolVarP(&o.follow, "follow", "f", false, "print the log live until the build ends")
 	f.StringVarP(&o.output, "output", "o", "", "file to download the result to (implies --follow)")
 	f.BoolVar(&o.json, "json", false, "print JSON: the build when submitted and, with --follow, again when it ends")
-	return cmd
 }
 
 func run(ctx context.Context, o *options) error {
+	if err := o.prepare(ctx); err != nil {
+		return err
+	}
+	follow, err := o.start(ctx)
+	if err != nil || follow == nil {
+		return err
+	}
+	return follow(ctx)
+}
+
+// prepare checks all that can be checked before anything is sent.
+func (o *options) prepare(ctx context.Context) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
@@ -115,32 +131,34 @@ func run(ctx context.Context, o *options) error {
 	if err := o.readCerts(); err != nil {
 		return err
 	}
-	if err := o.prepareKey(); err != nil {
-		return err
-	}
+	return o.prepareKey()
+}
+
+// start submits the build, or gets one that is reused. follow waits for its end; it is nil if there is nothing to wait for.
+func (o *options) start(ctx context.Context) (follow func(context.Context) error, err error) {
 	client, err := o.connect.Client(o.io)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := o.askNumber(ctx, client); err != nil {
-		return err
+		return nil, err
 	}
 	if o.reuse {
 		if done, err := o.reuseOrReason(ctx, client); done || err != nil {
-			return err
+			return nil, err
 		}
 	}
 	sub, err := o.send(ctx, client)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := o.printSubmitted(sub); err != nil {
-		return err
+		return nil, err
 	}
 	if !o.follow && o.output == "" {
-		return nil
+		return nil, nil
 	}
-	return o.followToEnd(ctx, client, sub.ID)
+	return func(ctx context.Context) error { return o.followToEnd(ctx, client, sub.ID) }, nil
 }
 
 // checkOrigin checks the flags on the origin, and resolves the revision in --commit.
@@ -170,7 +188,7 @@ func (o *options) open(ctx context.Context) error {
 	if o.archive != "" {
 		return nil
 	}
-	project, err := pack.Open(ctx, o.dir, pack.Options{Root: o.root, Command: "freeagent submit --platform " + o.Platform})
+	project, err := pack.Open(ctx, o.dir, pack.Options{Root: o.root, Command: "freeagent build --platform " + o.Platform})
 	if errors.Is(err, source.ErrRoot) {
 		return session.Usage("%w", err)
 	}
