@@ -146,11 +146,12 @@ type scheduler struct {
 	// attempts are who held them, by build.
 	attempts map[string][]*schedulerv1.Attempt
 	fault    error
+	repacks  map[string]*schedulerv1.RepackSource
 }
 
 func startScheduler(t *testing.T, nc *nats.Conn) *scheduler {
 	t.Helper()
-	s := &scheduler{builds: map[string]*schedulerv1.Build{}, holders: map[string]string{}, attempts: map[string][]*schedulerv1.Attempt{}}
+	s := &scheduler{builds: map[string]*schedulerv1.Build{}, holders: map[string]string{}, attempts: map[string][]*schedulerv1.Attempt{}, repacks: map[string]*schedulerv1.RepackSource{}}
 	r, err := rpc.NewService(nc, "scheduler", "1.0.0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +190,7 @@ func (s *scheduler) checkLease(_ context.Context, r *schedulerv1.CheckLeaseReque
 	if s.holders[b.GetId()] != r.GetWorkerId() || b.GetAttempt() != r.GetAttempt() {
 		return nil, build.ErrLeaseLost
 	}
-	return &schedulerv1.CheckLeaseResponse{Build: b}, s.fault
+	return &schedulerv1.CheckLeaseResponse{Build: b, Repack: s.repacks[b.GetId()]}, s.fault
 }
 
 func (s *scheduler) get(_ context.Context, r *schedulerv1.GetRequest) (*schedulerv1.GetResponse, error) {

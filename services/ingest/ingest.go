@@ -16,6 +16,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/logs"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/objects"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/pages"
+	"github.com/expo-free-agent/freeagent/services/ingest/internal/repack"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/store"
 	"github.com/expo-free-agent/freeagent/services/ingest/internal/submit"
@@ -131,7 +132,8 @@ func (g *Ingest) newAPIs(js jetstream.JetStream) error {
 		return err
 	}
 	more := slices.Concat(variables.API{Responder: responder, Farm: g.farm}.Operations(),
-		buildnumbers.API{Responder: responder, Farm: g.farm}.Operations(), reuse.API{Responder: responder, Farm: g.farm, Token: guard.Token}.Operations())
+		buildnumbers.API{Responder: responder, Farm: g.farm}.Operations(), reuse.API{Responder: responder, Farm: g.farm, Token: guard.Token}.Operations(),
+		repack.API{Responder: responder, Farm: g.farm}.Operations())
 	if l, ok := any(g).(legacyGateway); ok {
 		more = append(more, l.addLegacy(guard, transfers)...)
 	}

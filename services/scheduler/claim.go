@@ -6,6 +6,7 @@ import (
 	"time"
 
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/repack"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/view"
@@ -20,9 +21,14 @@ func (s *Scheduler) Claim(ctx context.Context, workerID string, r *schedulerv1.C
 	}
 	s.dispatch.Claimed(b)
 	s.machine.Flush(ctx, "claim", b.ID)
+	source, err := repack.SourceOf(ctx, s.store, b)
+	if err != nil { // the worker repeats its claim
+		return nil, err
+	}
 	return &schedulerv1.ClaimResponse{
 		Build: view.Build(b), TimeoutSeconds: int64(s.rules.Timeout(b) / time.Second), StageTtlSeconds: s.rules.StageSeconds(b.Project),
 		MaxTimeoutSeconds: int64(s.cfg.MaxBuildTimeout / time.Second), MaxStageTtlSeconds: int32(s.cfg.MaxStageTTL / time.Second),
+		Repack: source,
 	}, nil
 }
 
@@ -131,5 +137,9 @@ func (s *Scheduler) CheckLease(ctx context.Context, r *schedulerv1.CheckLeaseReq
 	if !b.HeldBy(r.GetWorkerId(), r.GetAttempt()) {
 		return nil, transition.LeaseLost(b, r.GetAttempt())
 	}
-	return &schedulerv1.CheckLeaseResponse{Build: view.Build(b)}, nil
+	source, err := repack.SourceOf(ctx, s.store, b)
+	if err != nil {
+		return nil, err
+	}
+	return &schedulerv1.CheckLeaseResponse{Build: view.Build(b), Repack: source}, nil
 }

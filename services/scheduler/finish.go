@@ -8,6 +8,7 @@ import (
 	artifactv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1"
 	eventsv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/events/v1"
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/repack"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
@@ -122,6 +123,9 @@ func (s *Scheduler) end(
 	switch r.GetOutcome() {
 	case schedulerv1.FinishRequest_OUTCOME_COMPLETED:
 		if err := reuse.Finish(ctx, tx, b, r.GetMade()); err != nil {
+			return b, err
+		}
+		if err := repack.Finish(ctx, tx, b, r.GetMade()); err != nil {
 			return b, err
 		}
 		return s.machine.Complete(ctx, tx, b, result)

@@ -10,6 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/faults"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/registry"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/repack"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/retention"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/rules"
@@ -25,6 +26,7 @@ type requests struct {
 	*rules.Rules
 	*numbers.Numbers
 	*reuse.Reuses
+	*repack.Repacks
 	retentionRequests
 }
 
@@ -32,7 +34,7 @@ type requests struct {
 type retentionRequests struct{ *retention.Service }
 
 func (s *Scheduler) requests() requests {
-	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), reuse.New(s.machine, s.cfg.TrustedBranches, s.dispatch.Require), retentionRequests{s.retention}}
+	return requests{s, queries{s}, s.dispatch, s.registry, s.rules, numbers.New(s.store, s.now, s.log), reuse.New(s.machine, s.cfg.TrustedBranches, s.dispatch.Require), repack.New(s.store, s.cfg.TrustedBranches), retentionRequests{s.retention}}
 }
 
 // legacyServer is a Scheduler that is built with legacy.go.

@@ -9,6 +9,7 @@ import (
 	schedulerv1 "github.com/expo-free-agent/freeagent/proto-events/freeagent/scheduler/v1"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/dispatch"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/numbers"
+	"github.com/expo-free-agent/freeagent/services/scheduler/internal/repack"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/reuse"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/store"
 	"github.com/expo-free-agent/freeagent/services/scheduler/internal/transition"
@@ -99,6 +100,7 @@ func (s *Scheduler) newBuild(r *schedulerv1.SubmitRequest) (store.Build, error) 
 	settings := settingsOf(r.GetSettings())
 	requires, err := build.ParseRequirements(r.GetSettings().GetRequires())
 	settings.Requires = requires
+	settings.Requires = repack.Require(settings)
 	if err := errors.Join(err, origin.Check(), settings.Check(), checkNumber(platform, r.GetProject(), settings.BuildNumber)); err != nil {
 		return store.Build{}, err
 	}
@@ -125,7 +127,7 @@ func originOf(o *schedulerv1.Origin) build.Origin {
 }
 
 func settingsOf(s *schedulerv1.BuildSettings) build.Settings {
-	return build.Settings{AppPath: s.GetAppPath(), Modified: s.GetModified(), Username: s.GetUsername(), BuildNumber: s.GetBuildNumber()}
+	return build.Settings{AppPath: s.GetAppPath(), Modified: s.GetModified(), Username: s.GetUsername(), BuildNumber: s.GetBuildNumber(), RepackFrom: s.GetRepackFrom()}
 }
 
 func (s *Scheduler) insert(ctx context.Context, a *submission) error {
@@ -137,6 +139,9 @@ func (s *Scheduler) insert(ctx context.Context, a *submission) error {
 	submitted := a.build
 	return s.store.Update(ctx, func(tx *store.Tx) (err error) {
 		b := submitted // this function may run again
+		if err := repack.Check(ctx, tx, b); err != nil {
+			return err
+		}
 		if b.Settings.BuildNumber, err = numbers.Take(ctx, tx, b); err != nil {
 			return err
 		}
@@ -173,6 +178,9 @@ func announce(ctx context.Context, c *transition.Change, b store.Build, warnings
 	first := "Build submitted"
 	if b.RetryOf != "" {
 		first = "Build submitted (retry of " + b.RetryOf + ")"
+	}
+	if from := b.Settings.RepackFrom; from != "" {
+		first += ", to be repacked from build " + from
 	}
 	if n := b.Settings.BuildNumber; n != "" {
 		first += ", build number " + n

@@ -121,7 +121,7 @@ func (s Submit) form(upload string, key ReuseKey, certs []byte) (_ []byte, conte
 	fields := [][2]string{
 		{"platform", s.Platform}, {"project", s.Project}, {"profile", s.Profile}, {"pool", s.Pool}, {"upload", upload},
 		{"repository", s.Repository}, {"commit", s.Commit}, {"branch", s.Branch},
-		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber},
+		{"app_path", s.AppPath}, {"username", s.Username}, {"build_number", s.BuildNumber}, {"repack_from", s.RepackFrom},
 		{"reuse_key", key.Key}, {"reuse_native_key", key.NativeKey},
 		{"requires", string(s.Requires)}, {"prefers", string(s.Prefers)},
 	}

@@ -75,8 +75,10 @@ type Build struct {
 	Reuses       int64   `json:"reuses,omitempty"`
 	LastReusedAt string  `json:"last_reused_at,omitempty"`
 	LastReuses   []Reuse `json:"last_reuses,omitempty"`
-	// Fingerprint is the native fingerprint (@expo/fingerprint) of a development client.
+	// Fingerprint is the native fingerprint (@expo/fingerprint) of an app, as its worker computed it.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Signing says how the result of a build with RepackFrom is signed; empty for any other.
+	Signing build.Signature `json:"signing,omitempty"`
 	// Pin keeps it from expiring. Like Attempts and Log, it is filled when one build is asked for, not in lists.
 	Pin *Pin `json:"pin,omitempty"`
 	// Log is where the log of a build that has ended is; it and Attempts are filled when one build is asked for, not in lists.

@@ -20,6 +20,8 @@ type Settings struct {
 	BuildNumber string `json:"build_number,omitempty"`
 	// Requires are the labels that its worker needs, as KEY=VALUE by comma.
 	Requires Requirements `json:"requires,omitempty"`
+	// RepackFrom is the build whose result gets a new JavaScript bundle; empty for a native build.
+	RepackFrom string `json:"repack_from,omitempty"`
 }
 
 // MaxAppPath bounds an app's path, in bytes.
@@ -39,6 +41,9 @@ func (s Settings) Check() error {
 		return fmt.Errorf("%w: username %.120q (want at most 100 printable characters)", ErrInvalid, s.Username)
 	case s.BuildNumber != "" && !CountedNumber(s.BuildNumber) && !buildNumberRule.MatchString(s.BuildNumber):
 		return fmt.Errorf("%w: build number %.40q (want a number such as 42 or, on iOS, 1.2.3; or %s or %s)", ErrInvalid, s.BuildNumber, NextNumber, LastNumber)
+	}
+	if s.RepackFrom != "" && !ValidID(s.RepackFrom) {
+		return fmt.Errorf("%w: build to repack %.120q (want the id of a build)", ErrInvalid, s.RepackFrom)
 	}
 	if _, err := ParseRequirements(string(s.Requires)); err != nil {
 		return fmt.Errorf("requires: %w", err)

@@ -61,9 +61,12 @@ func run(ctx context.Context, o *options) error {
 	return o.table(page)
 }
 
-// status also says how often others got the build.
+// status also says how often others got the build, and that it was repacked.
 func status(s session.IO, b api.Build) string {
-	if b.Reuses == 0 {
+	switch {
+	case b.RepackFrom != "":
+		return show.Status(s, b.Status) + " (repacked)"
+	case b.Reuses == 0:
 		return show.Status(s, b.Status)
 	}
 	return fmt.Sprintf("%s (reused %d×)", show.Status(s, b.Status), b.Reuses)

@@ -60,7 +60,7 @@ func sourceOf(cli *easjson.Cli) string {
 // askNumber has the submit ask for a number of the server's counter, if eas.json says so. Without a counter a terminal is asked for the
 // last number, and a script is refused.
 func (o *options) askNumber(ctx context.Context, client *api.Client) error {
-	if !o.numbering.remote {
+	if !o.numbering.remote || o.RepackFrom != "" { // a repacked app keeps its number
 		return nil
 	}
 	p := build.Platform(o.Platform)

@@ -43,6 +43,8 @@ type options struct {
 	reuse     bool
 	notReused string
 	state     reuseState
+	// repack is the build that is repacked, or newestBuild; empty for a native build.
+	repack string
 }
 
 // New returns the command.
@@ -60,12 +62,17 @@ would be sent: freeagent inspect.
 With --reuse, nothing is sent or built if a completed build of the project has the same sources, profile, variables and machine: its
 result is yours. A development client also matches if only JavaScript has changed (same native fingerprint and lock file).
 
+With --repack, an earlier APK or IPA gets the new JavaScript bundle in place of a native build, if the native fingerprint is the same:
+with --repack=BUILD that of this build, otherwise the newest of the same profile, of this or a trusted branch. An APK is then signed with
+a public debug key, an IPA not at all.
+
 The build records the commit, branch and GitHub repository, and whether the files differ from the commit. Ctrl-C stops following;
 the build continues.`,
 		Example: `  freeagent submit --platform android --follow
   freeagent submit apps/mobile --platform ios --profile preview --certs certs.zip
   freeagent submit --platform android --follow --output app.tar.gz
   freeagent submit --platform android --profile preview --reuse --output app.apk
+  freeagent submit --platform android --profile preview --repack --output app.apk
   freeagent submit --platform ios --json | jq -r .id`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,6 +98,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.require, "require", nil, "label KEY=VALUE that the worker must have, such as xcode=26; may be repeated. A longer version meets a shorter one")
 	f.BoolVar(&o.Supersede, "supersede", false, "cancel unfinished builds of older commits of the same project, branch, platform and profile")
 	f.BoolVar(&o.reuse, "reuse", false, "get a completed build of the same sources, profile and variables, if there is one, in place of a new build")
+	f.StringVar(&o.repack, "repack", "", "put the new JavaScript bundle into the app of an earlier build with the same native fingerprint (default: the newest of the profile)")
+	f.Lookup("repack").NoOptDefVal = newestBuild
 	f.StringVar(&o.root, "root", "", "directory to pack, relative to the app, such as . or ../.. (default: \"root\" in freeagent.json, else the workspace, else the repository)")
 	f.StringVar(&o.certs, "certs", "", "zip file with signing certificates")
 	f.StringVar(&o.archive, "archive", "", "zip or tar.gz file to submit instead of packing DIR")
@@ -140,6 +149,9 @@ func (o *options) start(ctx context.Context) (follow func(context.Context) error
 	if err != nil {
 		return nil, err
 	}
+	if err := o.findRepack(ctx, client); err != nil {
+		return nil, err
+	}
 	if err := o.askNumber(ctx, client); err != nil {
 		return nil, err
 	}
@@ -166,7 +178,7 @@ func (o *options) checkOrigin(ctx context.Context) error {
 	if o.root != "" && o.archive != "" {
 		return session.Usage("--root is for a directory that is packed; --archive is packed already")
 	}
-	if err := o.checkReuse(); err != nil {
+	if err := errors.Join(o.checkReuse(), o.checkRepack()); err != nil {
 		return err
 	}
 	if o.Commit != "" && !o.noGit {
@@ -300,6 +312,9 @@ func (o *options) printSubmitted(sub api.Submitted) error {
 		return show.JSON(o.io.Out, sub)
 	}
 	fmt.Fprintf(o.io.Out, "Submitted build %s.\n", sub.ID)
+	if o.RepackFrom != "" && sub.RepackFrom != o.RepackFrom {
+		fmt.Fprintln(o.io.Err, "warning: a part of the server is older than this client and makes a native build")
+	}
 	if sub.BuildNumber != "" {
 		fmt.Fprintf(o.io.Out, "Build number %s.\n", show.Safe(sub.BuildNumber))
 	}

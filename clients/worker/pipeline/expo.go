@@ -30,9 +30,9 @@ func (p *project) builtIn(plan Plan, req Request, of profile.Profile) (Plan, err
 	b := native{project: p, manager: in.Manager, eas: of.EAS, number: req.BuildNumber}
 	switch {
 	case req.Platform == build.Android && req.Tools.AndroidSDK:
-		plan.Result, plan.Fingerprint = b.android(&plan), of.MakesDevelopmentClient(req.Platform) && !p.pkg.HasHooks()
+		plan.Result, plan.Fingerprint = b.android(&plan), p.hasFingerprint() || of.MakesDevelopmentClient(req.Platform)
 	case req.Platform == build.IOS && req.Tools.Xcode:
-		plan.Result, plan.Fingerprint = b.ios(&plan), of.MakesDevelopmentClient(req.Platform) && !p.pkg.HasHooks()
+		plan.Result, plan.Fingerprint = b.ios(&plan), p.hasFingerprint() || of.MakesDevelopmentClient(req.Platform)
 	default:
 		plan.Result = p.bundle(&plan, req.Platform, in.Manager)
 	}

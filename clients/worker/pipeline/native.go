@@ -124,5 +124,6 @@ func Detect(getenv func(string) string) Toolchain {
 		_, err := exec.LookPath("xcodebuild")
 		t.Xcode = err == nil
 	}
+	t.detectRepack(getenv)
 	return t
 }

@@ -21,7 +21,9 @@ type Request struct {
 	AppPath string
 	// BuildNumber is the versionCode (Android) or buildNumber (iOS) for the app; empty: that of the app's own files.
 	BuildNumber string
-	Tools       Toolchain
+	// RepackName is the file name of the earlier app that gets a new JavaScript bundle; empty for a native build.
+	RepackName string
+	Tools      Toolchain
 }
 
 // Plan says how a project is built.
@@ -52,8 +54,10 @@ type Plan struct {
 	Uploads []string
 	// Artifacts are globs of files below Root that are kept besides the result, also if the build fails.
 	Artifacts []string
-	// Fingerprint means that the native fingerprint identifies the result: a development client, made without commands of the project's own.
+	// Fingerprint means that the native fingerprint is computed after the install: the result is a native app.
 	Fingerprint bool
+	// Repackable means that this app has its JavaScript bundle in it, so that a later build may replace the bundle.
+	Repackable bool
 	// Name is the result's file name without an extension.
 	Name string
 	// Timeout of the build and HeartbeatTimeouts by stage are those of the profile; 0 and none if it sets none.
@@ -126,6 +130,9 @@ func cacheOf(eas *easjson.Profile) (c Cache) {
 // Toolchain is what a machine has for native builds.
 type Toolchain struct {
 	AndroidSDK, Xcode bool
+	// BuildTools is the directory of apksigner; empty without one. Java is there, and zip and unzip are.
+	BuildTools string
+	Java, Zip  bool
 	// Bash is on the PATH of builds.
 	Bash bool
 }
@@ -157,11 +164,17 @@ func Load(dir string, req Request) (Plan, error) {
 		}
 		plan.HeartbeatTimeouts[stage] = time.Duration(d)
 	}
+	if req.RepackName != "" {
+		return p.repack(plan, req, resolved)
+	}
+	plan.Repackable = resolved.EAS == nil || !isSet(resolved.EAS.DevelopmentClient)
 	if len(plan.Stages) > 0 {
 		plan.Warnings = append(plan.Warnings, profile.HiddenFailures(plan.Shell, plan.Stages, req.Tools.Bash)...)
 		var warnings []string
 		plan.Needs, warnings = p.explicitNeeds(resolved.EAS)
 		plan.Warnings = append(plan.Warnings, warnings...)
+		// Without a stage of the name install it is not known when the packages are there.
+		plan.Fingerprint = p.hasFingerprint()
 		return plan, nil
 	}
 	if resolved.Custom != nil {

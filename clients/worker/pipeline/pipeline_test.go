@@ -101,7 +101,7 @@ func TestOwnStages(t *testing.T) {
 	want := pipeline.Plan{
 		Root: filepath.Join(dir, "wrapped"), App: filepath.Join(dir, "wrapped"), Profile: "preview", Env: map[string]string{"A": "1", "B": "2"}, Environment: "production", Name: "app-ios",
 		Result: "out/*.zip", Stages: []pipeline.Stage{{Name: "make", Run: "make zip"}}, Shell: pipeline.BashIfPresent,
-		Timeout: 45 * time.Minute, HeartbeatTimeouts: map[string]time.Duration{"make": 2 * time.Minute, "pods": 20 * time.Minute},
+		Repackable: true, Timeout: 45 * time.Minute, HeartbeatTimeouts: map[string]time.Duration{"make": 2 * time.Minute, "pods": 20 * time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -20,6 +20,8 @@ type Job struct {
 	Profile  string
 	Origin   build.Origin
 	Settings build.Settings
+	// RepackName is the file name of the earlier app that gets a new JavaScript bundle; empty for a native build.
+	RepackName string
 }
 
 // Key returns a file name for the attempt, unique on this machine.

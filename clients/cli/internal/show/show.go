@@ -156,6 +156,9 @@ func Build(s session.IO, b api.Build) error {
 	row("Took", Took(b, now))
 	row("Error", b.Error)
 	row("Retry of", b.RetryOf)
+	if b.RepackFrom != "" {
+		row("Repacked", fmt.Sprintf("from build %s, %s", b.RepackFrom, b.Signing))
+	}
 	if b.Reuses > 0 {
 		row("Reused", Reuses(b, now))
 	}

@@ -52,6 +52,8 @@ type attempt struct {
 	artifacts []string
 	// shared is the farm's cache; nil before the work begins.
 	shared *shared
+	// repackFrom is what the build is repacked from; nil for a native build.
+	repackFrom *schedulerv1.RepackSource
 	// made says what the build is made with.
 	made *schedulerv1.Made
 }
@@ -62,14 +64,15 @@ func newAttempt(r *Runner, l farm.Lease, claim *schedulerv1.ClaimResponse, c con
 	leaseLost := func() { c.abandon(ErrLeaseLost) }
 	a := &attempt{
 		runner: r, lease: l, workerID: id, source: b.GetSource(), log: log, began: time.Now(),
-		timeout: time.Duration(claim.GetTimeoutSeconds()) * time.Second, limits: limitsOf(claim),
+		timeout: time.Duration(claim.GetTimeoutSeconds()) * time.Second, limits: limitsOf(claim), repackFrom: claim.GetRepack(),
 		job: runtime.Job{
 			BuildID: l.BuildID, Attempt: l.Attempt, Project: b.GetProject(), Platform: build.Platform(b.GetPlatform()), Profile: b.GetProfile(),
 			Origin: build.Origin{Repository: b.GetOrigin().GetRepository(), Commit: b.GetOrigin().GetCommit(), Branch: b.GetOrigin().GetBranch()},
 			Settings: build.Settings{
 				AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
-				BuildNumber: b.GetSettings().GetBuildNumber(),
+				BuildNumber: b.GetSettings().GetBuildNumber(), RepackFrom: b.GetSettings().GetRepackFrom(),
 			},
+			RepackName: repackName(claim),
 		},
 		renewer: heartbeat.NewLeaseRenewer(r.Heartbeats, id, l, claim.GetStageTtlSeconds()),
 		stages: report.NewStages(report.StagesConfig{

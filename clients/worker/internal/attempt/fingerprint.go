@@ -10,7 +10,7 @@ import (
 	"github.com/expo-free-agent/freeagent/shared/project/fingerprint"
 )
 
-// fingerprint computes the native fingerprint of a development client: after the install, and before the native project is made. Clients
+// fingerprint computes the native fingerprint of an app: after the install, and before the native project is made. Clients
 // compute theirs from packages that may be older than the lock file; this one is of what is built. A build without one succeeds, and no
 // later one can be compared with it.
 func (a *attempt) fingerprint(ctx context.Context, ws runtime.Workspace, plan pipeline.Plan) {
@@ -26,7 +26,7 @@ func (a *attempt) fingerprint(ctx context.Context, ws runtime.Workspace, plan pi
 	switch {
 	case ctx.Err() != nil: // the stage that follows says so
 	case err != nil:
-		a.logLine(ctx, "warn", fmt.Sprintf("no native fingerprint, so this build is not reused when only JavaScript changes: %v", err))
+		a.logLine(ctx, "info", fmt.Sprintf("no native fingerprint, so no later build can be compared with this one when only JavaScript changes: %v", err))
 	default:
 		a.logLine(ctx, "info", "native fingerprint "+a.made.GetFingerprint())
 	}

@@ -61,11 +61,19 @@ func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeli
 		if cacher != nil && plan.Install != nil && s.Name == string(build.StageInstall) {
 			run = a.runInstall
 		}
+		if a.repackFrom != nil && s.Name == pipeline.StageRepack {
+			run = repack{a, a.repackFrom}.run
+		}
 		if err := a.runStage(ctx, s.Name, s.Run, func() error { return run(ctx, ws, plan, s, plan.Env) }); err != nil {
 			return err
 		}
 		if plan.Fingerprint && s.Name == string(build.StageInstall) {
 			a.fingerprint(ctx, ws, plan)
+			if a.repackFrom != nil {
+				if err := (repack{a, a.repackFrom}).check(); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	if cacher != nil {

@@ -18,7 +18,7 @@ import (
 // isBuildsFault reports whether another worker would fail for the same reason.
 func isBuildsFault(err error) bool {
 	for _, e := range []error{
-		pipeline.ErrProject, transfer.ErrResult, transfer.ErrSource, build.ErrTooLarge,
+		pipeline.ErrProject, transfer.ErrResult, transfer.ErrSource, transfer.ErrRepackSource, build.ErrTooLarge,
 		archive.ErrNotArchive, archive.ErrEmpty, archive.ErrUnsafe, archive.ErrTooLarge, archive.ErrCorrupt,
 	} {
 		if errors.Is(err, e) {
@@ -37,6 +37,7 @@ func (a *attempt) outcome(ctx context.Context, resultID string, err error) *sche
 	case err == nil:
 		completed := a.newOutcome(schedulerv1.FinishRequest_OUTCOME_COMPLETED, "")
 		completed.ResultObjectId, completed.Made = resultID, a.made
+		a.made.Repackable = a.plan.Repackable && a.repackFrom == nil
 		return completed
 	case errors.Is(cause, errTimedOut):
 		return a.newOutcome(schedulerv1.FinishRequest_OUTCOME_FAILED, "timed out after "+formatDuration(a.timeout))

@@ -18,6 +18,9 @@ import (
 
 // build turns the source into the uploaded result and returns its object id.
 func (a *attempt) build(ctx context.Context, ws runtime.Workspace) (resultID string, err error) {
+	if from := a.job.Settings.RepackFrom; from != "" && a.job.RepackName == "" {
+		return "", errRepackGone(from)
+	}
 	err = a.runStage(ctx, string(build.StagePrepare), "source", func() error { return a.transfers.FetchSource(ctx, ws, a.source) })
 	if err != nil {
 		return "", err

@@ -43,13 +43,14 @@ func tools() []tool {
 	return all
 }
 
-// System returns the labels that need no question: os (linux or macos) and arch (arm64 or amd64).
+// System returns the labels that need no question: os (linux or macos), arch (arm64 or amd64), and repack, which says that this worker knows
+// builds that are repacked.
 func System() build.Labels {
 	name := runtime.GOOS
 	if name == "darwin" {
 		name = "macos"
 	}
-	return build.Labels{"os": name, "arch": runtime.GOARCH}
+	return build.Labels{"os": name, "arch": runtime.GOARCH, "repack": "1"}
 }
 
 // Detect returns the labels of the tools on the machine's PATH. A tool that is missing, or that does not answer in time, has none.

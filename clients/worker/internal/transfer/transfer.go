@@ -116,15 +116,7 @@ func (t *Transfers) FetchSource(ctx context.Context, ws runtime.Workspace, sourc
 	}
 	defer os.Remove(name) // the workspace is removed anyway; this makes room for the build
 	defer f.Close()
-	var size int64
-	var corrupt error
-	err = t.retry(ctx, "download the source", func() (err error) {
-		size, err = t.download(ctx, f, source)
-		if errors.Is(err, api.ErrCorrupt) { // once may be the network's fault
-			err, corrupt = cmp.Or(corrupt, err), fmt.Errorf("%w: %w", build.ErrObjectCorrupt, err)
-		}
-		return err
-	})
+	size, err := t.fetch(ctx, f, "download the source", artifactv1.Kind_KIND_SOURCE, source)
 	if isMissing(err) {
 		return fmt.Errorf("%w (%w)", ErrSource, err)
 	}
@@ -141,8 +133,21 @@ func (t *Transfers) FetchSource(ctx context.Context, ws runtime.Workspace, sourc
 	return nil
 }
 
-func (t *Transfers) download(ctx context.Context, f *os.File, source *eventsv1.ObjectRef) (int64, error) {
-	g, err := t.grant(ctx, &artifactv1.WorkerGrantRequest{Kind: artifactv1.Kind_KIND_SOURCE})
+// fetch downloads an object into a file, with retries, and returns its size. Bytes that are wrong twice are build.ErrObjectCorrupt.
+func (t *Transfers) fetch(ctx context.Context, f *os.File, what string, kind artifactv1.Kind, object *eventsv1.ObjectRef) (size int64, err error) {
+	var corrupt error
+	err = t.retry(ctx, what, func() (err error) {
+		size, err = t.download(ctx, f, kind, object)
+		if errors.Is(err, api.ErrCorrupt) { // once may be the network's fault
+			err, corrupt = cmp.Or(corrupt, err), fmt.Errorf("%w: %w", build.ErrObjectCorrupt, err)
+		}
+		return err
+	})
+	return size, err
+}
+
+func (t *Transfers) download(ctx context.Context, f *os.File, kind artifactv1.Kind, source *eventsv1.ObjectRef) (int64, error) {
+	g, err := t.grant(ctx, &artifactv1.WorkerGrantRequest{Kind: kind})
 	if err != nil {
 		return 0, err
 	}

@@ -270,7 +270,7 @@ func (w *workspace) Scratch() string { return filepath.Join(w.dir, "scratch") }
 func (w *workspace) Plan(context.Context) (pipeline.Plan, error) {
 	return pipeline.Load(w.Dir(), pipeline.Request{
 		Platform: w.job.Platform, Profile: w.job.Profile, AppPath: w.job.Settings.AppPath,
-		BuildNumber: w.job.Settings.BuildNumber, Tools: w.executor.tools,
+		BuildNumber: w.job.Settings.BuildNumber, RepackName: w.job.RepackName, Tools: w.executor.tools,
 	})
 }
 

@@ -41,6 +41,9 @@ const (
 	Kind_KIND_ARTIFACTS Kind = 16
 	// An entry of the farm's cache of builds.
 	Kind_KIND_CACHE Kind = 17
+	// The result of the build that the scheduler recorded as what this one is repacked from. Only in requests for grants: it is stored as
+	// KIND_RESULT.
+	Kind_KIND_REPACK_SOURCE Kind = 30
 )
 
 // Enum value maps for Kind.
@@ -54,16 +57,18 @@ var (
 		5:  "KIND_VARIABLES",
 		16: "KIND_ARTIFACTS",
 		17: "KIND_CACHE",
+		30: "KIND_REPACK_SOURCE",
 	}
 	Kind_value = map[string]int32{
-		"KIND_UNSPECIFIED": 0,
-		"KIND_SOURCE":      1,
-		"KIND_CERTS":       2,
-		"KIND_RESULT":      3,
-		"KIND_LOG":         4,
-		"KIND_VARIABLES":   5,
-		"KIND_ARTIFACTS":   16,
-		"KIND_CACHE":       17,
+		"KIND_UNSPECIFIED":   0,
+		"KIND_SOURCE":        1,
+		"KIND_CERTS":         2,
+		"KIND_RESULT":        3,
+		"KIND_LOG":           4,
+		"KIND_VARIABLES":     5,
+		"KIND_ARTIFACTS":     16,
+		"KIND_CACHE":         17,
+		"KIND_REPACK_SOURCE": 30,
 	}
 )
 
@@ -1528,7 +1533,7 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"throughSeq\x12$\n" +
 	"\x0earchived_at_ms\x18\x04 \x01(\x03R\farchivedAtMs\x12\"\n" +
 	"\rkept_until_ms\x18\x05 \x01(\x03R\vkeptUntilMs\x12\"\n" +
-	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\x94\x01\n" +
+	"\rremoved_at_ms\x18\x06 \x01(\x03R\vremovedAtMs*\xac\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_SOURCE\x10\x01\x12\x0e\n" +
@@ -1539,7 +1544,8 @@ const file_freeagent_artifact_v1_artifact_proto_rawDesc = "" +
 	"\x0eKIND_VARIABLES\x10\x05\x12\x12\n" +
 	"\x0eKIND_ARTIFACTS\x10\x10\x12\x0e\n" +
 	"\n" +
-	"KIND_CACHE\x10\x11BTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
+	"KIND_CACHE\x10\x11\x12\x16\n" +
+	"\x12KIND_REPACK_SOURCE\x10\x1eBTZRgithub.com/expo-free-agent/freeagent/proto-events/freeagent/artifact/v1;artifactv1b\x06proto3"
 
 var (
 	file_freeagent_artifact_v1_artifact_proto_rawDescOnce sync.Once

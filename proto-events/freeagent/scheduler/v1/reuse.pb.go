@@ -104,8 +104,10 @@ type Made struct {
 	// The environment, and the digest of its variables that came with them.
 	Environment string `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
 	Variables   string `protobuf:"bytes,3,opt,name=variables,proto3" json:"variables,omitempty"`
-	// Native fingerprint after the install; empty if the profile makes no development client.
-	Fingerprint   string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Native fingerprint after the install; empty if it could not be computed, or the result is no native app.
+	Fingerprint string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// The result is a native app with its JavaScript bundle in it, so that a later build may replace the bundle.
+	Repackable    bool `protobuf:"varint,30,opt,name=repackable,proto3" json:"repackable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +168,13 @@ func (x *Made) GetFingerprint() string {
 		return x.Fingerprint
 	}
 	return ""
+}
+
+func (x *Made) GetRepackable() bool {
+	if x != nil {
+		return x.Repackable
+	}
+	return false
 }
 
 // Reuse is one reuse of a build.
@@ -388,12 +397,15 @@ const file_freeagent_scheduler_v1_reuse_proto_rawDesc = "" +
 	"\n" +
 	"native_key\x18\x02 \x01(\tR\tnativeKey\x12 \n" +
 	"\venvironment\x18\x03 \x01(\tR\venvironment\x12\x1c\n" +
-	"\tsimulator\x18\x04 \x01(\bR\tsimulator\"\x82\x01\n" +
+	"\tsimulator\x18\x04 \x01(\bR\tsimulator\"\xa2\x01\n" +
 	"\x04Made\x12\x18\n" +
 	"\amachine\x18\x01 \x01(\tR\amachine\x12 \n" +
 	"\venvironment\x18\x02 \x01(\tR\venvironment\x12\x1c\n" +
 	"\tvariables\x18\x03 \x01(\tR\tvariables\x12 \n" +
-	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\"x\n" +
+	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\x12\x1e\n" +
+	"\n" +
+	"repackable\x18\x1e \x01(\bR\n" +
+	"repackable\"x\n" +
 	"\x05Reuse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x16\n" +

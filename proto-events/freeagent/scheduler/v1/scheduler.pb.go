@@ -162,7 +162,9 @@ type BuildSettings struct {
 	// for that of the counter of the project and platform.
 	BuildNumber string `protobuf:"bytes,4,opt,name=build_number,json=buildNumber,proto3" json:"build_number,omitempty"`
 	// Labels that its worker needs, as KEY=VALUE by comma.
-	Requires      string `protobuf:"bytes,20,opt,name=requires,proto3" json:"requires,omitempty"`
+	Requires string `protobuf:"bytes,20,opt,name=requires,proto3" json:"requires,omitempty"`
+	// The build whose result gets a new JavaScript bundle in place of a native build; empty: a native build.
+	RepackFrom    string `protobuf:"bytes,30,opt,name=repack_from,json=repackFrom,proto3" json:"repack_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +234,13 @@ func (x *BuildSettings) GetRequires() string {
 	return ""
 }
 
+func (x *BuildSettings) GetRepackFrom() string {
+	if x != nil {
+		return x.RepackFrom
+	}
+	return ""
+}
+
 // Build is a build as the scheduler knows it. Absent times are 0, absent texts empty.
 type Build struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -279,7 +288,7 @@ type Build struct {
 	// How often other submits got this build instead of one of their own, and when last. 0 in brief lists.
 	Reuses         int64 `protobuf:"varint,83,opt,name=reuses,proto3" json:"reuses,omitempty"`
 	LastReusedAtMs int64 `protobuf:"varint,81,opt,name=last_reused_at_ms,json=lastReusedAtMs,proto3" json:"last_reused_at_ms,omitempty"`
-	// Native fingerprint (@expo/fingerprint) of a development client, as its worker computed it. Empty in lists.
+	// Native fingerprint (@expo/fingerprint), as the build's worker computed it. Empty in brief lists.
 	Fingerprint   string `protobuf:"bytes,82,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2671,8 +2680,10 @@ type ClaimResponse struct {
 	// Limits in seconds of what a build's profile may ask for; 0, from schedulers before this field, means that it may ask for nothing.
 	MaxTimeoutSeconds  int64 `protobuf:"varint,20,opt,name=max_timeout_seconds,json=maxTimeoutSeconds,proto3" json:"max_timeout_seconds,omitempty"`
 	MaxStageTtlSeconds int32 `protobuf:"varint,21,opt,name=max_stage_ttl_seconds,json=maxStageTtlSeconds,proto3" json:"max_stage_ttl_seconds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What the build is repacked from. Absent for a native build, and if that build is not stored any more.
+	Repack        *RepackSource `protobuf:"bytes,30,opt,name=repack,proto3" json:"repack,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClaimResponse) Reset() {
@@ -2738,6 +2749,13 @@ func (x *ClaimResponse) GetMaxStageTtlSeconds() int32 {
 		return x.MaxStageTtlSeconds
 	}
 	return 0
+}
+
+func (x *ClaimResponse) GetRepack() *RepackSource {
+	if x != nil {
+		return x.Repack
+	}
+	return nil
 }
 
 // StageRequest reports that the holder entered a stage. The first one starts the build.
@@ -3072,8 +3090,10 @@ func (x *CheckLeaseRequest) GetAttempt() int32 {
 }
 
 type CheckLeaseResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Build         *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Build *Build                 `protobuf:"bytes,1,opt,name=build,proto3" json:"build,omitempty"`
+	// What the build is repacked from, as in ClaimResponse.
+	Repack        *RepackSource `protobuf:"bytes,30,opt,name=repack,proto3" json:"repack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3111,6 +3131,13 @@ func (*CheckLeaseResponse) Descriptor() ([]byte, []int) {
 func (x *CheckLeaseResponse) GetBuild() *Build {
 	if x != nil {
 		return x.Build
+	}
+	return nil
+}
+
+func (x *CheckLeaseResponse) GetRepack() *RepackSource {
+	if x != nil {
+		return x.Repack
 	}
 	return nil
 }
@@ -3943,19 +3970,21 @@ var File_freeagent_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\"X\n" +
+	"&freeagent/scheduler/v1/scheduler.proto\x12\x16freeagent.scheduler.v1\x1a\x1ffreeagent/events/v1/build.proto\x1a\"freeagent/options/v1/options.proto\x1a#freeagent/scheduler/v1/repack.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\"X\n" +
 	"\x06Origin\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x16\n" +
-	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xa1\x01\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\"\xc2\x01\n" +
 	"\rBuildSettings\x12\x19\n" +
 	"\bapp_path\x18\x01 \x01(\tR\aappPath\x12\x1a\n" +
 	"\bmodified\x18\x02 \x01(\bR\bmodified\x12\x1a\n" +
 	"\busername\x18\x03 \x01(\tR\busername\x12!\n" +
 	"\fbuild_number\x18\x04 \x01(\tR\vbuildNumber\x12\x1a\n" +
-	"\brequires\x18\x14 \x01(\tR\brequires\"\x9d\t\n" +
+	"\brequires\x18\x14 \x01(\tR\brequires\x12\x1f\n" +
+	"\vrepack_from\x18\x1e \x01(\tR\n" +
+	"repackFrom\"\x9d\t\n" +
 	"\x05Build\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x1a\n" +
@@ -4162,13 +4191,14 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x18\n" +
-	"\aoffered\x18\x14 \x01(\bR\aoffered\"\xfc\x02\n" +
+	"\aoffered\x18\x14 \x01(\bR\aoffered\"\xba\x03\n" +
 	"\rClaimResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12'\n" +
 	"\x0ftimeout_seconds\x18\x02 \x01(\x03R\x0etimeoutSeconds\x12f\n" +
 	"\x11stage_ttl_seconds\x18\x03 \x03(\v2:.freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntryR\x0fstageTtlSeconds\x12.\n" +
 	"\x13max_timeout_seconds\x18\x14 \x01(\x03R\x11maxTimeoutSeconds\x121\n" +
-	"\x15max_stage_ttl_seconds\x18\x15 \x01(\x05R\x12maxStageTtlSeconds\x1aB\n" +
+	"\x15max_stage_ttl_seconds\x18\x15 \x01(\x05R\x12maxStageTtlSeconds\x12<\n" +
+	"\x06repack\x18\x1e \x01(\v2$.freeagent.scheduler.v1.RepackSourceR\x06repack\x1aB\n" +
 	"\x14StageTtlSecondsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xc0\x01\n" +
@@ -4201,9 +4231,10 @@ const file_freeagent_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x11CheckLeaseRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x19\n" +
 	"\bbuild_id\x18\x02 \x01(\tR\abuildId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"I\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\x87\x01\n" +
 	"\x12CheckLeaseResponse\x123\n" +
-	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\"\xc2\x01\n" +
+	"\x05build\x18\x01 \x01(\v2\x1d.freeagent.scheduler.v1.BuildR\x05build\x12<\n" +
+	"\x06repack\x18\x1e \x01(\v2$.freeagent.scheduler.v1.RepackSourceR\x06repack\"\xc2\x01\n" +
 	"\aHandOut\x12\x19\n" +
 	"\bbuild_id\x18\x01 \x01(\tR\abuildId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
@@ -4344,7 +4375,8 @@ var file_freeagent_scheduler_v1_scheduler_proto_goTypes = []any{
 	(*ExpiredBuild)(nil),           // 65: freeagent.scheduler.v1.ExpiredBuild
 	(*Pin)(nil),                    // 66: freeagent.scheduler.v1.Pin
 	(*Reuse)(nil),                  // 67: freeagent.scheduler.v1.Reuse
-	(*Made)(nil),                   // 68: freeagent.scheduler.v1.Made
+	(*RepackSource)(nil),           // 68: freeagent.scheduler.v1.RepackSource
+	(*Made)(nil),                   // 69: freeagent.scheduler.v1.Made
 }
 var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
 	63, // 0: freeagent.scheduler.v1.Build.source:type_name -> freeagent.events.v1.ObjectRef
@@ -4380,28 +4412,30 @@ var file_freeagent_scheduler_v1_scheduler_proto_depIdxs = []int32{
 	32, // 30: freeagent.scheduler.v1.SyncResponse.pace:type_name -> freeagent.scheduler.v1.Pace
 	3,  // 31: freeagent.scheduler.v1.ClaimResponse.build:type_name -> freeagent.scheduler.v1.Build
 	61, // 32: freeagent.scheduler.v1.ClaimResponse.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.ClaimResponse.StageTtlSecondsEntry
-	0,  // 33: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
-	4,  // 34: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
-	68, // 35: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
-	3,  // 36: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
-	3,  // 37: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	62, // 38: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
-	43, // 39: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 40: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 41: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
-	43, // 42: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
-	48, // 43: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	48, // 44: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
-	49, // 45: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	49, // 46: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
-	48, // 47: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
-	49, // 48: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
-	3,  // 49: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	68, // 33: freeagent.scheduler.v1.ClaimResponse.repack:type_name -> freeagent.scheduler.v1.RepackSource
+	0,  // 34: freeagent.scheduler.v1.FinishRequest.outcome:type_name -> freeagent.scheduler.v1.FinishRequest.Outcome
+	4,  // 35: freeagent.scheduler.v1.FinishRequest.artifacts:type_name -> freeagent.scheduler.v1.BuildArtifacts
+	69, // 36: freeagent.scheduler.v1.FinishRequest.made:type_name -> freeagent.scheduler.v1.Made
+	3,  // 37: freeagent.scheduler.v1.FinishResponse.build:type_name -> freeagent.scheduler.v1.Build
+	3,  // 38: freeagent.scheduler.v1.CheckLeaseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	68, // 39: freeagent.scheduler.v1.CheckLeaseResponse.repack:type_name -> freeagent.scheduler.v1.RepackSource
+	62, // 40: freeagent.scheduler.v1.Timeouts.stage_ttl_seconds:type_name -> freeagent.scheduler.v1.Timeouts.StageTtlSecondsEntry
+	43, // 41: freeagent.scheduler.v1.SetTimeoutsRequest.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 42: freeagent.scheduler.v1.SetTimeoutsResponse.timeouts:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 43: freeagent.scheduler.v1.GetTimeoutsResponse.own:type_name -> freeagent.scheduler.v1.Timeouts
+	43, // 44: freeagent.scheduler.v1.GetTimeoutsResponse.effective:type_name -> freeagent.scheduler.v1.Timeouts
+	48, // 45: freeagent.scheduler.v1.SetProjectRuleRequest.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	48, // 46: freeagent.scheduler.v1.SetProjectRuleResponse.rule:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 47: freeagent.scheduler.v1.SetPoolRuleRequest.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	49, // 48: freeagent.scheduler.v1.SetPoolRuleResponse.rule:type_name -> freeagent.scheduler.v1.PoolRule
+	48, // 49: freeagent.scheduler.v1.ListRulesResponse.projects:type_name -> freeagent.scheduler.v1.ProjectRule
+	49, // 50: freeagent.scheduler.v1.ListRulesResponse.pools:type_name -> freeagent.scheduler.v1.PoolRule
+	3,  // 51: freeagent.scheduler.v1.FindReuseResponse.build:type_name -> freeagent.scheduler.v1.Build
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_freeagent_scheduler_v1_scheduler_proto_init() }
@@ -4409,6 +4443,7 @@ func file_freeagent_scheduler_v1_scheduler_proto_init() {
 	if File_freeagent_scheduler_v1_scheduler_proto != nil {
 		return
 	}
+	file_freeagent_scheduler_v1_repack_proto_init()
 	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_reuse_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_msgTypes[47].OneofWrappers = []any{}

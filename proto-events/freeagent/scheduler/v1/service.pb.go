@@ -29,7 +29,7 @@ var File_freeagent_scheduler_v1_service_proto protoreflect.FileDescriptor
 
 const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a$freeagent/scheduler/v1/numbers.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xf2\x12\n" +
+	"$freeagent/scheduler/v1/service.proto\x12\x16freeagent.scheduler.v1\x1a$freeagent/scheduler/v1/numbers.proto\x1a#freeagent/scheduler/v1/repack.proto\x1a&freeagent/scheduler/v1/retention.proto\x1a\"freeagent/scheduler/v1/reuse.proto\x1a&freeagent/scheduler/v1/scheduler.proto2\xd7\x13\n" +
 	"\x10SchedulerService\x12W\n" +
 	"\x06Submit\x12%.freeagent.scheduler.v1.SubmitRequest\x1a&.freeagent.scheduler.v1.SubmitResponse\x12N\n" +
 	"\x03Get\x12\".freeagent.scheduler.v1.GetRequest\x1a#.freeagent.scheduler.v1.GetResponse\x12Q\n" +
@@ -55,7 +55,9 @@ const file_freeagent_scheduler_v1_service_proto_rawDesc = "" +
 	"\bPinBuild\x12'.freeagent.scheduler.v1.PinBuildRequest\x1a(.freeagent.scheduler.v1.PinBuildResponse\x12r\n" +
 	"\x0fGetBuildNumbers\x12..freeagent.scheduler.v1.GetBuildNumbersRequest\x1a/.freeagent.scheduler.v1.GetBuildNumbersResponse\x12o\n" +
 	"\x0eSetBuildNumber\x12-.freeagent.scheduler.v1.SetBuildNumberRequest\x1a..freeagent.scheduler.v1.SetBuildNumberResponse\x12`\n" +
-	"\tFindReuse\x12(.freeagent.scheduler.v1.FindReuseRequest\x1a).freeagent.scheduler.v1.FindReuseResponse2\xf0\x02\n" +
+	"\tFindReuse\x12(.freeagent.scheduler.v1.FindReuseRequest\x1a).freeagent.scheduler.v1.FindReuseResponse\x12c\n" +
+	"\n" +
+	"FindRepack\x12).freeagent.scheduler.v1.FindRepackRequest\x1a*.freeagent.scheduler.v1.FindRepackResponse2\xf0\x02\n" +
 	"\x16SchedulerWorkerService\x12Q\n" +
 	"\x04Sync\x12#.freeagent.scheduler.v1.SyncRequest\x1a$.freeagent.scheduler.v1.SyncResponse\x12T\n" +
 	"\x05Claim\x12$.freeagent.scheduler.v1.ClaimRequest\x1a%.freeagent.scheduler.v1.ClaimResponse\x12T\n" +
@@ -87,38 +89,40 @@ var file_freeagent_scheduler_v1_service_proto_goTypes = []any{
 	(*GetBuildNumbersRequest)(nil),  // 21: freeagent.scheduler.v1.GetBuildNumbersRequest
 	(*SetBuildNumberRequest)(nil),   // 22: freeagent.scheduler.v1.SetBuildNumberRequest
 	(*FindReuseRequest)(nil),        // 23: freeagent.scheduler.v1.FindReuseRequest
-	(*SyncRequest)(nil),             // 24: freeagent.scheduler.v1.SyncRequest
-	(*ClaimRequest)(nil),            // 25: freeagent.scheduler.v1.ClaimRequest
-	(*StageRequest)(nil),            // 26: freeagent.scheduler.v1.StageRequest
-	(*FinishRequest)(nil),           // 27: freeagent.scheduler.v1.FinishRequest
-	(*SubmitResponse)(nil),          // 28: freeagent.scheduler.v1.SubmitResponse
-	(*GetResponse)(nil),             // 29: freeagent.scheduler.v1.GetResponse
-	(*ListResponse)(nil),            // 30: freeagent.scheduler.v1.ListResponse
-	(*SummaryResponse)(nil),         // 31: freeagent.scheduler.v1.SummaryResponse
-	(*CancelResponse)(nil),          // 32: freeagent.scheduler.v1.CancelResponse
-	(*CheckLeaseResponse)(nil),      // 33: freeagent.scheduler.v1.CheckLeaseResponse
-	(*RegisterWorkerResponse)(nil),  // 34: freeagent.scheduler.v1.RegisterWorkerResponse
-	(*WithdrawWorkerResponse)(nil),  // 35: freeagent.scheduler.v1.WithdrawWorkerResponse
-	(*GetWorkerResponse)(nil),       // 36: freeagent.scheduler.v1.GetWorkerResponse
-	(*ListWorkersResponse)(nil),     // 37: freeagent.scheduler.v1.ListWorkersResponse
-	(*StatsResponse)(nil),           // 38: freeagent.scheduler.v1.StatsResponse
-	(*PollResponse)(nil),            // 39: freeagent.scheduler.v1.PollResponse
-	(*SetTimeoutsResponse)(nil),     // 40: freeagent.scheduler.v1.SetTimeoutsResponse
-	(*GetTimeoutsResponse)(nil),     // 41: freeagent.scheduler.v1.GetTimeoutsResponse
-	(*SetProjectRuleResponse)(nil),  // 42: freeagent.scheduler.v1.SetProjectRuleResponse
-	(*SetPoolRuleResponse)(nil),     // 43: freeagent.scheduler.v1.SetPoolRuleResponse
-	(*ListRulesResponse)(nil),       // 44: freeagent.scheduler.v1.ListRulesResponse
-	(*GetRetentionResponse)(nil),    // 45: freeagent.scheduler.v1.GetRetentionResponse
-	(*SetRetentionResponse)(nil),    // 46: freeagent.scheduler.v1.SetRetentionResponse
-	(*PlanRetentionResponse)(nil),   // 47: freeagent.scheduler.v1.PlanRetentionResponse
-	(*PinBuildResponse)(nil),        // 48: freeagent.scheduler.v1.PinBuildResponse
-	(*GetBuildNumbersResponse)(nil), // 49: freeagent.scheduler.v1.GetBuildNumbersResponse
-	(*SetBuildNumberResponse)(nil),  // 50: freeagent.scheduler.v1.SetBuildNumberResponse
-	(*FindReuseResponse)(nil),       // 51: freeagent.scheduler.v1.FindReuseResponse
-	(*SyncResponse)(nil),            // 52: freeagent.scheduler.v1.SyncResponse
-	(*ClaimResponse)(nil),           // 53: freeagent.scheduler.v1.ClaimResponse
-	(*StageResponse)(nil),           // 54: freeagent.scheduler.v1.StageResponse
-	(*FinishResponse)(nil),          // 55: freeagent.scheduler.v1.FinishResponse
+	(*FindRepackRequest)(nil),       // 24: freeagent.scheduler.v1.FindRepackRequest
+	(*SyncRequest)(nil),             // 25: freeagent.scheduler.v1.SyncRequest
+	(*ClaimRequest)(nil),            // 26: freeagent.scheduler.v1.ClaimRequest
+	(*StageRequest)(nil),            // 27: freeagent.scheduler.v1.StageRequest
+	(*FinishRequest)(nil),           // 28: freeagent.scheduler.v1.FinishRequest
+	(*SubmitResponse)(nil),          // 29: freeagent.scheduler.v1.SubmitResponse
+	(*GetResponse)(nil),             // 30: freeagent.scheduler.v1.GetResponse
+	(*ListResponse)(nil),            // 31: freeagent.scheduler.v1.ListResponse
+	(*SummaryResponse)(nil),         // 32: freeagent.scheduler.v1.SummaryResponse
+	(*CancelResponse)(nil),          // 33: freeagent.scheduler.v1.CancelResponse
+	(*CheckLeaseResponse)(nil),      // 34: freeagent.scheduler.v1.CheckLeaseResponse
+	(*RegisterWorkerResponse)(nil),  // 35: freeagent.scheduler.v1.RegisterWorkerResponse
+	(*WithdrawWorkerResponse)(nil),  // 36: freeagent.scheduler.v1.WithdrawWorkerResponse
+	(*GetWorkerResponse)(nil),       // 37: freeagent.scheduler.v1.GetWorkerResponse
+	(*ListWorkersResponse)(nil),     // 38: freeagent.scheduler.v1.ListWorkersResponse
+	(*StatsResponse)(nil),           // 39: freeagent.scheduler.v1.StatsResponse
+	(*PollResponse)(nil),            // 40: freeagent.scheduler.v1.PollResponse
+	(*SetTimeoutsResponse)(nil),     // 41: freeagent.scheduler.v1.SetTimeoutsResponse
+	(*GetTimeoutsResponse)(nil),     // 42: freeagent.scheduler.v1.GetTimeoutsResponse
+	(*SetProjectRuleResponse)(nil),  // 43: freeagent.scheduler.v1.SetProjectRuleResponse
+	(*SetPoolRuleResponse)(nil),     // 44: freeagent.scheduler.v1.SetPoolRuleResponse
+	(*ListRulesResponse)(nil),       // 45: freeagent.scheduler.v1.ListRulesResponse
+	(*GetRetentionResponse)(nil),    // 46: freeagent.scheduler.v1.GetRetentionResponse
+	(*SetRetentionResponse)(nil),    // 47: freeagent.scheduler.v1.SetRetentionResponse
+	(*PlanRetentionResponse)(nil),   // 48: freeagent.scheduler.v1.PlanRetentionResponse
+	(*PinBuildResponse)(nil),        // 49: freeagent.scheduler.v1.PinBuildResponse
+	(*GetBuildNumbersResponse)(nil), // 50: freeagent.scheduler.v1.GetBuildNumbersResponse
+	(*SetBuildNumberResponse)(nil),  // 51: freeagent.scheduler.v1.SetBuildNumberResponse
+	(*FindReuseResponse)(nil),       // 52: freeagent.scheduler.v1.FindReuseResponse
+	(*FindRepackResponse)(nil),      // 53: freeagent.scheduler.v1.FindRepackResponse
+	(*SyncResponse)(nil),            // 54: freeagent.scheduler.v1.SyncResponse
+	(*ClaimResponse)(nil),           // 55: freeagent.scheduler.v1.ClaimResponse
+	(*StageResponse)(nil),           // 56: freeagent.scheduler.v1.StageResponse
+	(*FinishResponse)(nil),          // 57: freeagent.scheduler.v1.FinishResponse
 }
 var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	0,  // 0: freeagent.scheduler.v1.SchedulerService.Submit:input_type -> freeagent.scheduler.v1.SubmitRequest
@@ -145,40 +149,42 @@ var file_freeagent_scheduler_v1_service_proto_depIdxs = []int32{
 	21, // 21: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:input_type -> freeagent.scheduler.v1.GetBuildNumbersRequest
 	22, // 22: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:input_type -> freeagent.scheduler.v1.SetBuildNumberRequest
 	23, // 23: freeagent.scheduler.v1.SchedulerService.FindReuse:input_type -> freeagent.scheduler.v1.FindReuseRequest
-	24, // 24: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
-	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
-	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
-	27, // 27: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
-	28, // 28: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
-	29, // 29: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
-	30, // 30: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
-	31, // 31: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
-	32, // 32: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
-	33, // 33: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
-	34, // 34: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
-	35, // 35: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
-	36, // 36: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
-	37, // 37: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
-	38, // 38: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
-	39, // 39: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
-	40, // 40: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
-	41, // 41: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
-	42, // 42: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
-	43, // 43: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
-	44, // 44: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
-	45, // 45: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
-	46, // 46: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
-	47, // 47: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
-	48, // 48: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
-	49, // 49: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:output_type -> freeagent.scheduler.v1.GetBuildNumbersResponse
-	50, // 50: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:output_type -> freeagent.scheduler.v1.SetBuildNumberResponse
-	51, // 51: freeagent.scheduler.v1.SchedulerService.FindReuse:output_type -> freeagent.scheduler.v1.FindReuseResponse
-	52, // 52: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
-	53, // 53: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
-	54, // 54: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
-	55, // 55: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
-	28, // [28:56] is the sub-list for method output_type
-	0,  // [0:28] is the sub-list for method input_type
+	24, // 24: freeagent.scheduler.v1.SchedulerService.FindRepack:input_type -> freeagent.scheduler.v1.FindRepackRequest
+	25, // 25: freeagent.scheduler.v1.SchedulerWorkerService.Sync:input_type -> freeagent.scheduler.v1.SyncRequest
+	26, // 26: freeagent.scheduler.v1.SchedulerWorkerService.Claim:input_type -> freeagent.scheduler.v1.ClaimRequest
+	27, // 27: freeagent.scheduler.v1.SchedulerWorkerService.Stage:input_type -> freeagent.scheduler.v1.StageRequest
+	28, // 28: freeagent.scheduler.v1.SchedulerWorkerService.Finish:input_type -> freeagent.scheduler.v1.FinishRequest
+	29, // 29: freeagent.scheduler.v1.SchedulerService.Submit:output_type -> freeagent.scheduler.v1.SubmitResponse
+	30, // 30: freeagent.scheduler.v1.SchedulerService.Get:output_type -> freeagent.scheduler.v1.GetResponse
+	31, // 31: freeagent.scheduler.v1.SchedulerService.List:output_type -> freeagent.scheduler.v1.ListResponse
+	32, // 32: freeagent.scheduler.v1.SchedulerService.Summary:output_type -> freeagent.scheduler.v1.SummaryResponse
+	33, // 33: freeagent.scheduler.v1.SchedulerService.Cancel:output_type -> freeagent.scheduler.v1.CancelResponse
+	34, // 34: freeagent.scheduler.v1.SchedulerService.CheckLease:output_type -> freeagent.scheduler.v1.CheckLeaseResponse
+	35, // 35: freeagent.scheduler.v1.SchedulerService.RegisterWorker:output_type -> freeagent.scheduler.v1.RegisterWorkerResponse
+	36, // 36: freeagent.scheduler.v1.SchedulerService.WithdrawWorker:output_type -> freeagent.scheduler.v1.WithdrawWorkerResponse
+	37, // 37: freeagent.scheduler.v1.SchedulerService.GetWorker:output_type -> freeagent.scheduler.v1.GetWorkerResponse
+	38, // 38: freeagent.scheduler.v1.SchedulerService.ListWorkers:output_type -> freeagent.scheduler.v1.ListWorkersResponse
+	39, // 39: freeagent.scheduler.v1.SchedulerService.Stats:output_type -> freeagent.scheduler.v1.StatsResponse
+	40, // 40: freeagent.scheduler.v1.SchedulerService.Poll:output_type -> freeagent.scheduler.v1.PollResponse
+	41, // 41: freeagent.scheduler.v1.SchedulerService.SetTimeouts:output_type -> freeagent.scheduler.v1.SetTimeoutsResponse
+	42, // 42: freeagent.scheduler.v1.SchedulerService.GetTimeouts:output_type -> freeagent.scheduler.v1.GetTimeoutsResponse
+	43, // 43: freeagent.scheduler.v1.SchedulerService.SetProjectRule:output_type -> freeagent.scheduler.v1.SetProjectRuleResponse
+	44, // 44: freeagent.scheduler.v1.SchedulerService.SetPoolRule:output_type -> freeagent.scheduler.v1.SetPoolRuleResponse
+	45, // 45: freeagent.scheduler.v1.SchedulerService.ListRules:output_type -> freeagent.scheduler.v1.ListRulesResponse
+	46, // 46: freeagent.scheduler.v1.SchedulerService.GetRetention:output_type -> freeagent.scheduler.v1.GetRetentionResponse
+	47, // 47: freeagent.scheduler.v1.SchedulerService.SetRetention:output_type -> freeagent.scheduler.v1.SetRetentionResponse
+	48, // 48: freeagent.scheduler.v1.SchedulerService.PlanRetention:output_type -> freeagent.scheduler.v1.PlanRetentionResponse
+	49, // 49: freeagent.scheduler.v1.SchedulerService.PinBuild:output_type -> freeagent.scheduler.v1.PinBuildResponse
+	50, // 50: freeagent.scheduler.v1.SchedulerService.GetBuildNumbers:output_type -> freeagent.scheduler.v1.GetBuildNumbersResponse
+	51, // 51: freeagent.scheduler.v1.SchedulerService.SetBuildNumber:output_type -> freeagent.scheduler.v1.SetBuildNumberResponse
+	52, // 52: freeagent.scheduler.v1.SchedulerService.FindReuse:output_type -> freeagent.scheduler.v1.FindReuseResponse
+	53, // 53: freeagent.scheduler.v1.SchedulerService.FindRepack:output_type -> freeagent.scheduler.v1.FindRepackResponse
+	54, // 54: freeagent.scheduler.v1.SchedulerWorkerService.Sync:output_type -> freeagent.scheduler.v1.SyncResponse
+	55, // 55: freeagent.scheduler.v1.SchedulerWorkerService.Claim:output_type -> freeagent.scheduler.v1.ClaimResponse
+	56, // 56: freeagent.scheduler.v1.SchedulerWorkerService.Stage:output_type -> freeagent.scheduler.v1.StageResponse
+	57, // 57: freeagent.scheduler.v1.SchedulerWorkerService.Finish:output_type -> freeagent.scheduler.v1.FinishResponse
+	29, // [29:58] is the sub-list for method output_type
+	0,  // [0:29] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -190,6 +196,7 @@ func file_freeagent_scheduler_v1_service_proto_init() {
 		return
 	}
 	file_freeagent_scheduler_v1_numbers_proto_init()
+	file_freeagent_scheduler_v1_repack_proto_init()
 	file_freeagent_scheduler_v1_retention_proto_init()
 	file_freeagent_scheduler_v1_reuse_proto_init()
 	file_freeagent_scheduler_v1_scheduler_proto_init()

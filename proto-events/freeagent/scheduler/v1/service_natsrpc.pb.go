@@ -234,6 +234,15 @@ func (c SchedulerServiceClient) FindReuse(ctx context.Context, req *FindReuseReq
 	return resp, nil
 }
 
+// FindRepack returns a completed build whose result may get a new JavaScript bundle.
+func (c SchedulerServiceClient) FindRepack(ctx context.Context, req *FindRepackRequest) (*FindRepackResponse, error) {
+	resp := new(FindRepackResponse)
+	if err := c.caller.Call(ctx, natsrpc.Method{Service: "scheduler", Name: "find_repack"}, req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // SchedulerServiceServer answers the requests of SchedulerService.
 type SchedulerServiceServer interface {
 	// Submit stores a build and queues it.
@@ -284,6 +293,8 @@ type SchedulerServiceServer interface {
 	SetBuildNumber(ctx context.Context, req *SetBuildNumberRequest) (*SetBuildNumberResponse, error)
 	// FindReuse returns a completed build that may stand for a new one, and records that it does.
 	FindReuse(ctx context.Context, req *FindReuseRequest) (*FindReuseResponse, error)
+	// FindRepack returns a completed build whose result may get a new JavaScript bundle.
+	FindRepack(ctx context.Context, req *FindRepackRequest) (*FindRepackResponse, error)
 }
 
 // RegisterSchedulerServiceServer adds a handler for each method of s.
@@ -456,6 +467,13 @@ func RegisterSchedulerServiceServer(r natsrpc.Registrar, s SchedulerServiceServe
 				return nil, err
 			}
 			return s.FindReuse(ctx, req)
+		}),
+		r.Handle(natsrpc.Method{Service: "scheduler", Name: "find_repack"}, func(ctx context.Context, workerID string, decode func(proto.Message) error) (proto.Message, error) {
+			req := new(FindRepackRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return s.FindRepack(ctx, req)
 		}),
 	)
 }

@@ -109,16 +109,19 @@ func (g *Grants) Grant(
 	if err := g.validGrant(worker, req); err != nil {
 		return nil, err
 	}
-	b, err := g.checkLease(ctx, worker, req)
+	lease, err := g.checkLease(ctx, worker, req)
 	if err != nil {
 		return nil, err
 	}
+	b := lease.GetBuild()
 	resp := &artifactv1.WorkerGrantResponse{}
 	switch req.GetKind() {
 	case artifactv1.Kind_KIND_SOURCE:
 		resp.Grant, err = g.get(ctx, b.GetSource().GetObjectId(), b.GetId())
 	case artifactv1.Kind_KIND_VARIABLES:
 		resp.SealedVariables, resp.VariablesDigest, err = g.variables.For(ctx, b.GetProject(), req)
+	case artifactv1.Kind_KIND_REPACK_SOURCE:
+		resp.Grant, err = g.repackSource(ctx, lease)
 	case artifactv1.Kind_KIND_CACHE:
 		resp.Grant, resp.Cache, err = g.cacheGrant(ctx, b, req)
 	default:
@@ -131,7 +134,7 @@ func (g *Grants) Grant(
 }
 
 func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) error {
-	if req.GetKind() != artifactv1.Kind_KIND_VARIABLES || !build.ValidID(req.GetBuildId()) {
+	if !readsOnly(req.GetKind()) || !build.ValidID(req.GetBuildId()) {
 		if err := catalog.ValidTarget(req.GetBuildId(), req.GetKind()); err != nil {
 			return err
 		}
@@ -145,7 +148,7 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 		return httpx.Refuse(build.ErrInvalid, "workers send logs over the bus")
 	case req.GetKind() == artifactv1.Kind_KIND_CACHE:
 		return validCache(req)
-	case req.GetKind() == artifactv1.Kind_KIND_SOURCE, req.GetKind() == artifactv1.Kind_KIND_VARIABLES:
+	case req.GetKind() == artifactv1.Kind_KIND_SOURCE, readsOnly(req.GetKind()):
 		return nil
 	case req.GetSize() <= 0 || !ValidSHA256(req.GetSha256()):
 		return httpx.Refuse(build.ErrInvalid, "a result needs its size in bytes and its SHA-256 in lower-case hexadecimal")
@@ -153,6 +156,11 @@ func (g *Grants) validGrant(worker string, req *artifactv1.WorkerGrantRequest) e
 		return catalog.TooLarge(req.GetKind(), g.catalog.Limits.Of(req.GetKind()))
 	}
 	return nil
+}
+
+// readsOnly reports whether a kind is only asked for, and nothing is stored as it.
+func readsOnly(k artifactv1.Kind) bool {
+	return k == artifactv1.Kind_KIND_VARIABLES || k == artifactv1.Kind_KIND_REPACK_SOURCE
 }
 
 // ValidSHA256 reports whether a text is a SHA-256 in lower-case hexadecimal.
@@ -163,14 +171,31 @@ func ValidSHA256(text string) bool {
 
 func (g *Grants) checkLease(
 	ctx context.Context, worker string, req *artifactv1.WorkerGrantRequest,
-) (*schedulerv1.Build, error) {
+) (*schedulerv1.CheckLeaseResponse, error) {
 	resp, err := g.scheduler.CheckLease(ctx, &schedulerv1.CheckLeaseRequest{
 		WorkerId: worker, BuildId: req.GetBuildId(), Attempt: req.GetAttempt(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("check the lease: %w", err)
 	}
-	return resp.GetBuild(), nil
+	return resp, nil
+}
+
+// repackSource grants the reading of the result that the attempt's build is repacked from. Which one that is comes from the scheduler, never
+// from the worker, and the object must be the result of that build, of the same project.
+func (g *Grants) repackSource(ctx context.Context, lease *schedulerv1.CheckLeaseResponse) (*artifactv1.Grant, error) {
+	b, from := lease.GetBuild(), lease.GetRepack()
+	if from.GetBuildId() == "" || from.GetBuildId() != b.GetSettings().GetRepackFrom() {
+		return nil, httpx.Refuse(build.ErrObjectNotFound, "the build is repacked from no build, or that has expired")
+	}
+	o, err := g.catalog.Readable(ctx, from.GetResult().GetObjectId())
+	if err != nil {
+		return nil, err
+	}
+	if o.BuildID != from.GetBuildId() || o.Project != b.GetProject() || catalog.KindOf(o) != artifactv1.Kind_KIND_RESULT {
+		return nil, httpx.Refuse(build.ErrObjectNotFound, "build %s has no such result", from.GetBuildId())
+	}
+	return g.Sign(o, ticket.Ticket{Op: ticket.Get, Size: o.Size, SHA256: o.SHA256})
 }
 
 func (g *Grants) grantResult(

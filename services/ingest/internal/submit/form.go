@@ -30,7 +30,8 @@ func textFields(d httpapi.Dialect) []string {
 		return []string{"platform"}
 	}
 	return []string{"platform", "project", "profile", "pool", "priority", "upload", "repository", "commit", "branch", "supersede",
-		"app_path", "modified", "username", "build_number", "requires", "prefers", "reuse_key", "reuse_native_key", "reuse_simulator"}
+		"app_path", "modified", "username", "build_number", "requires", "prefers", "reuse_key", "reuse_native_key", "reuse_simulator",
+		"repack_from"}
 }
 
 // form reads a submit. Its parts may come in any order; files are forwarded as they arrive.
@@ -168,7 +169,7 @@ func (s *submission) complete() error {
 		return httpx.Refuse(build.ErrInvalid, httpapi.MsgPlatform)
 	}
 	origin := build.Origin{Repository: s.fields["repository"], Commit: s.fields["commit"], Branch: s.fields["branch"]}
-	settings := build.Settings{AppPath: s.fields["app_path"], Username: s.fields["username"], BuildNumber: s.fields["build_number"]}
+	settings := build.Settings{AppPath: s.fields["app_path"], Username: s.fields["username"], BuildNumber: s.fields["build_number"], RepackFrom: s.fields["repack_from"]}
 	settings.Requires = build.Requirements(s.fields["requires"])
 	if _, err := build.ParseRequirements(s.fields["prefers"]); err != nil {
 		return fmt.Errorf("prefers: %w", err)

@@ -154,7 +154,7 @@ func (s *submission) reuseKey() *schedulerv1.ReuseKey {
 func (s *submission) settings() *schedulerv1.BuildSettings {
 	set := &schedulerv1.BuildSettings{
 		AppPath: s.fields["app_path"], Modified: s.modified, Username: s.fields["username"], BuildNumber: s.fields["build_number"],
-		Requires: s.fields["requires"],
+		Requires: s.fields["requires"], RepackFrom: s.fields["repack_from"],
 	}
 	if proto.Size(set) == 0 {
 		return nil

@@ -27,9 +27,13 @@ func View(b *schedulerv1.Build, attempts []*schedulerv1.Attempt) api.Build {
 		Settings: build.Settings{
 			AppPath: b.GetSettings().GetAppPath(), Modified: b.GetSettings().GetModified(), Username: b.GetSettings().GetUsername(),
 			BuildNumber: b.GetSettings().GetBuildNumber(), Requires: build.Requirements(b.GetSettings().GetRequires()),
+			RepackFrom: b.GetSettings().GetRepackFrom(),
 		},
 		Source: viewObject(b.GetSource()), Result: viewObject(b.GetResult()), Artifacts: viewArtifacts(b.GetArtifacts()),
 		Reuses: b.GetReuses(), LastReusedAt: httpapi.Time(b.GetLastReusedAtMs()), Fingerprint: b.GetFingerprint(),
+	}
+	if v.RepackFrom != "" {
+		v.Signing = build.RepackSigning(build.Platform(v.Platform))
 	}
 	for _, a := range attempts {
 		v.Attempts = append(v.Attempts, api.Attempt{

@@ -106,6 +106,7 @@ type (
 		ReuseKey   string `formData:"reuse_key" minLength:"64" maxLength:"64" description:"SHA-256 over everything that decides the result, as far as the client knows it. reuseBuild returns this build to later submits with the same key. Without it the build is never reused."`
 		NativeKey  string `formData:"reuse_native_key" minLength:"64" maxLength:"64" description:"The same without the JavaScript inputs, only of development clients."`
 		Simulator  bool   `formData:"reuse_simulator" default:"false" description:"The result is a development client for the iOS simulator."`
+		RepackFrom string `formData:"repack_from" maxLength:"64" description:"Id of a completed build of the project and platform: its result gets the JavaScript bundle of these sources in place of a native build. The build fails if its native fingerprint differs. See findRepack."`
 		Requires   string `formData:"requires" description:"Labels that the worker must have, as KEY=VALUE by comma, such as xcode=26,node=22.11. A longer version meets a shorter one. The build waits until there is such a worker."`
 		Prefers    string `formData:"prefers" description:"The same, for labels that are only required if a known worker has them. Others are dropped with a warning."`
 		Supersede  bool   `formData:"supersede" default:"false" description:"Cancel unfinished builds of older commits of the same project, branch, platform and profile."`

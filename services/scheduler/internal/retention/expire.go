@@ -65,7 +65,7 @@ func (s *Store) Expire(ctx context.Context, ps Policies, batch []Candidate, now 
 	return gone, err
 }
 
-// lockEnded reads a build that has ended, is not pinned and was not reused lately, and keeps it so until the transaction ends.
+// lockEnded reads a build that has ended, is not pinned, was not reused lately and is not being repacked, and keeps it so until the transaction ends.
 func lockEnded(ctx context.Context, tx *database.Tx, id string, now time.Time) (t Trace, ok bool, err error) {
 	var submitted, assigned, finished int64
 	err = tx.QueryRowContext(ctx, `SELECT id, seq, project, platform, state, worker_id, submitted_at, assigned_at, finished_at
@@ -81,8 +81,9 @@ func lockEnded(ctx context.Context, tx *database.Tx, id string, now time.Time) (
 	var pins int
 	// A statement of its own: it must see a pin that was committed while this one waited for the lock.
 	if err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM build_pins WHERE build_id = $1)
-		+ (SELECT count(*) FROM build_keys WHERE build_id = $1 AND reused_at > $2)`, id, store.Millis(now.Add(-reuseHold))).Scan(&pins); err != nil {
-		return t, false, fmt.Errorf("pin and reuse of build %s: %w", id, err)
+		+ (SELECT count(*) FROM build_keys WHERE build_id = $1 AND reused_at > $2)
+		+ (SELECT count(*) FROM builds WHERE repack_from <> '' AND repack_from = $1 AND state NOT IN ('completed', 'failed', 'cancelled'))`, id, store.Millis(now.Add(-reuseHold))).Scan(&pins); err != nil {
+		return t, false, fmt.Errorf("what keeps build %s: %w", id, err)
 	}
 	return t, pins == 0, nil
 }

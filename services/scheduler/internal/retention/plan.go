@@ -31,7 +31,8 @@ type Candidate struct {
 const plan = `WITH own (project, max_age, max_builds, max_bytes, keep_last, keep_last_age, active) AS (VALUES %s),
 ended AS (
 	SELECT b.seq, b.id, b.project, b.platform, b.profile, b.branch, b.state, b.finished_at, %s AS bytes,
-		CASE WHEN EXISTS (SELECT 1 FROM build_pins p WHERE p.build_id = b.id) THEN 1 ELSE 0 END AS pinned,
+		CASE WHEN EXISTS (SELECT 1 FROM build_pins p WHERE p.build_id = b.id) OR EXISTS (SELECT 1 FROM builds n
+			WHERE n.repack_from <> '' AND n.repack_from = b.id AND n.state NOT IN ('completed', 'failed', 'cancelled')) THEN 1 ELSE 0 END AS pinned,
 		coalesce((SELECT k.reused_at FROM build_keys k WHERE k.build_id = b.id), 0) AS reused_at,
 		coalesce(own.max_age, %s) AS max_age, coalesce(own.max_builds, %s) AS max_builds, coalesce(own.max_bytes, %s) AS max_bytes,
 		coalesce(own.keep_last, %s) AS keep_last, coalesce(own.keep_last_age, %s) AS keep_last_age, coalesce(own.active, %s) AS active

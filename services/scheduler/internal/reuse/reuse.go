@@ -66,11 +66,11 @@ func isDigest(s string) bool {
 	return err == nil && len(s) == digestLength
 }
 
-// KeyOf returns the key of a submit; ok is false for a submit without one, and for a retry, which is submitted because its build is not good
-// enough. It returns build.ErrInvalid for a faulty key.
+// KeyOf returns the key of a submit; ok is false for a submit without one, for a retry, which is submitted because its build is not good
+// enough, and for one that is repacked, whose result has another signature than a build's. It returns build.ErrInvalid for a faulty key.
 func KeyOf(r *schedulerv1.SubmitRequest) (k store.BuildKey, ok bool, err error) {
 	in := r.GetReuseKey()
-	if in.GetKey() == "" || r.GetRetryOf() != "" {
+	if in.GetKey() == "" || r.GetRetryOf() != "" || r.GetSettings().GetRepackFrom() != "" {
 		return k, false, nil
 	}
 	if err := checkKey(in); err != nil {
@@ -157,7 +157,10 @@ func viewKeyed(k store.KeyedBuild) *schedulerv1.Build {
 
 // AddKey adds to a build how often it was reused.
 func AddKey(v *schedulerv1.Build, k store.BuildKey) {
-	v.Reuses, v.LastReusedAtMs, v.Fingerprint = k.Reuses, store.Millis(k.LastReusedAt), k.Fingerprint
+	v.Reuses, v.LastReusedAtMs = k.Reuses, store.Millis(k.LastReusedAt)
+	if k.Fingerprint != "" {
+		v.Fingerprint = k.Fingerprint
+	}
 }
 
 // View returns reuses as others see them.
@@ -327,10 +330,11 @@ func (q query) judge(ctx context.Context, tx *store.Tx, k store.KeyedBuild) (ref
 }
 
 // mayRead reports whether a build of the branch that asks may be replaced by one of another.
-func (q query) mayRead(branch string) bool { return branch == q.branch || q.isTrusted(branch) }
+func (q query) mayRead(branch string) bool { return branch == q.branch || IsTrusted(q.trusted, branch) }
 
-func (r *Reuses) isTrusted(branch string) bool {
-	return slices.ContainsFunc(r.trusted, func(pattern string) bool {
+// IsTrusted reports whether a branch matches one of the patterns.
+func IsTrusted(patterns []string, branch string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		ok, err := path.Match(pattern, branch)
 		return err == nil && ok
 	})

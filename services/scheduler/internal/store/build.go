@@ -19,7 +19,8 @@ import (
 const (
 	columnsHead = `seq, id, project, platform, pool, state, attempt, lost, worker_id, stage, priority, error, profile, `
 	columnsTail = `, retry_of, submitted_at, queued_at, assigned_at, started_at, finished_at, not_before,
-	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch, vstart, vfinish, offered_at, offers, requires`
+	timeout_ms, stage_ttl_ms, stage_at, repository, commit_sha, branch, vstart, vfinish, offered_at, offers, requires,
+	repack_from, native_fingerprint`
 	buildColumns = columnsHead + `source, certs, result, settings, artifacts` + columnsTail
 	briefColumns = columnsHead + `'', '', '', '', ''` + columnsTail
 )
@@ -29,12 +30,13 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scanBuild(row scanner, more ...any) (Build, error) {
 	var b Build
-	var source, certs, result, settings, artifacts, requires string
+	var source, certs, result, settings, artifacts, requires, repackFrom string
 	var at [8]int64
 	var timeout, ttl int64
 	err := row.Scan(append([]any{&b.Seq, &b.ID, &b.Project, &b.Platform, &b.Pool, &b.State, &b.Attempt, &b.Lost, &b.WorkerID, &b.Stage,
 		&b.Priority, &b.Error, &b.Profile, &source, &certs, &result, &settings, &artifacts, &b.RetryOf, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5],
-		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch, &b.VStart, &b.VFinish, &at[7], &b.Offers, &requires}, more...)...)
+		&timeout, &ttl, &at[6], &b.Origin.Repository, &b.Origin.Commit, &b.Origin.Branch, &b.VStart, &b.VFinish, &at[7], &b.Offers, &requires,
+		&repackFrom, &b.NativeFingerprint}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Build{}, build.ErrNotFound
 	}
@@ -58,13 +60,14 @@ func scanBuild(row scanner, more ...any) (Build, error) {
 		return Build{}, err
 	}
 	b.Settings, err = settingsOf(settings)
-	b.Settings.Requires = build.Requirements(requires)
+	b.Settings.Requires, b.Settings.RepackFrom = build.Requirements(requires), repackFrom
 	return b, err
 }
 
-// settingsText keeps settings as JSON, so that an operator can read them in the table. Requirements have a column of their own.
+// settingsText keeps settings as JSON, so that an operator can read them in the table. Requirements and what is
+// repacked have columns of their own.
 func settingsText(s build.Settings) (string, error) {
-	s.Requires = ""
+	s.Requires, s.RepackFrom = "", ""
 	if s == (build.Settings{}) {
 		return "", nil
 	}
@@ -126,11 +129,12 @@ func (t *Tx) InsertBuild(ctx context.Context, b Build) (int64, error) {
 	var expired bool
 	err = t.tx.QueryRowContext(ctx, `INSERT INTO builds
 		(id, project, platform, pool, state, attempt, priority, profile, source, certs, retry_of, submitted_at, repository,
-			commit_sha, branch, settings, requires)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING
+			commit_sha, branch, settings, requires, repack_from)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING
 		RETURNING seq, EXISTS (SELECT 1 FROM expired_builds e WHERE e.id = $1)`,
 		b.ID, b.Project, b.Platform, b.Pool, b.State, b.Attempt, b.Priority, b.Profile, source, certs, b.RetryOf,
-		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch, settings, b.Settings.Requires).Scan(&seq, &expired)
+		Millis(b.SubmittedAt), b.Origin.Repository, b.Origin.Commit, b.Origin.Branch, settings, b.Settings.Requires,
+		b.Settings.RepackFrom).Scan(&seq, &expired)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrConflict
 	}

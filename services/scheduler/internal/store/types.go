@@ -35,6 +35,8 @@ type Build struct {
 	Source     *eventsv1.ObjectRef
 	Certs      *eventsv1.ObjectRef
 	Result     *eventsv1.ObjectRef
+	// NativeFingerprint is that of a completed build whose result can be repacked.
+	NativeFingerprint string
 	// Artifacts are nil if the build kept no files besides its result.
 	Artifacts *schedulerv1.BuildArtifacts
 	RetryOf   string

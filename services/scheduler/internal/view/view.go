@@ -17,14 +17,14 @@ func Build(b store.Build) *schedulerv1.Build {
 		WorkerId: b.WorkerID, Stage: b.Stage, Priority: b.Priority, Error: b.Error, Profile: b.Profile,
 		Source: b.Source, Certs: b.Certs, Result: b.Result, Artifacts: b.Artifacts, RetryOf: b.RetryOf,
 		SubmittedAtMs: store.Millis(b.SubmittedAt), QueuedAtMs: store.Millis(b.QueuedAt), AssignedAtMs: store.Millis(b.AssignedAt),
-		StartedAtMs: store.Millis(b.StartedAt), FinishedAtMs: store.Millis(b.FinishedAt), NotBeforeMs: store.Millis(b.NotBefore), Seq: b.Seq,
+		StartedAtMs: store.Millis(b.StartedAt), FinishedAtMs: store.Millis(b.FinishedAt), NotBeforeMs: store.Millis(b.NotBefore), Seq: b.Seq, Fingerprint: b.NativeFingerprint,
 	}
 	if o := b.Origin; o != (build.Origin{}) {
 		v.Origin = &schedulerv1.Origin{Repository: o.Repository, Commit: o.Commit, Branch: o.Branch}
 	}
 	if s := b.Settings; s != (build.Settings{}) {
 		v.Settings = &schedulerv1.BuildSettings{
-			AppPath: s.AppPath, Modified: s.Modified, Username: s.Username, BuildNumber: s.BuildNumber, Requires: string(s.Requires),
+			AppPath: s.AppPath, Modified: s.Modified, Username: s.Username, BuildNumber: s.BuildNumber, Requires: string(s.Requires), RepackFrom: s.RepackFrom,
 		}
 	}
 	return v

@@ -14,7 +14,7 @@ func plans() map[string]plan {
 			"submit":  {"auth", "farm", "httpapi", "objects", "signing", "store"},
 			"v1":      {"auth", "farm", "httpapi", "logs", "objects", "signing", "store", "submit"},
 			"v2":      {"auth", "farm", "httpapi", "logs", "objects", "openapi", "pages", "store", "submit", "webhook"},
-			"command": {"."}, "variables": {"farm", "httpapi", "openapi", "v2"}, "reuse": {"farm", "httpapi", "openapi", "v2"}, "buildnumbers": {"farm", "httpapi", "openapi", "v2"},
+			"command": {"."}, "variables": {"farm", "httpapi", "openapi", "v2"}, "reuse": {"farm", "httpapi", "openapi", "v2"}, "repack": {"farm", "httpapi", "openapi", "v2"}, "buildnumbers": {"farm", "httpapi", "openapi", "v2"},
 		},
 		"services/scheduler": {
 			"store": {}, "view": {"store"},
@@ -24,6 +24,7 @@ func plans() map[string]plan {
 			"handout":    {"store", "transition"},
 			"faults":     {"store", "transition"},
 			"numbers":    {"store"}, "reuse": {"store", "transition", "view"},
+			"repack":    {"reuse", "store"},
 			"retention": {"store"},
 			"rules":     {"order", "store", "transition", "view"},
 			"registry":  {"handout", "retention", "store", "transition", "view"},
