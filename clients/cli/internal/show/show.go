@@ -156,12 +156,8 @@ func Build(s session.IO, b api.Build) error {
 	row("Took", Took(b, now))
 	row("Error", b.Error)
 	row("Retry of", b.RetryOf)
-	if b.RepackFrom != "" {
-		row("Repacked", fmt.Sprintf("from build %s, %s", b.RepackFrom, b.Signing))
-	}
-	if b.Reuses > 0 {
-		row("Reused", Reuses(b, now))
-	}
+	row("Repacked", repacked(b))
+	row("Reused", Reuses(b, now))
 	row("Fingerprint", b.Fingerprint)
 	if b.Pin != nil {
 		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
@@ -187,8 +183,19 @@ func Build(s session.IO, b api.Build) error {
 	return nil
 }
 
-// Reuses says how often a build was reused: "3 times, last 2 h 5 min ago".
+// repacked says from which build, and how the result is signed; empty for a native build.
+func repacked(b api.Build) string {
+	if b.RepackFrom == "" {
+		return ""
+	}
+	return fmt.Sprintf("from build %s, %s", b.RepackFrom, b.Signing)
+}
+
+// Reuses says how often a build was reused: "3 times, last 2 h 5 min ago"; empty if never.
 func Reuses(b api.Build, now time.Time) string {
+	if b.Reuses == 0 {
+		return ""
+	}
 	times := "once"
 	if b.Reuses > 1 {
 		times = fmt.Sprintf("%d times", b.Reuses)

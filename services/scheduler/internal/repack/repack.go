@@ -193,8 +193,8 @@ func SourceOf(ctx context.Context, s *store.Store, b store.Build) (*schedulerv1.
 	return view(source), nil
 }
 
-// Label is required of the workers of builds that are repacked: those of earlier versions would make a native build.
-const Label, LabelValue = "repack", "1"
+// label is required of the workers of builds that are repacked: those of earlier versions would make a native build.
+const label, labelValue = "repack", "1"
 
 // Require adds the label to what a repacked build requires.
 func Require(s build.Settings) build.Requirements {
@@ -202,7 +202,7 @@ func Require(s build.Settings) build.Requirements {
 		return s.Requires
 	}
 	labels := s.Requires.Labels()
-	labels[Label] = LabelValue
+	labels[label] = labelValue
 	return build.Require(labels)
 }
 
