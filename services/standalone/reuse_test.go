@@ -71,7 +71,7 @@ func (r *reuser) builds(secret string, more ...string) {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { os.RemoveAll(work) })
-	r.worker = run(r.t, append(more, "FREEAGENT_API_KEY="+farmKey, secretOfBuilds+"="+secret, "npm_config_registry=http://127.0.0.1:9/"),
+	r.worker = run(r.t, append([]string{"FREEAGENT_API_KEY=" + farmKey, secretOfBuilds + "=" + secret, "npm_config_registry=http://127.0.0.1:9/"}, more...),
 		"worker", "--server", r.url(), "--name", "mini", "--state-dir", r.state, "--work-dir", work, "--executor", "shell",
 		"--pass-env", secretOfBuilds)
 	r.eventually("the worker has joined", func() bool { return r.registered() > registered })

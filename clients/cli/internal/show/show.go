@@ -162,6 +162,20 @@ func Build(s session.IO, b api.Build) error {
 	if b.Pin != nil {
 		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
 	}
+	files(b, row)
+	for _, a := range b.Attempts {
+		if len(b.Attempts) > 1 {
+			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// files prints what the build delivered.
+func files(b api.Build, row func(name, value string)) {
 	if b.Result != nil {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)
@@ -172,15 +186,6 @@ func Build(s session.IO, b api.Build) error {
 	if b.Artifacts != nil {
 		row("Artifacts", b.Artifacts.Problem)
 	}
-	for _, a := range b.Attempts {
-		if len(b.Attempts) > 1 {
-			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return nil
 }
 
 // repacked says from which build, and how the result is signed; empty for a native build.

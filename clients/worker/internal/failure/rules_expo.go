@@ -34,6 +34,11 @@ var nodeRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "{code}: {why}", where: "{f}:{l}{l2}:{c}{c2}", rank: rankPlace,
 	},
 	{
+		id: "repack-app", has: []string{"Uncaught Error AssertionError"}, match: `^Uncaught Error AssertionError(?: \[\w+\])?: (?P<why>.+)`,
+		more: []string{`^\s+at .*(?P<tool>@expo/repack-app)/`}, need: "tool",
+		cause: "@expo/repack-app cannot repack the earlier app: {why}", cure: "Build without --repack.", rank: rankPlain + 1,
+	},
+	{
 		id: "node-exception", has: []string{"Error: ", "Error ["}, match: `^(?:npm (?:error|ERR!) |\[[\w-]+\] )?(?:Uncaught )?(?P<why>\w*Error(?: \[\w+\])?: \S.*)`,
 		more: []string{`^(?:npm (?:error|ERR!) )?\s+at (?:.*\()?(?P<f>(?:file://)?/[^()]*?:\d+:\d+)\)?$`}, need: "f",
 		cause: "{why}", where: "{f}", rank: rankPlain,
