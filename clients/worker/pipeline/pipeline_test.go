@@ -48,7 +48,7 @@ func TestBuiltIn(t *testing.T) {
 		"yarn classic": {[]string{"yarn.lock", "# yarn lockfile v1"}, "yarn install --frozen-lockfile --production=false", false},
 		"yarn berry":   {[]string{"yarn.lock", "__metadata:\n  version: 8"}, "yarn install --immutable", false},
 		"pnpm":         {[]string{"pnpm-lock.yaml", ""}, "pnpm install --frozen-lockfile", false},
-		"bun":          {[]string{"bun.lock", ""}, "bun install --frozen-lockfile", false},
+		"bun":          {[]string{"bun.lock", ""}, "bun install --frozen-lockfile --backend=copyfile", false},
 		"none":         {nil, "npm install --include=dev", true},
 	} {
 		dir := project(t, append(tt.files, "package.json", expoPackage)...)

@@ -3,7 +3,6 @@ package buildcache
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
@@ -182,48 +180,6 @@ func readsSource(tree fs.FS, dir string) bool {
 		return false
 	}
 	return local(p.Dependencies) || local(p.DevDependencies)
-}
-
-// bundleFiles of an app have settings that Metro's cache does not notice.
-var bundleFiles = []string{ //nolint:gochecknoglobals // a table
-	"package.json", "app.json", "app.config.js", "app.config.ts", "app.config.json", "babel.config.js", "babel.config.cjs", "babel.config.json", ".babelrc",
-	".babelrc.js", ".babelrc.json", "metro.config.js", "metro.config.cjs", "metro.config.json", "tsconfig.json", "jsconfig.json",
-	".env", ".env.local", ".env.production", ".env.production.local", ".env.development", ".env.development.local",
-}
-
-// inlines are packages that put variables or files into JavaScript while it is transformed, behind Metro's back.
-var inlines = regexp.MustCompile(`dotenv|inline-env|inline-environment|inline-import|transform-define|preval|codegen\.macro|babel-plugin-macros`)
-
-// BundleKey returns the key of Metro's cache for the app in dir. Metro checks each file itself; the key has what it does not check: the
-// variables and the configuration that transforms read. whyNot says why the cache cannot be kept.
-func BundleKey(tree fs.FS, dir, installKey string, facts Facts) (key, whyNot string, err error) {
-	data, err := fs.ReadFile(tree, path.Join(dir, "package.json"))
-	if err != nil {
-		return "", "there is no package.json", nil //nolint:nilerr // an app of another kind
-	}
-	var p struct {
-		Dependencies    map[string]json.RawMessage `json:"dependencies"`
-		DevDependencies map[string]json.RawMessage `json:"devDependencies"`
-	}
-	if err := jsonfile.Unmarshal("package.json", data, &p); err != nil {
-		return "", "package.json cannot be read", nil //nolint:nilerr // the tools will say so
-	}
-	for _, deps := range []map[string]json.RawMessage{p.Dependencies, p.DevDependencies} {
-		for name := range deps {
-			if inlines.MatchString(name) {
-				return "", name + " puts variables or files into the bundle", nil
-			}
-		}
-	}
-	k := newKeyer(tree, "bundle")
-	k.text(facts.Machine...)
-	k.text(installKey, dir)
-	k.env(facts.Env)
-	for _, name := range bundleFiles {
-		k.file(path.Join(dir, name))
-	}
-	key, err = k.sum()
-	return key, "", err
 }
 
 // PathsKey returns the key of paths that a profile names with a key of its own.

@@ -149,12 +149,13 @@ func (w *workspace) places() map[string]string {
 	return map[string]string{"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp")}
 }
 
-// caches are directories of package managers that outlive the build, shared by its scope. The other variables keep tools from telemetry and
-// questions.
+// caches are directories of package managers that outlive the build, shared by its scope. Files of these stores are copied or cloned, never
+// linked: a build that changes a package (patch-package does) would change the store. The other variables keep tools from telemetry and questions.
 func (w *workspace) caches() (map[string]string, error) {
 	vars := map[string]string{
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
+		"npm_config_package_import_method": "clone-or-copy", "pnpm_config_package_import_method": "clone-or-copy", "YARN_NM_MODE": "classic",
 	}
 	for name, variable := range map[string][]string{
 		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": {"PNPM_HOME"}, // its store is below
