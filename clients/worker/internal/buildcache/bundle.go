@@ -13,7 +13,7 @@ import (
 
 // bundleFiles of an app have settings that Metro's cache does not notice.
 var bundleFiles = []string{ //nolint:gochecknoglobals // a table
-	"package.json", "app.json", "app.config.js", "app.config.ts", "app.config.json", "babel.config.js", "babel.config.cjs", "babel.config.json", ".babelrc",
+	"package.json", "freeagent.json", "app.json", "app.config.js", "app.config.ts", "app.config.json", "babel.config.js", "babel.config.cjs", "babel.config.json", ".babelrc",
 	".babelrc.js", ".babelrc.json", "metro.config.js", "metro.config.cjs", "metro.config.json", "tsconfig.json", "jsconfig.json",
 	".env", ".env.local", ".env.production", ".env.production.local", ".env.development", ".env.development.local",
 }
@@ -64,6 +64,7 @@ func BundleKey(tree fs.FS, dir, installKey string, facts Facts) (key, whyNot str
 			whole = whole || readsMore(tree, dir, string(text))
 		}
 	}
+	k.all(path.Join(dir, ".eas")) // commands of a custom build may set variables
 	if whole {
 		k.all(".")
 		k.text(facts.Build...)

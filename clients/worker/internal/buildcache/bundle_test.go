@@ -87,3 +87,29 @@ func TestBundleKeyOfTransforms(t *testing.T) {
 		})
 	}
 }
+
+// TestDependenciesRead: the install script of a package may read files of the project, as Prisma's does.
+func TestDependenciesRead(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lock, content string
+		want          bool
+	}{
+		"npm, none":    {"package-lock.json", `{"packages":{"":{"hasInstallScript":true},"node_modules/a":{}}}`, false},
+		"npm, known":   {"package-lock.json", `{"packages":{"node_modules/x/node_modules/@swc/core":{"hasInstallScript":true}}}`, false},
+		"npm, any":     {"package-lock.json", `{"packages":{"node_modules/x/node_modules/gen":{"hasInstallScript":true}}}`, true},
+		"npm 6":        {"package-lock.json", `{"dependencies":{` + "\n" + `"@prisma/client": {"version":"1"}}}`, true},
+		"yarn 1":       {"yarn.lock", "expo@1:\n  version 1\n\n\"@prisma/client@^5.0.0\":\n", true},
+		"yarn 1, none": {"yarn.lock", "expo@1:\n  version 1\nprismatic@1:\n", false},
+		"yarn 4":       {"yarn.lock", "\"prisma@npm:^5.0.0\":\n", true},
+		"pnpm":         {"pnpm-lock.yaml", "packages:\n\n  '@prisma/client@5.0.0':\n", true},
+		"pnpm 6":       {"pnpm-lock.yaml", "packages:\n\n  /@prisma/client@5.0.0:\n", true},
+		"bun":          {"bun.lock", "{\n \"packages\": {\n    \"prisma\": [\"prisma@5.0.0\"", true},
+		"bun, none":    {"bun.lock", "{\n \"packages\": {\n    \"expo\": [\"expo@5.0.0\"", false},
+	} {
+		r := fill(t, t.TempDir(), tt.lock, tt.content)
+		if got := dependenciesRead(r.FS(), tt.lock); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package buildcache
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -149,12 +150,45 @@ func InstallKey(tree fs.FS, in workspace.Install, facts Facts) (key, whyNot stri
 	for _, name := range rootDirs {
 		k.all(path.Join(in.Dir, name))
 	}
-	if whole {
+	if whole || dependenciesRead(tree, in.LockFile) {
 		k.all(".")
 		k.text(facts.Build...)
 	}
 	key, err = k.sum()
 	return key, "", err
+}
+
+// quiet are packages whose install scripts are known to read nothing of the project: they fetch or check a program of their own.
+var quiet = regexp.MustCompile(`^(@esbuild/.*|esbuild|fsevents|core-js(-pure|-bundle)?|unrs-resolver|@swc/core|sharp|bufferutil|utf-8-validate|protobufjs|@parcel/watcher|` +
+	`@sentry/cli|dtrace-provider|es5-ext|napi-postinstall|better-sqlite3|canvas|@firebase/util|cpu-features|ssh2|re2|lmdb|msgpackr-extract|oxc-resolver)$`)
+
+// curious are packages whose install scripts read files of the project, for lock files that do not say which packages have scripts.
+var curious = regexp.MustCompile(`(?m)^\s*["'/]?(@prisma/client|prisma|msw|nx|@nestjs/core|puppeteer|husky|simple-git-hooks)["']?[@:]`)
+
+// dependenciesRead reports whether install scripts of packages may read files of the project, as that of @prisma/client does.
+func dependenciesRead(tree fs.FS, lockFile string) bool {
+	data, err := fs.ReadFile(tree, lockFile)
+	if err != nil {
+		return true
+	}
+	if path.Base(lockFile) != "package-lock.json" && path.Base(lockFile) != "npm-shrinkwrap.json" {
+		return curious.Match(data)
+	}
+	var lock struct {
+		Packages map[string]struct {
+			HasInstallScript bool `json:"hasInstallScript"`
+		} `json:"packages"`
+	}
+	if json.Unmarshal(data, &lock) != nil || lock.Packages == nil {
+		return curious.Match(data)
+	}
+	for at, p := range lock.Packages {
+		i := strings.LastIndex(at, "node_modules/")
+		if p.HasInstallScript && i >= 0 && !quiet.MatchString(at[i+len("node_modules/"):]) {
+			return true
+		}
+	}
+	return false
 }
 
 // harmless are scripts that read nothing of the source but what the key has.

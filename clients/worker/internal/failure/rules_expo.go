@@ -47,6 +47,12 @@ var metroRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "{f} imports {m}, and there is no such file", cure: "Add the file (is it committed?), or correct the path; case counts.", where: "{f}[:{l}]", rank: rankPlace,
 	},
 	{
+		id: "metro-alias", has: []string{"Unable to resolve module", "Unable to resolve \""},
+		match: `Unable to resolve (?:module )?"?(?P<m>(?:@/|~|#|\$)[^\s"]*)"? from "?(?P<f>[^\s":]+)`, more: []string{`^\s*>\s*(?P<l>\d+) \|`}, until: `^Import stack|^Require stack`,
+		cause: "{f} imports {m}, and there is no such file", where: "{f}[:{l}]", rank: rankPlace + 1,
+		cure: "Add the file (is it committed?), or correct the path or the alias in tsconfig.json or babel.config.js; case counts.",
+	},
+	{
 		id: "metro-module", has: []string{"Unable to resolve module", "Unable to resolve \""},
 		match: `Unable to resolve (?:module )?"?(?P<m>[^\s".][^\s"]*)"? from "?(?P<f>[^\s":]+)`, more: []string{`^\s*>\s*(?P<l>\d+) \|`}, until: `^Import stack|^Require stack`,
 		cause: "{f} imports {m}, which is not installed", cure: "Run npx expo install {m} and commit package.json with the lock file.", where: "{f}[:{l}]", rank: rankPlace,

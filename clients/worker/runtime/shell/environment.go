@@ -156,6 +156,8 @@ func (w *workspace) caches() (map[string]string, error) {
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
 		"npm_config_package_import_method": "clone-or-copy", "pnpm_config_package_import_method": "clone-or-copy", "YARN_NM_MODE": "classic",
+		// What a package's install script made of one project is not for another one.
+		"npm_config_side_effects_cache": "false", "pnpm_config_side_effects_cache": "false",
 	}
 	for name, variable := range map[string][]string{
 		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": {"PNPM_HOME"}, // its store is below
