@@ -114,7 +114,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		"unknown key":     {"", `{"profile": {}}`, `unknown field "profile"`},
 		"unknown in part": {"", `{"profiles": {"production": {"stage": []}}}`, `unknown field "stage"`},
 		"not JSON":        {"", `{`, "freeagent.json"},
-		"two objects":     {"", `{} {}`, "something follows"},
+		"two objects":     {"", `{} {}`, "freeagent.json:1:4: invalid character '{' after top-level value"},
 		"no such profile": {"x", `{"profiles": {"b": {}, "a": {}}}`, "a, b"},
 		"circle":          {"a", `{"profiles": {"a": {"extends": "b"}, "b": {"extends": "a"}}}`, "a -> b -> a"},
 		"extends nothing": {"a", `{"profiles": {"a": {"extends": "b"}}}`, `extends "b", which does not exist`},

@@ -117,6 +117,11 @@ var expoRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "The app config cannot be read[: {why}]", cure: "If it needs a variable, set it in the profile's env.", where: "[{f}]", rank: rankPlace - 1,
 	},
 	{
+		id: "expo-entry", has: []string{"Cannot resolve entry file"}, match: `Cannot resolve entry file`,
+		cause: "The field main of package.json names a file that does not exist", where: "package.json", rank: rankCause + 1,
+		cure: "Correct it (index.js, or expo-router/entry), and check that the file is committed.",
+	},
+	{
 		id: "expo-config-missing", has: []string{"ConfigError:"}, match: `ConfigError: (?P<why>.+)`, cause: "The app config is not usable: {why}", rank: rankCause,
 	},
 	{
