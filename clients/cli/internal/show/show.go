@@ -163,6 +163,19 @@ func Build(s session.IO, b api.Build) error {
 	if b.Pin != nil {
 		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
 	}
+	files(row, b)
+	for _, a := range b.Attempts {
+		if len(b.Attempts) > 1 {
+			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+func files(row func(name, value string), b api.Build) {
 	if b.Result != nil {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)
@@ -173,15 +186,6 @@ func Build(s session.IO, b api.Build) error {
 	if b.Artifacts != nil {
 		row("Artifacts", b.Artifacts.Problem)
 	}
-	for _, a := range b.Attempts {
-		if len(b.Attempts) > 1 {
-			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return nil
 }
 
 // Reuses says how often a build was reused: "3 times, last 2 h 5 min ago".
