@@ -15,7 +15,7 @@ formatted() {
 
 tidy() { go mod tidy -diff; }
 builds() { go build ./... && go vet ./...; }
-linted() { golangci-lint run --config "$ROOT/.golangci.yml" ./...; }
+linted() { golangci-lint run --allow-parallel-runners --config "$ROOT/.golangci.yml" ./...; }
 
 # every CHECK runs it in each module that has code yet.
 every() {

@@ -23,7 +23,10 @@ func workspaceApp(t *testing.T, hooks string, more ...string) []byte {
 		"apps/shop/package.json", `{"name":"shop","version":"1.0.0","dependencies":{"expo":"1.0.0"},"scripts":{` + hooks + `}}`,
 		"packages/expo/package.json", `{"name":"expo","version":"1.0.0","bin":{"expo":"cli.js"}}`,
 		"packages/expo/cli.js", "#!/usr/bin/env node\nconst fs=require('fs');fs.mkdirSync('dist');fs.writeFileSync('dist/made',process.argv.slice(2).join(' '));" +
-			"if(fs.existsSync('fail'))process.exit(7)\n",
+			"if(fs.existsSync('fail'))process.exit(7);" +
+			// As Metro: what was transformed once is not looked at again.
+			"if(fs.existsSync('metro')){const c=require('os').tmpdir()+'/metro-cache';if(!fs.existsSync(c))fs.writeFileSync(c,''+process.env.EXPO_PUBLIC_SET);" +
+			"console.log('said bundle '+fs.readFileSync(c,'utf8'))}\n",
 	})
 	dir := t.TempDir()
 	for i := 0; i < len(files); i += 2 {
@@ -156,6 +159,33 @@ func TestSecondBuild(t *testing.T) {
 		made[step.name] = hooksSaid(log)
 		if restored := strings.Contains(log, "install from the cache"); restored != (step.same != "") || restored && made[step.name] != made[step.same] {
 			t.Errorf("%s: restored is %v, the install made %q, want that of %q (%q); log:\n%s", step.name, restored, made[step.name], step.same, made[step.same], log)
+		}
+	}
+}
+
+// TestVariablesOfTheBundle: a variable that a hook sets, or that the worker passes, is in the bundle, whatever an earlier build had.
+func TestVariablesOfTheBundle(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	f.start(f.shell(t.TempDir()), nil)
+	app := func(value string) []byte {
+		return workspaceApp(t, `"eas-build-post-install":"set-env EXPO_PUBLIC_SET $(cat value)"`, "apps/shop/value", value, "apps/shop/metro", "")
+	}
+	for i, tt := range []struct {
+		value  string
+		cached bool
+	}{{"1", false}, {"1", true}, {"2", false}, {"1", true}, {"2", true}} {
+		id := f.submitWith(app(tt.value), func(b *schedulerv1.Build) {
+			b.Project, b.Settings = "shop", &schedulerv1.BuildSettings{AppPath: "apps/shop"}
+			b.Origin = &schedulerv1.Origin{Branch: "main"}
+		})
+		f.finished(id)
+		log := f.logOf(id)
+		if said := hooksSaid(log); said != "bundle "+tt.value {
+			t.Errorf("build %d says %q, want the bundle of %s; log:\n%s", i, said, tt.value, log)
+		}
+		if cached := strings.Contains(log, "Metro's cache: "); cached != tt.cached && i != 2 { // the cache of before the hook comes first
+			t.Errorf("build %d: cached is %t; log:\n%s", i, cached, log)
 		}
 	}
 }

@@ -69,12 +69,22 @@ func (b *browser) until(expression string) {
 	b.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !eval[bool](b, "Boolean("+expression+")"); <-tick.C {
+	for deadline := time.Now().Add(time.Minute); !b.now(expression); <-tick.C {
 		if time.Now().After(deadline) {
 			b.shot("failed")
 			b.t.Fatalf("not within a minute: %s\n%s", expression, eval[string](b, "document.body.innerText.slice(0, 2000)"))
 		}
 	}
+}
+
+// now reports whether an expression is true. A page that is being left cannot tell; the next one can.
+func (b *browser) now(expression string) bool {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+	if err != nil && !strings.Contains(err.Error(), "navigated") {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return err == nil && v
 }
 
 // shot keeps a picture of the page where FREEAGENT_SCREENSHOTS says.

@@ -145,6 +145,7 @@ func examples() map[string]example {
 		"OBJECT_SWEEP_INTERVAL": {"7m", "0s"}, "PRIORITY_AGING_INTERVAL": {"7m", "-1s"}, "PUBLIC_URL": {"https://farm.example", "farm"},
 		"REPORT_RETENTION": {"7m", "0s"}, "RETENTION_AGE": {"70h", "1s"}, "RETENTION_BUILDS": count, "RETENTION_FARM_MB": count,
 		"RETENTION_INTERVAL": {"7m", "0s"}, "RETENTION_KEEP_LAST": {"false", "maybe"}, "RETENTION_KEEP_LAST_AGE": {"70h", "-1s"},
+		"REUSE_BRANCHES":    {"main,release/*", "[a"},
 		"RETENTION_MIN_AGE": {"7m", "-1s"}, "RETENTION_NOTICE": {"7m", "-1s"}, "RETENTION_PROJECT_MB": {"7", "-1"}, "RETENTION_TRACE": {"7m", "-1s"},
 		"RETENTION_WORKER_AGE": {"70h", "1s"}, "RETRY_BACKOFF": {"7m", "-1s"}, "SESSION_TTL": {"7m", "1s"}, "SHARED_CACHE_MB": {"7", "-1"}, "SHARED_CACHE_ENTRY_MB": {"7", "0"}, "SHARED_CACHE_TRUSTED_BRANCHES": {"release/*", "release/["},
 		"STATS_ORIGINS":    {"https://a.example", "a.example"},

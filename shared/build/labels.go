@@ -28,7 +28,7 @@ var (
 func ParseLabel(text string) (key, value string, err error) {
 	key, value, ok := strings.Cut(text, "=")
 	if !ok || !ValidLabel(key, value) {
-		return "", "", fmt.Errorf("%w: label %.140q (want KEY=VALUE of letters, digits and ._-/, at most %d bytes, such as xcode=26.1)", ErrInvalid, text, MaxLabel)
+		return "", "", fmt.Errorf("%w: label %.140q (want KEY=VALUE of letters, digits and ._-/+:@, at most %d bytes, such as xcode=26.1)", ErrInvalid, text, MaxLabel)
 	}
 	return key, value, nil
 }
@@ -61,7 +61,7 @@ func (l Labels) Check() error {
 	}
 	for key, value := range l {
 		if !ValidLabel(key, value) {
-			return fmt.Errorf("%w: label %.140q (want KEY=VALUE of letters, digits and ._-/, at most %d bytes, such as xcode=26.1)", ErrInvalid, key+"="+value, MaxLabel)
+			return fmt.Errorf("%w: label %.140q (want KEY=VALUE of letters, digits and ._-/+:@, at most %d bytes, such as xcode=26.1)", ErrInvalid, key+"="+value, MaxLabel)
 		}
 	}
 	return nil

@@ -43,11 +43,11 @@ On a terminal the command prints the log and waits for the end; otherwise it end
 			if noWait {
 				o.follow = false
 			}
-			return o.build(cmd.Context())
+			return buildPlatforms(cmd.Context(), o)
 		},
 	}
 	f := cmd.Flags()
-	o.flags(f)
+	addFlags(o, f)
 	f.Lookup("platform").Usage = "ios, android or all"
 	f.Lookup("follow").Hidden = true // --wait of submit
 	f.BoolVar(&wait, "wait", false, "print the log and wait for the end (the default on a terminal)")
@@ -55,7 +55,7 @@ On a terminal the command prints the log and waits for the end; otherwise it end
 	return cmd
 }
 
-func (o *options) build(ctx context.Context) error {
+func buildPlatforms(ctx context.Context, o *options) error {
 	if o.Platform == "" {
 		return session.Usage("which platform? Name it: freeagent build --platform android, ios or all")
 	}
@@ -72,7 +72,7 @@ func (o *options) build(ctx context.Context) error {
 	for _, platform := range []string{"android", "ios"} {
 		one := *o
 		one.Platform = platform
-		if err := one.prepare(ctx); err != nil {
+		if err := prepare(ctx, &one); err != nil {
 			return err
 		}
 		both = append(both, &one)
@@ -80,7 +80,7 @@ func (o *options) build(ctx context.Context) error {
 	var follows []func(context.Context) error
 	var errs []error
 	for _, one := range both {
-		follow, err := one.start(ctx)
+		follow, err := start(ctx, one)
 		if err != nil {
 			errs = append(errs, err)
 			break

@@ -1,7 +1,9 @@
 package submit
 
 import (
+	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -23,10 +25,18 @@ func (o *options) checkApp() error {
 	defer root.Close()
 	tree, app := root.FS(), path.Clean(o.project.AppPath)
 	pkg, err := workspace.ReadPackage(tree, app)
-	if err != nil || !pkg.IsApp() {
+	if err != nil {
 		return err
 	}
+	if !pkg.IsApp() {
+		fmt.Fprintf(o.io.Err, "warning: %s does not depend on expo or react-native: workers cannot build it without stages of its own in freeagent.json\n",
+			show.Safe(path.Join(app, "package.json")))
+		return nil
+	}
 	install, err := workspace.InstallOf(tree, app)
+	if err == nil && install.LockFile != "" {
+		err = checkConflicts(tree, install.LockFile)
+	}
 	if err != nil {
 		return err
 	}
@@ -47,6 +57,20 @@ func (o *options) checkApp() error {
 	}
 	for _, w := range install.Warnings {
 		fmt.Fprintln(o.io.Err, "warning:", show.Safe(w))
+	}
+	return nil
+}
+
+// checkConflicts refuses a lock file that a merge has left unfinished: package managers take it for a missing one, or resolve it anew.
+func checkConflicts(tree fs.FS, name string) error {
+	data, err := fs.ReadFile(tree, name)
+	if err != nil {
+		return fmt.Errorf("lock file: %w", err)
+	}
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if bytes.HasPrefix(line, []byte("<<<<<<< ")) || bytes.HasPrefix(line, []byte(">>>>>>> ")) {
+			return fmt.Errorf("%s:%d: a merge conflict is not resolved. Resolve it, or run the package manager's install, and commit the file", name, i+1)
+		}
 	}
 	return nil
 }

@@ -83,12 +83,12 @@ the build continues.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	o.flags(cmd.Flags())
+	addFlags(o, cmd.Flags())
 	return cmd
 }
 
-// flags defines the flags of submit and build.
-func (o *options) flags(f *pflag.FlagSet) {
+// addFlags defines the flags of submit and build.
+func addFlags(o *options, f *pflag.FlagSet) {
 	o.connect.Add(f)
 	f.StringVarP(&o.Platform, "platform", "p", "", "ios or android")
 	f.StringVar(&o.Project, "project", "", "project name (default: slug in app.json, else name in package.json)")
@@ -113,10 +113,10 @@ func (o *options) flags(f *pflag.FlagSet) {
 }
 
 func run(ctx context.Context, o *options) error {
-	if err := o.prepare(ctx); err != nil {
+	if err := prepare(ctx, o); err != nil {
 		return err
 	}
-	follow, err := o.start(ctx)
+	follow, err := start(ctx, o)
 	if err != nil || follow == nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 // prepare checks all that can be checked before anything is sent.
-func (o *options) prepare(ctx context.Context) error {
+func prepare(ctx context.Context, o *options) error {
 	if o.Platform != "ios" && o.Platform != "android" {
 		return session.Usage("--platform must be ios or android (got %q)", o.Platform)
 	}
@@ -144,7 +144,7 @@ func (o *options) prepare(ctx context.Context) error {
 }
 
 // start submits the build, or gets one that is reused. follow waits for its end; it is nil if there is nothing to wait for.
-func (o *options) start(ctx context.Context) (follow func(context.Context) error, err error) {
+func start(ctx context.Context, o *options) (follow func(context.Context) error, err error) {
 	client, err := o.connect.Client(o.io)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,9 @@ func literals(values []string) []string {
 			for _, encoded := range encodings(whole) {
 				add(encoded)
 			}
+			for _, line := range wrapped(whole) {
+				add(line)
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b string) int {
@@ -92,7 +95,7 @@ func literals(values []string) []string {
 func encodings(v string) []string {
 	query := url.QueryEscape(v)
 	path := strings.ReplaceAll(query, "+", "%20")
-	all := []string{query, path, lowerEscapes(query), lowerEscapes(path), url.PathEscape(v), hex.EncodeToString([]byte(v))}
+	all := []string{query, path, lowerEscapes(query), lowerEscapes(path), url.PathEscape(v), hex.EncodeToString([]byte(v)), strings.ToUpper(hex.EncodeToString([]byte(v)))}
 	for _, html := range []bool{true, false} {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
@@ -116,6 +119,20 @@ func encodings(v string) []string {
 		}
 	}
 	return all
+}
+
+// wrapped returns the lines of a value in base64 as programs break it: 76 characters (base64, MIME) or 64 (openssl, PEM).
+func wrapped(v string) (lines []string) {
+	encoded := base64.StdEncoding.EncodeToString([]byte(v))
+	for _, width := range []int{76, 64} {
+		if len(encoded) <= width {
+			continue
+		}
+		for from := 0; from < len(encoded); from += width {
+			lines = append(lines, encoded[from:min(from+width, len(encoded))])
+		}
+	}
+	return lines
 }
 
 // lowerEscapes writes %2F as %2f.

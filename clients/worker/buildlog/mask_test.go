@@ -2,6 +2,7 @@ package buildlog_test
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -95,6 +96,25 @@ func TestSecretsInOtherClothes(t *testing.T) {
 		if got := mask.Text("a " + text + " b"); !strings.Contains(got, "[secret]") || strings.Contains(got, "ss") {
 			t.Errorf("Text(%q) = %q", text, got)
 		}
+	}
+}
+
+// TestSecretsOverLines: programs break base64 after 64 or 76 characters, and some write hexadecimal in capitals.
+func TestSecretsOverLines(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("0123456789-Pl4nted-S3cret/", 6)
+	mask := buildlog.NewMask([]string{secret})
+	encoded := base64.StdEncoding.EncodeToString([]byte(secret))
+	for _, width := range []int{64, 76} {
+		for from := 0; from < len(encoded); from += width {
+			line := encoded[from:min(from+width, len(encoded))]
+			if got := mask.Text(line); got != "[secret]" {
+				t.Errorf("of %d characters a line: %q is %q", width, line, got)
+			}
+		}
+	}
+	if got := mask.Text(strings.ToUpper(hex.EncodeToString([]byte(secret)))); got != "[secret]" {
+		t.Errorf("hexadecimal in capitals: %q", got)
 	}
 }
 

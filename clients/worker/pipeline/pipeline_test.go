@@ -48,7 +48,7 @@ func TestBuiltIn(t *testing.T) {
 		"yarn classic": {[]string{"yarn.lock", "# yarn lockfile v1"}, "yarn install --frozen-lockfile --production=false", false},
 		"yarn berry":   {[]string{"yarn.lock", "__metadata:\n  version: 8"}, "yarn install --immutable", false},
 		"pnpm":         {[]string{"pnpm-lock.yaml", ""}, "pnpm install --frozen-lockfile", false},
-		"bun":          {[]string{"bun.lock", ""}, "bun install --frozen-lockfile", false},
+		"bun":          {[]string{"bun.lock", ""}, "bun install --frozen-lockfile --backend=copyfile", false},
 		"none":         {nil, "npm install --include=dev", true},
 	} {
 		dir := project(t, append(tt.files, "package.json", expoPackage)...)
@@ -114,7 +114,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		"unknown key":     {"", `{"profile": {}}`, `unknown field "profile"`},
 		"unknown in part": {"", `{"profiles": {"production": {"stage": []}}}`, `unknown field "stage"`},
 		"not JSON":        {"", `{`, "freeagent.json"},
-		"two objects":     {"", `{} {}`, "something follows"},
+		"two objects":     {"", `{} {}`, "freeagent.json:1:4: invalid character '{' after top-level value"},
 		"no such profile": {"x", `{"profiles": {"b": {}, "a": {}}}`, "a, b"},
 		"circle":          {"a", `{"profiles": {"a": {"extends": "b"}, "b": {"extends": "a"}}}`, "a -> b -> a"},
 		"extends nothing": {"a", `{"profiles": {"a": {"extends": "b"}}}`, `extends "b", which does not exist`},

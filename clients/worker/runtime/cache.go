@@ -15,7 +15,8 @@ type Cacher interface {
 	// error means that the workspace has parts of an install, and that this attempt cannot be trusted; it is the machine's.
 	RestoreInstall(ctx context.Context, plan pipeline.Plan, command string) (restored bool, line string, err error)
 	KeepInstall(ctx context.Context) (line string)
-	// RestoreBundle brings back what the bundler knows of the source. It is called after the install.
+	// RestoreBundle brings back what the bundler knows of the source. It is called before each command after the install, since a command may
+	// set variables that are part of its key. It does nothing if the key has not changed.
 	RestoreBundle(ctx context.Context, plan pipeline.Plan) (line string)
 	// KeepCaches keeps what tools and the profile have made, after stages that succeeded.
 	KeepCaches(ctx context.Context, plan pipeline.Plan) (lines []string)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agext/levenshtein"
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/expo-free-agent/freeagent/shared/build"
@@ -74,18 +74,47 @@ func readFile(tree fs.FS, app string) (f file, found bool, err error) {
 	if err != nil {
 		return f, false, fmt.Errorf("%s: %w", FileName, err)
 	}
+	if err := jsonfile.Unmarshal(FileName, data, &f); err != nil {
+		if at, ok := errors.AsType[*jsonfile.SyntaxError](err); ok {
+			return f, true, problem{at.Summary()}
+		}
+		return f, true, problem{err.Error()}
+	}
 	dec := json.NewDecoder(bytes.NewReader(jsonfile.StripMark(data)))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
-		return f, true, problem{FileName + ": " + strings.TrimPrefix(err.Error(), "json: ")}
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return f, true, problem{FileName + ": something follows the object"}
+	if err := dec.Decode(&file{}); err != nil {
+		return f, true, problem{unknownKey(data, err)}
 	}
 	if path.IsAbs(f.Root) || filepath.IsAbs(f.Root) || strings.Contains(f.Root, "\\") {
 		return f, true, problem{fmt.Sprintf("%s: root %q is not a path relative to the app, such as \".\" or \"../..\"", FileName, f.Root)}
 	}
 	return f, true, nil
+}
+
+// keys are those of all objects of the file.
+var keys = []string{ //nolint:gochecknoglobals // a table
+	"version", "shell", "root", "profiles", "extends", "env", "result", "stages", "artifacts", "requires", "timeouts", "build", "silence", "name", "run",
+}
+
+// unknownKey says where an unknown key is, and which one was probably meant.
+func unknownKey(data []byte, err error) string {
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	_, quoted, found := strings.Cut(text, "unknown field ")
+	if !found {
+		return FileName + ": " + text
+	}
+	data = jsonfile.StripMark(data)
+	if at := bytes.Index(data, []byte(quoted)); at >= 0 {
+		name := strings.Trim(quoted, `"`)
+		for _, key := range keys {
+			if levenshtein.Distance(name, key, nil) <= 2 {
+				text += fmt.Sprintf(" (did you mean %q?)", key)
+				break
+			}
+		}
+		return jsonfile.ErrorAt(FileName, data, at, text).Summary()
+	}
+	return FileName + ": " + text
 }
 
 // shell returns the shell of the file's stages.

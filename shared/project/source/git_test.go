@@ -238,7 +238,7 @@ func TestSparseCheckout(t *testing.T) {
 	git(t, dir, "sparse-checkout", "set", "apps/shop")
 	s := open(t, filepath.Join(dir, "apps/shop"), "")
 	wantPaths(t, s, ".gitignore", "shared.js", "apps/shop/package.json", "apps/shop/index.js")
-	wantWarning(t, s, "1 tracked files are outside of the sparse checkout")
+	wantWarning(t, s, "1 tracked files are outside of the sparse checkout, or marked with skip-worktree")
 	if len(s.Differs) != 1 {
 		t.Errorf("differs = %q", s.Differs)
 	}

@@ -41,6 +41,9 @@ func (s *Source) findRoot(ctx context.Context, named string) error {
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrRoot, where, err)
 		}
+		if filepath.Dir(root) == root {
+			return fmt.Errorf("%w: %s %q is %s, the whole file system. Name the directory of the workspace", ErrRoot, where, named, root)
+		}
 		s.Root = root
 	}
 	rel, err := filepath.Rel(s.Root, s.App)

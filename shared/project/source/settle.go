@@ -46,7 +46,7 @@ func (s *Source) settle(l *lister) error {
 	t.warnOfSelection()
 	if l.absent > 0 {
 		l.differs = append(l.differs, fmt.Sprintf("%d files are not in the sparse checkout", l.absent))
-		l.warn("%d tracked files are outside of the sparse checkout and are not sent. If the build needs them: git sparse-checkout disable", l.absent)
+		l.warn("%d tracked files are outside of the sparse checkout, or marked with skip-worktree, and are not sent. If the build needs them: git sparse-checkout disable, or git update-index --no-skip-worktree FILE", l.absent)
 	}
 	s.warnOfNames(l)
 	s.warnOfContent(l, disk)

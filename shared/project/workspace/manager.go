@@ -151,7 +151,8 @@ func (in Install) Command(tree fs.FS) string {
 	case PNPM:
 		return flag("pnpm install", "--frozen-lockfile", frozen, "--no-frozen-lockfile")
 	case Bun:
-		return flag("bun install", "--frozen-lockfile", frozen, "")
+		// Bun links files of its store by default. A build that changes a package would change it for later ones.
+		return flag("bun install", "--frozen-lockfile", frozen, "") + " --backend=copyfile"
 	case Yarn:
 		if in.modernYarn(tree) {
 			return flag("yarn install", "--immutable", frozen, "--no-immutable")

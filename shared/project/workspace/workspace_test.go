@@ -80,7 +80,7 @@ func TestInstallOf(t *testing.T) {
 		{"yarn 1", ".", []string{"package.json", expoApp, "yarn.lock", "# yarn lockfile v1"}, "yarn install --frozen-lockfile --production=false", ".", ""},
 		{"yarn 4", ".", []string{"package.json", expoApp, "yarn.lock", "__metadata:\n"}, "yarn install --immutable", ".", ""},
 		{"pnpm", ".", []string{"package.json", expoApp, "pnpm-lock.yaml", ""}, "pnpm install --frozen-lockfile", ".", ""},
-		{"bun", ".", []string{"package.json", expoApp, "bun.lock", ""}, "bun install --frozen-lockfile", ".", ""},
+		{"bun", ".", []string{"package.json", expoApp, "bun.lock", ""}, "bun install --frozen-lockfile --backend=copyfile", ".", ""},
 		{"no lock file", ".", []string{"package.json", expoApp}, "npm install --include=dev", ".", "commit package-lock.json"},
 		{
 			"the field before an old lock file", ".",

@@ -162,7 +162,7 @@ func Build(s session.IO, b api.Build) error {
 	if b.Pin != nil {
 		row("Pinned", strings.Join(nonEmpty(Ago(b.Pin.PinnedAt, now), b.Pin.Note), ", "))
 	}
-	files(b, row)
+	files(row, b)
 	for _, a := range b.Attempts {
 		if len(b.Attempts) > 1 {
 			row(fmt.Sprintf("Attempt %d", a.Number), strings.Join(nonEmpty(a.Outcome, "on "+a.WorkerName, a.Error), ", "))
@@ -175,7 +175,7 @@ func Build(s session.IO, b api.Build) error {
 }
 
 // files prints what the build delivered.
-func files(b api.Build, row func(name, value string)) {
+func files(row func(name, value string), b api.Build) {
 	if b.Result != nil {
 		row("Result", fmt.Sprintf("%s, %s", b.Result.Name, Size(b.Result.Size)))
 		row("SHA-256", b.Result.SHA256)

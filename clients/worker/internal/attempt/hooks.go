@@ -56,10 +56,15 @@ func (a *attempt) runEach(ctx context.Context, ws runtime.Workspace, plan pipeli
 	if cacher != nil {
 		a.logLines(ctx, cacher.RestoreCaches(ctx, plan)...)
 	}
+	installed := false
 	for _, s := range plan.Stages {
 		run := a.runCommand
-		if cacher != nil && plan.Install != nil && s.Name == string(build.StageInstall) {
-			run = a.runInstall
+		switch {
+		case cacher == nil:
+		case plan.Install != nil && s.Name == string(build.StageInstall):
+			run, installed = a.runInstall, true
+		case installed: // a hook may have set variables since
+			a.logLines(ctx, cacher.RestoreBundle(ctx, plan))
 		}
 		if a.repackFrom != nil && s.Name == pipeline.StageRepack {
 			run = repack{a, a.repackFrom}.run
@@ -96,7 +101,6 @@ func (a *attempt) runInstall(ctx context.Context, ws runtime.Workspace, plan pip
 		}
 		a.logLines(ctx, cacher.KeepInstall(ctx))
 	}
-	a.logLines(ctx, cacher.RestoreBundle(ctx, plan))
 	return ctx.Err()
 }
 

@@ -111,7 +111,11 @@ func (r *steps) command(ctx context.Context, s pipeline.Step, stage pipeline.Sta
 		return err
 	}
 	run := r.runCommand
-	if cacher, _ := r.ws.(runtime.Cacher); cacher != nil && s.Function == custom.InstallModules && stage.Name == string(build.StageInstall) {
+	cacher, _ := r.ws.(runtime.Cacher)
+	if cacher != nil {
+		r.logLines(ctx, cacher.RestoreBundle(ctx, r.plan)) // does nothing before the install
+	}
+	if cacher != nil && s.Function == custom.InstallModules && stage.Name == string(build.StageInstall) {
 		// What a command before it has changed may be no part of the cache's key.
 		if run = r.runInstall; r.ran {
 			run = r.runCommand

@@ -329,35 +329,6 @@ func TestInstallKey(t *testing.T) {
 	}
 }
 
-// TestBundleKey: the configuration of transforms and the variables are in it, the JavaScript is not.
-func TestBundleKey(t *testing.T) {
-	t.Parallel()
-	key := func(env string, files ...string) (string, string) {
-		t.Helper()
-		r := fill(t, t.TempDir(), append([]string{"package.json", "{}", "App.js", "1"}, files...)...)
-		k, whyNot, err := BundleKey(r.FS(), ".", "install", Facts{Env: map[string]string{"EXPO_PUBLIC_API": env}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k, whyNot
-	}
-	first, _ := key("a")
-	if same, _ := key("a", "App.js", "2"); same != first {
-		t.Error("JavaScript changes the key")
-	}
-	for _, files := range [][]string{{"babel.config.js", "x"}, {".env", "A=1"}, {"app.config.ts", "x"}} {
-		if other, _ := key("a", files...); other == first {
-			t.Errorf("%q does not change the key", files)
-		}
-	}
-	if other, _ := key("b"); other == first {
-		t.Error("a variable does not change the key")
-	}
-	if _, whyNot := key("a", "package.json", `{"devDependencies":{"react-native-dotenv":"1"}}`); whyNot == "" {
-		t.Error("a package that reads .env behind Metro's back is not noticed")
-	}
-}
-
 // BenchmarkSnapshot packs and unpacks 5,000 files of 10 KB, as an install of a medium app has per quarter.
 func BenchmarkSnapshot(b *testing.B) {
 	var files []string

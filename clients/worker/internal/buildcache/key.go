@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expo-free-agent/freeagent/shared/project/jsonfile"
 	"github.com/expo-free-agent/freeagent/shared/project/workspace"
 )
 
@@ -151,12 +150,45 @@ func InstallKey(tree fs.FS, in workspace.Install, facts Facts) (key, whyNot stri
 	for _, name := range rootDirs {
 		k.all(path.Join(in.Dir, name))
 	}
-	if whole {
+	if whole || dependenciesRead(tree, in.LockFile) {
 		k.all(".")
 		k.text(facts.Build...)
 	}
 	key, err = k.sum()
 	return key, "", err
+}
+
+// quiet are packages whose install scripts are known to read nothing of the project: they fetch or check a program of their own.
+var quiet = regexp.MustCompile(`^(@esbuild/.*|esbuild|fsevents|core-js(-pure|-bundle)?|unrs-resolver|@swc/core|sharp|bufferutil|utf-8-validate|protobufjs|@parcel/watcher|` +
+	`@sentry/cli|dtrace-provider|es5-ext|napi-postinstall|better-sqlite3|canvas|@firebase/util|cpu-features|ssh2|re2|lmdb|msgpackr-extract|oxc-resolver)$`)
+
+// curious are packages whose install scripts read files of the project, for lock files that do not say which packages have scripts.
+var curious = regexp.MustCompile(`(?m)^\s*["'/]?(@prisma/client|prisma|msw|nx|@nestjs/core|puppeteer|husky|simple-git-hooks)["']?[@:]`)
+
+// dependenciesRead reports whether install scripts of packages may read files of the project, as that of @prisma/client does.
+func dependenciesRead(tree fs.FS, lockFile string) bool {
+	data, err := fs.ReadFile(tree, lockFile)
+	if err != nil {
+		return true
+	}
+	if path.Base(lockFile) != "package-lock.json" && path.Base(lockFile) != "npm-shrinkwrap.json" {
+		return curious.Match(data)
+	}
+	var lock struct {
+		Packages map[string]struct {
+			HasInstallScript bool `json:"hasInstallScript"`
+		} `json:"packages"`
+	}
+	if json.Unmarshal(data, &lock) != nil || lock.Packages == nil {
+		return curious.Match(data)
+	}
+	for at, p := range lock.Packages {
+		i := strings.LastIndex(at, "node_modules/")
+		if p.HasInstallScript && i >= 0 && !quiet.MatchString(at[i+len("node_modules/"):]) {
+			return true
+		}
+	}
+	return false
 }
 
 // harmless are scripts that read nothing of the source but what the key has.
@@ -182,48 +214,6 @@ func readsSource(tree fs.FS, dir string) bool {
 		return false
 	}
 	return local(p.Dependencies) || local(p.DevDependencies)
-}
-
-// bundleFiles of an app have settings that Metro's cache does not notice.
-var bundleFiles = []string{ //nolint:gochecknoglobals // a table
-	"package.json", "app.json", "app.config.js", "app.config.ts", "app.config.json", "babel.config.js", "babel.config.cjs", "babel.config.json", ".babelrc",
-	".babelrc.js", ".babelrc.json", "metro.config.js", "metro.config.cjs", "metro.config.json", "tsconfig.json", "jsconfig.json",
-	".env", ".env.local", ".env.production", ".env.production.local", ".env.development", ".env.development.local",
-}
-
-// inlines are packages that put variables or files into JavaScript while it is transformed, behind Metro's back.
-var inlines = regexp.MustCompile(`dotenv|inline-env|inline-environment|inline-import|transform-define|preval|codegen\.macro|babel-plugin-macros`)
-
-// BundleKey returns the key of Metro's cache for the app in dir. Metro checks each file itself; the key has what it does not check: the
-// variables and the configuration that transforms read. whyNot says why the cache cannot be kept.
-func BundleKey(tree fs.FS, dir, installKey string, facts Facts) (key, whyNot string, err error) {
-	data, err := fs.ReadFile(tree, path.Join(dir, "package.json"))
-	if err != nil {
-		return "", "there is no package.json", nil //nolint:nilerr // an app of another kind
-	}
-	var p struct {
-		Dependencies    map[string]json.RawMessage `json:"dependencies"`
-		DevDependencies map[string]json.RawMessage `json:"devDependencies"`
-	}
-	if err := jsonfile.Unmarshal("package.json", data, &p); err != nil {
-		return "", "package.json cannot be read", nil //nolint:nilerr // the tools will say so
-	}
-	for _, deps := range []map[string]json.RawMessage{p.Dependencies, p.DevDependencies} {
-		for name := range deps {
-			if inlines.MatchString(name) {
-				return "", name + " puts variables or files into the bundle", nil
-			}
-		}
-	}
-	k := newKeyer(tree, "bundle")
-	k.text(facts.Machine...)
-	k.text(installKey, dir)
-	k.env(facts.Env)
-	for _, name := range bundleFiles {
-		k.file(path.Join(dir, name))
-	}
-	key, err = k.sum()
-	return key, "", err
 }
 
 // PathsKey returns the key of paths that a profile names with a key of its own.

@@ -52,6 +52,12 @@ var metroRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "{f} imports {m}, and there is no such file", cure: "Add the file (is it committed?), or correct the path; case counts.", where: "{f}[:{l}]", rank: rankPlace,
 	},
 	{
+		id: "metro-alias", has: []string{"Unable to resolve module", "Unable to resolve \""},
+		match: `Unable to resolve (?:module )?"?(?P<m>(?:@/|~|#|\$)[^\s"]*)"? from "?(?P<f>[^\s":]+)`, more: []string{`^\s*>\s*(?P<l>\d+) \|`}, until: `^Import stack|^Require stack`,
+		cause: "{f} imports {m}, and there is no such file", where: "{f}[:{l}]", rank: rankPlace + 1,
+		cure: "Add the file (is it committed?), or correct the path or the alias in tsconfig.json or babel.config.js; case counts.",
+	},
+	{
 		id: "metro-module", has: []string{"Unable to resolve module", "Unable to resolve \""},
 		match: `Unable to resolve (?:module )?"?(?P<m>[^\s".][^\s"]*)"? from "?(?P<f>[^\s":]+)`, more: []string{`^\s*>\s*(?P<l>\d+) \|`}, until: `^Import stack|^Require stack`,
 		cause: "{f} imports {m}, which is not installed", cure: "Run npx expo install {m} and commit package.json with the lock file.", where: "{f}[:{l}]", rank: rankPlace,
@@ -114,6 +120,11 @@ var expoRules = []entry{ //nolint:gochecknoglobals // a table
 		id: "expo-config", has: []string{"Error reading Expo config at"}, match: `Error reading Expo config at (?P<f>.+?):$`,
 		more:  []string{`^(?P<why>[^\s>].*)`, `^\s+at .*?(?P<w>/[^\s()]*app\.config\.\w+:\d+:\d+)`},
 		cause: "The app config cannot be read[: {why}]", cure: "If it needs a variable, set it in the profile's env.", where: "[{f}]", rank: rankPlace - 1,
+	},
+	{
+		id: "expo-entry", has: []string{"Cannot resolve entry file"}, match: `Cannot resolve entry file`,
+		cause: "The field main of package.json names a file that does not exist", where: "package.json", rank: rankCause + 1,
+		cure: "Correct it (index.js, or expo-router/entry), and check that the file is committed.",
 	},
 	{
 		id: "expo-config-missing", has: []string{"ConfigError:"}, match: `ConfigError: (?P<why>.+)`, cause: "The app config is not usable: {why}", rank: rankCause,

@@ -77,7 +77,7 @@ var networkRules = []entry{ //nolint:gochecknoglobals // a table
 	},
 	{
 		id: "dns", has: []string{"ENOTFOUND", "EAI_AGAIN", "ould not resolve host", "UnknownHostException", "emporary failure in name resolution"},
-		match: `getaddrinfo (?P<code>ENOTFOUND|EAI_AGAIN) (?P<host>[\w.:-]+)|Could not resolve host: (?P<host2>[\w.:-]+)|UnknownHostException: (?P<host3>[\w.:-]+)|[Tt]emporary failure in name resolution`,
+		match: `getaddrinfo (?P<code>ENOTFOUND|EAI_AGAIN) (?P<host>[\w.:-]+)|Could not resolve host(?:name|: ) ?(?P<host2>[\w.-]+)|UnknownHostException: (?P<host3>[\w.:-]+)|[Tt]emporary failure in name resolution`,
 		cause: "A host name could not be resolved[: {host}][: {host2}][: {host3}]", cure: cureNetwork, rank: rankNetwork, blame: Network,
 	},
 	{
@@ -151,5 +151,5 @@ const cureNetwork = "Check the worker's connection, proxy and registry, and subm
 
 const (
 	killedText = "A process was killed (SIGKILL), most likely because the machine's memory ran out"
-	cureMemory = "Give the worker more memory or fewer slots, or lower the heap of Gradle (org.gradle.jvmargs) or Node (NODE_OPTIONS)."
+	cureMemory = "Give the worker more memory or fewer slots, or lower the memory that the tool may take: org.gradle.jvmargs for Gradle, NODE_OPTIONS for Node."
 )

@@ -11,6 +11,10 @@ var npmRules = []entry{ //nolint:gochecknoglobals // a table
 		cause: "npm ci found no package-lock.json", cure: "Run npm install and commit package-lock.json.", rank: rankCause,
 	},
 	{
+		id: "node-options", has: []string{"is not allowed in NODE_OPTIONS", "bad option:"}, match: `node: (?P<o>\S+) is not allowed in NODE_OPTIONS|node: bad option: (?P<p>\S+)`,
+		cause: "Node.js does not know the option {o}{p}", cure: "Correct NODE_OPTIONS in the profile's env.", rank: rankCause + 1,
+	},
+	{
 		id: "npm-404", has: []string{"404 Not Found - GET", "code E404"}, match: `404 Not Found - GET (?P<url>\S+)|^npm (?:error|ERR!) code E404`,
 		more: []string{`404 Not Found - GET (?P<url>\S+)`, `404\s+(?:The requested resource )?'(?P<pkg>[^']+)'(?: is not in (?:this|the npm) registry| could not be found)`,
 			`404 (?P<why>no such package.*)`},

@@ -60,10 +60,13 @@ func (w *workspace) whyNoCache(plan pipeline.Plan) string {
 
 // facts are what installs and bundles depend on beside the source.
 func (w *workspace) facts(plan pipeline.Plan, command string) (buildcache.Facts, error) {
-	env := maps.Clone(plan.Env)
-	if env == nil {
-		env = map[string]string{}
+	env := map[string]string{}
+	for name, value := range w.executor.base { // what the worker passes; tools stand for the PATH
+		if !slices.Contains(Passed(), name) {
+			env[name] = value
+		}
 	}
+	maps.Copy(env, plan.Env)
 	set, err := w.wasSet()
 	if err != nil {
 		return buildcache.Facts{}, err
@@ -192,57 +195,6 @@ func (w *workspace) RestoreCaches(ctx context.Context, plan pipeline.Plan) (line
 	return lines
 }
 
-// RestoreBundle implements runtime.Cacher. The key of Metro's cache has that of the install.
-func (w *workspace) RestoreBundle(ctx context.Context, plan pipeline.Plan) (line string) {
-	if w.kept.key == "" || w.whyNoCache(plan) != "" {
-		return ""
-	}
-	line, err := w.tryBundle(ctx, plan)
-	if err != nil {
-		return "Metro's cache is not used: " + err.Error()
-	}
-	return line
-}
-
-func (w *workspace) tryBundle(ctx context.Context, plan pipeline.Plan) (line string, err error) {
-	root, err := os.OpenRoot(plan.Root)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	facts, err := w.facts(plan, "")
-	if err != nil {
-		return "", err
-	}
-	app, err := filepath.Rel(plan.Root, plan.App)
-	if err != nil {
-		return "", err
-	}
-	key, whyNot, err := buildcache.BundleKey(root.FS(), filepath.ToSlash(app), w.kept.key, facts)
-	if err != nil {
-		return "", err
-	}
-	if whyNot != "" {
-		return "Metro's cache is not used: " + whyNot, nil
-	}
-	tmp, err := os.OpenRoot(filepath.Join(w.dir, "tmp"))
-	if err != nil {
-		return "", err
-	}
-	defer tmp.Close()
-	fetched := w.shared.fetch(ctx, "Metro's cache", bundleCache, key)
-	snap, ok, err := w.executor.caches.Restore(ctx, w.scope(), bundleCache, key, tmp)
-	if err != nil {
-		return fetched, err
-	}
-	w.kept.bundleKey = key
-	if w.kept.bundle, err = buildcache.Look(tmp); err != nil || !ok {
-		return fetched, err
-	}
-	w.shared.offer(bundleCache, key)
-	return after(fetched, fmt.Sprintf("Metro's cache%s: %d files, %s", ofWhom(snap), snap.Files, text.Size(snap.Bytes))), nil
-}
-
 // KeepCaches implements runtime.Cacher.
 func (w *workspace) KeepCaches(ctx context.Context, plan pipeline.Plan) (lines []string) {
 	if w.whyNoCache(plan) != "" {
@@ -259,44 +211,6 @@ func (w *workspace) KeepCaches(ctx context.Context, plan pipeline.Plan) (lines [
 		lines = append(lines, w.keepPaths(ctx, plan))
 	}
 	return lines
-}
-
-// maxBundle bounds Metro's cache, in bytes: Metro removes nothing from it. A larger one starts anew.
-const maxBundle = 1 << 30
-
-func (w *workspace) keepBundle(ctx context.Context) (line string, err error) {
-	tmp, err := os.OpenRoot(filepath.Join(w.dir, "tmp"))
-	if err != nil {
-		return "", err
-	}
-	defer tmp.Close()
-	made, removed, err := buildcache.Since(tmp, w.kept.bundle)
-	isMetro := func(name string) bool {
-		return strings.HasPrefix(name, "metro-") || strings.HasPrefix(name, "haste-map-")
-	}
-	changed := slices.ContainsFunc(made, isMetro)
-	if err != nil || !changed && !removed {
-		return "", err
-	}
-	entries, err := fs.ReadDir(tmp.FS(), ".")
-	if err != nil {
-		return "", err
-	}
-	var names []string
-	for _, e := range entries {
-		if isMetro(e.Name()) {
-			names = append(names, e.Name())
-		}
-	}
-	snap, err := w.executor.caches.Keep(ctx, w.scope(), bundleCache, w.kept.bundleKey, tmp, names, maxBundle)
-	if errors.Is(err, buildcache.ErrTooLarge) {
-		return "", w.executor.caches.Drop(w.scope(), bundleCache, w.kept.bundleKey)
-	}
-	if err != nil {
-		return "", err
-	}
-	w.shared.offer(bundleCache, w.kept.bundleKey)
-	return fmt.Sprintf("Metro's cache kept: %d files, %s as %s", snap.Files, text.Size(snap.Bytes), text.Size(snap.Packed)), nil
 }
 
 // maxPaths bounds what a profile's paths keep, in bytes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
@@ -149,12 +150,31 @@ func (w *workspace) places() map[string]string {
 	return map[string]string{"HOME": filepath.Join(w.dir, "home"), "TMPDIR": filepath.Join(w.dir, "tmp")}
 }
 
-// caches are directories of package managers that outlive the build, shared by its scope. The other variables keep tools from telemetry and
-// questions.
+// pnpmSettings are those of pnpm before 11 in the user's file: npm warns about variables that it does not know. What an install script made of one
+// project is not for another one, so results of scripts are not kept.
+const pnpmSettings = "package-import-method=clone-or-copy\nside-effects-cache=false\n"
+
+// writePnpmSettings makes the file in a build's home, where pnpm looks for it on Linux and on macOS.
+func writePnpmSettings(home string) error {
+	for _, dir := range []string{".config/pnpm", "Library/Preferences/pnpm"} {
+		dir = filepath.Join(home, filepath.FromSlash(dir))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "rc"), []byte(pnpmSettings), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// caches are directories of package managers that outlive the build, shared by its scope. Files of these stores are copied or cloned, never
+// linked: a build that changes a package (patch-package does) would change the store. The other variables keep tools from telemetry and questions.
 func (w *workspace) caches() (map[string]string, error) {
 	vars := map[string]string{
 		"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false",
 		"CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1", "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
+		"pnpm_config_package_import_method": "clone-or-copy", "pnpm_config_side_effects_cache": "false", "YARN_NM_MODE": "classic",
 	}
 	for name, variable := range map[string][]string{
 		"npm": {"npm_config_cache"}, "yarn": {"YARN_CACHE_FOLDER"}, "yarn-berry": {"YARN_GLOBAL_FOLDER"}, "pnpm": {"PNPM_HOME"}, // its store is below

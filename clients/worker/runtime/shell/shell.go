@@ -228,6 +228,7 @@ func (e *Executor) Prepare(ctx context.Context, j runtime.Job) (runtime.Workspac
 	for _, dir := range []string{"project", "home", "tmp", "scratch"} {
 		err = errors.Join(err, os.Mkdir(filepath.Join(w.dir, dir), 0o700))
 	}
+	err = errors.Join(err, writePnpmSettings(filepath.Join(w.dir, "home")))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the workspace: %w", err), w.Close())
 	}

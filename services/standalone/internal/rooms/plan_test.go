@@ -44,10 +44,9 @@ func plans() map[string]plan {
 		"shared/api": {"readahead": {}, "sse": {}},
 		"services/artifact": {
 			"meter": {}, "seal": {}, "store": {}, "ticket": {}, "variables": {"seal", "store"},
-			"problem":  {"store", "ticket"},
+			"problem": {"store", "ticket"}, "cache": {"catalog", "store"},
 			"catalog":  {"meter", "seal", "store"},
 			"transfer": {"catalog", "problem", "seal", "store", "ticket"},
-			"cache":    {"catalog", "store"},
 			"grant":    {"cache", "catalog", "store", "ticket", "variables"},
 			"logs":     {"catalog", "store"},
 			"janitor":  {"cache", "catalog", "store"},
