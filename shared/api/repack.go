@@ -7,22 +7,19 @@ import (
 
 // FindRepack asks for a completed build whose result may get a new JavaScript bundle: POST /repacks.
 type FindRepack struct {
-	Project  string `json:"project" required:"true" description:"Name of the project."`
-	Platform string `json:"platform" required:"true" enum:"ios,android" description:"Target platform."`
-	// BuildID is a certain build. Without it the newest of Profile is meant, of Branch or a trusted one.
-	BuildID string `json:"build_id,omitempty" description:"A certain build. Without it the newest of the profile, of the branch or a trusted one."`
-	Profile string `json:"profile,omitempty" description:"Profile as in a submit. Used without build_id."`
-	Branch  string `json:"branch,omitempty" description:"Branch as in a submit. Used without build_id."`
-	// Fingerprint is the native fingerprint of the app (@expo/fingerprint), if it is known: builds with the same are preferred.
+	Project     string `json:"project" required:"true" description:"Name of the project."`
+	Platform    string `json:"platform" required:"true" enum:"ios,android" description:"Target platform."`
+	BuildID     string `json:"build_id,omitempty" description:"A certain build. Without it the newest of the profile, of the branch or a trusted one."`
+	Profile     string `json:"profile,omitempty" description:"Profile as in a submit. Used without build_id."`
+	Branch      string `json:"branch,omitempty" description:"Branch as in a submit. Used without build_id."`
 	Fingerprint string `json:"fingerprint,omitempty" description:"Native fingerprint of the app (@expo/fingerprint). Builds with the same are preferred."`
 }
 
 // RepackSource is the answer to POST /repacks.
 type RepackSource struct {
 	// BuildID is repack_from of a submit; empty without a build, and Reason says why.
-	BuildID string `json:"build_id,omitempty"`
-	Reason  string `json:"reason,omitempty"`
-	// Fingerprint is the native fingerprint that the new sources must have.
+	BuildID     string  `json:"build_id,omitempty"`
+	Reason      string  `json:"reason,omitempty"`
 	Fingerprint string  `json:"fingerprint,omitempty"`
 	Commit      string  `json:"commit,omitempty"`
 	Branch      string  `json:"branch,omitempty"`

@@ -17,7 +17,7 @@ import (
 const newestBuild = "newest"
 
 // checkRepack refuses flags that --repack has no answer for.
-func (o *options) checkRepack() error {
+func checkRepack(o *options) error {
 	switch {
 	case o.repack == "":
 		return nil
@@ -30,7 +30,7 @@ func (o *options) checkRepack() error {
 }
 
 // findRepack has the submit name the build that is repacked. Nothing is sent if there is none.
-func (o *options) findRepack(ctx context.Context, client *api.Client) error {
+func findRepack(ctx context.Context, o *options, client *api.Client) error {
 	if o.repack == "" {
 		return nil
 	}

@@ -149,7 +149,7 @@ func start(ctx context.Context, o *options) (follow func(context.Context) error,
 	if err != nil {
 		return nil, err
 	}
-	if err := o.findRepack(ctx, client); err != nil {
+	if err := findRepack(ctx, o, client); err != nil {
 		return nil, err
 	}
 	if err := o.askNumber(ctx, client); err != nil {
@@ -178,7 +178,7 @@ func (o *options) checkOrigin(ctx context.Context) error {
 	if o.root != "" && o.archive != "" {
 		return session.Usage("--root is for a directory that is packed; --archive is packed already")
 	}
-	if err := errors.Join(o.checkReuse(), o.checkRepack()); err != nil {
+	if err := errors.Join(o.checkReuse(), checkRepack(o)); err != nil {
 		return err
 	}
 	if o.Commit != "" && !o.noGit {
