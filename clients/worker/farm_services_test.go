@@ -83,7 +83,7 @@ func (f *farm) claim(_ context.Context, worker string, r *schedulerv1.ClaimReque
 	f.tell()
 	return &schedulerv1.ClaimResponse{
 		Build: b.spec, TimeoutSeconds: int64(f.timeout / time.Second), StageTtlSeconds: map[string]int32{"prepare": 4, "install": 8},
-		MaxTimeoutSeconds: 3600, MaxStageTtlSeconds: 30,
+		MaxTimeoutSeconds: 3600, MaxStageTtlSeconds: 30, Repack: f.repack,
 	}, nil
 }
 
@@ -151,12 +151,16 @@ func (f *farm) grant(_ context.Context, worker string, r *artifactv1.WorkerGrant
 		}
 		return f.onCache(r), nil
 	}
-	id, method := b.spec.GetSource().GetObjectId(), http.MethodGet
+	object, method := b.spec.GetSource(), http.MethodGet
+	if r.GetKind() == artifactv1.Kind_KIND_REPACK_SOURCE {
+		object = f.repack.GetResult()
+	}
+	id := object.GetObjectId()
 	if r.GetKind() == artifactv1.Kind_KIND_RESULT || r.GetKind() == artifactv1.Kind_KIND_ARTIFACTS {
 		id, method = build.NewID()+"."+r.GetName(), http.MethodPut
 	}
 	return &artifactv1.WorkerGrantResponse{Grant: &artifactv1.Grant{
-		Method: method, Url: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: id}, ObjectId: id, Object: b.spec.GetSource(),
+		Method: method, Url: api.ObjectsPath, Headers: map[string]string{api.TicketHeader: id}, ObjectId: id, Object: object,
 	}}, nil
 }
 

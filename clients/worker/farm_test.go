@@ -71,6 +71,8 @@ type farm struct {
 	onHTTP   func(w http.ResponseWriter, r *http.Request) bool
 	timeout  time.Duration
 	pace     *schedulerv1.Pace // set before a worker starts
+	// repack is what builds with repack_from are repacked from; set before a worker starts.
+	repack *schedulerv1.RepackSource
 }
 
 type farmBuild struct {
