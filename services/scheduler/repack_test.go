@@ -164,6 +164,9 @@ func TestRepackedBuild(t *testing.T) {
 		if got := b.find(nil); got.GetBuild().GetId() != from {
 			t.Errorf("FindReuse = %v, want the native build", got)
 		}
+		if got := b.find(func(r *schedulerv1.FindReuseRequest) { r.Requires = "repack=1" }); got.GetBuild() != nil || !strings.Contains(got.GetReason(), "required other labels") {
+			t.Errorf("FindReuse with the label of repacked builds = %v, want none", got)
+		}
 		list, err := ask[schedulerv1.ListResponse](b.bundle, "list", &schedulerv1.ListRequest{Brief: true})
 		if err != nil || len(list.GetBuilds()) != 2 || list.GetBuilds()[0].GetSettings().GetRepackFrom() != from {
 			t.Errorf("list = %v, %v, want what was repacked", list, err)

@@ -30,6 +30,7 @@ func TestRetention(t *testing.T) {
 		"a change waits":                         changeWaits,
 		"a removed policy gives way after a day": removedPolicyWaits,
 		"a pin that comes during a sweep":        latePin,
+		"a repack that comes during a sweep":     lateRepack,
 		"the last of each branch stays":          lastOfBranchStays,
 		"figures of workers stay":                figuresStay,
 		"absent workers are forgotten":           forgetsWorkers,
@@ -132,6 +133,30 @@ func latePin(t *testing.T, f *farm) {
 	if gone, err := f.Expire(t.Context(), ps, planned, f.clock); err != nil || len(gone) != 0 {
 		t.Errorf("Expire by a policy that was changed = %v, %v", gone, err)
 	}
+}
+
+// lateRepack has a build repacked from one that the plan names already.
+func lateRepack(t *testing.T, f *farm) {
+	f.set(retention.Policy{MaxAge: 30 * day})
+	f.add(ended{id: "b1", age: 31 * day}, ended{id: "b2", age: 32 * day})
+	ps, err := f.Policies(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var planned []retention.Candidate
+	if err := f.Plan(t.Context(), ps, f.clock, hour, func(c retention.Candidate) bool { planned = append(planned, c); return true }); err != nil {
+		t.Fatal(err)
+	}
+	f.add(ended{id: "new", state: "building"}, ended{id: "done"})
+	f.exec(`UPDATE builds SET repack_from = 'b1' WHERE id = 'new'`)
+	f.exec(`UPDATE builds SET repack_from = 'b2' WHERE id = 'done'`)
+	if _, err := f.Expire(t.Context(), ps, planned, f.clock); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "builds", []string{"b1", "done", "new"}, f.left())
+	f.exec(`UPDATE builds SET state = 'failed' WHERE id = 'new'`)
+	f.sweep()
+	equal(t, "builds when it has ended", []string{"done", "new"}, f.left())
 }
 
 func lastOfBranchStays(t *testing.T, f *farm) {
