@@ -199,9 +199,9 @@ func (x *FindRepackRequest) GetFingerprint() string {
 
 type FindRepackResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if there is none.
+	// Absent without such a build.
 	Source *RepackSource `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	// Why there is none, for people.
+	// Why it is absent, for people.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
