@@ -154,7 +154,7 @@ func lateRepack(t *testing.T, f *farm) {
 		t.Fatal(err)
 	}
 	equal(t, "builds", []string{"b1", "done", "new"}, f.left())
-	f.exec(`UPDATE builds SET state = 'failed' WHERE id = 'new'`)
+	f.exec(`UPDATE builds SET state = 'failed', finished_at = $1 WHERE id = 'new'`, f.clock.UnixMilli())
 	f.sweep()
 	equal(t, "builds when it has ended", []string{"done", "new"}, f.left())
 }
