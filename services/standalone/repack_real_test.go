@@ -37,7 +37,7 @@ func TestRepackOfARealApp(t *testing.T) {
 	// The registry comes from npm's own settings on this machine.
 	r.builds("correct-horse", "npm_config_registry="+npmRegistry(t))
 	native := r.completedWithin(r.submitted("--platform", "android").ID)
-	const marker = "FREEAGENT_REPACKED_MARKER"
+	const marker = "changedForRepack"
 	source, err := os.ReadFile(filepath.Join(r.app, "App.js"))
 	if err != nil {
 		t.Fatal(err)
