@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -179,18 +180,23 @@ func newFarm(t testing.TB, flags ...string) *farm {
 	return f
 }
 
+// nextPort counts the ports that freePort has looked at.
+var nextPort atomic.Int64
+
+// freePort returns a port that no other test of this process gets. It is below those that the kernel gives to clients, so that it is still free
+// when a server takes it, or takes it again.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const from, to = 10_000, 20_000
+	for range to - from {
+		port := strconv.FormatInt(from+(int64(os.Getpid())*37+nextPort.Add(1))%(to-from), 10)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		if err == nil && l.Close() == nil {
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatalf("no free port between %d and %d", from, to)
+	return ""
 }
 
 // up starts the server and waits until it takes builds.

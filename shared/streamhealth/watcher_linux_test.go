@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,28 +66,25 @@ func startNodes(t *testing.T, count, megabytes int) *nodes {
 	return n
 }
 
+// nextPort counts the ports that freePorts has looked at.
+var nextPort atomic.Int64
+
+// freePorts returns ports that no other test of this process gets. They are below those that the kernel gives to clients, so that a node which was
+// stopped gets its own again.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	taken := make([]net.Listener, n) // all at once, so that none is given twice
-	for i := range taken {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	const from, to = 20_000, 30_000
+	for range to - from {
+		port := from + int((int64(os.Getpid())*37+nextPort.Add(1))%(to-from))
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil && l.Close() == nil {
+			ports = append(ports, port)
 		}
-		taken[i] = l
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		p, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, p)
-	}
-	for _, l := range taken {
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
+		if len(ports) == n {
+			return ports
 		}
 	}
-	return ports
+	t.Fatalf("no %d free ports between %d and %d", n, from, to)
+	return nil
 }
 
 func (n *nodes) start(i int) {
