@@ -45,7 +45,7 @@ func TestBuildCacheProvider(t *testing.T) {
 		t.Fatalf("the build = %+v, %v, want a fingerprint", b, err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "--test", "test/")
-	cmd.Dir = "../../clients/build-cache-provider"
+	cmd.Dir = filepath.Join(root, "clients", "build-cache-provider") // the embedded object store changes the working directory
 	cmd.Env = append(os.Environ(), "FREEAGENT_URL="+r.url(), "FREEAGENT_API_KEY="+farmKey, "PROVIDER_APP="+r.app, "PROVIDER_BUILD="+id,
 		"PROVIDER_SHA256="+b.Result.SHA256)
 	if out, err := cmd.CombinedOutput(); err != nil {
