@@ -25,7 +25,7 @@ var inlines = regexp.MustCompile(`dotenv|inline-env|inline-environment|inline-im
 var transformFiles = regexp.MustCompile(`^(babel\.config|\.babelrc|metro\.config)`)
 
 // reads are signs that a configuration reads more than itself: files, variables, or the output of commands.
-var reads = regexp.MustCompile(`process\.env|process\[|\bfs\b|child_process|exec(File)?Sync|spawnSync|\bimport\(`)
+var reads = regexp.MustCompile(`process\.env|process\[|\bfs\b|child_process|exec(File)?Sync|spawnSync`)
 
 // relative are paths of files in a configuration: plugins of the project itself, or what it requires.
 var relative = regexp.MustCompile("[\"'`](\\.{1,2}/[^\"'`]*)[\"'`]")

@@ -60,6 +60,7 @@ func TestBundleKeyOfTransforms(t *testing.T) {
 		"stock":                            {"babel.config.js", `module.exports = (api) => { api.cache(true); return { presets: ['babel-preset-expo'], plugins: ["x/inline"] } }`, false},
 		"stock Metro":                      {"metro.config.js", `const { getDefaultConfig } = require('expo/metro-config'); module.exports = getDefaultConfig(__dirname)`, false},
 		"Metro of workspace":               {"metro.config.js", `config.watchFolders = [path.resolve(__dirname, '../..')]; // the package ui`, false},
+		"a type in a comment":              {"metro.config.js", `/** @type {import('@react-native/metro-config').MetroConfig} */ const config = {};`, false},
 		"TypeScript":                       {"tsconfig.json", `{"extends":"./info.json"}`, false},
 		"local plugin":                     {"babel.config.js", `plugins: ['./tools/plugin']`, true},
 		"local directory":                  {".babelrc", `{"plugins":["./babel"]}`, true},
