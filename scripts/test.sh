@@ -13,7 +13,7 @@ OUT=$ROOT/${TEST_OUT:-.cache/test}
 MODULES=${TEST_MODULES:-"$(modules | grep -v '^deployments$' | tr '\n' ' ')tools"}
 
 cover=no
-flags=(-shuffle=on -timeout=20m)
+flags=(-shuffle=on -timeout=30m)
 for arg in "$@"; do
   case $arg in
     -cover) cover=yes ;;
