@@ -65,7 +65,7 @@ func buildPlatforms(ctx context.Context, o *options) error {
 	switch {
 	case o.output != "":
 		return session.Usage("--output is one file, and --platform all makes two results. Download them afterwards, or build one platform")
-	case o.archive != "" && o.certs != "":
+	case o.certs != "":
 		return session.Usage("--certs is for ios: build one platform at a time")
 	}
 	var both []*options

@@ -138,7 +138,7 @@ func scanTrace(row interface{ Scan(...any) error }) (t Trace, err error) {
 	return t, err
 }
 
-// Uncleaned returns traces of which other services may still hold something, in order, beginning after the one given.
+// Uncleaned returns traces of builds that other services may still hold parts of, in order, beginning after the one given.
 func (s *Store) Uncleaned(ctx context.Context, after Trace, limit int) ([]Trace, error) {
 	return s.traces(ctx, `WHERE cleaned_at = 0 AND (expired_at > $1 OR expired_at = $1 AND id > $2) ORDER BY expired_at, id LIMIT $3`,
 		store.Millis(after.ExpiredAt), after.ID, limit)

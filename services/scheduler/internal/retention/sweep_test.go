@@ -292,7 +292,7 @@ func seeds(t *testing.T, f *farm) {
 	}
 }
 
-// TestSweepCrashes stops a sweep after each of its steps in turn; whoever sweeps next comes to the same end.
+// TestSweepCrashes stops a sweep after each of its steps in turn; the next sweep comes to the same end.
 func TestSweepCrashes(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {
@@ -361,7 +361,7 @@ func distinct(ids []string) int {
 	return len(seen)
 }
 
-// TestExistingFarmIsNotSeeded: whoever has builds keeps them until somebody says otherwise.
+// TestExistingFarmIsNotSeeded: a farm that has builds keeps them until a policy is set.
 func TestExistingFarmIsNotSeeded(t *testing.T) {
 	t.Parallel()
 	databasetest.Each(t, func(t *testing.T, open databasetest.Opener) {

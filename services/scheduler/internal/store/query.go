@@ -37,7 +37,7 @@ func (s *Store) Attempts(ctx context.Context, buildID string) ([]Attempt, error)
 	return all, rows.Err()
 }
 
-// Queued gives every build whose hand-out should lie in BUILD_QUEUE, without what was stored of them.
+// Queued returns every build whose hand-out should lie in BUILD_QUEUE, without what was stored of them.
 func (s *Store) Queued(ctx context.Context) ([]Build, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT `+briefColumns+` FROM builds WHERE state = 'queued' ORDER BY seq`)
 	return collect(rows, err, "queued builds")
@@ -112,7 +112,7 @@ func (s *Store) Worker(ctx context.Context, id string) (Worker, error) {
 	return scanWorker(s.db.Read().QueryRowContext(ctx, `SELECT `+workerColumns+` FROM workers WHERE id = $1`, id))
 }
 
-// Lanes gives every lane that a worker or an unfinished build belongs to.
+// Lanes returns every lane that a worker or an unfinished build belongs to.
 func (s *Store) Lanes(ctx context.Context) ([]Lane, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT pool FROM workers
 		UNION SELECT DISTINCT pool FROM builds WHERE state IN ('pending', 'queued')`)
